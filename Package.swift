@@ -1,0 +1,21 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+    name: "rdnet",
+    targets: [
+        // Names of the kernel's interface that `import Glibc` hides; a header, no code.
+        .systemLibrary(name: "CLinux"),
+        .target(name: "RDNetKit", dependencies: ["CLinux"], swiftSettings: strict),
+        .executableTarget(name: "rdnet", dependencies: ["RDNetKit"], swiftSettings: strict),
+        .testTarget(name: "RDNetKitTests", dependencies: ["RDNetKit", "CLinux"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,55 @@
+// Names of the Linux interface that Swift's Glibc module does not show.
+//
+// Only declarations: no code, and _GNU_SOURCE stays undefined (defining it here would give fd_set and
+// others a second, different shape). Functions that glibc declares only under _GNU_SOURCE are
+// prototyped here; macros with a sizeof in them, which Swift cannot import, become enum constants.
+#ifndef RDNET_CLINUX_H
+#define RDNET_CLINUX_H
+
+#include <time.h>
+#include <linux/errqueue.h>
+#include <linux/if_packet.h>
+#include <linux/if_tun.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <linux/virtio_net.h>
+#include <linux/vm_sockets.h>
+#include <sys/epoll.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+enum {
+    CLINUX_TUNSETIFF = (int)TUNSETIFF,
+    CLINUX_TUNSETOFFLOAD = (int)TUNSETOFFLOAD,
+    CLINUX_TUNSETVNETHDRSZ = (int)TUNSETVNETHDRSZ,
+    CLINUX_TUNSETVNETLE = (int)TUNSETVNETLE,
+    CLINUX_CLONE_NEWNET = 0x40000000,
+    CLINUX_CLONE_NEWUSER = 0x10000000,
+    CLINUX_CLONE_NEWNS = 0x00020000,
+    CLINUX_UDP_SEGMENT = 103,
+    CLINUX_UDP_GRO = 104,
+};
+
+/// One message of recvmmsg(2) and sendmmsg(2): glibc's `struct mmsghdr`.
+struct clinux_mmsghdr {
+    struct msghdr msg_hdr;
+    unsigned int msg_len;
+};
+
+int unshare(int flags);
+int setns(int descriptor, int kind);
+int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
+int pipe2(int descriptors[2], int flags);
+int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);
+int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags);
+
+/// fork(2), which Swift marks unavailable: sound here because the process has one thread.
+pid_t clinux_fork(void) __asm__("fork");
+
+#endif

@@ -1,0 +1,36 @@
+/// What a forward asks of the packet engine: connections and datagrams towards a guest.
+protocol GuestConnector: AnyObject {
+    /// Opens a TCP connection from the gateway to a guest and joins it to a host stream.
+    ///
+    /// A guest that refuses or cannot be reached resets the host stream.
+    ///
+    /// - Parameters:
+    ///   - guest: Where to connect to, in the virtual network.
+    ///   - stream: A connected, non-blocking stream socket; the engine closes it.
+    func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor)
+
+    /// Takes a gateway UDP port for one host client of a forward.
+    ///
+    /// - Parameters:
+    ///   - guest: The only guest endpoint that datagrams go to and come from.
+    ///   - receiver: Is given the guest's datagrams until the port is closed.
+    /// - Returns: The port; nil when none is free.
+    func openDatagramPort(
+        to guest: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)?
+}
+
+/// A gateway UDP port that talks to one guest endpoint.
+protocol GuestDatagramPort: AnyObject {
+    /// Sends one datagram, which may be empty, to the guest.
+    func send(_ payload: UnsafeRawBufferPointer)
+    /// Gives the port back; the receiver is not called any more.
+    func close()
+}
+
+/// Who takes a guest's datagrams of one port.
+protocol GuestDatagramReceiver: AnyObject {
+    /// Takes one datagram, which may be empty; the octets are good during the call only.
+    func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant)
+}

@@ -1,0 +1,35 @@
+internal import Glibc
+
+/// A file descriptor that is closed exactly once: when its owner goes away.
+struct OwnedDescriptor: ~Copyable {
+    /// The number, for calls made while the owner lives.
+    let number: Int32
+
+    /// Takes over a descriptor that the caller just got from the kernel.
+    init(adopting number: Int32) {
+        precondition(number >= 0, "a descriptor is never negative")
+        self.number = number
+    }
+
+    deinit {
+        // EINTR and EIO leave it closed on Linux all the same; see close(2).
+        _ = close(number)
+    }
+
+    /// Gives the descriptor away without closing it.
+    consuming func release() -> Int32 {
+        let number = number
+        discard self
+        return number
+    }
+
+    /// A second descriptor for the same open file, close-on-exec.
+    ///
+    /// See fcntl(2), F_DUPFD_CLOEXEC.
+    func duplicate() throws(SystemError) -> OwnedDescriptor {
+        let number = number
+        return OwnedDescriptor(
+            adopting: try systemCall("fcntl(F_DUPFD_CLOEXEC)") { fcntl(number, F_DUPFD_CLOEXEC, 3) }
+        )
+    }
+}

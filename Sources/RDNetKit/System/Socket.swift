@@ -1,0 +1,235 @@
+internal import CLinux
+internal import Glibc
+
+/// Two stream sockets that are each other's peer.
+struct SocketPair: ~Copyable {
+    let one: OwnedDescriptor
+    let other: OwnedDescriptor
+}
+
+/// A connection that a listening socket took, and where it came from.
+struct AcceptedConnection: ~Copyable {
+    let descriptor: OwnedDescriptor
+    let peer: SocketAddress
+}
+
+/// System calls on sockets.
+///
+/// Every socket made here is close-on-exec and does not block.
+enum Socket {
+    private static let birthFlags =
+        Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+
+    /// Makes a socket.
+    ///
+    /// See socket(2).
+    static func make(
+        _ family: Int32,
+        _ kind: __socket_type,
+        _ transport: Int32 = 0
+    ) throws(SystemError) -> OwnedDescriptor {
+        OwnedDescriptor(
+            adopting: try systemCall("socket") {
+                socket(family, Int32(kind.rawValue) | birthFlags, transport)
+            }
+        )
+    }
+
+    /// The family of an address's sockets: AF_INET or AF_INET6.
+    static func family(of address: IPAddress) -> Int32 {
+        address.isIPv4 ? AF_INET : AF_INET6
+    }
+
+    /// Two connected stream sockets.
+    ///
+    /// See socketpair(2).
+    static func pair() throws(SystemError) -> SocketPair {
+        var numbers: [Int32] = [-1, -1]
+        try systemCall("socketpair") {
+            socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | birthFlags, 0, &numbers)
+        }
+        return SocketPair(
+            one: OwnedDescriptor(adopting: numbers[0]),
+            other: OwnedDescriptor(adopting: numbers[1])
+        )
+    }
+
+    /// Gives a socket its local address.
+    ///
+    /// See bind(2).
+    static func bind(
+        _ descriptor: borrowing OwnedDescriptor,
+        to address: SocketAddress,
+        named name: @autoclosure () -> String
+    ) throws(SystemError) {
+        let number = descriptor.number
+        try systemCall("bind \(name())") {
+            address.withPointer { Glibc.bind(number, $0, $1) }
+        }
+    }
+
+    /// Lets a bound socket take connections; the backlog is the system's largest.
+    ///
+    /// See listen(2).
+    static func listen(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+        let number = descriptor.number
+        try systemCall("listen") { Glibc.listen(number, 4096) }
+    }
+
+    /// Begins to connect.
+    ///
+    /// See connect(2).
+    ///
+    /// - Returns: Whether it is connected already; else readiness for writing tells, and `takeError` how.
+    static func connect(
+        _ descriptor: borrowing OwnedDescriptor,
+        to address: SocketAddress
+    ) throws(SystemError) -> Bool {
+        let number = descriptor.number
+        do {
+            try systemCall("connect") {
+                address.withPointer { Glibc.connect(number, $0, $1) }
+            }
+            return true
+        } catch {
+            if error.errno == EINPROGRESS { return false }
+            throw error
+        }
+    }
+
+    /// Takes one waiting connection; nil when none waits.
+    ///
+    /// See accept4(2).
+    static func accept(
+        _ descriptor: borrowing OwnedDescriptor
+    ) throws(SystemError) -> AcceptedConnection? {
+        let number = descriptor.number
+        var address = SocketAddress()
+        let accepted = try attempt("accept4") {
+            address.withMutablePointer { accept4(number, $0, $1, birthFlags) }
+        }
+        guard let accepted else { return nil }
+        return AcceptedConnection(descriptor: OwnedDescriptor(adopting: accepted), peer: address)
+    }
+
+    /// The error that a socket has kept for its owner, 0 when none, and clears it.
+    ///
+    /// See socket(7), SO_ERROR.
+    static func takeError(_ descriptor: borrowing OwnedDescriptor) -> Int32 {
+        do {
+            return try option(descriptor, SOL_SOCKET, SO_ERROR)
+        } catch {
+            return error.errno
+        }
+    }
+
+    /// The local address.
+    ///
+    /// See getsockname(2).
+    static func localAddress(
+        _ descriptor: borrowing OwnedDescriptor
+    ) throws(SystemError) -> SocketAddress {
+        let number = descriptor.number
+        var address = SocketAddress()
+        try systemCall("getsockname") {
+            address.withMutablePointer { getsockname(number, $0, $1) }
+        }
+        return address
+    }
+
+    /// Closes one or both directions; a peer that is gone already is no failure.
+    ///
+    /// See shutdown(2).
+    static func shutDown(_ descriptor: borrowing OwnedDescriptor, _ how: Int32) {
+        _ = shutdown(descriptor.number, how)
+    }
+
+    /// Sets an integer option.
+    ///
+    /// See setsockopt(2).
+    static func set(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ level: Int32,
+        _ option: Int32,
+        to value: Int32
+    ) throws(SystemError) {
+        let number = descriptor.number
+        var value = value
+        try systemCall("setsockopt(\(level), \(option))") {
+            setsockopt(number, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+        }
+    }
+
+    /// Reads an integer option.
+    ///
+    /// See getsockopt(2).
+    static func option(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ level: Int32,
+        _ option: Int32
+    ) throws(SystemError) -> Int32 {
+        let number = descriptor.number
+        var value: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        try systemCall("getsockopt(\(level), \(option))") {
+            getsockopt(number, level, option, &value, &length)
+        }
+        return value
+    }
+
+    /// Reads from a stream; nil when nothing waits, 0 at its end.
+    ///
+    /// See recv(2).
+    static func receive(
+        _ descriptor: borrowing OwnedDescriptor,
+        into buffer: UnsafeMutableRawBufferPointer,
+        flags: Int32 = 0
+    ) throws(SystemError) -> Int? {
+        let number = descriptor.number
+        return try attempt("recv") { recv(number, buffer.baseAddress, buffer.count, flags) }
+    }
+
+    /// Writes to a stream without SIGPIPE; nil when it would block.
+    ///
+    /// See send(2).
+    static func send(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ buffer: UnsafeRawBufferPointer
+    ) throws(SystemError) -> Int? {
+        let number = descriptor.number
+        return try attempt("send") {
+            Glibc.send(number, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL))
+        }
+    }
+
+    /// Reads one datagram and its sender; nil when none waits.
+    ///
+    /// See recvfrom(2).
+    static func receiveDatagram(
+        _ descriptor: borrowing OwnedDescriptor,
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws(SystemError) -> (count: Int, sender: SocketAddress)? {
+        let number = descriptor.number
+        var sender = SocketAddress()
+        let count = try attempt("recvfrom") {
+            sender.withMutablePointer { recvfrom(number, buffer.baseAddress, buffer.count, 0, $0, $1) }
+        }
+        return count.map { ($0, sender) }
+    }
+
+    /// Sends one datagram; nil when the queue is full.
+    ///
+    /// See sendto(2).
+    static func sendDatagram(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ buffer: UnsafeRawBufferPointer,
+        to address: SocketAddress
+    ) throws(SystemError) -> Int? {
+        let number = descriptor.number
+        return try attempt("sendto") {
+            address.withPointer {
+                sendto(number, buffer.baseAddress, buffer.count, Int32(MSG_NOSIGNAL), $0, $1)
+            }
+        }
+    }
+}

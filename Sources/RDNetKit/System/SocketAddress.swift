@@ -1,0 +1,124 @@
+internal import CLinux
+internal import Glibc
+
+/// A socket address of any family, as the kernel takes and gives it.
+///
+/// See socket(7).
+struct SocketAddress {
+    private var storage = sockaddr_storage()
+    private(set) var length: socklen_t = 0
+
+    /// Room for the kernel to write an address into.
+    init() {}
+
+    /// An IPv4 or IPv6 transport address.
+    ///
+    /// See ip(7), ipv6(7).
+    init(_ endpoint: Endpoint) {
+        if let ipv4 = endpoint.address.ipv4 {
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = endpoint.port.bigEndian
+            address.sin_addr.s_addr = ipv4.bigEndian
+            store(address)
+        } else {
+            var address = sockaddr_in6()
+            address.sin6_family = sa_family_t(AF_INET6)
+            address.sin6_port = endpoint.port.bigEndian
+            // Sound: both sides are 16 octets of plain memory.
+            withUnsafeMutableBytes(of: &address.sin6_addr) { octets in
+                octets.storeBytes(of: endpoint.address.high.bigEndian, as: UInt64.self)
+                octets.storeBytes(
+                    of: endpoint.address.low.bigEndian,
+                    toByteOffset: 8,
+                    as: UInt64.self
+                )
+            }
+            store(address)
+        }
+    }
+
+    /// A path in the file system; nil when it is longer than `sun_path`'s 107 octets.
+    ///
+    /// See unix(7).
+    init?(path: String) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let octets = Array(path.utf8)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard octets.count < capacity, !octets.isEmpty else { return nil }
+        // Sound: the length was checked, and the rest stays zero.
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: octets) }
+        store(address)
+    }
+
+    /// A virtual machine's port.
+    ///
+    /// See vsock(7).
+    init(vsockCID: UInt32, port: UInt32) {
+        var address = sockaddr_vm()
+        address.svm_family = sa_family_t(AF_VSOCK)
+        address.svm_cid = vsockCID
+        address.svm_port = port
+        store(address)
+    }
+
+    private mutating func store<Address>(_ address: Address) {
+        length = socklen_t(MemoryLayout<Address>.size)
+        // Sound: sockaddr_storage is at least as large as every other socket address.
+        withUnsafeMutableBytes(of: &storage) { octets in
+            withUnsafeBytes(of: address) { octets.copyMemory(from: $0) }
+        }
+    }
+
+    /// AF_INET, AF_INET6, AF_UNIX, …
+    var family: Int32 { Int32(storage.ss_family) }
+
+    /// The transport address; nil for other families.
+    ///
+    /// IPv4-mapped IPv6 comes out as IPv4.
+    var endpoint: Endpoint? {
+        // Sound: the family says which layout the storage has.
+        withUnsafeBytes(of: storage) { octets in
+            switch family {
+            case AF_INET:
+                let address = octets.loadUnaligned(as: sockaddr_in.self)
+                return Endpoint(
+                    address: IPAddress(ipv4: UInt32(bigEndian: address.sin_addr.s_addr)),
+                    port: UInt16(bigEndian: address.sin_port)
+                )
+            case AF_INET6:
+                let port = octets.loadUnaligned(fromByteOffset: 2, as: UInt16.self)
+                let high = octets.loadUnaligned(fromByteOffset: 8, as: UInt64.self)
+                let low = octets.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
+                return Endpoint(
+                    address: IPAddress(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low)),
+                    port: UInt16(bigEndian: port)
+                )
+            default:
+                return nil
+            }
+        }
+    }
+
+    /// Lends the address to a call that reads it.
+    @inline(__always)
+    func withPointer<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        // Sound: every socket address begins with the family, as sockaddr does.
+        withUnsafePointer(to: storage) { storage in
+            storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, length) }
+        }
+    }
+
+    /// Lends the room to a call that writes an address and its length.
+    @inline(__always)
+    mutating func withMutablePointer<Result>(
+        _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Result
+    ) -> Result {
+        length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        // Sound: as above, and the length says how much room there is.
+        return withUnsafeMutablePointer(to: &storage) { storage in
+            storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, &length) }
+        }
+    }
+}

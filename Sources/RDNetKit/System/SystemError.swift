@@ -1,0 +1,64 @@
+internal import Glibc
+
+/// A system call that failed.
+struct SystemError: Error, Equatable, CustomStringConvertible {
+    /// The call, and what it was done to where that helps: `bind 127.0.0.1:80`.
+    let call: String
+    /// The C library's error number.
+    let errno: Int32
+
+    /// `bind 127.0.0.1:80: Address already in use`.
+    var description: String { "\(call): \(Self.message(errno))" }
+
+    /// The C library's sentence for an error number.
+    ///
+    /// See strerror(3).
+    static func message(_ number: Int32) -> String {
+        // Sound: strerror returns a NUL-terminated string, and this process has one thread.
+        String(cString: strerror(number))
+    }
+}
+
+/// Runs a system call until it is not interrupted (EINTR).
+///
+/// - Parameters:
+///   - call: The name for the error; built only when it fails.
+///   - body: The call; it returns -1 and sets errno on failure.
+/// - Returns: What the call returned.
+/// - Throws: `SystemError` for every errno but EINTR.
+@discardableResult
+@inline(__always)
+func systemCall<Result: FixedWidthInteger>(
+    _ call: @autoclosure () -> String,
+    _ body: () -> Result
+) throws(SystemError) -> Result {
+    while true {
+        let result = body()
+        if result != -1 { return result }
+        let code = errno
+        if code == EBADF || code == EFAULT { preconditionFailure("\(call()): errno \(code)") }
+        if code != EINTR { throw SystemError(call: call(), errno: code) }
+    }
+}
+
+/// Runs a system call on a non-blocking descriptor.
+///
+/// - Parameters:
+///   - call: The name for the error; built only when it fails.
+///   - body: The call; it returns -1 and sets errno on failure.
+/// - Returns: What the call returned, or nil when it would have blocked (EAGAIN).
+/// - Throws: `SystemError` for every errno but EINTR and EAGAIN.
+@inline(__always)
+func attempt<Result: FixedWidthInteger>(
+    _ call: @autoclosure () -> String,
+    _ body: () -> Result
+) throws(SystemError) -> Result? {
+    while true {
+        let result = body()
+        if result != -1 { return result }
+        let code = errno
+        if code == EAGAIN { return nil }
+        if code == EBADF || code == EFAULT { preconditionFailure("\(call()): errno \(code)") }
+        if code != EINTR { throw SystemError(call: call(), errno: code) }
+    }
+}

@@ -1,0 +1,4 @@
+import Glibc
+import RDNetKit
+
+exit(RDNet.run(CommandLine.arguments))
