@@ -13,6 +13,20 @@ struct AcceptedConnection: ~Copyable {
     let peer: SocketAddress
 }
 
+/// A socket that sends echo requests and receives the replies.
+struct EchoSocket: ~Copyable {
+    let descriptor: OwnedDescriptor
+    /// Whether the identifier is the sender's choice and replies come with their IP header.
+    let isRaw: Bool
+}
+
+/// Kinds of socket, for callers that do not see the C library.
+enum SocketKind {
+    case stream
+    case datagram
+    case raw
+}
+
 /// System calls on sockets.
 ///
 /// Every socket made here is close-on-exec and does not block.
@@ -33,6 +47,63 @@ enum Socket {
                 socket(family, Int32(kind.rawValue) | birthFlags, transport)
             }
         )
+    }
+
+    /// Makes a socket of an Internet family.
+    static func make(
+        _ family: Int32,
+        _ kind: SocketKind,
+        _ transport: Int32 = 0
+    ) throws(SystemError) -> OwnedDescriptor {
+        switch kind {
+        case .stream: try make(family, SOCK_STREAM, transport)
+        case .datagram: try make(family, SOCK_DGRAM, transport)
+        case .raw: try make(family, SOCK_RAW, transport)
+        }
+    }
+
+    /// Sends every piece at once: the guest's kernel has collected already.
+    ///
+    /// See tcp(7), TCP_NODELAY.
+    static func setNoDelay(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+        try set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, to: 1)
+    }
+
+    /// Lets the kernel notice that an idle peer is gone.
+    ///
+    /// See tcp(7), SO_KEEPALIVE.
+    static func setKeepAlive(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+        try set(descriptor, SOL_SOCKET, SO_KEEPALIVE, to: 1)
+    }
+
+    /// Lets datagrams that are longer than the path takes leave in fragments.
+    ///
+    /// See ip(7), IP_MTU_DISCOVER.
+    static func allowFragments(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+        try set(descriptor, Int32(IPPROTO_IP), Int32(IP_MTU_DISCOVER), to: Int32(IP_PMTUDISC_DONT))
+    }
+
+    /// Makes a socket for echo requests: a ping socket, or a raw one where that is all one may have.
+    ///
+    /// See icmp(7), `ping_group_range`, and raw(7).
+    static func makeEcho() throws(SystemError) -> EchoSocket {
+        do {
+            let ping = try make(AF_INET, SOCK_DGRAM, Int32(IPPROTO_ICMP))
+            return EchoSocket(descriptor: ping, isRaw: false)
+        } catch {
+            let raw = try make(AF_INET, SOCK_RAW, Int32(IPPROTO_ICMP))
+            return EchoSocket(descriptor: raw, isRaw: true)
+        }
+    }
+
+    /// Prepares an accepted connection for a flow; a unix socket has no such options and needs none.
+    static func prepareForFlow(_ descriptor: borrowing OwnedDescriptor) {
+        do {
+            try setNoDelay(descriptor)
+            try setKeepAlive(descriptor)
+        } catch {
+            // EOPNOTSUPP: not TCP.
+        }
     }
 
     /// The family of an address's sockets: AF_INET or AF_INET6.
@@ -144,6 +215,56 @@ enum Socket {
         _ = shutdown(descriptor.number, how)
     }
 
+    /// Closes both directions: what waits for the peer is still sent.
+    ///
+    /// See shutdown(2).
+    static func shutDownBoth(_ descriptor: borrowing OwnedDescriptor) {
+        shutDown(descriptor, Int32(SHUT_RDWR))
+    }
+
+    /// Closes the sending direction: the peer reads an end.
+    ///
+    /// See shutdown(2).
+    static func shutDownSending(_ descriptor: borrowing OwnedDescriptor) {
+        shutDown(descriptor, Int32(SHUT_WR))
+    }
+
+    /// Asks for large buffers both ways, beyond the system's limit where privilege allows.
+    ///
+    /// See socket(7), SO_SNDBUFFORCE: without CAP_NET_ADMIN the kernel grants up to `net.core.wmem_max`.
+    static func enlargeBuffers(_ descriptor: borrowing OwnedDescriptor, to size: Int32) {
+        for (force, plain) in [(SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF)] {
+            do {
+                try set(descriptor, SOL_SOCKET, force, to: size)
+            } catch {
+                // Smaller buffers cost speed, not correctness, so a refusal is no failure.
+                var value = size
+                _ = setsockopt(
+                    descriptor.number,
+                    SOL_SOCKET,
+                    plain,
+                    &value,
+                    socklen_t(MemoryLayout<Int32>.size)
+                )
+            }
+        }
+    }
+
+    /// Makes `close` send a reset instead of an end.
+    ///
+    /// See socket(7), SO_LINGER.
+    static func resetOnClose(_ descriptor: borrowing OwnedDescriptor) {
+        var option = linger(l_onoff: 1, l_linger: 0)
+        // A unix socket ignores it: its peer sees an end, or a reset where data were unread.
+        _ = setsockopt(
+            descriptor.number,
+            SOL_SOCKET,
+            SO_LINGER,
+            &option,
+            socklen_t(MemoryLayout<linger>.size)
+        )
+    }
+
     /// Sets an integer option.
     ///
     /// See setsockopt(2).
@@ -212,7 +333,9 @@ enum Socket {
         let number = descriptor.number
         var sender = SocketAddress()
         let count = try attempt("recvfrom") {
-            sender.withMutablePointer { recvfrom(number, buffer.baseAddress, buffer.count, 0, $0, $1) }
+            sender.withMutablePointer {
+                recvfrom(number, buffer.baseAddress, buffer.count, 0, $0, $1)
+            }
         }
         return count.map { ($0, sender) }
     }

@@ -61,7 +61,14 @@ struct TimerWheel {
         } else {
             index = Int32(nodes.count)
             nodes.append(
-                Node(tick: tick, observer: observer, previous: -1, next: -1, list: -1, generation: 0)
+                Node(
+                    tick: tick,
+                    observer: observer,
+                    previous: -1,
+                    next: -1,
+                    list: -1,
+                    generation: 0
+                )
             )
         }
         count += 1

@@ -171,17 +171,23 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
 struct Subnet: Hashable, Sendable, CustomStringConvertible {
     /// The address as it was written, host bits and all.
     let address: IPAddress
-    /// Bits of network, 0 to 30: a smaller network has no room for a gateway and a guest.
+    /// Bits of network, 8 to 30: a smaller network has no room for a gateway and a guest.
     let prefixLength: Int
 
-    init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        guard parts.count == 2, let address = IPAddress(parts[0]), address.isIPv4,
-            parts[1].utf8.allSatisfy({ (48...57).contains($0) }),
-            let prefixLength = Int(parts[1]), (8...30).contains(prefixLength)
-        else { return nil }
+    /// A network by address and prefix length; nil unless IPv4 with 8 to 30 bits.
+    init?(address: IPAddress, prefixLength: Int) {
+        guard address.isIPv4, (8...30).contains(prefixLength) else { return nil }
         self.address = address
         self.prefixLength = prefixLength
+    }
+
+    /// Parses `192.168.127.0/24`.
+    init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 2, let address = IPAddress(parts[0]),
+            parts[1].utf8.allSatisfy({ (48...57).contains($0) }), let prefixLength = Int(parts[1])
+        else { return nil }
+        self.init(address: address, prefixLength: prefixLength)
     }
 
     private var bits: UInt32 { UInt32(truncatingIfNeeded: address.low) }

@@ -24,7 +24,8 @@ struct MACAddress: Hashable, Sendable {
         guard parts.count == 6 else { return nil }
         var value: UInt64 = 0
         for part in parts {
-            guard part.utf8.count == 2, !part.hasPrefix("+"), let octet = UInt8(part, radix: 16) else {
+            guard part.utf8.count == 2, !part.hasPrefix("+"), let octet = UInt8(part, radix: 16)
+            else {
                 return nil
             }
             value = value << 8 | UInt64(octet)

@@ -1,0 +1,452 @@
+/// The virtual host on the gateway's port: takes guests' packets apart and knows what each is for.
+///
+/// How it works, in the order of a packet's way: a link hands over a frame (`receive`); the Ethernet below passes
+/// on what is for other guests; ARP is answered here; an IPv4 packet is checked, put together if it came in fragments, and
+/// goes to a service of the gateway's own or to a flow that continues it on the host. At the end of a
+/// link's batch staged uploads leave; once a turn (`takeTurn`) flows send, ACKs follow, links are flushed.
+/// Everything runs on the loop's thread; nothing waits.
+final class PacketEngine: FrameReceiver, TurnParticipant {
+    /// What a service does with a datagram: sender's Ethernet address, both ends, payload.
+    typealias DatagramService = (MACAddress, Endpoint, Endpoint, UnsafeRawBufferPointer) -> Void
+
+    let loop: EventLoop
+    let log: Logger
+    let ethernet: VirtualEthernet
+    let tcp: TCPFlows
+    let udp: UDPFlows
+    let echo: EchoFlows
+    var drops = DropCounters()
+    /// Takes datagrams to the gateway's own ports.
+    var datagramServices: [UInt16: DatagramService] = [:]
+    /// Is told of a link that closed by itself.
+    var linkClosed: (any FrameLink, String) -> Void = { _, _ in }
+    /// Ports taken for forwards: the guest's end and the gateway's port lead to a receiver.
+    var datagramPorts = GatewayPorts()
+
+    private var plan: GatewayPlan { ethernet.plan }
+    private var reassembler = FragmentReassembler()
+    private var errorLimit = ErrorLimit()
+
+    /// Makes an engine without links.
+    ///
+    /// - Parameters:
+    ///   - plan: The addresses of the virtual network.
+    ///   - loop: Where everything runs.
+    ///   - log: For what a person should know.
+    ///   - support: Which sockets can peek at an offset.
+    ///   - seed: Random, and secret from guests.
+    init(
+        _ plan: GatewayPlan,
+        loop: EventLoop,
+        log: Logger,
+        support: PeekOffsetSupport,
+        seed: UInt64
+    ) {
+        self.loop = loop
+        self.log = log
+        ethernet = VirtualEthernet(plan)
+        tcp = TCPFlows(loop: loop, ethernet: ethernet, log: log, support: support, seed: seed)
+        udp = UDPFlows(loop: loop, ethernet: ethernet)
+        echo = EchoFlows(loop: loop, ethernet: ethernet, log: log)
+        loop.join(self)
+        connectErrors()
+    }
+
+    private func connectErrors() {
+        tcp.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
+        udp.sendError = { [unowned self] in sendError($0, rest: $1, about: $2, $3) }
+        echo.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
+        udp.dropped = { [unowned self] in drops.count($0) }
+        echo.dropped = { [unowned self] in drops.count($0) }
+    }
+
+    /// Ends what would keep the engine alive.
+    func stop() {
+        loop.leave(self)
+        for link in ethernet.attached {
+            link.close()
+            ethernet.detach(link)
+        }
+        ethernet.capture?.flush()
+    }
+
+    // MARK: Inwards
+
+    func receive(_ frame: Frame, from link: any FrameLink, now: Instant) {
+        do {
+            let header = try EthernetHeader(reading: frame.octets.bytes)
+            guard let isForGateway = ethernet.forward(frame, header, from: link) else {
+                return drops.count(.badSource)
+            }
+            guard isForGateway else { return }
+            ethernet.capture?.record(frame)
+            let start = EthernetHeader.length
+            let packet = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
+            switch header.kind {
+            case EthernetHeader.Kind.ipv4:
+                try receiveIPv4(packet, frame.header, from: header.source, now: now)
+            case EthernetHeader.Kind.arp:
+                try receiveARP(packet, from: link, now: now)
+            default:
+                drops.count(.unknownProtocol)
+            }
+        } catch PacketError.badChecksum {
+            drops.count(.badChecksum)
+        } catch {
+            drops.count(.malformed)
+        }
+    }
+
+    private func receiveARP(
+        _ octets: UnsafeRawBufferPointer,
+        from link: any FrameLink,
+        now: Instant
+    ) throws(PacketError) {
+        let packet = try ARPPacket(reading: octets.bytes)
+        // A probe (RFC 5227, 2.1.1) comes from nobody: there is nothing to learn from it.
+        if plan.isGuest(packet.senderAddress), !packet.senderMAC.isGroup {
+            ethernet.learn(packet.senderAddress, mac: packet.senderMAC, now: now)
+        }
+        guard packet.operation == .request, plan.answersARP(for: packet.targetAddress),
+            packet.senderAddress != packet.targetAddress
+        else { return }
+        let reply = ARPPacket(
+            operation: .reply,
+            senderMAC: plan.gatewayMAC,
+            senderAddress: packet.targetAddress,
+            targetMAC: packet.senderMAC,
+            targetAddress: packet.senderAddress
+        )
+        ethernet.send(reply, to: packet.senderMAC, on: link)
+    }
+
+    private func receiveIPv4(
+        _ octets: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        let header = try IPv4Header(reading: octets.bytes)
+        let start = header.headerLength
+        let payload = UnsafeRawBufferPointer(
+            rebasing: octets[start..<(start + header.payloadLength)]
+        )
+        guard plan.isGuest(header.source) else {
+            // A DHCP client has no address yet (RFC 2131, 4.1).
+            guard header.source == .anyIPv4, header.transport == IPProtocol.udp else {
+                return drops.count(.badSource)
+            }
+            return try receiveUDP(header, payload, offload, from: mac, now: now)
+        }
+        ethernet.learn(header.source, mac: mac, now: now)
+        if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
+        if header.timeToLive <= 1, isBeyond(header.destination) {
+            return sendError(
+                .timeExceeded(code: 0),
+                rest: 0,
+                about: header,
+                Array(payload.prefix(64))
+            )
+        }
+        try dispatch(header, payload, offload, from: mac, now: now)
+    }
+
+    /// Whether a packet would be routed on: not to the gateway, nor to the host it runs on.
+    private func isBeyond(_ destination: IPAddress) -> Bool {
+        !plan.answersARP(for: destination) && plan.destination(of: destination) != .nowhere
+    }
+
+    private func reassemble(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        switch reassembler.receive(header, payload, now: now) {
+        case .waiting: break
+        case .discarded: drops.count(.fragment)
+        case .complete(let octets):
+            var whole = header
+            whole.payloadLength = octets.count
+            whole.moreFragments = false
+            whole.fragmentOffset = 0
+            let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
+                do throws(PacketError) {
+                    return .success(try dispatch(whole, octets, .finished, from: mac, now: now))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            try dispatched.get()
+        }
+    }
+
+    @inline(__always)
+    private func dispatch(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        switch header.transport {
+        case IPProtocol.tcp:
+            try verify(header, payload, offload)
+            try tcp.receive(header, payload, now: now)
+        case IPProtocol.udp:
+            try receiveUDP(header, payload, offload, from: mac, now: now)
+        case IPProtocol.icmp:
+            try receiveICMP(header, payload, offload, from: mac, now: now)
+        default:
+            drops.count(.unknownProtocol)
+            let kind = ICMPMessage.Kind.destinationUnreachable(.transport)
+            sendError(kind, rest: 0, about: header, Array(payload.prefix(64)))
+        }
+    }
+
+    /// Checks a transport checksum, unless the kernel did or it is not finished yet.
+    @inline(__always)
+    private func verify(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader
+    ) throws(PacketError) {
+        if offload.needsChecksum || offload.checksumIsValid { return }
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: header.source,
+            destination: header.destination,
+            transport: header.transport,
+            length: payload.count
+        )
+        guard InternetChecksum.checksum(payload, adding: pseudo) == 0 else { throw .badChecksum }
+    }
+
+    // MARK: UDP
+
+    private func receiveUDP(
+        _ ip: IPv4Header,
+        _ datagram: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        if offload.segmentation == .udp {
+            return try receiveSegmentedUDP(ip, datagram, offload, from: mac, now: now)
+        }
+        let header = try UDPHeader(reading: datagram.bytes)
+        let whole = UnsafeRawBufferPointer(
+            rebasing: datagram[..<(UDPHeader.length + header.payloadLength)]
+        )
+        // RFC 768: a checksum of zero is none.
+        if header.checksum != 0 { try verify(ip, whole, offload) }
+        let payload = UnsafeRawBufferPointer(rebasing: whole[UDPHeader.length...])
+        pass(header, ip, payload, from: mac, now: now)
+    }
+
+    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each `segmentSize` octets.
+    private func receiveSegmentedUDP(
+        _ ip: IPv4Header,
+        _ datagram: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        let size = Int(offload.segmentSize)
+        guard datagram.count >= UDPHeader.length, size > 0 else {
+            throw .badLength(field: size, available: datagram.count)
+        }
+        let octets = datagram.bytes
+        var header = UDPHeader(
+            sourcePort: octets.bigEndian(at: 0),
+            destinationPort: octets.bigEndian(at: 2),
+            payloadLength: 0
+        )
+        var offset = UDPHeader.length
+        while offset < datagram.count {
+            let end = min(offset + size, datagram.count)
+            header.payloadLength = end - offset
+            let payload = UnsafeRawBufferPointer(rebasing: datagram[offset..<end])
+            pass(header, ip, payload, from: mac, now: now)
+            offset = end
+        }
+    }
+
+    private func pass(
+        _ header: UDPHeader,
+        _ ip: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        from mac: MACAddress,
+        now: Instant
+    ) {
+        let guest = Endpoint(address: ip.source, port: header.sourcePort)
+        let remote = Endpoint(address: ip.destination, port: header.destinationPort)
+        switch plan.destination(of: ip.destination) {
+        case .gateway:
+            if datagramPorts.deliver(payload, from: guest, to: remote.port, now: now) { return }
+            if let service = datagramServices[remote.port] {
+                return service(mac, guest, remote, payload)
+            }
+            sendPortUnreachable(header, ip, payload)
+        case .host(let address):
+            guard ip.source != .anyIPv4 else { return drops.count(.badSource) }
+            let host = Endpoint(address: address, port: remote.port)
+            udp.send(payload, from: guest, to: host, now: now)
+        case .refused:
+            drops.count(.refusedDestination)
+        case .nowhere:
+            // DHCP is the one service that is asked by broadcast.
+            if remote.port == 67, let service = datagramServices[67] {
+                return service(mac, guest, remote, payload)
+            }
+            drops.count(.noRoute)
+        }
+    }
+
+    private func sendPortUnreachable(
+        _ header: UDPHeader,
+        _ ip: IPv4Header,
+        _ payload: UnsafeRawBufferPointer
+    ) {
+        var octets = [UInt8](repeating: 0, count: UDPHeader.length)
+        // Sound: the span is used inside the closure only.
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            header.write(to: &span)
+        }
+        octets += payload.prefix(64)
+        sendError(.destinationUnreachable(.port), rest: 0, about: ip, octets)
+    }
+
+    // MARK: ICMP
+
+    private func receiveICMP(
+        _ ip: IPv4Header,
+        _ octets: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        let message = try ICMPMessage(reading: octets.bytes)
+        guard InternetChecksum.checksum(octets) == 0 else { throw .badChecksum }
+        switch message.kind {
+        case .echoRequest:
+            receiveEcho(ip, message, octets, now: now)
+        case .destinationUnreachable(.fragmentationNeeded):
+            let mtu = Int(message.rest & 0xffff)
+            let quoted = UnsafeRawBufferPointer(rebasing: octets[ICMPMessage.headerLength...])
+            try receiveFragmentationNeeded(quoted, mtu: mtu)
+        case .echoReply, .destinationUnreachable, .timeExceeded, .other:
+            drops.count(.noRoute)
+        }
+    }
+
+    private func receiveEcho(
+        _ ip: IPv4Header,
+        _ message: ICMPMessage,
+        _ octets: UnsafeRawBufferPointer,
+        now: Instant
+    ) {
+        // The host alias is answered here too: that this program runs says that the host is up.
+        if plan.answersARP(for: ip.destination) {
+            let key = EchoFlow.Key(guest: ip.source, identifier: message.identifier)
+            var reply = message
+            reply.kind = .echoReply
+            return echo.sendReply(octets, reply, from: ip.destination, to: key)
+        }
+        switch plan.destination(of: ip.destination) {
+        case .host(let address):
+            let key = EchoFlow.Key(guest: ip.source, identifier: message.identifier)
+            echo.send(octets, key, to: address, now: now)
+        case .refused: drops.count(.refusedDestination)
+        case .gateway, .nowhere: drops.count(.noRoute)
+        }
+    }
+
+    private func receiveFragmentationNeeded(
+        _ quoted: UnsafeRawBufferPointer,
+        mtu: Int
+    ) throws(PacketError) {
+        // The quote is cut short, so its length field says more than there is: only fixed offsets are read.
+        let octets = quoted.bytes
+        guard octets.byteCount >= IPv4Header.length + 8 else {
+            throw .truncated(needed: IPv4Header.length + 8, available: octets.byteCount)
+        }
+        let start = Int(octets.octet(at: 0) & 15) * 4
+        guard octets.octet(at: 0) >> 4 == 4, octets.octet(at: 9) == IPProtocol.tcp,
+            start >= IPv4Header.length, octets.byteCount >= start + 8
+        else { return }
+        let key = FlowKey(
+            guest: Endpoint(
+                address: IPAddress(ipv4: octets.bigEndian(at: 16)),
+                port: octets.bigEndian(at: start + 2)
+            ),
+            remote: Endpoint(
+                address: IPAddress(ipv4: octets.bigEndian(at: 12)),
+                port: octets.bigEndian(at: start)
+            )
+        )
+        tcp.reducePath(key, sequence: SequenceNumber(octets.bigEndian(at: start + 4)), mtu: mtu)
+    }
+
+    /// Sends an ICMP error to the sender of a packet, where that is allowed, at a limited rate.
+    private func sendError(
+        _ kind: ICMPMessage.Kind,
+        rest: UInt32,
+        about header: IPv4Header,
+        _ payload: [UInt8]
+    ) {
+        payload.withUnsafeBytes { payload in
+            guard ICMPError.isAllowed(about: header, payload), errorLimit.permits(now: loop.now),
+                let route = ethernet.route(to: header.source)
+            else { return }
+            let message = ICMPError.message(kind, rest: rest, about: header, payload)
+            // From whom the packet was meant for, when that is an address of ours; else from the gateway.
+            let isOwn = plan.answersARP(for: header.destination)
+            let ip = IPv4Header(
+                transport: IPProtocol.icmp,
+                source: isOwn ? header.destination : plan.gateway,
+                destination: header.source,
+                payloadLength: message.count
+            )
+            message.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
+        }
+    }
+
+    // MARK: Turns
+
+    func batchEnded(on link: any FrameLink, now: Instant) {
+        tcp.flushStage(now: now)
+    }
+
+    func hasRoom(_ link: any FrameLink, now: Instant) {
+        tcp.unblock(link)
+    }
+
+    func closed(_ link: any FrameLink, reason: String, now: Instant) {
+        tcp.flushStage(now: now)
+        ethernet.detach(link)
+        tcp.unblock(link)
+        linkClosed(link, reason)
+    }
+
+    func takeTurn(now: Instant) -> Bool {
+        let hasMore = tcp.takeTurn(now: now)
+        for link in ethernet.attached { link.flush(now: now) }
+        return hasMore
+    }
+}
+
+/// How many ICMP errors may be sent (RFC 1812, 4.3.2.8): a bucket of 50, filled at 1,000 a second.
+private struct ErrorLimit {
+    private var tokens = 50.0
+    private var filled = Instant(nanoseconds: 0)
+
+    mutating func permits(now: Instant) -> Bool {
+        let elapsed = Double((now - filled).wholeNanoseconds) / 1e9
+        tokens = min(tokens + elapsed * 1_000, 50)
+        filled = now
+        guard tokens >= 1 else { return false }
+        tokens -= 1
+        return true
+    }
+}

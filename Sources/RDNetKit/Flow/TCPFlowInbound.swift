@@ -1,0 +1,268 @@
+/// From the guest: segments in, payload out to the host.
+extension TCPFlow {
+    /// Takes one segment.
+    ///
+    /// - Parameters:
+    ///   - header: The segment's header; its checksum has been verified or is trusted.
+    ///   - payload: Lent for the call.
+    ///   - now: The turn's clock.
+    func receive(_ header: TCPHeader, _ payload: UnsafeRawBufferPointer, now: Instant) {
+        lastHeard = now
+        switch phase {
+        case .connecting:
+            // A repeated SYN waits as the first one does; a reset from here is a guest that gave up.
+            if header.flags.contains(.rst), header.sequence == guestInitialSequence + 1 { close() }
+        case .synReceived:
+            receiveInSYNReceived(header, payload, now: now)
+        case .synSent:
+            receiveInSYNSent(header, now: now)
+        case .open:
+            receiveOpen(header, payload, now: now)
+        case .timeWait:
+            receiveInTimeWait(header)
+        case .closed:
+            break
+        }
+    }
+
+    // MARK: Handshakes
+
+    /// The guest's SYN: remembers what it offered (RFC 9293, 3.10.7.2).
+    func begin(with syn: TCPHeader) {
+        guestInitialSequence = syn.sequence
+        mayReportSACK = syn.options.sackPermitted
+        let offersScale = syn.options.windowScale != nil
+        guestScale = syn.options.windowScale ?? 0
+        ownScale = offersScale ? TCPFlows.windowScale : 0
+        // Without scaling a window field is all there is, and what is not offered need not be kept.
+        if !offersScale { windowLimit = min(windowLimit, 65_535) }
+        // RFC 9293, 3.7.1: 536 where the guest does not say; never more than our MTU carries.
+        let offered = Int(syn.options.maximumSegmentSize ?? 536)
+        let segmentSize = min(max(offered, 64), flows.ethernet.plan.mtu - 40)
+        sender = TCPSender(
+            first: initialSequence + 1,
+            window: Int(syn.window),
+            windowSequence: syn.sequence,
+            segmentSize: segmentSize
+        )
+        // A SYN's window field is never scaled (RFC 7323, 2.2).
+        let first = min(windowLimit, 65_535)
+        receiver = TCPReceiver(first: syn.sequence + 1, offered: first, scale: ownScale)
+    }
+
+    private func receiveInSYNReceived(
+        _ header: TCPHeader,
+        _ payload: UnsafeRawBufferPointer,
+        now: Instant
+    ) {
+        if header.flags.contains(.rst) {
+            guard receiver.accepts(header.sequence, length: 0) else { return }
+            if header.sequence == receiver.next { return abort(.guest, now: now) }
+            return challenge(now: now)
+        }
+        if header.flags.contains(.syn) {
+            // Our SYN-ACK was lost, or is still on its way: the same one again.
+            if header.sequence == guestInitialSequence { return sendSYN(now: now) }
+            return challenge(now: now)
+        }
+        guard header.flags.contains(.ack) else { return }
+        guard header.acknowledgment == initialSequence + 1 else {
+            // RFC 9293, 3.10.7.4, fifth: not an answer to our SYN-ACK.
+            return sendBare(sequence: header.acknowledgment, [.rst])
+        }
+        becomeOpen(now: now)
+        receiveOpen(header, payload, now: now)
+    }
+
+    private func receiveInSYNSent(_ header: TCPHeader, now: Instant) {
+        let answers = header.flags.contains(.ack) && header.acknowledgment == initialSequence + 1
+        if header.flags.contains(.ack), !answers {
+            // RFC 9293, 3.10.7.3: a half-open leftover of an earlier connection is cleared.
+            if !header.flags.contains(.rst) { sendBare(sequence: header.acknowledgment, [.rst]) }
+            return
+        }
+        if header.flags.contains(.rst) {
+            if answers { abort(.guest, now: now) }
+            return
+        }
+        guard answers, header.flags.contains(.syn) else { return }
+        begin(with: header)
+        becomeOpen(now: now)
+        oweACK()
+        flows.enqueue(self)
+    }
+
+    private func becomeOpen(now: Instant) {
+        phase = .open
+        stateDeadline = nil
+        stateRetries = 0
+        flows.counters.established &+= 1
+        flows.leftHandshake(self)
+        isReadable = true
+        flows.enqueue(self)
+    }
+
+    private func receiveInTimeWait(_ header: TCPHeader) {
+        if header.flags.contains(.rst) {
+            if header.sequence == receiver.next { close() }
+            return
+        }
+        sendACK()
+    }
+
+    // MARK: Open
+
+    private func receiveOpen(
+        _ header: TCPHeader,
+        _ payload: UnsafeRawBufferPointer,
+        now: Instant
+    ) {
+        let fin = header.flags.contains(.fin)
+        let length = payload.count + (fin ? 1 : 0)
+        guard receiver.accepts(header.sequence, length: length) else {
+            // Also the answer to keep-alive probes and repeated segments (RFC 9293, 3.8.4, 3.10.7.4).
+            if !header.flags.contains(.rst) { oweACK() }
+            return
+        }
+        if header.flags.contains(.rst) {
+            // RFC 5961, 3.2: only the exact number resets; a guess in the window is challenged.
+            if header.sequence == receiver.next { return abort(.guest, now: now) }
+            return challenge(now: now)
+        }
+        // RFC 5961, 4.2: a SYN here is a restarted guest, which our answer makes reset us, or a forgery.
+        if header.flags.contains(.syn) { return challenge(now: now) }
+        guard header.flags.contains(.ack) else { return }
+        guard receiveAcknowledgment(header, isBare: length == 0, now: now) else { return }
+        if length > 0 { receivePayload(header.sequence, payload, fin: fin, now: now) }
+        armTimer()
+    }
+
+    private func receiveAcknowledgment(
+        _ header: TCPHeader,
+        isBare: Bool,
+        now: Instant
+    ) -> Bool {
+        let window = Int(header.window) << Int(guestScale)
+        switch sender.receive(header, window: window, isBare: isBare, now: now) {
+        case .advanced(let octets):
+            toDiscard += octets
+            flows.enqueue(self)
+            return true
+        case .current:
+            flows.enqueue(self)
+            return true
+        case .impossible:
+            oweACK()
+            return false
+        case .ancient:
+            challenge(now: now)
+            return false
+        }
+    }
+
+    private func receivePayload(
+        _ sequence: SequenceNumber,
+        _ payload: UnsafeRawBufferPointer,
+        fin: Bool,
+        now: Instant
+    ) {
+        oweACK()
+        switch receiver.receive(sequence, payload, fin: fin) {
+        case .inOrder(let skip, let take):
+            deliver(UnsafeRawBufferPointer(rebasing: payload[skip..<(skip + take)]), now: now)
+            while phase == .open, let early = receiver.takeEarly() {
+                early.withUnsafeBytes { deliver($0, now: now) }
+            }
+        case .acknowledgeOnly, .unacceptable:
+            break
+        }
+        guard phase == .open, receiver.isFinished else { return }
+        flows.enqueue(self)
+    }
+
+    // MARK: To the host
+
+    private func deliver(_ payload: UnsafeRawBufferPointer, now: Instant) {
+        guard phase == .open else { return }
+        passedSinceGrowth += payload.count
+        flows.counters.octetsToHost &+= UInt64(payload.count)
+        if pending.isEmpty, flows.stage(payload, of: self, now: now) { return }
+        pass(payload, now: now)
+    }
+
+    /// Hands octets to the host's socket and keeps what it does not take.
+    func pass(_ payload: UnsafeRawBufferPointer, now: Instant) {
+        guard phase == .open else { return }
+        var taken = 0
+        if pending.isEmpty, isWritable {
+            do {
+                taken = try send(payload) ?? 0
+            } catch {
+                return abort(.host, now: now)
+            }
+        }
+        if taken < payload.count {
+            isWritable = false
+            pending.append(UnsafeRawBufferPointer(rebasing: payload[taken...]))
+        }
+    }
+
+    private func send(_ payload: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
+        switch stream {
+        case .some(let stream): try Socket.send(stream.descriptor, payload)
+        case .none: nil
+        }
+    }
+
+    /// Hands over what waited, and the end of the guest's stream behind it.
+    func drainToHost(now: Instant) {
+        if !pending.isEmpty, isWritable {
+            do {
+                try pending.drain { (octets) throws(SystemError) in try send(octets) }
+            } catch {
+                return abort(.host, now: now)
+            }
+            if !pending.isEmpty { isWritable = false }
+            if worthTelling { oweACK() }
+        }
+        guard receiver.isFinished, pending.isEmpty, !hasShutDownHost else { return }
+        hasShutDownHost = true
+        switch stream {
+        case .some(let stream): Socket.shutDownSending(stream.descriptor)
+        case .none: break
+        }
+    }
+
+    /// Whether the window could open by enough to be worth a segment (RFC 9293, 3.8.6.2.2).
+    private var worthTelling: Bool {
+        let gain = room - receiver.offered
+        return gain >= min(windowLimit / 2, 2 * sender.segmentSize)
+    }
+
+    /// How much the guest may send beyond what has arrived in order.
+    var room: Int { max(windowLimit - pending.count, 0) }
+
+    /// Lets the window grow while the host takes everything as it comes.
+    func growWindow() {
+        guard passedSinceGrowth >= windowLimit else { return }
+        passedSinceGrowth = 0
+        guard pending.isEmpty, ownScale > 0 else { return }
+        windowLimit += flows.grant(windowLimit, to: self)
+    }
+
+    // MARK: Answers
+
+    /// An ACK is due at the end of the turn, unless data carry it before.
+    func oweACK() {
+        needsACK = true
+        flows.acknowledgeLater(self)
+    }
+
+    /// A challenge ACK (RFC 5961, 7: at a limited rate, or two ends could challenge each other for ever).
+    func challenge(now: Instant) {
+        if let lastChallenge, now - lastChallenge < TCPFlows.challengeInterval { return }
+        lastChallenge = now
+        flows.counters.challenges &+= 1
+        oweACK()
+    }
+}

@@ -1,0 +1,246 @@
+/// Towards the guest: what the host's socket holds, as segments; acknowledgments; handshakes.
+extension TCPFlow {
+    /// Octets that one flow may send in one go before others get theirs: four of the largest segments.
+    private static let quantum = 4 * TCPSegmentWriter.maximumPayload
+
+    /// Does what is due, a bounded amount.
+    ///
+    /// - Parameter now: The turn's clock.
+    /// - Returns: Whether there is more to do at once.
+    func pump(now: Instant) -> Bool {
+        guard phase == .open else { return false }
+        discardAcknowledged(now: now)
+        drainToHost(now: now)
+        guard phase == .open else { return false }
+        let more = resendLost(now: now) || sendNew(now: now)
+        guard phase == .open else { return false }
+        sendEnd(now: now)
+        watchForWindow(now: now)
+        finishIfDone(now: now)
+        if phase == .open { armTimer() }
+        return more && phase == .open
+    }
+
+    private func discardAcknowledged(now: Instant) {
+        guard toDiscard > 0 else { return }
+        do {
+            try stream?.discard(toDiscard, scratch: flows.scratch)
+            toDiscard = 0
+        } catch {
+            abort(.host, now: now)
+        }
+    }
+
+    // MARK: Data
+
+    private func sendNew(now: Instant) -> Bool {
+        var budget = Self.quantum
+        while isReadable, phase == .open {
+            let allowed = sender.allowance
+            guard allowed > 0 else { return false }
+            guard budget > 0 else { return true }
+            guard let sent = sendData(at: sender.next, upTo: allowed, now: now) else {
+                return false
+            }
+            if sent == 0 { return false }
+            sender.sent(sent, now: now)
+            budget -= sent
+        }
+        return false
+    }
+
+    private func resendLost(now: Instant) -> Bool {
+        var budget = Self.quantum
+        while let range = sender.nextResend() {
+            guard budget > 0 else { return true }
+            flows.counters.retransmits &+= 1
+            if range.start == sender.end {
+                sendFIN()
+                sender.resent(1, now: now)
+                continue
+            }
+            var length = range.end - range.start
+            if let end = sender.end, range.end > end { length = end - range.start }
+            guard let sent = sendData(at: range.start, upTo: length, now: now), sent > 0 else {
+                return false
+            }
+            sender.resent(sent, now: now)
+            budget -= sent
+        }
+        return false
+    }
+
+    /// Peeks octets of the stream into a frame and sends it.
+    ///
+    /// - Parameters:
+    ///   - sequence: Of the first octet.
+    ///   - limit: Octets at most.
+    ///   - now: The turn's clock.
+    /// - Returns: Octets sent; 0 when none wait there, nil when the link or the host stops it.
+    private func sendData(at sequence: SequenceNumber, upTo limit: Int, now: Instant) -> Int? {
+        guard let route = currentRoute() else { return nil }
+        let segment = sender.segmentSize
+        var count = min(limit, TCPSegmentWriter.maximumPayload)
+        // Whole packets, so that cutting leaves no small one in the middle of the stream.
+        if count > segment { count -= count % segment }
+        guard let room = route.link.reserve(TCPSegmentWriter.headerLength + count, .bulk) else {
+            flows.block(self, on: route.link)
+            return nil
+        }
+        let start = TCPSegmentWriter.headerLength
+        let payload = UnsafeMutableRawBufferPointer(rebasing: room[start..<(start + count)])
+        guard let peeked = peek(at: sequence, into: payload, now: now), peeked > 0 else {
+            return 0
+        }
+        let frame = UnsafeMutableRawBufferPointer(rebasing: room[..<(start + peeked)])
+        let header = makeHeader(sequence: sequence, flags: [.ack, .psh])
+        let path = TCPSegmentWriter.Path(remote: key.remote, guest: key.guest, mac: route.mac)
+        let offload = TCPSegmentWriter.write(
+            frame,
+            path,
+            header,
+            segmentSize: segment,
+            flows.ethernet
+        )
+        flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
+        flows.counters.octetsToGuest &+= UInt64(peeked)
+        needsACK = false
+        return peeked
+    }
+
+    private func peek(
+        at sequence: SequenceNumber,
+        into room: UnsafeMutableRawBufferPointer,
+        now: Instant
+    ) -> Int? {
+        let offset = sequence - sender.unacknowledged + toDiscard
+        do {
+            guard
+                let count = try stream?.peek(at: offset, into: room, scratch: flows.scratch)
+            else {
+                isReadable = false
+                return nil
+            }
+            // 0 is the stream's end, seen from behind its last octet only.
+            if count == 0, sequence == sender.next { sender.streamEnded() }
+            // Less than asked for: all that was there. More sets the flag again; the end must be looked for.
+            if count > 0, count < room.count, sequence + count >= sender.next, !hostHasEnded {
+                isReadable = false
+            }
+            return count
+        } catch {
+            abort(.host, now: now)
+            return nil
+        }
+    }
+
+    // MARK: The end of the stream
+
+    private func sendEnd(now: Instant) {
+        guard let end = sender.end, sender.next == end else { return }
+        guard currentRoute() != nil else { return }
+        sendFIN()
+        sender.sent(1, now: now)
+        if !receiver.isFinished { sentEndFirst = true }
+    }
+
+    private func sendFIN() {
+        guard let end = sender.end else { return }
+        sendBare(sequence: end, [.fin, .ack])
+    }
+
+    /// Begins to probe a window that stays shut (RFC 9293, 3.8.6.1).
+    private func watchForWindow(now: Instant) {
+        guard sender.isWindowShut, isReadable, sender.end == nil else {
+            if phase == .open { stateDeadline = nil }
+            return
+        }
+        if stateDeadline == nil { stateDeadline = now + sender.probeInterval }
+    }
+
+    // MARK: Segments without data
+
+    /// Sends an ACK with the window as it is now, unless it is not owed any more.
+    func acknowledge() {
+        guard needsACK, phase == .open else { return }
+        sendACK()
+    }
+
+    /// Sends an ACK with the window as it is now.
+    func sendACK() {
+        sendBare(sequence: sender.next, [.ack])
+    }
+
+    /// SYN to a guest, or SYN-ACK; repeated with a doubling wait (RFC 9293, 3.8.1; RFC 6298, 2.1).
+    func sendSYN(now: Instant) {
+        guard currentRoute() != nil else {
+            flows.ethernet.askFor(key.guest.address)
+            stateDeadline = now + TCPFlows.neighbourRetry
+            return armTimer()
+        }
+        let isAnswer = phase == .synReceived
+        var header = TCPHeader(
+            sourcePort: key.remote.port,
+            destinationPort: key.guest.port,
+            sequence: initialSequence,
+            acknowledgment: isAnswer ? receiver.next : SequenceNumber(0),
+            flags: isAnswer ? [.syn, .ack] : [.syn],
+            window: UInt16(min(windowLimit, 65_535))
+        )
+        header.options.maximumSegmentSize = UInt16(truncatingIfNeeded: flows.ethernet.plan.mtu - 40)
+        // In an answer only what the guest offered (RFC 7323, 2.2; RFC 2018, 2).
+        if !isAnswer || ownScale > 0 { header.options.windowScale = TCPFlows.windowScale }
+        header.options.sackPermitted = !isAnswer || mayReportSACK
+        sendHeader(header)
+        stateDeadline = now + RoundTripEstimator.initialTimeout * (1 << stateRetries)
+        armTimer()
+    }
+
+    /// A reset that the guest believes: exactly what it expects next, and an ACK (RFC 5961, 3.2).
+    func sendReset() {
+        if phase == .synSent { return }
+        sendBare(sequence: sender.next, [.rst, .ack])
+    }
+
+    /// Sends a segment without data.
+    func sendBare(sequence: SequenceNumber, _ flags: TCPFlags) {
+        var header = makeHeader(sequence: sequence, flags: flags)
+        if flags == [.ack], mayReportSACK { header.options.sackBlocks = receiver.blocks }
+        if flags == [.rst] { header.acknowledgment = SequenceNumber(0) }
+        sendHeader(header)
+        needsACK = false
+    }
+
+    private func makeHeader(sequence: SequenceNumber, flags: TCPFlags) -> TCPHeader {
+        growWindow()
+        return TCPHeader(
+            sourcePort: key.remote.port,
+            destinationPort: key.guest.port,
+            sequence: sequence,
+            acknowledgment: receiver.next,
+            flags: flags,
+            window: receiver.offer(room)
+        )
+    }
+
+    private func sendHeader(_ header: TCPHeader) {
+        guard let route = currentRoute() else { return }
+        let length = EthernetHeader.length + IPv4Header.length + header.writtenLength
+        guard let room = route.link.reserve(length, .control) else { return }
+        let path = TCPSegmentWriter.Path(remote: key.remote, guest: key.guest, mac: route.mac)
+        let offload = TCPSegmentWriter.write(
+            room,
+            path,
+            header,
+            segmentSize: sender.segmentSize,
+            flows.ethernet
+        )
+        flows.ethernet.commit(length, offload, room, on: route.link)
+    }
+
+    private func currentRoute() -> GuestRoute? {
+        if let route, flows.ethernet.isCurrent(route) { return route }
+        route = flows.ethernet.route(to: key.guest.address)
+        return route
+    }
+}

@@ -1,0 +1,448 @@
+/// All TCP flows: finding them, opening them, giving each its turn, and what they share.
+///
+/// Limits: flows in all; flows in a handshake with a guest that may never answer (the oldest goes);
+/// flows in TIME-WAIT (the oldest goes); windows beyond the first 64 KiB (they stop growing).
+final class TCPFlows {
+    /// Before a guest says otherwise (RFC 9293, 3.7.1).
+    static let defaultSegmentSize = 536
+    /// What a new flow offers; doubled for every window that the host takes without stalling.
+    static let initialWindow = 1 << 16
+    private static let maximumWindow = 4 << 20
+    /// What all windows may have grown by together: the most that stalled hosts can make us keep.
+    private static let windowBudget = 256 << 20
+    /// Our shift: 7 makes a 16-bit window field reach 8 MiB.
+    static let windowScale: UInt8 = 7
+
+    static let synRetries = 5
+    static let synAckRetries = 5
+    /// Timeouts in a row: with doubling from 200 ms to 60 s more than the 100 s of RFC 9293, 3.8.3.
+    static let maximumTimeouts = 12
+    static let timeWait: Duration = .seconds(2)
+    static let neighbourRetry: Duration = .seconds(1)
+    static let challengeInterval: Duration = .milliseconds(100)
+    /// RFC 5382, REQ-5 asks for at least 2 hours 4 minutes before an idle flow may go.
+    static let keepaliveAfter: Duration = .seconds(7_440)
+    static let keepaliveEvery: Duration = .seconds(75)
+    static let keepaliveProbes = 9
+
+    private static let maximumFlows = 1 << 17
+    private static let maximumHandshakes = 4096
+    private static let maximumTimeWaits = 8192
+
+    let loop: EventLoop
+    let ethernet: VirtualEthernet
+    let scratch = PeekScratch()
+    var counters = TCPCounters()
+    /// Takes connections to the gateway's own ports; the other end of each is a flow's host stream.
+    var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
+    /// Sends an ICMP error about a guest's packet; set by the engine.
+    var sendError: (ICMPMessage.Kind, IPv4Header, [UInt8]) -> Void = { _, _, _ in }
+
+    private let log: Logger
+    private let support: PeekOffsetSupport
+    private var table: FlowTable<TCPFlow>
+    private var ready: [TCPFlow] = []
+    private var turn: [TCPFlow] = []
+    private var acknowledging: [TCPFlow] = []
+    private var blocked: [TCPFlow] = []
+    private var unresolved: [TCPFlow] = []
+    private var handshakes = FlowQueue(limit: maximumHandshakes)
+    private var timeWaits = FlowQueue(limit: maximumTimeWaits)
+    private var grown = 0
+    private var nextPort: UInt16 = 49_152
+    private var upload = UploadStage()
+
+    /// Makes an empty table.
+    ///
+    /// - Parameters:
+    ///   - loop: Where sockets and timers are watched.
+    ///   - ethernet: Where segments leave.
+    ///   - log: One debug line a flow.
+    ///   - support: Which sockets can peek at an offset.
+    ///   - seed: Random, and secret from guests.
+    init(
+        loop: EventLoop,
+        ethernet: VirtualEthernet,
+        log: Logger,
+        support: PeekOffsetSupport,
+        seed: UInt64
+    ) {
+        self.loop = loop
+        self.ethernet = ethernet
+        self.log = log
+        self.support = support
+        table = FlowTable(seed: seed)
+        initialSequenceKey = seed
+    }
+
+    /// Flows in the table, of every phase.
+    var count: Int { table.count }
+
+    /// Every flow, for the API.
+    var all: [TCPFlow] { table.all }
+
+    // MARK: From guests
+
+    /// Takes a segment from a guest.
+    ///
+    /// - Parameters:
+    ///   - ip: The packet's header.
+    ///   - segment: Transport header and payload, checksum verified or trusted.
+    ///   - now: The turn's clock.
+    /// - Throws: `PacketError` for a header that cannot be read.
+    func receive(
+        _ ip: IPv4Header,
+        _ segment: UnsafeRawBufferPointer,
+        now: Instant
+    ) throws(PacketError) {
+        let header = try TCPHeader(reading: segment.bytes)
+        let payload = UnsafeRawBufferPointer(rebasing: segment[header.headerLength...])
+        let key = FlowKey(
+            guest: Endpoint(address: ip.source, port: header.sourcePort),
+            remote: Endpoint(address: ip.destination, port: header.destinationPort)
+        )
+        let opens =
+            header.flags.isSuperset(of: .syn) && header.flags.isDisjoint(with: [.ack, .rst])
+        if let flow = table[key] {
+            // RFC 9293, 3.10.7.4: a new connection may take the place of one in TIME-WAIT.
+            let replaces = opens && flow.phase == .timeWait && header.sequence >= flow.receiver.next
+            guard replaces else { return flow.receive(header, payload, now: now) }
+            flow.close()
+        }
+        if opens {
+            open(key, header, now: now)
+        } else if !header.flags.contains(.rst) {
+            refuseStray(key, header, length: payload.count)
+        }
+    }
+
+    /// Answers a segment that belongs to no flow (RFC 9293, 3.10.7.1).
+    private func refuseStray(_ key: FlowKey, _ header: TCPHeader, length: Int) {
+        counters.strays &+= 1
+        let isSYN = header.flags.contains(.syn)
+        let taken = length + (isSYN ? 1 : 0) + (header.flags.contains(.fin) ? 1 : 0)
+        let hasACK = header.flags.contains(.ack)
+        let answer = TCPHeader(
+            sourcePort: key.remote.port,
+            destinationPort: key.guest.port,
+            sequence: hasACK ? header.acknowledgment : SequenceNumber(0),
+            acknowledgment: hasACK ? SequenceNumber(0) : header.sequence + taken,
+            flags: hasACK ? [.rst] : [.rst, .ack],
+            window: 0
+        )
+        send(answer, key)
+    }
+
+    private func send(_ header: TCPHeader, _ key: FlowKey) {
+        guard let route = ethernet.route(to: key.guest.address) else { return }
+        let length = TCPSegmentWriter.headerLength
+        guard let room = route.link.reserve(length, .control) else { return }
+        let path = TCPSegmentWriter.Path(remote: key.remote, guest: key.guest, mac: route.mac)
+        let offload = TCPSegmentWriter.write(room, path, header, segmentSize: 536, ethernet)
+        ethernet.commit(length, offload, room, on: route.link)
+    }
+
+    // MARK: Opening
+
+    private func open(_ key: FlowKey, _ syn: TCPHeader, now: Instant) {
+        let flow = TCPFlow(
+            key,
+            self,
+            phase: .connecting,
+            sequence: initialSequence(key, now: now),
+            now: now
+        )
+        flow.begin(with: syn)
+        guard table.count < Self.maximumFlows else {
+            counters.full &+= 1
+            return refuseStray(key, syn, length: 0)
+        }
+        let destination = ethernet.plan.destination(of: key.remote.address)
+        if destination == .nowhere { return }
+        counters.opened &+= 1
+        table.insert(flow, for: key)
+        if let oldest = handshakes.append(flow) { oldest.abort(.guest, now: now) }
+        do {
+            switch destination {
+            case .gateway: try openService(flow, now: now)
+            case .host(let address):
+                try connect(flow, to: Endpoint(address: address, port: key.remote.port), now: now)
+            case .refused, .nowhere: flow.refuse(errno: 0, now: now)
+            }
+        } catch {
+            log.debug(
+                "no host connection",
+                ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
+            )
+            flow.refuse(errno: error.errno, now: now)
+        }
+    }
+
+    private func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
+        let descriptor = try Socket.make(Socket.family(of: host.address), .stream)
+        try Socket.setNoDelay(descriptor)
+        try Socket.setKeepAlive(descriptor)
+        let isConnected = try Socket.connect(descriptor, to: SocketAddress(host))
+        try join(flow, HostStream(descriptor, support: support))
+        guard isConnected else { return }
+        flow.isWritable = true
+        flow.phase = .synReceived
+        flow.sendSYN(now: now)
+    }
+
+    private func openService(_ flow: TCPFlow, now: Instant) throws(SystemError) {
+        guard let service = services[flow.key.remote.port] else {
+            return flow.refuse(errno: 0, now: now)
+        }
+        let pair = try Socket.pair()
+        try join(flow, HostStream(pair.one, support: support))
+        service(pair.other, flow.key.guest)
+        flow.isWritable = true
+        flow.phase = .synReceived
+        flow.sendSYN(now: now)
+    }
+
+    private func join(_ flow: TCPFlow, _ stream: consuming HostStream) throws(SystemError) {
+        flow.watch = try loop.watch(
+            stream.descriptor.number,
+            for: [.readable, .writable, .ended, .onChange],
+            observer: flow
+        )
+        flow.stream = consume stream
+    }
+
+    /// Opens a connection from the gateway to a guest for a host client that is connected already.
+    ///
+    /// - Parameters:
+    ///   - guest: Where to.
+    ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take it.
+    ///   - now: The turn's clock.
+    func open(to guest: Endpoint, joining descriptor: consuming OwnedDescriptor, now: Instant) {
+        guard table.count < Self.maximumFlows, let port = freePort(for: guest) else {
+            counters.full &+= 1
+            return Socket.resetOnClose(descriptor)
+        }
+        let remote = Endpoint(address: ethernet.plan.gateway, port: port)
+        let key = FlowKey(guest: guest, remote: remote)
+        let sequence = initialSequence(key, now: now)
+        let flow = TCPFlow(key, self, phase: .synSent, sequence: sequence, now: now)
+        do {
+            Socket.prepareForFlow(descriptor)
+            try join(flow, HostStream(descriptor, support: support))
+        } catch {
+            return log.warning("cannot watch a connection", ["error": "\(error)"])
+        }
+        counters.opened &+= 1
+        table.insert(flow, for: key)
+        flow.isWritable = true
+        flow.sendSYN(now: now)
+        if flow.route == nil { unresolved.append(flow) }
+    }
+
+    private func freePort(for guest: Endpoint) -> UInt16? {
+        // A few hundred tries find one unless nearly all of 16,384 are taken towards this one port.
+        for _ in 0..<512 {
+            nextPort = nextPort == UInt16.max ? 49_152 : nextPort + 1
+            let remote = Endpoint(address: ethernet.plan.gateway, port: nextPort)
+            if table[FlowKey(guest: guest, remote: remote)] == nil { return nextPort }
+        }
+        return nil
+    }
+
+    private let initialSequenceKey: UInt64
+
+    /// A clock of 4 µs plus a keyed hash of the connection's ends (RFC 6528, 3).
+    private func initialSequence(_ key: FlowKey, now: Instant) -> SequenceNumber {
+        var hasher = Hasher()
+        hasher.combine(initialSequenceKey)
+        hasher.combine(key.guest)
+        hasher.combine(key.remote)
+        let clock = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
+        return SequenceNumber(UInt32(truncatingIfNeeded: hasher.finalize()) &+ clock)
+    }
+
+    /// Tells a guest by ICMP why its SYN leads nowhere.
+    ///
+    /// - Parameters:
+    ///   - flow: Still connecting.
+    ///   - code: The host's errno.
+    /// - Returns: False when a reset says it better.
+    func reportUnreachable(_ flow: TCPFlow, errno code: Int32) -> Bool {
+        guard let reason = HostError.unreachable(errno: code) else { return false }
+        let ip = IPv4Header(
+            transport: IPProtocol.tcp,
+            source: flow.key.guest.address,
+            destination: flow.key.remote.address,
+            payloadLength: TCPHeader.length
+        )
+        let syn = TCPHeader(
+            sourcePort: flow.key.guest.port,
+            destinationPort: flow.key.remote.port,
+            sequence: flow.guestInitialSequence,
+            acknowledgment: SequenceNumber(0),
+            flags: .syn,
+            window: 0
+        )
+        var octets = [UInt8](repeating: 0, count: TCPHeader.length)
+        // Sound: the span is used inside the closure only.
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            syn.write(to: &span)
+        }
+        sendError(.destinationUnreachable(reason), ip, octets)
+        return true
+    }
+
+    /// A guest's router says that packets were too long (RFC 1191, 3; RFC 5927, 7.2).
+    ///
+    /// - Parameters:
+    ///   - key: Of the quoted segment.
+    ///   - sequence: The quoted segment's; it must be in flight, or the message is a forgery.
+    ///   - mtu: What the next hop takes; 0 from routers that do not say.
+    func reducePath(_ key: FlowKey, sequence: SequenceNumber, mtu: Int) {
+        guard let flow = table[key], flow.phase == .open,
+            sequence >= flow.sender.unacknowledged, sequence < flow.sender.next
+        else { return }
+        let size = max(mtu == 0 ? 536 : mtu - 40, 48)
+        guard size < flow.sender.segmentSize else { return }
+        flow.sender.segmentSize = size
+        flow.sender.timedOut(now: loop.now)
+        enqueue(flow)
+    }
+
+    // MARK: Turns
+
+    /// A flow has work: it gets a turn.
+    @inline(__always)
+    func enqueue(_ flow: TCPFlow) {
+        guard !flow.isQueued else { return }
+        flow.isQueued = true
+        ready.append(flow)
+    }
+
+    /// A flow owes an ACK at the end of the turn.
+    @inline(__always)
+    func acknowledgeLater(_ flow: TCPFlow) {
+        guard !flow.isAcknowledging else { return }
+        flow.isAcknowledging = true
+        acknowledging.append(flow)
+    }
+
+    /// A flow waits until its link has room.
+    func block(_ flow: TCPFlow, on link: any FrameLink) {
+        guard !flow.isBlocked else { return }
+        flow.isBlocked = true
+        blocked.append(flow)
+    }
+
+    /// A link has room again.
+    func unblock(_ link: any FrameLink) {
+        let waiting = blocked
+        blocked = []
+        for flow in waiting {
+            flow.isBlocked = false
+            enqueue(flow)
+        }
+    }
+
+    /// Gives every flow that has work its turn, then sends the ACKs that are still owed.
+    ///
+    /// - Parameter now: The turn's clock.
+    /// - Returns: Whether some flow has more to do.
+    func takeTurn(now: Instant) -> Bool {
+        resolve(now: now)
+        swap(&ready, &turn)
+        for flow in turn {
+            flow.isQueued = false
+            if flow.pump(now: now) { enqueue(flow) }
+        }
+        turn.removeAll(keepingCapacity: true)
+        for flow in acknowledging {
+            flow.isAcknowledging = false
+            flow.acknowledge()
+        }
+        acknowledging.removeAll(keepingCapacity: true)
+        return !ready.isEmpty
+    }
+
+    private func resolve(now: Instant) {
+        guard !unresolved.isEmpty else { return }
+        unresolved.removeAll { flow in
+            guard flow.phase == .synSent, flow.route == nil else { return true }
+            guard ethernet.route(to: flow.key.guest.address) != nil else { return false }
+            flow.sendSYN(now: now)
+            return true
+        }
+    }
+
+    // MARK: Uploads
+
+    /// Collects small payloads of one flow, so that they reach the host's socket in one call.
+    ///
+    /// - Parameters:
+    ///   - payload: In order, and behind what was staged before.
+    ///   - flow: Whose it is.
+    ///   - now: The turn's clock.
+    /// - Returns: False when the payload is large enough to be passed on by itself, now.
+    @inline(__always)
+    func stage(_ payload: UnsafeRawBufferPointer, of flow: TCPFlow, now: Instant) -> Bool {
+        if upload.accepts(payload.count, of: flow) {
+            upload.append(payload, of: flow)
+            return true
+        }
+        flushStage(now: now)
+        guard flow.pending.isEmpty, upload.accepts(payload.count, of: flow) else { return false }
+        upload.append(payload, of: flow)
+        return true
+    }
+
+    /// Passes on what was staged: at the end of every batch of frames.
+    func flushStage(now: Instant) {
+        upload.flush { flow, octets in flow.pass(octets, now: now) }
+    }
+
+    // MARK: What flows share
+
+    /// Lets a window grow by so much, as far as the budget goes.
+    func grant(_ more: Int, to flow: TCPFlow) -> Int {
+        let granted = min(more, Self.maximumWindow - flow.windowLimit, Self.windowBudget - grown)
+        guard granted > 0 else { return 0 }
+        grown += granted
+        return granted
+    }
+
+    /// A flow's handshake is complete.
+    func leftHandshake(_ flow: TCPFlow) {
+        handshakes.remove(flow)
+    }
+
+    /// A flow has entered TIME-WAIT.
+    func enteredTimeWait(_ flow: TCPFlow) {
+        if let oldest = timeWaits.append(flow) { oldest.close() }
+    }
+
+    /// A flow is over.
+    func closed(_ flow: TCPFlow) {
+        table.remove(flow, for: flow.key)
+        handshakes.remove(flow)
+        timeWaits.remove(flow)
+        grown -= max(flow.windowLimit - Self.initialWindow, 0)
+        counters.closed &+= 1
+    }
+}
+
+/// What TCP flows have done.
+struct TCPCounters {
+    var opened: UInt64 = 0
+    var established: UInt64 = 0
+    var closed: UInt64 = 0
+    var refused: UInt64 = 0
+    var resets: UInt64 = 0
+    var retransmits: UInt64 = 0
+    var timeouts: UInt64 = 0
+    var challenges: UInt64 = 0
+    var strays: UInt64 = 0
+    var full: UInt64 = 0
+    var octetsToHost: UInt64 = 0
+    var octetsToGuest: UInt64 = 0
+}

@@ -1,0 +1,297 @@
+/// The sending half of a guest connection: what may be sent, what must be sent again, and when.
+///
+/// How it works: pure sequence arithmetic; the octets themselves stay in the host socket, where an offset
+/// from the first unacknowledged octet finds them. Sequence space holds the stream and, behind its end, one FIN.
+///
+/// * New data may go up to the guest's window (RFC 9293, 3.8.6) and up to a flight limit, the congestion
+///   window (RFC 5681): very large at first, as the link is local; halved when a loss shows that a queue on the
+///   way is shorter than that; regrown by what is acknowledged.
+/// * A loss is seen by three duplicate acknowledgments or by two segments' worth of SACKed octets (RFC 6675, 4); then the gaps below
+///   what the guest holds are resent, each once, until all that was in flight at that time is acknowledged.
+/// * Without a sign for a timeout (RFC 6298) everything unacknowledged is resent, slowly at first.
+/// * `resendNext..<resendEnd` is what a loss has marked; what SACK reports in between is skipped.
+struct TCPSender {
+    /// The flight limit before the first loss: more than any guest offers by default.
+    private static let initialFlightLimit = 4 << 20
+    private static let maximumFlightLimit = 16 << 20
+
+    /// SND.UNA: the first octet that the guest has not acknowledged.
+    private(set) var unacknowledged: SequenceNumber
+    /// SND.NXT: the next octet never sent before.
+    private(set) var next: SequenceNumber
+    /// SND.WND: octets that the guest takes from `unacknowledged` on.
+    private(set) var window: Int
+    /// The largest payload of one packet; the guest can lower it by ICMP.
+    var segmentSize: Int
+    /// Where the stream ends and its FIN stands, once the host's end is known.
+    private(set) var end: SequenceNumber?
+    /// When something unacknowledged is to be sent again; nil when nothing is in flight.
+    private(set) var timeout: Instant?
+    /// Timeouts in a row without an answer.
+    private(set) var silentTimeouts = 0
+
+    private var largestWindow: Int
+    private var windowSequence: SequenceNumber
+    private var windowAcknowledgment: SequenceNumber
+    private var flightLimit = initialFlightLimit
+    private var slowStartThreshold = Int.max
+    private var duplicates = 0
+    private var recoveryEnd: SequenceNumber?
+    private var resendNext: SequenceNumber
+    private var resendEnd: SequenceNumber
+    private var scoreboard = SACKScoreboard()
+    private var roundTrip = RoundTripEstimator()
+    private var timed: (end: SequenceNumber, sent: Instant)?
+
+    /// What an acknowledgment said.
+    enum Verdict: Equatable {
+        /// So many octets of the stream are done with; the FIN counts for none.
+        case advanced(octets: Int)
+        /// Nothing new, or a repetition that counts towards a loss.
+        case current
+        /// Acknowledges what was never sent (RFC 9293, 3.10.7.4: answer with an ACK and drop).
+        case impossible
+        /// Older than the largest window ever offered (RFC 5961, 5.2: challenge).
+        case ancient
+    }
+
+    /// A sender whose SYN has been acknowledged.
+    ///
+    /// - Parameters:
+    ///   - first: The first octet's sequence number, one behind the SYN's.
+    ///   - window: What the guest offered, in octets.
+    ///   - windowSequence: The sequence number of the segment that offered it.
+    ///   - segmentSize: The largest payload of one packet.
+    init(
+        first: SequenceNumber,
+        window: Int,
+        windowSequence: SequenceNumber,
+        segmentSize: Int
+    ) {
+        unacknowledged = first
+        next = first
+        resendNext = first
+        resendEnd = first
+        windowAcknowledgment = first
+        self.window = window
+        self.windowSequence = windowSequence
+        self.segmentSize = segmentSize
+        largestWindow = window
+    }
+
+    /// Octets and FIN sent but not acknowledged.
+    @inline(__always)
+    var inFlight: Int { next - unacknowledged }
+
+    /// Whether the FIN was sent.
+    var hasSentEnd: Bool {
+        guard let end else { return false }
+        return next > end
+    }
+
+    /// Whether everything, the FIN included, is acknowledged.
+    var isFinished: Bool {
+        guard let end else { return false }
+        return unacknowledged > end
+    }
+
+    /// Whether the guest's window keeps even one octet back while nothing is in flight.
+    var isWindowShut: Bool { inFlight == 0 && window == 0 }
+
+    // MARK: Inwards
+
+    /// Takes an acknowledgment.
+    ///
+    /// - Parameters:
+    ///   - header: The segment's header; it has been found acceptable.
+    ///   - window: Its window, scaled.
+    ///   - isBare: Whether it carries neither payload, SYN nor FIN: only such ones count as duplicates (RFC 5681, 2).
+    ///   - now: The caller's clock.
+    /// - Returns: What it said.
+    mutating func receive(
+        _ header: TCPHeader,
+        window offered: Int,
+        isBare: Bool,
+        now: Instant
+    ) -> Verdict {
+        let acknowledged = header.acknowledgment
+        guard acknowledged <= next else { return .impossible }
+        guard acknowledged >= unacknowledged + -largestWindow else { return .ancient }
+        guard acknowledged >= unacknowledged else { return .current }
+        let hadWindow = window
+        updateWindow(header, offered)
+        let flight = SACKBlock(start: acknowledged, end: next)
+        for block in header.options.sackBlocks { scoreboard.add(block, within: flight) }
+        if acknowledged > unacknowledged {
+            return .advanced(octets: advance(to: acknowledged, now: now))
+        }
+        if silentTimeouts > 0 { silentTimeouts = 0 }
+        if isBare, inFlight > 0, offered == hadWindow || !header.options.sackBlocks.isEmpty {
+            duplicate()
+        }
+        return .current
+    }
+
+    private mutating func updateWindow(_ header: TCPHeader, _ offered: Int) {
+        // RFC 9293, 3.10.7.4: an old segment must not bring an old window back.
+        guard
+            windowSequence < header.sequence
+                || windowSequence == header.sequence
+                    && windowAcknowledgment <= header.acknowledgment
+        else { return }
+        window = offered
+        largestWindow = max(largestWindow, offered)
+        windowSequence = header.sequence
+        windowAcknowledgment = header.acknowledgment
+    }
+
+    private mutating func advance(to acknowledged: SequenceNumber, now: Instant) -> Int {
+        var octets = acknowledged - unacknowledged
+        if let end, acknowledged > end { octets -= 1 }
+        measure(acknowledged, now: now)
+        unacknowledged = acknowledged
+        scoreboard.acknowledge(acknowledged)
+        if resendNext < acknowledged { resendNext = acknowledged }
+        if resendEnd < resendNext { resendEnd = resendNext }
+        duplicates = 0
+        silentTimeouts = 0
+        roundTrip.answered()
+        if let recoveryEnd, acknowledged < recoveryEnd {
+            stayInRecovery()
+        } else {
+            recoveryEnd = nil
+            growFlightLimit(by: octets)
+            if !scoreboard.isEmpty { detectLoss() }
+        }
+        timeout = inFlight > 0 ? now + roundTrip.timeout : nil
+        return octets
+    }
+
+    private mutating func measure(_ acknowledged: SequenceNumber, now: Instant) {
+        guard let timed, acknowledged >= timed.end else { return }
+        roundTrip.measured(now - timed.sent)
+        self.timed = nil
+    }
+
+    private mutating func growFlightLimit(by octets: Int) {
+        guard flightLimit < Self.maximumFlightLimit else { return }
+        if flightLimit < slowStartThreshold {
+            flightLimit += octets
+        } else {
+            flightLimit += max(segmentSize * octets / flightLimit, 1)
+        }
+    }
+
+    // MARK: Loss
+
+    private mutating func duplicate() {
+        duplicates += 1
+        if recoveryEnd != nil {
+            extendResend()
+        } else {
+            detectLoss()
+        }
+    }
+
+    private mutating func detectLoss() {
+        guard duplicates >= 3 || scoreboard.octets > 2 * segmentSize else { return }
+        slowStartThreshold = max(inFlight / 2, 4 * segmentSize)
+        flightLimit = slowStartThreshold
+        recoveryEnd = next
+        resendNext = unacknowledged
+        resendEnd = unacknowledged + min(segmentSize, inFlight)
+        timed = nil
+        extendResend()
+    }
+
+    /// More was acknowledged, but not all that was in flight at the loss: the next gap is lost too (RFC 6582).
+    private mutating func stayInRecovery() {
+        if scoreboard.isEmpty, resendEnd == resendNext {
+            resendEnd = unacknowledged + min(segmentSize, inFlight)
+        }
+        extendResend()
+    }
+
+    private mutating func extendResend() {
+        if let highest = scoreboard.highest, highest > resendEnd { resendEnd = highest }
+    }
+
+    /// The timeout passed: everything unacknowledged is to be sent again (RFC 6298, 5.4 to 5.6).
+    mutating func timedOut(now: Instant) {
+        if recoveryEnd == nil || silentTimeouts == 0 {
+            slowStartThreshold = max(inFlight / 2, 4 * segmentSize)
+        }
+        flightLimit = 2 * segmentSize
+        scoreboard.clear()
+        recoveryEnd = next
+        resendNext = unacknowledged
+        resendEnd = next
+        duplicates = 0
+        silentTimeouts += 1
+        timed = nil
+        roundTrip.backOff()
+        timeout = now + roundTrip.timeout
+    }
+
+    // MARK: Outwards
+
+    /// The stream's end is known: everything up to `next` was its last octet.
+    mutating func streamEnded() {
+        if end == nil { end = next }
+    }
+
+    /// What is to be sent again now; a range that ends behind `end` includes the FIN.
+    mutating func nextResend() -> SACKBlock? {
+        guard resendNext < resendEnd else { return nil }
+        guard let gap = scoreboard.gap(from: resendNext, before: resendEnd) else {
+            resendNext = resendEnd
+            return nil
+        }
+        resendNext = gap.start
+        let room = flightLimit - outstanding
+        // The first gap goes out whatever the limit says: only it lets the guest go on.
+        guard room >= segmentSize || gap.start == unacknowledged else { return nil }
+        let length = min(gap.end - gap.start, max(room, segmentSize))
+        return SACKBlock(start: gap.start, end: gap.start + length)
+    }
+
+    /// A part of the range that `nextResend` gave was sent.
+    mutating func resent(_ count: Int, now: Instant) {
+        resendNext += count
+        if timeout == nil { timeout = now + roundTrip.timeout }
+    }
+
+    /// Octets believed to be on the way: neither held by the guest nor marked lost and waiting.
+    private var outstanding: Int {
+        let lost = resendEnd - resendNext
+        return max(inFlight - scoreboard.octets - max(lost, 0), 0)
+    }
+
+    /// Octets of new data that may be sent now.
+    ///
+    /// Sender-side silly window avoidance (RFC 9293, 3.8.6.2.1): less than a segment waits while anything is in flight,
+    /// unless it is half of the largest window ever offered.
+    @inline(__always)
+    var allowance: Int {
+        guard end == nil else { return 0 }
+        let allowed = min(window - inFlight, flightLimit - outstanding)
+        if allowed < segmentSize, inFlight > 0, allowed < largestWindow / 2 { return 0 }
+        return max(allowed, 0)
+    }
+
+    /// New data, or the FIN as one, was sent.
+    @inline(__always)
+    mutating func sent(_ count: Int, now: Instant) {
+        next += count
+        if timed == nil, recoveryEnd == nil { timed = (next, now) }
+        if timeout == nil { timeout = now + roundTrip.timeout }
+    }
+
+    /// How long to wait before the next window probe.
+    var probeInterval: Duration { roundTrip.timeout }
+
+    /// A window probe went out: the next one waits twice as long (RFC 9293, 3.8.6.1).
+    mutating func probed() {
+        roundTrip.backOff()
+    }
+}

@@ -1,0 +1,144 @@
+/// One guest address and port, and the host socket that speaks for it.
+///
+/// The socket is not connected: whatever the guest sends to leaves by the same host port (endpoint-independent
+/// mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000 destinations cost one descriptor. Only hosts the guest has
+/// sent to may answer (address-dependent filtering, REQ-8).
+final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
+    /// With answers (RFC 4787, REQ-5 recommends five minutes).
+    private static let answeredLifetime: Duration = .seconds(300)
+    /// Without: a query that nobody answered.
+    private static let silentLifetime: Duration = .seconds(30)
+    /// Datagrams that one turn reads before others get theirs.
+    private static let datagramsPerTurn = 64
+    /// Hosts in one generation of `isContacted`.
+    private static let hostsPerGeneration = 8192
+
+    let guest: Endpoint
+    private unowned let flows: UDPFlows
+    private let socket: OwnedDescriptor
+    private var watch: EventLoop.Watch?
+    private var timer: TimerWheel.Token?
+    private var lastUsed: Instant
+    private var wasAnswered = false
+    private var recentHosts: Set<IPAddress> = []
+    private var olderHosts: Set<IPAddress> = []
+    var wasUsed = true
+    var ringIndex = 0
+
+    /// Makes the host socket.
+    ///
+    /// - Parameters:
+    ///   - guest: Whom it speaks for.
+    ///   - flows: Whose flow it is.
+    ///   - now: The turn's clock.
+    /// - Throws: `SystemError`, such as EMFILE.
+    init(_ guest: Endpoint, _ flows: UDPFlows, now: Instant) throws(SystemError) {
+        self.guest = guest
+        self.flows = flows
+        lastUsed = now
+        socket = try Socket.make(Socket.family(of: guest.address), .datagram)
+        try HostError.collect(on: socket)
+        try Socket.allowFragments(socket)
+        watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
+        timer = flows.loop.schedule(now + Self.silentLifetime, observer: self)
+    }
+
+    // MARK: To the host
+
+    /// Sends one datagram to a host.
+    ///
+    /// - Parameters:
+    ///   - payload: May be empty.
+    ///   - host: As the host's network knows it.
+    ///   - now: The turn's clock.
+    func send(_ payload: UnsafeRawBufferPointer, to host: Endpoint, now: Instant) {
+        contact(host.address)
+        use(now: now)
+        let address = SocketAddress(host)
+        // A failed datagram leaves its errno behind for the next call: that one did not fail itself.
+        for _ in 0..<2 {
+            do {
+                if try Socket.sendDatagram(socket, payload, to: address) == nil {
+                    flows.dropped(.full)
+                }
+                return
+            } catch {
+                reportErrors()
+                guard HostError.unreachable(errno: error.errno) == nil else {
+                    return flows.failed(self, to: host, errno: error.errno, payload)
+                }
+            }
+        }
+        flows.dropped(.hostError)
+    }
+
+    private func contact(_ host: IPAddress) {
+        if recentHosts.contains(host) { return }
+        if recentHosts.count >= Self.hostsPerGeneration {
+            olderHosts = recentHosts
+            recentHosts = []
+        }
+        recentHosts.insert(host)
+    }
+
+    private func isContacted(_ host: IPAddress) -> Bool {
+        recentHosts.contains(host) || olderHosts.contains(host)
+    }
+
+    private func use(now: Instant) {
+        lastUsed = now
+        wasUsed = true
+    }
+
+    // MARK: From the host
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if readiness.contains(.failed) { reportErrors() }
+        for _ in 0..<Self.datagramsPerTurn {
+            do {
+                guard
+                    let (count, sender) = try Socket.receiveDatagram(socket, into: flows.scratch)
+                else { return }
+                receive(count, from: sender, now: now)
+            } catch {
+                // The error of an earlier datagram, told once; the queue behind it has the details.
+                reportErrors()
+            }
+        }
+    }
+
+    private func receive(_ count: Int, from sender: SocketAddress, now: Instant) {
+        guard let host = sender.endpoint, isContacted(host.address) else {
+            return flows.dropped(.unsolicited)
+        }
+        use(now: now)
+        wasAnswered = true
+        let payload = UnsafeRawBufferPointer(rebasing: flows.scratch[..<count])
+        flows.sendToGuest(payload, from: host, to: guest)
+    }
+
+    private func reportErrors() {
+        for _ in 0..<Self.datagramsPerTurn {
+            let (error, isLast) = HostError.next(on: socket)
+            if isLast { return }
+            if let error, isContacted(error.destination.address) { flows.report(error, to: guest) }
+        }
+    }
+
+    // MARK: The end
+
+    func timerFired(now: Instant) {
+        let lifetime = wasAnswered ? Self.answeredLifetime : Self.silentLifetime
+        let deadline = lastUsed + lifetime
+        if deadline <= now { return flows.expired(self) }
+        timer = flows.loop.schedule(deadline, observer: self)
+    }
+
+    /// Gives the socket back; the flow is out of its tables already.
+    func close() {
+        if let watch { flows.loop.forget(watch) }
+        if let timer { flows.loop.cancel(timer) }
+        watch = nil
+        timer = nil
+    }
+}

@@ -1,0 +1,253 @@
+/// Where a guest is: the link to send on and the address to send to.
+struct GuestRoute {
+    let link: any FrameLink
+    let mac: MACAddress
+    /// For telling whether the route is still the current one.
+    fileprivate let epoch: UInt64
+}
+
+/// The Ethernet that guests and gateway share: links, a learning switch, neighbours.
+///
+/// Frames between guests are passed on here; frames for the gateway go to the engine above. Packets
+/// of the gateway find their guest's link by `route(to:)`.
+final class VirtualEthernet {
+    /// Links at once.
+    static let maximumLinks = 64
+
+    let plan: GatewayPlan
+    private(set) var bridge: EthernetSwitch
+    private(set) var neighbours = NeighbourTable()
+    private var links: [(any FrameLink)?] = []
+    private var lastIdentification: UInt16 = 0
+    /// Sees every frame that crosses the gateway's own port; nil when nobody captures.
+    var capture: FrameCapture?
+    /// Counters of links that are gone, so that totals never fall.
+    private var closedCounters = LinkCounters()
+
+    init(_ plan: GatewayPlan) {
+        self.plan = plan
+        bridge = EthernetSwitch(gateway: plan.gatewayMAC)
+    }
+
+    // MARK: Links
+
+    /// The links that are attached.
+    var attached: [any FrameLink] { links.compactMap { $0 } }
+
+    /// Attaches a link.
+    ///
+    /// - Parameter link: Not started yet.
+    /// - Returns: Whether there was a free port.
+    func attach(_ link: any FrameLink) -> Bool {
+        if let index = links.firstIndex(where: { $0 == nil }) {
+            links[index] = link
+            return true
+        }
+        guard links.count < Self.maximumLinks else { return false }
+        links.append(link)
+        return true
+    }
+
+    /// Forgets a link and every address behind it.
+    func detach(_ link: any FrameLink) {
+        guard let port = port(of: link) else { return }
+        links[port] = nil
+        bridge.forget(port)
+        closedCounters.add(link.counters)
+    }
+
+    /// What all links, present and past, have carried.
+    var counters: LinkCounters {
+        attached.reduce(into: closedCounters) { $0.add($1.counters) }
+    }
+
+    @inline(__always)
+    private func port(of link: any FrameLink) -> Int? {
+        for index in links.indices where links[index] === link { return index }
+        return nil
+    }
+
+    // MARK: Inwards
+
+    /// Passes a frame on to other guests, and says whether the gateway is to have it.
+    ///
+    /// - Parameters:
+    ///   - frame: As it came.
+    ///   - ethernet: Its header.
+    ///   - link: Where it came from.
+    /// - Returns: Whether the gateway is among its receivers; nil when its source cannot be.
+    @inline(__always)
+    func forward(
+        _ frame: Frame,
+        _ ethernet: EthernetHeader,
+        from link: any FrameLink
+    ) -> Bool? {
+        guard let port = port(of: link), bridge.learn(ethernet.source, on: port) else { return nil }
+        switch bridge.destination(of: ethernet.destination) {
+        case .gateway:
+            return true
+        case .port(let other):
+            // Back out of the port it came in by would be a loop (IEEE 802.1D, 7.7.1).
+            if other != port { links[other]?.send(frame, .bulk) }
+            return false
+        case .flood:
+            for (other, link) in links.enumerated() where other != port { link?.send(frame, .bulk) }
+            return ethernet.destination.isGroup
+        }
+    }
+
+    /// Learns a guest's address from its packet.
+    @inline(__always)
+    func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
+        neighbours.learn(address, mac: mac, now: now)
+    }
+
+    // MARK: Outwards
+
+    private var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbours.epoch) }
+
+    /// Whether a route is still what `route(to:)` would answer.
+    @inline(__always)
+    func isCurrent(_ route: GuestRoute) -> Bool {
+        route.epoch == epoch && !route.link.isClosed
+    }
+
+    /// Finds a guest; nil when its address was never heard or its link is gone.
+    func route(to guest: IPAddress) -> GuestRoute? {
+        guard let mac = neighbours.mac(of: guest),
+            case .port(let port) = bridge.destination(of: mac),
+            let link = links[port], !link.isClosed
+        else { return nil }
+        return GuestRoute(link: link, mac: mac, epoch: epoch)
+    }
+
+    /// A number for the next packet's identification field.
+    @inline(__always)
+    func nextIdentification(_ count: Int = 1) -> UInt16 {
+        let first = lastIdentification &+ 1
+        lastIdentification &+= UInt16(truncatingIfNeeded: count)
+        return first
+    }
+
+    /// Asks every guest who has an address (RFC 826).
+    func askFor(_ address: IPAddress) {
+        let request = ARPPacket(
+            operation: .request,
+            senderMAC: plan.gatewayMAC,
+            senderAddress: plan.gateway,
+            targetMAC: MACAddress(rawValue: 0),
+            targetAddress: address
+        )
+        for link in attached { send(request, to: .broadcast, on: link) }
+    }
+
+    /// Sends one ARP packet.
+    func send(_ packet: ARPPacket, to destination: MACAddress, on link: any FrameLink) {
+        // Padded to the shortest Ethernet frame (IEEE 802.3, 3.2.8), as some drivers insist.
+        let length = 60
+        guard let room = link.reserve(length, .control) else { return }
+        room.initializeMemory(as: UInt8.self, repeating: 0)
+        let ethernet = EthernetHeader(
+            destination: destination,
+            source: plan.gatewayMAC,
+            kind: EthernetHeader.Kind.arp
+        )
+        var octets = room.mutableBytes
+        ethernet.write(to: &octets)
+        let body = UnsafeMutableRawBufferPointer(rebasing: room[EthernetHeader.length...])
+        var bodyOctets = body.mutableBytes
+        packet.write(to: &bodyOctets)
+        commit(length, .finished, room, on: link)
+    }
+
+    /// Sends one IP packet, in fragments where it is longer than the MTU.
+    ///
+    /// - Parameters:
+    ///   - header: Its payload length is set here.
+    ///   - payload: Transport header and data, checksum finished.
+    ///   - mac: The receiver.
+    ///   - link: The receiver's link; nil sends on every link.
+    func send(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        to mac: MACAddress,
+        on link: (any FrameLink)?
+    ) {
+        guard let link else {
+            for link in attached { send(header, payload, to: mac, on: link) }
+            return
+        }
+        // Fragments are cut at multiples of eight (RFC 791, 3.2).
+        let largest = (plan.mtu - IPv4Header.length) & ~7
+        var fragment = header
+        fragment.identification = nextIdentification()
+        var offset = 0
+        repeat {
+            var count = payload.count - offset
+            if payload.count > plan.mtu - IPv4Header.length { count = min(count, largest) }
+            fragment.payloadLength = count
+            fragment.fragmentOffset = offset
+            fragment.moreFragments = offset + count < payload.count
+            let part = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + count)])
+            sendPacket(fragment, part, to: mac, on: link)
+            offset += count
+        } while offset < payload.count
+    }
+
+    private func sendPacket(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        to mac: MACAddress,
+        on link: any FrameLink
+    ) {
+        let start = EthernetHeader.length + IPv4Header.length
+        guard let room = link.reserve(start + payload.count, .control) else { return }
+        writeHeaders(header, to: mac, room)
+        UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: payload)
+        commit(start + payload.count, .finished, room, on: link)
+    }
+
+    /// Writes Ethernet and IPv4 header to the front of a frame.
+    @inline(__always)
+    func writeHeaders(
+        _ header: IPv4Header,
+        to mac: MACAddress,
+        _ room: UnsafeMutableRawBufferPointer
+    ) {
+        var octets = room.mutableBytes
+        EthernetHeader(
+            destination: mac,
+            source: plan.gatewayMAC,
+            kind: EthernetHeader.Kind.ipv4
+        ).write(to: &octets)
+        let packet = UnsafeMutableRawBufferPointer(rebasing: room[EthernetHeader.length...])
+        var packetOctets = packet.mutableBytes
+        header.write(to: &packetOctets)
+    }
+
+    /// Sends the frame that a link's reserved room holds, and shows it to the capture.
+    @inline(__always)
+    func commit(
+        _ count: Int,
+        _ header: VirtioNetHeader,
+        _ room: UnsafeMutableRawBufferPointer,
+        on link: any FrameLink
+    ) {
+        if let capture {
+            let octets = UnsafeRawBufferPointer(rebasing: room[..<count])
+            capture.record(Frame(octets, header))
+        }
+        link.commit(count, header)
+    }
+}
+
+extension LinkCounters {
+    fileprivate mutating func add(_ other: LinkCounters) {
+        framesReceived &+= other.framesReceived
+        octetsReceived &+= other.octetsReceived
+        framesSent &+= other.framesSent
+        octetsSent &+= other.octetsSent
+        malformed &+= other.malformed
+        dropped &+= other.dropped
+    }
+}

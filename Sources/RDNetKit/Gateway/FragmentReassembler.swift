@@ -1,0 +1,126 @@
+/// IPv4 packets in fragments, put together (RFC 791, 3.2; RFC 1122, 3.3.2).
+///
+/// Bounded three ways: packets under way, octets held, and time. An overlap ends the packet, as RFC 5722 asks of
+/// IPv6: nothing honest overlaps, and it is how firewalls were once passed.
+struct FragmentReassembler {
+    /// How long the rest of a packet may take (RFC 1122, 3.3.2 suggests 60 s; Linux waits 30).
+    static let lifetime: Duration = .seconds(30)
+    /// Packets under way at once; when full, the oldest goes.
+    static let maximumPackets = 64
+    /// Octets held over all packets.
+    static let maximumOctets = 4 << 20
+    private static let maximumFragments = 256
+
+    private struct Key: Hashable {
+        var source: IPAddress
+        var destination: IPAddress
+        var identification: UInt16
+        var transport: UInt8
+    }
+
+    private struct Packet {
+        var began: Instant
+        var fragments: [(offset: Int, octets: [UInt8])] = []
+        var held = 0
+        var total: Int?
+    }
+
+    private var packets: [Key: Packet] = [:]
+    private var held = 0
+
+    /// What a fragment led to.
+    enum Outcome: Equatable {
+        /// The payload is complete.
+        case complete([UInt8])
+        /// More is missing.
+        case waiting
+        /// The fragment, or its whole packet, was thrown away.
+        case discarded
+    }
+
+    /// Takes one fragment.
+    ///
+    /// - Parameters:
+    ///   - header: The fragment's header.
+    ///   - payload: Its payload.
+    ///   - now: The caller's clock.
+    /// - Returns: The whole payload when this was the last one missing.
+    mutating func receive(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        now: Instant
+    ) -> Outcome {
+        expire(now: now)
+        let key = Key(
+            source: header.source,
+            destination: header.destination,
+            identification: header.identification,
+            transport: header.transport
+        )
+        let end = header.fragmentOffset + payload.count
+        // Every fragment but the last is a multiple of eight; none is empty or reaches beyond the largest packet.
+        guard !payload.isEmpty, end <= 65_535 - IPv4Header.length,
+            !header.moreFragments || payload.count % 8 == 0
+        else { return .discarded }
+        if packets[key] == nil { makeRoom() }
+        var packet = packets[key] ?? Packet(began: now)
+        held -= packet.held
+        guard add(payload, at: header.fragmentOffset, isLast: !header.moreFragments, to: &packet),
+            held + packet.held <= Self.maximumOctets
+        else {
+            packets[key] = nil
+            return .discarded
+        }
+        if packet.total == packet.held {
+            packets[key] = nil
+            return .complete(packet.fragments.flatMap { $0.octets })
+        }
+        held += packet.held
+        packets[key] = packet
+        return .waiting
+    }
+
+    private func add(
+        _ payload: UnsafeRawBufferPointer,
+        at offset: Int,
+        isLast: Bool,
+        to packet: inout Packet
+    ) -> Bool {
+        let end = offset + payload.count
+        if let total = packet.total, end > total || isLast && end != total { return false }
+        let fragments = packet.fragments
+        let index = fragments.firstIndex { $0.offset >= offset } ?? fragments.count
+        if index < fragments.count, fragments[index].offset < end {
+            // An exact repetition is harmless; anything else that overlaps is not.
+            return fragments[index].offset == offset
+                && fragments[index].octets.count == payload.count
+        }
+        if index > 0, fragments[index - 1].offset + fragments[index - 1].octets.count > offset {
+            return false
+        }
+        guard fragments.count < Self.maximumFragments else { return false }
+        if isLast {
+            if let last = fragments.last, last.offset + last.octets.count > end { return false }
+            packet.total = end
+        }
+        packet.fragments.insert((offset, Array(payload)), at: index)
+        packet.held += payload.count
+        return true
+    }
+
+    private mutating func expire(now: Instant) {
+        guard packets.contains(where: { now - $0.value.began >= Self.lifetime }) else { return }
+        for (key, packet) in packets where now - packet.began >= Self.lifetime {
+            held -= packet.held
+            packets[key] = nil
+        }
+    }
+
+    private mutating func makeRoom() {
+        guard packets.count >= Self.maximumPackets,
+            let oldest = packets.min(by: { $0.value.began < $1.value.began })
+        else { return }
+        held -= oldest.value.held
+        packets[oldest.key] = nil
+    }
+}

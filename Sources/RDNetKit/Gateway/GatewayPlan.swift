@@ -1,0 +1,66 @@
+/// The addresses of the virtual network and what each means.
+struct GatewayPlan: Equatable {
+    let subnet: Subnet
+    /// The gateway's own address: DHCP, DNS and API live there.
+    ///
+    /// The first usable one.
+    let gateway: IPAddress
+    /// Stands for the host's 127.0.0.1.
+    ///
+    /// The last usable one.
+    let hostAlias: IPAddress
+    let gatewayMAC: MACAddress
+    /// The guests' MTU.
+    let mtu: Int
+    /// Whether 169.254.0.0/16 is forwarded: cloud hosts keep their credentials there.
+    let allowsLinkLocal: Bool
+
+    init(subnet: Subnet, gatewayMAC: MACAddress, mtu: Int, allowsLinkLocal: Bool) {
+        self.subnet = subnet
+        self.gatewayMAC = gatewayMAC
+        self.mtu = mtu
+        self.allowsLinkLocal = allowsLinkLocal
+        gateway = subnet.host(1)
+        hostAlias = subnet.host(-2)
+    }
+
+    /// What a destination address stands for.
+    enum Destination: Equatable {
+        /// The gateway itself.
+        case gateway
+        /// An address on the host's network, as the host writes it.
+        case host(IPAddress)
+        /// 169.254.0.0/16, refused.
+        case refused
+        /// Nothing that a packet can be forwarded to: broadcast, group, loopback, or another guest.
+        case nowhere
+    }
+
+    /// Says what a packet's destination stands for.
+    @inline(__always)
+    func destination(of address: IPAddress) -> Destination {
+        if address == gateway { return .gateway }
+        if address == hostAlias { return .host(.loopbackIPv4) }
+        if subnet.contains(address) || address.isLoopback || address.isMulticast
+            || address.isUnspecified || address == .broadcastIPv4
+        {
+            return .nowhere
+        }
+        if address.isLinkLocal, !allowsLinkLocal { return .refused }
+        // 240.0.0.0/4 is reserved (RFC 1112, 4); no host answers there.
+        if let ipv4 = address.ipv4, ipv4 >> 28 == 15 { return .nowhere }
+        return .host(address)
+    }
+
+    /// Whether the gateway answers "who has" for an address (RFC 826): its own two only.
+    func answersARP(for address: IPAddress) -> Bool {
+        address == gateway || address == hostAlias
+    }
+
+    /// Whether a packet may come from an address (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
+    @inline(__always)
+    func isGuest(_ source: IPAddress) -> Bool {
+        subnet.contains(source) && source != gateway && source != hostAlias
+            && source != subnet.network && source != subnet.broadcast
+    }
+}

@@ -1,0 +1,73 @@
+/// ICMP error messages: when they may be sent, and what they quote.
+enum ICMPError {
+    /// Octets of the whole message's IP packet at most (RFC 1812, 4.3.2.3).
+    private static let maximumPacket = 576
+
+    /// Whether a packet may be answered with an error (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7).
+    ///
+    /// - Parameters:
+    ///   - header: The packet's header.
+    ///   - payload: What followed it.
+    /// - Returns: False for errors about errors, groups, broadcasts and later fragments.
+    static func isAllowed(about header: IPv4Header, _ payload: UnsafeRawBufferPointer) -> Bool {
+        guard header.fragmentOffset == 0, !header.source.isUnspecified, !header.source.isMulticast,
+            !header.destination.isMulticast, header.destination != .broadcastIPv4
+        else { return false }
+        guard header.transport == IPProtocol.icmp else { return true }
+        // Of ICMP only queries: echo, timestamp.
+        return payload.first == 8 || payload.first == 13
+    }
+
+    /// The message: ICMP header, then the packet's IP header and as much of its payload as fits.
+    ///
+    /// - Parameters:
+    ///   - kind: Why.
+    ///   - rest: The four octets behind the checksum: the next-hop MTU (RFC 1191, 4), else zero.
+    ///   - header: The offending packet's header, written anew without options.
+    ///   - payload: The offending packet's payload.
+    /// - Returns: The ICMP message, checksum included.
+    static func message(
+        _ kind: ICMPMessage.Kind,
+        rest: UInt32 = 0,
+        about header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer
+    ) -> [UInt8] {
+        let fixed = ICMPMessage.headerLength + IPv4Header.length
+        let quoted = min(payload.count, maximumPacket - IPv4Header.length - fixed)
+        var octets = [UInt8](repeating: 0, count: fixed)
+        // Sound: the span is used inside the closure only.
+        octets.withUnsafeMutableBytes { room in
+            let original = UnsafeMutableRawBufferPointer(
+                rebasing: room[ICMPMessage.headerLength...]
+            )
+            var span = original.mutableBytes
+            header.write(to: &span)
+        }
+        octets += payload[..<quoted]
+        finish(
+            ICMPMessage(
+                kind: kind,
+                rest: rest,
+                dataLength: octets.count - ICMPMessage.headerLength
+            ),
+            &octets
+        )
+        return octets
+    }
+
+    /// Writes a message's header in front of its data, checksum included.
+    ///
+    /// - Parameters:
+    ///   - message: The header.
+    ///   - octets: The whole message; at least eight octets.
+    static func finish(_ message: ICMPMessage, _ octets: inout [UInt8]) {
+        // Sound: the spans are used inside the closure only.
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            message.write(to: &span)
+            let sum = InternetChecksum.checksum(UnsafeRawBufferPointer(room))
+            var whole = room.mutableBytes
+            whole.storeBigEndian(sum, at: 2)
+        }
+    }
+}

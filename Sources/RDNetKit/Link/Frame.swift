@@ -1,0 +1,87 @@
+/// One Ethernet frame, lent for the length of a call, with what is not finished about it.
+struct Frame {
+    /// The largest frame inside the engine: what a 16-bit length prefix can say.
+    static let maximumLength = 65_535
+
+    /// From the destination address to the end of the payload; no FCS.
+    let octets: UnsafeRawBufferPointer
+    let header: VirtioNetHeader
+
+    @inline(__always)
+    init(_ octets: UnsafeRawBufferPointer, _ header: VirtioNetHeader = .finished) {
+        self.octets = octets
+        self.header = header
+    }
+}
+
+/// Two ways to queue for a link: payload waits when the queue is half full, control may fill it.
+enum FramePriority {
+    case bulk
+    case control
+}
+
+/// One attachment to the virtual Ethernet: descriptors on one side, frames on the other.
+///
+/// A frame goes out in two steps, so that its payload is written where it leaves from: `reserve`
+/// lends room, the caller fills it, `commit` says how much of it is a frame. Room that is not
+/// committed is lent anew by the next `reserve`. `flush` ends a turn.
+protocol FrameLink: AnyObject {
+    /// What it is called in logs: `unix:///run/net.sock`, `tap0`.
+    var name: String { get }
+    /// Counters of what went through and what did not.
+    var counters: LinkCounters { get }
+    /// Whether it can carry nothing any more.
+    var isClosed: Bool { get }
+
+    /// Lends room for one frame of up to `count` octets.
+    ///
+    /// - Parameters:
+    ///   - count: At most `Frame.maximumLength`.
+    ///   - priority: How much of the queue may be used.
+    /// - Returns: The room; nil when the queue is full, and the receiver will be told when it is not.
+    func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer?
+
+    /// Queues the first `count` octets of the room, at least an Ethernet header, as a frame.
+    func commit(_ count: Int, _ header: VirtioNetHeader)
+
+    /// Hands what is queued to the kernel, as far as it takes it.
+    func flush(now: Instant)
+
+    /// Closes the descriptor and forgets what is queued.
+    func close()
+}
+
+extension FrameLink {
+    /// Queues a copy of a frame; drops and counts it when there is no room.
+    func send(_ frame: Frame, _ priority: FramePriority = .control) {
+        guard frame.octets.count <= Frame.maximumLength,
+            let room = reserve(frame.octets.count, priority)
+        else { return }
+        room.copyMemory(from: frame.octets)
+        commit(frame.octets.count, frame.header)
+    }
+}
+
+/// Who takes a link's frames and hears of its fate.
+protocol FrameReceiver: AnyObject {
+    /// Takes one frame of at least an Ethernet header's length.
+    func receive(_ frame: Frame, from link: any FrameLink, now: Instant)
+    /// No more frames of this read follow.
+    func batchEnded(on link: any FrameLink, now: Instant)
+    /// A reservation that was refused would be granted now.
+    func hasRoom(_ link: any FrameLink, now: Instant)
+    /// The link is closed: the other end went away or broke the framing.
+    func closed(_ link: any FrameLink, reason: String, now: Instant)
+}
+
+/// What went through a link and what did not.
+struct LinkCounters: Equatable {
+    var framesReceived: UInt64 = 0
+    var octetsReceived: UInt64 = 0
+    var framesSent: UInt64 = 0
+    var octetsSent: UInt64 = 0
+    /// Received frames shorter than an Ethernet header, or longer than any.
+    var malformed: UInt64 = 0
+    /// Frames that a full queue or the kernel did not take.
+    var dropped: UInt64 = 0
+}

@@ -1,0 +1,165 @@
+/// A frame larger than a packet, seen as the packets it stands for: segmentation offload in software.
+///
+/// For links whose other end takes plain frames only. Each packet gets the headers of the whole with its own
+/// length, identification, sequence number and checksums; FIN and PSH go on the last (packet-engine notes, 4.4).
+struct FrameSegments {
+    private let frame: UnsafeRawBufferPointer
+    private let transport: Transport
+    private let isIPv4: Bool
+    private let addressing: IPAddresses
+    /// Where the transport header begins.
+    private let transportStart: Int
+    private let headerLength: Int
+    private let segmentSize: Int
+
+    private enum Transport { case tcp, udp }
+
+    private struct IPAddresses {
+        let source: IPAddress
+        let destination: IPAddress
+    }
+
+    /// How many packets.
+    let count: Int
+
+    /// Reads the headers that are to be repeated.
+    ///
+    /// - Parameters:
+    ///   - frame: The whole frame; lent, as the packets are written from it.
+    ///   - header: Must ask for segmentation.
+    /// - Throws: `PacketError` when frame and header contradict each other.
+    init(_ frame: UnsafeRawBufferPointer, _ header: VirtioNetHeader) throws(PacketError) {
+        let octets = frame.bytes
+        let ethernet = try EthernetHeader(reading: octets)
+        isIPv4 = ethernet.kind == EthernetHeader.Kind.ipv4
+        let ipStart = EthernetHeader.length
+        if isIPv4 {
+            let packet = UnsafeRawBufferPointer(rebasing: frame[ipStart...])
+            let ip = try IPv4Header(reading: packet.bytes)
+            addressing = IPAddresses(source: ip.source, destination: ip.destination)
+            transportStart = ipStart + ip.headerLength
+        } else {
+            transportStart = Int(header.checksumStart)
+            guard ethernet.kind == EthernetHeader.Kind.ipv6, frame.count >= ipStart + 40,
+                transportStart >= ipStart + 40
+            else { throw .notThisFormat }
+            addressing = IPAddresses(
+                source: IPAddress(
+                    high: octets.bigEndian(at: ipStart + 8),
+                    low: octets.bigEndian(at: ipStart + 16)
+                ),
+                destination: IPAddress(
+                    high: octets.bigEndian(at: ipStart + 24),
+                    low: octets.bigEndian(at: ipStart + 32)
+                )
+            )
+        }
+        transport = header.segmentation == .udp ? .udp : .tcp
+        let transportLength = try Self.transportHeaderLength(transport, octets, at: transportStart)
+        headerLength = transportStart + transportLength
+        segmentSize = Int(header.segmentSize)
+        guard segmentSize > 0, frame.count > headerLength else {
+            throw .badLength(field: segmentSize, available: frame.count)
+        }
+        count = (frame.count - headerLength + segmentSize - 1) / segmentSize
+        self.frame = frame
+    }
+
+    private static func transportHeaderLength(
+        _ transport: Transport,
+        _ octets: RawSpan,
+        at start: Int
+    ) throws(PacketError) -> Int {
+        let minimum = transport == .tcp ? TCPHeader.length : UDPHeader.length
+        guard octets.byteCount >= start + minimum else {
+            throw .truncated(needed: start + minimum, available: octets.byteCount)
+        }
+        guard transport == .tcp else { return minimum }
+        let length = Int(octets.octet(at: start + 12) >> 4) * 4
+        guard length >= minimum, start + length <= octets.byteCount else {
+            throw .badLength(field: length, available: octets.byteCount)
+        }
+        return length
+    }
+
+    /// Octets of the longest packet's frame.
+    var longest: Int { headerLength + min(segmentSize, frame.count - headerLength) }
+
+    /// Octets of one packet's frame.
+    func length(of index: Int) -> Int {
+        headerLength + min(segmentSize, frame.count - headerLength - index * segmentSize)
+    }
+
+    /// Writes one packet as a finished frame of `length(of: index)` octets.
+    func write(_ index: Int, to room: UnsafeMutableRawBufferPointer) {
+        let offset = index * segmentSize
+        let payload = length(of: index) - headerLength
+        let whole = UnsafeMutableRawBufferPointer(rebasing: room[..<(headerLength + payload)])
+        whole.copyMemory(from: UnsafeRawBufferPointer(rebasing: frame[..<headerLength]))
+        let source = headerLength + offset
+        UnsafeMutableRawBufferPointer(rebasing: whole[headerLength...])
+            .copyMemory(from: UnsafeRawBufferPointer(rebasing: frame[source..<(source + payload)]))
+        writeIPHeader(whole, index: index)
+        switch transport {
+        case .tcp: writeTCPHeader(whole, index: index, offset: offset)
+        case .udp: writeUDPHeader(whole)
+        }
+        writeChecksum(whole)
+    }
+
+    private func writeIPHeader(_ whole: UnsafeMutableRawBufferPointer, index: Int) {
+        let start = EthernetHeader.length
+        var octets = whole.mutableBytes
+        guard isIPv4 else {
+            octets.storeBigEndian(
+                UInt16(truncatingIfNeeded: whole.count - start - 40),
+                at: start + 4
+            )
+            return
+        }
+        let identification = octets.bytes.bigEndian(at: start + 4, as: UInt16.self)
+        octets.storeBigEndian(identification &+ UInt16(truncatingIfNeeded: index), at: start + 4)
+        octets.storeBigEndian(UInt16(truncatingIfNeeded: whole.count - start), at: start + 2)
+        octets.storeBigEndian(0 as UInt16, at: start + 10)
+        let header = UnsafeRawBufferPointer(rebasing: whole[start..<transportStart])
+        octets.storeBigEndian(InternetChecksum.checksum(header), at: start + 10)
+    }
+
+    private func writeTCPHeader(_ whole: UnsafeMutableRawBufferPointer, index: Int, offset: Int) {
+        var octets = whole.mutableBytes
+        let sequence = octets.bytes.bigEndian(at: transportStart + 4, as: UInt32.self)
+        octets.storeBigEndian(
+            sequence &+ UInt32(truncatingIfNeeded: offset),
+            at: transportStart + 4
+        )
+        var flags = octets.bytes.octet(at: transportStart + 13)
+        if index < count - 1 { flags &= ~(TCPFlags.fin.rawValue | TCPFlags.psh.rawValue) }
+        // CWR answers one ECN echo: once is enough (RFC 3168, 6.1.2).
+        if index > 0 { flags &= 0x7f }
+        octets.storeOctet(flags, at: transportStart + 13)
+    }
+
+    private func writeUDPHeader(_ whole: UnsafeMutableRawBufferPointer) {
+        var octets = whole.mutableBytes
+        octets.storeBigEndian(
+            UInt16(truncatingIfNeeded: whole.count - transportStart),
+            at: transportStart + 4
+        )
+    }
+
+    private func writeChecksum(_ whole: UnsafeMutableRawBufferPointer) {
+        let field = transportStart + (transport == .tcp ? 16 : 6)
+        var octets = whole.mutableBytes
+        octets.storeBigEndian(0 as UInt16, at: field)
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: addressing.source,
+            destination: addressing.destination,
+            transport: transport == .tcp ? IPProtocol.tcp : IPProtocol.udp,
+            length: whole.count - transportStart
+        )
+        let segment = UnsafeRawBufferPointer(rebasing: whole[transportStart...])
+        var sum = InternetChecksum.checksum(segment, adding: pseudo)
+        if sum == 0, transport == .udp { sum = 0xffff }
+        octets.storeBigEndian(sum, at: field)
+    }
+}

@@ -1,0 +1,51 @@
+/// How frames follow each other on a byte stream.
+enum StreamFormat: Equatable, Sendable {
+    /// 16-bit little-endian length: gvisor-tap-vsock's and Rancher Desktop's streams.
+    case littleEndian16
+    /// 32-bit big-endian length: QEMU's `-netdev stream` and `socket`.
+    case bigEndian32
+    /// 32-bit little-endian length, `virtio_net_hdr`, frame: after a negotiation. The length counts the frame only.
+    case extended
+
+    /// Octets in front of each frame.
+    @inline(__always)
+    var prefixLength: Int {
+        switch self {
+        case .littleEndian16: 2
+        case .bigEndian32: 4
+        case .extended: 4 + VirtioNetHeader.length
+        }
+    }
+
+    /// Reads a prefix's length field; nil when not even the prefix is complete.
+    @inline(__always)
+    func frameLength(_ octets: RawSpan, at offset: Int) -> Int? {
+        guard octets.byteCount - offset >= prefixLength else { return nil }
+        switch self {
+        case .littleEndian16: return Int(octets.bigEndian(at: offset, as: UInt16.self).byteSwapped)
+        case .bigEndian32: return Int(octets.bigEndian(at: offset, as: UInt32.self))
+        case .extended: return Int(octets.bigEndian(at: offset, as: UInt32.self).byteSwapped)
+        }
+    }
+
+    /// Writes a prefix into the first octets of a room.
+    @inline(__always)
+    func writePrefix(
+        frameLength: Int,
+        _ header: VirtioNetHeader,
+        to room: UnsafeMutableRawBufferPointer
+    ) {
+        var octets = room.mutableBytes
+        switch self {
+        case .littleEndian16:
+            octets.storeBigEndian(UInt16(truncatingIfNeeded: frameLength).byteSwapped, at: 0)
+        case .bigEndian32:
+            octets.storeBigEndian(UInt32(truncatingIfNeeded: frameLength), at: 0)
+        case .extended:
+            octets.storeBigEndian(UInt32(truncatingIfNeeded: frameLength).byteSwapped, at: 0)
+            let rest = UnsafeMutableRawBufferPointer(rebasing: room[4...])
+            var headerOctets = rest.mutableBytes
+            header.write(to: &headerOctets)
+        }
+    }
+}

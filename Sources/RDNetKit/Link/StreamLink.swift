@@ -1,0 +1,231 @@
+/// A byte stream as a link: unix, TCP or vsock connection with length-prefixed frames.
+///
+/// How it works: readable → one large read, frames parsed in place and handed to the receiver as one batch.
+/// Outwards, frames collect in one buffer during the turn and leave in one write; what the kernel does not take
+/// stays in front. The offload negotiation (DESIGN, section 4) runs inside: the guest's end offers, the host's end accepts
+/// and from then on writes extended frames, the guest's end starts to. Each direction changes format exactly behind the
+/// message that announces it, wherever reads and writes happen to be cut.
+final class StreamLink: FrameLink, ReadinessObserver {
+    /// Which part of the negotiation this end plays.
+    enum NegotiationRole: Equatable {
+        /// None: the peer cannot know of it (QEMU).
+        case silent
+        /// The guest's end: sends the offer.
+        case offering
+        /// The host's end: answers an offer.
+        case accepting
+    }
+
+    /// How this end of a stream is set up.
+    struct Configuration {
+        var name: String
+        var format: StreamFormat
+        var mtu: Int
+        var role: NegotiationRole
+        /// For the comparison with the other end's.
+        var subnet: Subnet
+        /// The source address of negotiation messages.
+        var mac: MACAddress
+    }
+
+    /// How much one turn reads before others get theirs: two buffers.
+    private static let readsPerTurn = 2
+    /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
+    private static let socketBuffer: Int32 = 4 << 20
+
+    private(set) var counters = LinkCounters()
+    private(set) var isClosed = false
+    /// Whether frames go out in extended form.
+    var isExtended: Bool { output.format == .extended }
+    var name: String { configuration.name }
+
+    private let configuration: Configuration
+    private let loop: EventLoop
+    private let log: Logger
+    private let descriptor: OwnedDescriptor
+    private var input: StreamInput
+    private var output: StreamOutput
+    private var watch: EventLoop.Watch?
+    private var waitsForWriting = false
+    private var refusedRoom = false
+    private weak var receiver: (any FrameReceiver)?
+
+    /// Makes a link that does not read yet, and gives the socket large buffers.
+    init(
+        _ descriptor: consuming OwnedDescriptor,
+        _ configuration: Configuration,
+        loop: EventLoop,
+        log: Logger
+    ) {
+        Socket.enlargeBuffers(descriptor, to: Self.socketBuffer)
+        self.descriptor = descriptor
+        self.configuration = configuration
+        self.loop = loop
+        self.log = log
+        input = StreamInput(format: configuration.format)
+        output = StreamOutput(format: configuration.format, mtu: configuration.mtu)
+    }
+
+    /// Begins to read frames for a receiver, and offers offloads if that is this end's part.
+    ///
+    /// - Parameters:
+    ///   - receiver: Not kept alive.
+    ///   - now: The turn's clock.
+    /// - Throws: `SystemError` when the kernel takes no more watches.
+    func start(for receiver: any FrameReceiver, now: Instant) throws(SystemError) {
+        self.receiver = receiver
+        watch = try loop.watch(descriptor.number, for: .readable, observer: self)
+        if configuration.role == .offering {
+            negotiate(.offer, .all)
+            flush(now: now)
+        }
+    }
+
+    // MARK: Inwards
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if readiness.contains(.writable) { flush(now: now) }
+        guard !isClosed, !readiness.isDisjoint(with: [.readable, .hungUp, .failed]) else { return }
+        do {
+            for _ in 0..<Self.readsPerTurn {
+                let count = try input.fill { (room) throws(SystemError) in
+                    try Socket.receive(descriptor, into: room)
+                }
+                guard let count else { break }
+                if count == 0 { return fail("the other end closed the stream", now: now) }
+                try deliverFrames(now: now)
+                if isClosed { return }
+            }
+        } catch let error as StreamInput.FramingError {
+            return fail("framing lost: \(error)", now: now)
+        } catch {
+            return fail("\(error)", now: now)
+        }
+        receiver?.batchEnded(on: self, now: now)
+    }
+
+    private func deliverFrames(now: Instant) throws(StreamInput.FramingError) {
+        while !isClosed, let frame = try input.next() {
+            guard frame.octets.count >= EthernetHeader.length else {
+                counters.malformed &+= 1
+                continue
+            }
+            if isNegotiation(frame) { continue }
+            counters.framesReceived &+= 1
+            counters.octetsReceived &+= UInt64(frame.octets.count)
+            receiver?.receive(frame, from: self, now: now)
+        }
+    }
+
+    // MARK: Negotiation
+
+    private func isNegotiation(_ frame: Frame) -> Bool {
+        guard configuration.role != .silent, frame.octets.count == OffloadMessage.length else {
+            return false
+        }
+        do {
+            receive(try OffloadMessage(reading: frame.octets.bytes))
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func receive(_ message: OffloadMessage) {
+        switch (message.kind, configuration.role) {
+        case (.offer, .accepting) where !isExtended:
+            warnOfOtherSubnet(message.subnet)
+            let common = message.capabilities.intersection(.all)
+            negotiate(.accept, common)
+            extendOutput(common)
+        case (.accept, .offering) where !isExtended:
+            warnOfOtherSubnet(message.subnet)
+            input.format = .extended
+            negotiate(.start, message.capabilities)
+            extendOutput(message.capabilities)
+        case (.start, .accepting) where isExtended:
+            input.format = .extended
+        case (.offer, _), (.accept, _), (.start, _):
+            // Repeated, or not this end's to receive.
+            counters.malformed &+= 1
+        }
+    }
+
+    private func negotiate(_ kind: OffloadMessage.Kind, _ capabilities: OffloadCapabilities) {
+        guard let room = reserve(OffloadMessage.length, .control) else { return }
+        let message = OffloadMessage(
+            kind: kind,
+            capabilities: capabilities,
+            maximumFrame: Frame.maximumLength,
+            subnet: configuration.subnet
+        )
+        var octets = room.mutableBytes
+        message.write(to: &octets, source: configuration.mac)
+        commit(OffloadMessage.length, .finished)
+    }
+
+    private func extendOutput(_ capabilities: OffloadCapabilities) {
+        output.format = .extended
+        output.capabilities = capabilities
+        log.debug("offloads agreed", ["link": name, "capabilities": "\(capabilities.rawValue)"])
+    }
+
+    private func warnOfOtherSubnet(_ other: Subnet) {
+        let own = configuration.subnet
+        guard own.network != other.network || own.prefixLength != other.prefixLength else { return }
+        log.warning(
+            "the other end is configured for another subnet",
+            ["link": name, "own": "\(own)", "other": "\(other)"]
+        )
+    }
+
+    // MARK: Outwards
+
+    func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer? {
+        guard !isClosed else { return nil }
+        if let room = output.reserve(count, priority) { return room }
+        if priority == .control { counters.dropped &+= 1 }
+        refusedRoom = true
+        return nil
+    }
+
+    func commit(_ count: Int, _ header: VirtioNetHeader) {
+        let frames = output.commit(count, header)
+        counters.framesSent &+= UInt64(frames)
+        if frames == 0 { counters.dropped &+= 1 } else { counters.octetsSent &+= UInt64(count) }
+    }
+
+    func flush(now: Instant) {
+        guard !isClosed else { return }
+        do {
+            try output.drain { (octets) throws(SystemError) in try Socket.send(descriptor, octets) }
+        } catch {
+            return fail("\(error)", now: now)
+        }
+        waitForWriting(output.count > 0)
+        if refusedRoom, output.hasRoom {
+            refusedRoom = false
+            receiver?.hasRoom(self, now: now)
+        }
+    }
+
+    private func waitForWriting(_ wanted: Bool) {
+        guard wanted != waitsForWriting, let watch else { return }
+        waitsForWriting = wanted
+        loop.change(watch, to: wanted ? [.readable, .writable] : .readable)
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        if let watch { loop.forget(watch) }
+        watch = nil
+        Socket.shutDownBoth(descriptor)
+    }
+
+    private func fail(_ reason: String, now: Instant) {
+        guard !isClosed else { return }
+        close()
+        receiver?.closed(self, reason: reason, now: now)
+    }
+}

@@ -1,0 +1,165 @@
+/// Frames on their way to a byte stream: one linear buffer, written with one system call a turn.
+///
+/// A frame is written where it leaves from: `reserve` lends room behind the space for its prefix. A frame that the
+/// other end cannot take as it is (larger than a packet, or its checksum unfinished, on a plain stream) is lent a scratch
+/// buffer instead and cut into the queue by `commit`.
+struct StreamOutput: ~Copyable {
+    private static let capacity = 1 << 20
+    /// Bulk frames stop here, so that ACKs and ARP always find room, and no flow waits behind a mebibyte.
+    private static let bulkLimit = 1 << 19
+
+    private let buffer: UnsafeMutableRawBufferPointer
+    private let scratch: UnsafeMutableRawBufferPointer
+    private var head = 0
+    private var tail = 0
+    /// Where the reserved frame begins; -1 in the scratch buffer.
+    private var reserved = 0
+
+    /// How frames are prefixed from the next commit on.
+    var format: StreamFormat
+    /// What may be left unfinished in frames on an extended stream.
+    var capabilities: OffloadCapabilities = []
+    /// The largest payload of a plain frame, which is what segments are cut to fit.
+    let mtu: Int
+
+    init(format: StreamFormat, mtu: Int) {
+        self.format = format
+        self.mtu = mtu
+        buffer = .allocate(byteCount: Self.capacity, alignment: 64)
+        scratch = .allocate(byteCount: Frame.maximumLength, alignment: 64)
+    }
+
+    deinit {
+        buffer.deallocate()
+        scratch.deallocate()
+    }
+
+    /// Octets that wait for the stream.
+    var count: Int { tail - head }
+
+    /// Whether a refused bulk reservation would be granted.
+    var hasRoom: Bool { count < Self.bulkLimit / 2 }
+
+    /// Lends room for a frame; nil when the queue is full.
+    @inline(__always)
+    mutating func reserve(
+        _ count: Int,
+        _ priority: FramePriority
+    ) -> UnsafeMutableRawBufferPointer? {
+        // A frame cut into packets grows by a prefix and headers each; doubling covers any segment size
+        // that leaves a packet more payload than headers.
+        let isWhole = format == .extended || count <= EthernetHeader.length + mtu
+        let worst = isWhole ? format.prefixLength + count : 2 * count + 256
+        let limit = priority == .bulk ? Self.bulkLimit : Self.capacity
+        guard self.count + worst <= limit else { return nil }
+        if Self.capacity - tail < worst { compact() }
+        guard isWhole else {
+            reserved = -1
+            return UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
+        }
+        reserved = tail + format.prefixLength
+        return UnsafeMutableRawBufferPointer(rebasing: buffer[reserved..<(reserved + count)])
+    }
+
+    /// Queues the reserved frame.
+    ///
+    /// - Parameters:
+    ///   - count: Octets of the frame.
+    ///   - header: What is unfinished about it.
+    /// - Returns: How many frames were queued; 0 when the frame contradicts its header.
+    @inline(__always)
+    mutating func commit(_ count: Int, _ header: VirtioNetHeader) -> Int {
+        guard reserved >= 0 else { return commitScratch(count, header) }
+        let frame = UnsafeMutableRawBufferPointer(rebasing: buffer[reserved..<(reserved + count)])
+        if header.isFinished || carries(header) {
+            append(count, header)
+            return 1
+        }
+        if header.segmentation == .none {
+            guard FrameChecksum.complete(frame, header) else { return 0 }
+            append(count, .finished)
+            return 1
+        }
+        // Rare: a frame asked to be cut although it fits, or on a stream that lacks just this capability.
+        guard count <= scratch.count else { return 0 }
+        scratch.copyMemory(from: UnsafeRawBufferPointer(frame))
+        return cut(count, header)
+    }
+
+    private mutating func commitScratch(_ count: Int, _ header: VirtioNetHeader) -> Int {
+        if header.segmentation != .none { return cut(count, header) }
+        // Longer than the other end's MTU and not to be cut: it goes as it is, finished.
+        let frame = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
+        if header.needsChecksum, !FrameChecksum.complete(frame, header) { return 0 }
+        let start = tail + format.prefixLength
+        UnsafeMutableRawBufferPointer(rebasing: buffer[start..<(start + count)])
+            .copyMemory(from: UnsafeRawBufferPointer(frame))
+        append(count, .finished)
+        return 1
+    }
+
+    private func carries(_ header: VirtioNetHeader) -> Bool {
+        guard format == .extended, capabilities.contains(.checksum) else { return false }
+        switch header.segmentation {
+        case .none: return true
+        case .tcpIPv4: return capabilities.contains(.tcpIPv4)
+        case .tcpIPv6: return capabilities.contains(.tcpIPv6)
+        case .udp: return capabilities.contains(.udp)
+        case .other: return false
+        }
+    }
+
+    private mutating func cut(_ count: Int, _ header: VirtioNetHeader) -> Int {
+        do {
+            let frame = UnsafeRawBufferPointer(rebasing: scratch[..<count])
+            let segments = try FrameSegments(frame, header)
+            let prefix = format.prefixLength
+            // Absurdly small segments would outgrow what was reserved.
+            let total = segments.count * (prefix + segments.longest)
+            guard total <= Self.capacity - tail else { return 0 }
+            for index in 0..<segments.count {
+                let length = segments.length(of: index)
+                let start = tail + prefix
+                let room = UnsafeMutableRawBufferPointer(
+                    rebasing: buffer[start..<(start + length)]
+                )
+                segments.write(index, to: room)
+                append(length, .finished)
+            }
+            return segments.count
+        } catch {
+            return 0
+        }
+    }
+
+    @inline(__always)
+    private mutating func append(_ count: Int, _ header: VirtioNetHeader) {
+        let prefix = UnsafeMutableRawBufferPointer(
+            rebasing: buffer[tail..<(tail + format.prefixLength)]
+        )
+        format.writePrefix(frameLength: count, header, to: prefix)
+        tail += format.prefixLength + count
+    }
+
+    private mutating func compact() {
+        let waiting = UnsafeRawBufferPointer(rebasing: buffer[head..<tail])
+        buffer.copyMemory(from: waiting)
+        tail -= head
+        head = 0
+    }
+
+    /// Lends what waits to a call that writes it and says how much it took.
+    ///
+    /// - Parameter write: Given all that waits; returns how much it took, nil when it would have blocked.
+    /// - Throws: What `write` throws.
+    mutating func drain(
+        _ write: (UnsafeRawBufferPointer) throws(SystemError) -> Int?
+    ) throws(SystemError) {
+        guard head < tail else { return }
+        guard let taken = try write(UnsafeRawBufferPointer(rebasing: buffer[head..<tail])) else {
+            return
+        }
+        head += taken
+        if head == tail { (head, tail) = (0, 0) }
+    }
+}

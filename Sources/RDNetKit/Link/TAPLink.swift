@@ -1,0 +1,132 @@
+/// A TAP as a link: super-frames both ways, one system call a frame.
+///
+/// A frame is written to the kernel when it is committed, not at the end of the turn: a TAP takes one frame a
+/// call whatever one does, and the guest's side of the work starts sooner.
+final class TAPLink: FrameLink, ReadinessObserver {
+    /// How many frames one turn reads before others get theirs.
+    private static let framesPerTurn = 64
+    /// Behind a `virtio_net_hdr`, an Ethernet frame with the longest IP packet.
+    private static let bufferLength = VirtioNetHeader.length + EthernetHeader.length + 65_535
+
+    let name: String
+    private(set) var counters = LinkCounters()
+    private(set) var isClosed = false
+
+    private let loop: EventLoop
+    private let device: TAPDevice
+    private let input: UnsafeMutableRawBufferPointer
+    private let output: UnsafeMutableRawBufferPointer
+    private var watch: EventLoop.Watch?
+    private weak var receiver: (any FrameReceiver)?
+
+    /// Makes a link that does not read yet.
+    init(_ device: consuming TAPDevice, named name: String, loop: EventLoop) {
+        self.device = device
+        self.name = name
+        self.loop = loop
+        input = .allocate(byteCount: Self.bufferLength, alignment: 64)
+        output = .allocate(byteCount: Self.bufferLength, alignment: 64)
+    }
+
+    deinit {
+        input.deallocate()
+        output.deallocate()
+    }
+
+    /// Begins to read frames for a receiver, which outlives the link or closes it.
+    ///
+    /// - Parameter receiver: Not kept alive.
+    /// - Throws: `SystemError` when the kernel takes no more watches.
+    func start(for receiver: any FrameReceiver) throws(SystemError) {
+        self.receiver = receiver
+        watch = try loop.watch(device.descriptor.number, for: .readable, observer: self)
+    }
+
+    /// Stops or resumes reading: what waits meanwhile waits in the kernel's queue, which drops when it is full.
+    func setReading(_ isReading: Bool) {
+        guard let watch, !isClosed else { return }
+        loop.change(watch, to: isReading ? .readable : [])
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        do {
+            for _ in 0..<Self.framesPerTurn {
+                guard try readFrame(now: now) else { break }
+            }
+        } catch {
+            fail(error, now: now)
+            return
+        }
+        receiver?.batchEnded(on: self, now: now)
+    }
+
+    /// Reads one frame straight into another link's room.
+    ///
+    /// - Parameter room: As much as the largest frame takes.
+    /// - Returns: The frame's length and header; nil when none waits.
+    /// - Throws: `SystemError` when the device is gone.
+    func read(
+        into room: UnsafeMutableRawBufferPointer
+    ) throws(SystemError) -> (count: Int, header: VirtioNetHeader)? {
+        let space = UnsafeMutableRawBufferPointer(rebasing: input[..<VirtioNetHeader.length])
+        guard
+            let count = try TAPDevice.read(device.descriptor.number, header: space, frame: room)
+        else { return nil }
+        guard let header = try? VirtioNetHeader(reading: space.bytes) else { return nil }
+        let length = count - VirtioNetHeader.length
+        counters.framesReceived &+= 1
+        counters.octetsReceived &+= UInt64(length)
+        return (length, header)
+    }
+
+    private func readFrame(now: Instant) throws(SystemError) -> Bool {
+        let room = UnsafeMutableRawBufferPointer(rebasing: input[VirtioNetHeader.length...])
+        guard let (count, header) = try read(into: room) else { return false }
+        guard count >= EthernetHeader.length else {
+            counters.malformed &+= 1
+            return true
+        }
+        let frame = Frame(UnsafeRawBufferPointer(rebasing: room[..<count]), header)
+        receiver?.receive(frame, from: self, now: now)
+        return !isClosed
+    }
+
+    func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer? {
+        guard !isClosed else { return nil }
+        let start = VirtioNetHeader.length
+        return UnsafeMutableRawBufferPointer(rebasing: output[start..<(start + count)])
+    }
+
+    func commit(_ count: Int, _ header: VirtioNetHeader) {
+        guard !isClosed else { return }
+        let whole = UnsafeMutableRawBufferPointer(
+            rebasing: output[..<(VirtioNetHeader.length + count)]
+        )
+        var octets = whole.mutableBytes
+        header.write(to: &octets)
+        do {
+            guard
+                try TAPDevice.write(device.descriptor.number, UnsafeRawBufferPointer(whole)) != nil
+            else { return counters.dropped &+= 1 }
+            counters.framesSent &+= 1
+            counters.octetsSent &+= UInt64(count)
+        } catch {
+            // EIO: the interface is down; EINVAL: the kernel dislikes the header. Neither ends the link.
+            counters.dropped &+= 1
+        }
+    }
+
+    func flush(now: Instant) {}
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        if let watch { loop.forget(watch) }
+        watch = nil
+    }
+
+    private func fail(_ error: SystemError, now: Instant) {
+        close()
+        receiver?.closed(self, reason: "\(error)", now: now)
+    }
+}

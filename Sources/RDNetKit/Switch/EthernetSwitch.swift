@@ -1,0 +1,66 @@
+/// A learning Ethernet switch (IEEE 802.1D, 7.8 and 7.9) without its links: which address is behind which port.
+struct EthernetSwitch {
+    /// Where a frame goes.
+    enum Destination: Equatable {
+        /// To the gateway itself.
+        case gateway
+        /// To one port.
+        case port(Int)
+        /// A group, or an address not learned: to every port but the frame's own, and to the gateway.
+        case flood
+    }
+
+    /// Addresses remembered at once; when full, new ones are not learned and their frames are flooded.
+    static let capacity = 4096
+
+    let gateway: MACAddress
+    /// Grows with every change, so that a cached answer can be told from a current one.
+    private(set) var epoch: UInt32 = 0
+    private var ports: [MACAddress: Int] = [:]
+    private var latest: (mac: MACAddress, port: Int)
+
+    /// A switch that knows only the gateway.
+    init(gateway: MACAddress) {
+        self.gateway = gateway
+        latest = (gateway, -1)
+    }
+
+    /// Learns that an address is behind a port.
+    ///
+    /// - Parameters:
+    ///   - source: A frame's source address.
+    ///   - port: The port that it came in by.
+    /// - Returns: Whether the frame is legitimate: no group, and not the gateway's own address.
+    @inline(__always)
+    mutating func learn(_ source: MACAddress, on port: Int) -> Bool {
+        if latest.mac == source, latest.port == port { return true }
+        guard !source.isGroup, source != gateway else { return false }
+        latest = (source, port)
+        if ports[source] != port, ports[source] != nil || ports.count < Self.capacity {
+            ports[source] = port
+            epoch &+= 1
+        }
+        return true
+    }
+
+    /// Where frames for an address go.
+    @inline(__always)
+    func destination(of address: MACAddress) -> Destination {
+        if address == gateway { return .gateway }
+        if address.isGroup { return .flood }
+        return ports[address].map { .port($0) } ?? .flood
+    }
+
+    /// Forgets every address behind a port that is gone.
+    mutating func forget(_ port: Int) {
+        ports = ports.filter { $0.value != port }
+        latest = (gateway, -1)
+        epoch &+= 1
+    }
+
+    /// Every address and its port, for the API.
+    var entries: [(mac: MACAddress, port: Int)] {
+        ports.map { (mac: $0.key, port: $0.value) }
+            .sorted { ($0.port, $0.mac.rawValue) < ($1.port, $1.mac.rawValue) }
+    }
+}
