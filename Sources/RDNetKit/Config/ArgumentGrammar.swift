@@ -50,7 +50,7 @@ enum ArgumentGrammar {
                     parsed.asksForHelp = true
                     return parsed
                 }
-                let nearest = EditDistance.nearest(to: name, in: forms.map(\.name))
+                let nearest = EditDistance.likely(for: name, in: forms.map(\.name))
                 throw .unknownOption(name, nearest: nearest)
             }
             let form = forms[option]

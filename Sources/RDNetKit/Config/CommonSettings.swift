@@ -17,9 +17,15 @@ struct CommonSettings: Sendable {
     var logLevel: LogLevel { isDebugging ? .debug : leastLogLevel }
 }
 
-extension Option<CommonSettings> {
+extension Option where Settings: RoleSettings {
     /// The options of every role, in the order of its usage text.
-    static let common = [
+    static var common: [Option] {
+        Option<CommonSettings>.all.map { $0.within(\.common) }
+    }
+}
+
+extension Option<CommonSettings> {
+    fileprivate static let all = [
         Option(
             "debug",
             \.isDebugging,

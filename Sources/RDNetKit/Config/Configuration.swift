@@ -153,7 +153,7 @@ struct Configuration<Settings: RoleSettings> {
     ) throws(ConfigurationError) {
         let sections = ["network"] + inputs.roles
         for section in file.sections where !sections.contains(section.name) {
-            let nearest = EditDistance.nearest(to: section.name, in: sections)
+            let nearest = EditDistance.likely(for: section.name, in: sections)
             throw .unknownSection(section.name, nearest: nearest, source: file.source(section.line))
         }
         let own = options.filter { $0.reach != .commandLine }.map(\.name)
@@ -163,7 +163,7 @@ struct Configuration<Settings: RoleSettings> {
             throw .unknownKey(
                 entry.key,
                 section: entry.section,
-                nearest: EditDistance.nearest(to: entry.key, in: known),
+                nearest: EditDistance.likely(for: entry.key, in: known),
                 source: file.source(entry.line)
             )
         }

@@ -24,6 +24,14 @@ enum EditDistance {
         return last[right.count]
     }
 
+    /// The candidate that may have been meant: at most half of the longer word would have to be edited.
+    static func likely(for word: String, in candidates: [String]) -> String? {
+        guard let nearest = nearest(to: word, in: candidates),
+            between(word, nearest) * 2 <= max(word.utf8.count, nearest.utf8.count)
+        else { return nil }
+        return nearest
+    }
+
     /// The candidate with the fewest edits, the first of equals; nil without candidates.
     ///
     /// A word is compared by its first 64 octets: the work stays bounded whatever was typed.

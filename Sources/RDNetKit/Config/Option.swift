@@ -1,5 +1,7 @@
-/// One setting that a person can make: an argument, an environment variable, a key of the file, a paragraph
-/// of the manual. All four come from this one value.
+/// One setting that a person can make.
+///
+/// An argument, an environment variable, a key of the file, a paragraph of the manual: all four come from this
+/// one value.
 struct Option<Settings>: Sendable {
     /// Where an option can be set besides the command line.
     enum Reach: Equatable, Sendable {

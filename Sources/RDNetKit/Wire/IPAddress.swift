@@ -174,6 +174,14 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
     /// Bits of network, 0 to 30: a smaller network has no room for a gateway and a guest.
     let prefixLength: Int
 
+    /// 192.168.127.0/24: what every product that speaks to this program takes for granted.
+    static let standard = Subnet(address: IPAddress(ipv4: 0xc0a8_7f00), prefixLength: 24)
+
+    private init(address: IPAddress, prefixLength: Int) {
+        self.address = address
+        self.prefixLength = prefixLength
+    }
+
     init?(_ text: some StringProtocol) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
         guard parts.count == 2, let address = IPAddress(parts[0]), address.isIPv4,
