@@ -36,9 +36,9 @@ struct ProcessSurroundings {
     private static func makeLogger(_ settings: CommonSettings) throws(SystemError) -> Logger {
         let destination =
             switch settings.logFile {
-            case "", "/dev/stderr": try LogDestination.standard(.error)
+            case "", "/dev/stderr": try LogDestination.inherited(StandardStream.error.descriptor)
             // Opening the path again fails when it is a socket, as under systemd.
-            case "/dev/stdout": try LogDestination.standard(.output)
+            case "/dev/stdout": try LogDestination.inherited(StandardStream.output.descriptor)
             default:
                 try LogDestination.file(settings.logFile, appending: settings.appendsToLogFile)
             }

@@ -28,7 +28,7 @@ struct Role: Sendable {
     /// Makes the list of its options in the manual's markup.
     let manual: @Sendable () -> String
 
-    private let work: @Sendable ([String], RoleRegistry, ProcessSurroundings) -> ExitStatus
+    private let work: @Sendable ([String], RoleRegistry, ProcessSurroundings) -> ExitCode
 
     /// Makes a role.
     ///
@@ -43,7 +43,7 @@ struct Role: Sendable {
         summary: String,
         operands: String,
         options: [Option<Settings>],
-        body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitStatus
+        body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
         self.name = name
         self.summary = summary
@@ -83,15 +83,15 @@ struct Role: Sendable {
         _ arguments: [String],
         _ registry: RoleRegistry,
         _ surroundings: ProcessSurroundings
-    ) -> ExitStatus {
+    ) -> ExitCode {
         work(arguments, registry, surroundings)
     }
 
     private static func start<Settings>(
         _ configuration: Configuration<Settings>,
         _ surroundings: ProcessSurroundings,
-        _ body: (RoleStart<Settings>) throws(RoleFailure) -> ExitStatus
-    ) -> ExitStatus {
+        _ body: (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
+    ) -> ExitCode {
         let common = configuration.settings.common
         if common.printsConfiguration {
             surroundings.printOutput(configuration.printed)

@@ -13,7 +13,7 @@ struct RoleRegistry: Sendable {
     ///   - arguments: The program's own name first.
     ///   - surroundings: The process and the machine.
     /// - Returns: What to exit with.
-    func run(_ arguments: [String], _ surroundings: ProcessSurroundings) -> ExitStatus {
+    func run(_ arguments: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
         let called = arguments.first?.split(separator: "/").last.map { String($0) } ?? ""
         var rest = Array(arguments.dropFirst())
         if let role = role(named: called) { return role.run(rest, self, surroundings) }
@@ -35,7 +35,7 @@ struct RoleRegistry: Sendable {
         _ word: String,
         _ rest: [String],
         _ surroundings: ProcessSurroundings
-    ) -> ExitStatus {
+    ) -> ExitCode {
         switch word {
         case "-h", "-help", "--help":
             surroundings.printOutput(overview)
@@ -82,7 +82,7 @@ struct RoleRegistry: Sendable {
     }
 
     /// `--install [-s] DIRECTORY`: a name for each role, hard links unless `-s` asks for symbolic ones.
-    private func install(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitStatus {
+    private func install(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
         let isSymbolic = words.first == "-s"
         let directories = words.dropFirst(isSymbolic ? 1 : 0)
         guard directories.count == 1, let directory = directories.first, !directory.isEmpty,
@@ -98,7 +98,7 @@ struct RoleRegistry: Sendable {
             surroundings.printError("rdnet: cannot find its own file: \(error)\n")
             return .failure
         }
-        var status = ExitStatus.success
+        var status = ExitCode.success
         for role in roles {
             do {
                 let path = "\(directory)/\(role.name)"
@@ -112,7 +112,7 @@ struct RoleRegistry: Sendable {
     }
 
     /// `--man FILE`: the manual page with its generated parts made anew, on standard output.
-    private func printManual(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitStatus {
+    private func printManual(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
         guard words.count == 1, let path = words.first else {
             surroundings.printError("rdnet: --man needs one manual page's file\n")
             return .misuse

@@ -48,15 +48,14 @@ final class LogDestination {
         return LogDestination(OwnedDescriptor(adopting: number), .plain)
     }
 
-    /// Standard output or standard error, whatever it is connected to.
+    /// A descriptor that is somebody else's too, such as standard error, whatever it is connected to.
     ///
-    /// See stdout(3), proc(5).
+    /// See proc(5), fcntl(2).
     ///
-    /// - Parameter stream: Which of the two.
+    /// - Parameter number: An open descriptor, which stays as it is.
     /// - Returns: The destination.
     /// - Throws: `SystemError` when there are no descriptors left.
-    static func standard(_ stream: StandardStream) throws(SystemError) -> LogDestination {
-        let number = stream.descriptor
+    static func inherited(_ number: Int32) throws(SystemError) -> LogDestination {
         var status = stat()
         let kind = fstat(number, &status) == 0 ? status.st_mode & S_IFMT : S_IFREG
         if kind == S_IFIFO || kind == S_IFCHR {
@@ -87,7 +86,7 @@ final class LogDestination {
         let taken = octets.withUnsafeBytes { buffer in
             switch manner {
             case .plain:
-                return Glibc.write(number, buffer.baseAddress, buffer.count)
+                return writeWithoutSignal(buffer)
             case .socket:
                 let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
                 return send(number, buffer.baseAddress, buffer.count, flags)
@@ -96,9 +95,31 @@ final class LogDestination {
                 guard poll(&request, 1, 0) == 1, request.revents & Int16(POLLOUT) != 0 else {
                     return 0
                 }
-                return Glibc.write(number, buffer.baseAddress, min(buffer.count, Self.page))
+                return writeWithoutSignal(
+                    UnsafeRawBufferPointer(rebasing: buffer.prefix(Self.page))
+                )
             }
         }
         return max(0, taken)
+    }
+
+    /// Writes, and takes back the SIGPIPE of a pipe that nobody reads any more.
+    ///
+    /// A log's reader that goes away must not end the program, and ignoring the signal for the whole process
+    /// would be inherited by the programs it starts. See pthread_sigmask(3), sigtimedwait(2).
+    private func writeWithoutSignal(_ buffer: UnsafeRawBufferPointer) -> Int {
+        // Sound: every pointer is good for its call; the process has one thread, so the signal is its own.
+        var brokenPipe = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&brokenPipe)
+        sigaddset(&brokenPipe, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &brokenPipe, &before)
+        let taken = Glibc.write(descriptor.number, buffer.baseAddress, buffer.count)
+        if taken < 0, errno == EPIPE {
+            var noTime = timespec()
+            sigtimedwait(&brokenPipe, nil, &noTime)
+        }
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+        return taken
     }
 }
