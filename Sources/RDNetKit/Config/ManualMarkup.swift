@@ -62,7 +62,8 @@ enum ManualMarkup {
         return "Environment:\n\(list) .\n"
     }
 
-    private static func capitalised(_ text: String) -> String {
+    /// Text as the beginning of a sentence.
+    static func capitalised(_ text: String) -> String {
         text.prefix(1).uppercased() + text.dropFirst()
     }
 }

@@ -66,7 +66,7 @@ extension Option<NetworkSettings> {
             unset: "none",
             help: "a TCP port of the host that leads to a guest's",
             reason: """
-                May be given often; of two for the same host address and port the later one counts. \
+                Of two for the same host address and port the later one counts. \
                 A host port that is taken ends the program with status 1.
                 """
         ),

@@ -40,6 +40,14 @@ struct NetworkSettings: Sendable {
 
     /// Two settings that are good alone and not together; nil when there is none.
     var conflict: SettingsConflict? {
+        if guest == hostAlias {
+            return SettingsConflict(
+                option: "subnet",
+                value: subnet.description,
+                expected:
+                    "a prefix of 8 to 29 bits: the gateway, the host and a guest need an address"
+            )
+        }
         if gatewayMAC == guestMAC {
             return SettingsConflict(
                 option: "guest-mac",

@@ -18,8 +18,8 @@ extension Option<HostSwitchSettings> {
                 unset: "none",
                 help: "where guests connect",
                 reason: """
-                    May be given often: all links meet in one switch. \
-                    An address is listened on, a descriptor is used as it is.
+                    All links meet in one switch. Addresses are listened on; a descriptor is used as \
+                    it is. Without a link no guest can connect.
                     """
             )
         ]

@@ -23,8 +23,6 @@ struct Role: Sendable {
     let summary: String
     /// The keys of the `[network]` section that it knows.
     let networkKeys: [String]
-    /// Makes what `--help` prints.
-    let usage: @Sendable () -> String
     /// Makes the list of its options in the manual's markup.
     let manual: @Sendable () -> String
 
@@ -48,7 +46,6 @@ struct Role: Sendable {
         self.name = name
         self.summary = summary
         networkKeys = options.compactMap(\.networkKey)
-        usage = { Self.usage(name, summary, operands, options) }
         manual = { ManualMarkup.list(of: options, role: name) }
         work = { arguments, registry, surroundings in
             let inputs = ConfigurationInputs(
@@ -60,11 +57,11 @@ struct Role: Sendable {
             )
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
-                if configuration.asksForHelp {
-                    surroundings.printOutput(Self.usage(name, summary, operands, options))
-                    return .success
+                guard configuration.asksForHelp else {
+                    return Self.start(configuration, surroundings, body)
                 }
-                return Self.start(configuration, surroundings, body)
+                surroundings.printOutput(Self.usage(name, summary, operands, options))
+                return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")
                 return .misuse

@@ -175,6 +175,11 @@ struct NetworkSettingsTests {
         #expect(settings.conflict?.value == expected)
     }
 
+    @Test func `a subnet of four addresses has no room for a guest`() throws {
+        #expect(try settings(subnet: "10.0.0.0/30").conflict?.option == "subnet")
+        #expect(try settings(subnet: "10.0.0.0/29").conflict == nil)
+    }
+
     @Test func `the guest cannot have the gateway's Ethernet address`() {
         var settings = NetworkSettings()
         settings.guestMAC = settings.gatewayMAC
