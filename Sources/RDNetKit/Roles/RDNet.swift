@@ -1,7 +1,11 @@
 /// The program, as its executable sees it.
 public enum RDNet {
     /// Runs the role that the arguments name.
+    ///
+    /// - Parameter arguments: The program's own name first, as main has them.
+    /// - Returns: What the process is to exit with.
     public static func run(_ arguments: [String]) -> Int32 {
-        0
+        StandardStream.openMissing()
+        return RoleRegistry.standard.run(arguments, .system).rawValue
     }
 }

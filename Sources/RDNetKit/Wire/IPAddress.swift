@@ -174,6 +174,14 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
     /// Bits of network, 8 to 30: a smaller network has no room for a gateway and a guest.
     let prefixLength: Int
 
+    /// 192.168.127.0/24: what every product that speaks to this program takes for granted.
+    static let standard = Subnet(checked: IPAddress(ipv4: 0xc0a8_7f00), prefixLength: 24)
+
+    private init(checked address: IPAddress, prefixLength: Int) {
+        self.address = address
+        self.prefixLength = prefixLength
+    }
+
     /// A network by address and prefix length; nil unless IPv4 with 8 to 30 bits.
     init?(address: IPAddress, prefixLength: Int) {
         guard address.isIPv4, (8...30).contains(prefixLength) else { return nil }

@@ -4,6 +4,9 @@ struct MACAddress: Hashable, Sendable {
     let rawValue: UInt64
 
     static let broadcast = MACAddress(rawValue: 0xffff_ffff_ffff)
+    /// The gateway's, and the guest's, in every product that speaks to this program.
+    static let standardGateway = MACAddress(rawValue: 0x5a94_efe4_0cdd)
+    static let standardGuest = MACAddress(rawValue: 0x5a94_efe4_0cee)
 
     @inline(__always)
     init(rawValue: UInt64) {

@@ -1,0 +1,91 @@
+/// What an option parser must know about an option.
+struct OptionForm {
+    let name: String
+    /// A truth value: it takes a value only after `=`.
+    let isBoolean: Bool
+    let expected: String
+}
+
+/// A command line, taken apart.
+struct ParsedArguments: Equatable {
+    /// An option and the text it was given, by the option's place in the table.
+    struct Assignment: Equatable {
+        let option: Int
+        let text: String
+    }
+
+    var assignments: [Assignment] = []
+    /// The words at which parsing stopped, and all after them.
+    var operands: [String] = []
+    /// Whether `-h`, `-help` or their doubles came before any error: parsing stops there.
+    var asksForHelp = false
+}
+
+/// The grammar of Go's `flag` package, to the letter.
+///
+/// `-x`, `--x`, with `=value` or, unless it is a truth value, the next word. Parsing stops before the first
+/// word without a hyphen and before a lone `-`, and after `--`. So `-debug false` is true, and an operand.
+enum ArgumentGrammar {
+    /// Takes arguments apart.
+    ///
+    /// - Parameters:
+    ///   - arguments: Without the program's and the role's name.
+    ///   - forms: The table of options.
+    ///   - accepts: Whether an option, by its place, takes a text.
+    /// - Returns: What was given, in order.
+    /// - Throws: `ConfigurationError` at the first word that is wrong.
+    static func parse(
+        _ arguments: [String],
+        _ forms: [OptionForm],
+        accepts: (Int, String) -> Bool
+    ) throws(ConfigurationError) -> ParsedArguments {
+        var parsed = ParsedArguments()
+        var rest = arguments[...]
+        while let word = rest.first, word.utf8.count > 1, word.hasPrefix("-") {
+            rest = rest.dropFirst()
+            if word == "--" { break }
+            let (name, attached) = try split(word)
+            guard let option = forms.firstIndex(where: { $0.name == name }) else {
+                guard name != "h", name != "help" else {
+                    parsed.asksForHelp = true
+                    return parsed
+                }
+                let nearest = EditDistance.likely(for: name, in: forms.map(\.name))
+                throw .unknownOption(name, nearest: nearest)
+            }
+            let form = forms[option]
+            guard let text = attached ?? (form.isBoolean ? "true" : rest.popFirst()) else {
+                throw .missingValue(option: name, expected: form.expected)
+            }
+            guard accepts(option, text) else {
+                throw .invalidValue(
+                    option: name,
+                    value: text,
+                    expected: form.expected,
+                    source: .argument
+                )
+            }
+            parsed.assignments.append(.init(option: option, text: text))
+        }
+        parsed.operands = Array(rest)
+        return parsed
+    }
+
+    /// The name after one or two hyphens, and what follows the first `=`.
+    private static func split(_ word: String) throws(ConfigurationError) -> (String, String?) {
+        let octets = Array(word.utf8)
+        let hyphen = UInt8(ascii: "-")
+        let equals = UInt8(ascii: "=")
+        let body = octets.dropFirst(octets[1] == hyphen ? 2 : 1)
+        guard let first = body.first, first != hyphen, first != equals else {
+            throw .malformedArgument(word)
+        }
+        guard let end = body.firstIndex(of: equals) else {
+            return (String(decoding: body, as: UTF8.self), nil)
+        }
+        return (
+            String(decoding: body[..<end], as: UTF8.self),
+            String(decoding: body[(end + 1)...], as: UTF8.self)
+        )
+    }
+}

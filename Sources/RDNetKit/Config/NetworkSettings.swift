@@ -1,0 +1,80 @@
+/// The virtual network as its host end makes it: addresses, services, ways in.
+struct NetworkSettings: Sendable {
+    var subnet = Subnet.standard
+    var mtu = 1500
+    var gatewayMAC = MACAddress.standardGateway
+    var guestMAC = MACAddress.standardGuest
+    var portForwards: [PortForward] = []
+    var apiAddresses: [StreamAddress] = []
+    /// Empty for no capture.
+    var captureFile = ""
+    var allowsLinkLocal = false
+    var staticLeases: [StaticLease] = []
+    /// Seconds.
+    var leaseTime = 3600
+    var dnsSearch: [String] = []
+    /// Empty for those of `resolvConf`.
+    var dnsServers: [Endpoint] = []
+    var resolvConf = "/etc/resolv.conf"
+    var hosts = "/etc/hosts"
+
+    /// The gateway: the first usable address.
+    var gateway: IPAddress { subnet.host(1) }
+    /// The guest's usual address: the second.
+    var guest: IPAddress { subnet.host(2) }
+    /// The host's 127.0.0.1: the last usable address.
+    var hostAlias: IPAddress { subnet.host(-2) }
+
+    /// The forwards without those that a later one for the same host address and port replaces.
+    var effectivePortForwards: [PortForward] {
+        portForwards.enumerated().filter { index, forward in
+            !portForwards[(index + 1)...].contains { $0.host == forward.host }
+        }.map(\.element)
+    }
+
+    /// The static leases, and the usual guest's unless its address or the guest itself is in the list.
+    var effectiveStaticLeases: [StaticLease] {
+        let isListed = staticLeases.contains { $0.mac == guestMAC || $0.address == guest }
+        return isListed ? staticLeases : staticLeases + [StaticLease(mac: guestMAC, address: guest)]
+    }
+
+    /// Two settings that are good alone and not together; nil when there is none.
+    var conflict: SettingsConflict? {
+        if guest == hostAlias {
+            return SettingsConflict(
+                option: "subnet",
+                value: subnet.description,
+                expected:
+                    "a prefix of 8 to 29 bits: the gateway, the host and a guest need an address"
+            )
+        }
+        if gatewayMAC == guestMAC {
+            return SettingsConflict(
+                option: "guest-mac",
+                value: guestMAC.description,
+                expected: "an address other than the gateway's"
+            )
+        }
+        for (index, lease) in staticLeases.enumerated() {
+            guard let expected = fault(of: lease, before: staticLeases[..<index]) else { continue }
+            return SettingsConflict(
+                option: "static-lease",
+                value: lease.description,
+                expected: expected
+            )
+        }
+        return nil
+    }
+
+    private func fault(of lease: StaticLease, before others: ArraySlice<StaticLease>) -> String? {
+        let taken = [subnet.network, gateway, hostAlias, subnet.broadcast]
+        guard subnet.contains(lease.address), !taken.contains(lease.address) else {
+            return "an address of \(subnet) that is not the network's, the gateway's (\(gateway)), "
+                + "the host's (\(hostAlias)) or the broadcast address"
+        }
+        if others.contains(where: { $0.address == lease.address || $0.mac == lease.mac }) {
+            return "one address a guest and one guest an address"
+        }
+        return nil
+    }
+}

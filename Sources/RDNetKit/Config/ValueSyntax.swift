@@ -1,0 +1,143 @@
+/// How one kind of value is written: in an argument, in the environment and in the file alike.
+struct ValueSyntax<Value: Sendable>: Sendable {
+    /// What stands for the value in usage and manual, such as `CIDR`; nil for a truth value.
+    let placeholder: String?
+    /// What a good value is, to end the sentence that refuses a bad one.
+    let expected: String
+    let parse: @Sendable (String) -> Value?
+    /// The inverse of `parse`.
+    let text: @Sendable (Value) -> String
+}
+
+extension ValueSyntax where Value == Bool {
+    /// A truth value in Go's words; as an argument it stands alone or with `=`.
+    static let boolean = ValueSyntax(
+        placeholder: nil,
+        expected: "true or false (also t, f, 1, 0)",
+        parse: { GoSyntax.boolean($0) },
+        text: { String($0) }
+    )
+}
+
+extension ValueSyntax where Value == Int {
+    /// A whole number in Go's notation.
+    static func integer(_ range: ClosedRange<Int>, _ placeholder: String) -> ValueSyntax {
+        ValueSyntax(
+            placeholder: placeholder,
+            expected: "a whole number from \(range.lowerBound) to \(range.upperBound)",
+            parse: { text in GoSyntax.integer(text).flatMap { range.contains($0) ? $0 : nil } },
+            text: { String($0) }
+        )
+    }
+}
+
+extension ValueSyntax where Value == String {
+    /// A path, or nothing.
+    static let optionalPath = ValueSyntax(
+        placeholder: "FILE",
+        expected: "a path",
+        parse: { $0 },
+        text: { $0 }
+    )
+
+    /// A path.
+    static let path = nonEmpty("FILE", expected: "a path")
+
+    /// Any text but the empty one.
+    static func nonEmpty(_ placeholder: String, expected: String) -> ValueSyntax {
+        ValueSyntax(
+            placeholder: placeholder,
+            expected: expected,
+            parse: { $0.isEmpty ? nil : $0 },
+            text: { $0 }
+        )
+    }
+
+    /// The name of a network interface: at most 15 octets (IFNAMSIZ less its NUL), no slash, no space.
+    static let interfaceName = ValueSyntax(
+        placeholder: "NAME",
+        expected: "an interface's name of 1 to 15 octets without '/', ':' and white space",
+        parse: { text in
+            let isGood = text.utf8.allSatisfy {
+                $0 > 0x20 && $0 != 0x2f && $0 != 0x3a && $0 != 0x7f
+            }
+            guard (1...15).contains(text.utf8.count), isGood, text != ".", text != ".." else {
+                return nil
+            }
+            return text
+        },
+        text: { $0 }
+    )
+
+    /// A domain name (RFC 1035, 2.3.4): labels of 1 to 63 octets, 253 in all.
+    static let domain = ValueSyntax(
+        placeholder: "DOMAIN",
+        expected: "a domain name",
+        parse: { text in
+            let name = text.hasSuffix(".") ? String(text.dropLast()) : text
+            let labels = name.utf8.split(
+                separator: UInt8(ascii: "."),
+                omittingEmptySubsequences: false
+            )
+            let isGood = labels.allSatisfy { label in
+                (1...63).contains(label.count) && label.allSatisfy { $0 > 0x20 && $0 != 0x7f }
+            }
+            return isGood && name.utf8.count <= 253 ? name : nil
+        },
+        text: { $0 }
+    )
+}
+
+extension ValueSyntax where Value == Subnet {
+    /// An IPv4 network.
+    static let subnet = ValueSyntax(
+        placeholder: "CIDR",
+        expected: "an IPv4 network such as 192.168.127.0/24, with a prefix of 8 to 30 bits",
+        parse: { Subnet($0) },
+        text: { $0.description }
+    )
+}
+
+extension ValueSyntax where Value == MACAddress {
+    /// The Ethernet address of one machine.
+    static let mac = ValueSyntax(
+        placeholder: "MAC",
+        expected: "one machine's Ethernet address such as 5a:94:ef:e4:0c:ee",
+        parse: { text in
+            MACAddress(text).flatMap { $0.isGroup || $0.rawValue == 0 ? nil : $0 }
+        },
+        text: { $0.description }
+    )
+}
+
+extension ValueSyntax where Value == MACAddress? {
+    /// The Ethernet address of one machine, or nothing to leave things as they are.
+    static let optionalMAC = ValueSyntax(
+        placeholder: "MAC",
+        expected: "one machine's Ethernet address such as 5a:94:ef:e4:0c:ee, or nothing",
+        parse: { $0.isEmpty ? .some(nil) : ValueSyntax<MACAddress>.mac.parse($0).map { $0 } },
+        text: { $0?.description ?? "" }
+    )
+}
+
+extension ValueSyntax where Value == LogLevel {
+    /// A level's name; logrus' short `warn` too.
+    static let logLevel = ValueSyntax(
+        placeholder: "LEVEL",
+        expected: "debug, info, warning, error or fatal",
+        parse: { text in
+            LogLevel.allCases.first { $0.name == (text == "warn" ? "warning" : text) }
+        },
+        text: { $0.name }
+    )
+}
+
+extension ValueSyntax where Value == LogFormat {
+    /// A format's name.
+    static let logFormat = ValueSyntax(
+        placeholder: "FORMAT",
+        expected: "text or json",
+        parse: { LogFormat(rawValue: $0) },
+        text: { $0.rawValue }
+    )
+}

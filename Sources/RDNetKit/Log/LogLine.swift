@@ -1,0 +1,130 @@
+/// How a line is written.
+enum LogFormat: String, Sendable {
+    /// logrus' `key=value` text; in colour on a terminal.
+    case text
+    /// One JSON object a line (RFC 8259).
+    case json
+}
+
+/// One thing that is said, before it is text.
+struct LogLine {
+    var time: WallTime
+    var level: LogLevel
+    var message: String
+    var fields: KeyValuePairs<String, String>
+
+    /// `time="…" level=info msg="…" key=value`: what logrus writes into a file.
+    var text: String {
+        var line = "time=\"\(time.rfc3339)\" level=\(level.name) msg=\(Self.quoted(message))"
+        for (key, value) in fields { line += " \(Self.fieldKey(key))=\(Self.quoted(value))" }
+        return line + "\n"
+    }
+
+    /// `INFO[0042] message   key=value`: what logrus writes on a terminal.
+    ///
+    /// - Parameter start: When the program began: the brackets hold the seconds since then.
+    /// - Returns: The line with the terminal's colour codes, ended by a newline.
+    func colouredText(since start: WallTime) -> String {
+        let colour = "\u{1b}[\(level.colour)m"
+        let plain = "\u{1b}[0m"
+        let seconds = String(max(0, time.seconds &- start.seconds))
+        let padding = String(repeating: "0", count: max(0, 4 - seconds.utf8.count))
+        var line = "\(colour)\(level.abbreviation)\(plain)[\(padding)\(seconds)] "
+        line += Self.escaped(message, quotes: false)
+        if fields.isEmpty { return line + "\n" }
+        line += String(repeating: " ", count: max(0, 44 - message.count))
+        for (key, value) in fields {
+            line += " \(colour)\(Self.fieldKey(key))\(plain)=\(Self.quoted(value))"
+        }
+        return line + "\n"
+    }
+
+    /// One JSON object; every value is a string, as logrus' fields of text are.
+    var json: String {
+        var pairs = [("time", time.rfc3339), ("level", level.name), ("msg", message)]
+        for (key, value) in fields { pairs.append((Self.fieldKey(key), value)) }
+        let members = pairs.map { "\(Self.jsonString($0)):\(Self.jsonString($1))" }
+        return "{" + members.joined(separator: ",") + "}\n"
+    }
+
+    /// A field that takes one of the line's own keys is renamed, as logrus does.
+    private static func fieldKey(_ key: String) -> String {
+        ["time", "level", "msg"].contains(key) ? "fields.\(key)" : key
+    }
+
+    /// Bare when it holds only letters, digits and `-._/@^+`; else in quotes, escaped as Go's `%q` does.
+    static func quoted(_ value: String) -> String {
+        let isBare = value.utf8.allSatisfy { octet in
+            switch UInt8(octet) {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            default:
+                "-._/@^+".utf8.contains(octet)
+            }
+        }
+        return isBare ? value : "\"" + escaped(value, quotes: true) + "\""
+    }
+
+    /// Text without anything that a terminal or a line reader would act on.
+    private static func escaped(_ text: String, quotes: Bool) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"" where quotes: result += "\\\""
+            case "\\" where quotes: result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            default:
+                if isPrintable(scalar) {
+                    result.unicodeScalars.append(scalar)
+                } else if scalar.value < 0x80 {
+                    result += "\\x" + hexadecimal(scalar.value, 2)
+                } else if scalar.value < 0x1_0000 {
+                    result += "\\u" + hexadecimal(scalar.value, 4)
+                } else {
+                    result += "\\U" + hexadecimal(scalar.value, 8)
+                }
+            }
+        }
+        return result
+    }
+
+    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+        if scalar.value < 0x7f { return scalar.value >= 0x20 }
+        switch scalar.properties.generalCategory {
+        case .control, .format, .surrogate, .privateUse, .unassigned, .spaceSeparator,
+            .lineSeparator, .paragraphSeparator:
+            return false
+        default:
+            return true
+        }
+    }
+
+    /// A JSON string (RFC 8259, section 7).
+    private static func jsonString(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"": result += "\\\""
+            case "\\": result += "\\\\"
+            case "\n": result += "\\n"
+            case "\r": result += "\\r"
+            case "\t": result += "\\t"
+            default:
+                if scalar.value < 0x20 || scalar.value == 0x7f {
+                    result += "\\u" + hexadecimal(scalar.value, 4)
+                } else {
+                    result.unicodeScalars.append(scalar)
+                }
+            }
+        }
+        return result + "\""
+    }
+
+    private static func hexadecimal(_ number: UInt32, _ width: Int) -> String {
+        let digits = String(number, radix: 16)
+        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+    }
+}

@@ -1,0 +1,57 @@
+/// A manual page whose prose is written by hand and whose lists are made from the program's values.
+///
+/// A list stands between the comment lines `.\" rdnet: options of ROLE`, `.\" rdnet: roles` or
+/// `.\" rdnet: keys of network`, and `.\" rdnet: end`.
+struct ManualPage {
+    private static let mark = ".\\\" rdnet: "
+
+    let registry: RoleRegistry
+
+    /// The page with what stands between the comment lines made anew.
+    func renewed(_ page: String) -> String {
+        var lines: [Substring] = []
+        var isSkipping = false
+        for line in page.split(separator: "\n", omittingEmptySubsequences: false) {
+            let subject = String(line).removingPrefix(Self.mark)
+            if subject == "end" { isSkipping = false }
+            if !isSkipping { lines.append(line) }
+            if let subject, let list = list(of: subject) {
+                lines += list.split(separator: "\n")
+                isSkipping = true
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    private func list(of subject: String) -> String? {
+        if subject == "roles" { return roleList }
+        if subject == "keys of network" { return keyList }
+        return registry.roles.first { subject == "options of \($0.name)" }?.manual()
+    }
+
+    private var roleList: String {
+        var text = ".Bl -tag -width Ds\n"
+        for role in registry.roles {
+            text += ".It Ic \(ManualMarkup.escaped(role.name))\n"
+            text += ManualMarkup.sentences(ManualMarkup.capitalised(role.summary) + ".")
+            text += "See\n.Xr rdnet-\(role.name) 8 .\n"
+        }
+        return text + ".El\n"
+    }
+
+    /// Every key of `[network]`, and the roles that know it.
+    private var keyList: String {
+        var keys: [String] = []
+        for key in registry.roles.flatMap(\.networkKeys) where !keys.contains(key) {
+            keys.append(key)
+        }
+        var text = ".Bl -tag -width Ds\n"
+        for key in keys {
+            let names = registry.roles.filter { $0.networkKeys.contains(key) }.map(\.name)
+            text += ".It Ic \(ManualMarkup.escaped(key))\nKnown to\n"
+            text +=
+                names.map { ".Ic \(ManualMarkup.escaped($0))" }.joined(separator: " ,\n") + " .\n"
+        }
+        return text + ".El\n"
+    }
+}

@@ -1,0 +1,53 @@
+/// What a role sees of the process and the machine before it has begun; a test hands in its own.
+struct ProcessSurroundings {
+    /// A variable's value.
+    var environment: (String) -> String?
+    var readFile: (String) -> FileContents
+    var printOutput: (String) -> Void
+    var printError: (String) -> Void
+    /// Makes the logger that the settings ask for.
+    var makeLogger: (CommonSettings) throws(SystemError) -> Logger
+    /// The path of the program's own file.
+    var executablePath: () throws(SystemError) -> String
+
+    /// The real ones.
+    static var system: ProcessSurroundings {
+        ProcessSurroundings(
+            environment: ProcessEnvironment.value(of:),
+            readFile: Self.readFile,
+            printOutput: StandardStream.output.print,
+            printError: StandardStream.error.print,
+            makeLogger: Self.makeLogger,
+            executablePath: ProcessEnvironment.executablePath
+        )
+    }
+
+    private static func readFile(_ path: String) -> FileContents {
+        do {
+            guard let octets = try TextFile.read(path) else {
+                return .unreadable("\(path): larger than \(TextFile.limit) octets")
+            }
+            return .text(String(decoding: octets, as: UTF8.self))
+        } catch {
+            return TextFile.isAbsence(error) ? .absent : .unreadable(error.description)
+        }
+    }
+
+    private static func makeLogger(_ settings: CommonSettings) throws(SystemError) -> Logger {
+        let destination =
+            switch settings.logFile {
+            case "", "/dev/stderr": try LogDestination.inherited(StandardStream.error.descriptor)
+            // Opening the path again fails when it is a socket, as under systemd.
+            case "/dev/stdout": try LogDestination.inherited(StandardStream.output.descriptor)
+            default:
+                try LogDestination.file(settings.logFile, appending: settings.appendsToLogFile)
+            }
+        return Logger(
+            level: settings.logLevel,
+            format: settings.logFormat,
+            isColoured: destination.isTerminal,
+            clock: WallClock.now,
+            sink: destination.write
+        )
+    }
+}

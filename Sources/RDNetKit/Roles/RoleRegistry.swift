@@ -1,0 +1,127 @@
+/// All roles, and the choice among them.
+struct RoleRegistry: Sendable {
+    static let version = "0.1.0"
+
+    let roles: [Role]
+
+    /// The program's own.
+    static let standard = RoleRegistry(roles: [.hostSwitch, .vmSwitch, .up])
+
+    /// Runs what the arguments name.
+    ///
+    /// - Parameters:
+    ///   - arguments: The program's own name first.
+    ///   - surroundings: The process and the machine.
+    /// - Returns: What to exit with.
+    func run(_ arguments: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
+        let called = arguments.first?.split(separator: "/").last.map { String($0) } ?? ""
+        var rest = Array(arguments.dropFirst())
+        if let role = role(named: called) { return role.run(rest, self, surroundings) }
+        guard let word = rest.first else {
+            surroundings.printOutput(overview)
+            return .success
+        }
+        rest.removeFirst()
+        if let role = role(named: word) { return role.run(rest, self, surroundings) }
+        return runOwn(word, rest, surroundings)
+    }
+
+    private func role(named name: String) -> Role? {
+        roles.first { $0.name == name }
+    }
+
+    /// What the program does under its own name, without a role.
+    private func runOwn(
+        _ word: String,
+        _ rest: [String],
+        _ surroundings: ProcessSurroundings
+    ) -> ExitCode {
+        switch word {
+        case "-h", "-help", "--help":
+            surroundings.printOutput(overview)
+        case "--list":
+            surroundings.printOutput(roles.map { $0.name + "\n" }.joined())
+        case "--version":
+            surroundings.printOutput("rdnet \(Self.version)\n")
+        case "--install":
+            return install(rest, surroundings)
+        case "--man":
+            return printManual(rest, surroundings)
+        default:
+            let names = roles.map(\.name)
+            let options = ["--help", "--list", "--version", "--install"]
+            let isOption = word.hasPrefix("-")
+            let nearest = EditDistance.nearest(to: word, in: isOption ? options : names)
+            let kind = isOption ? "option" : "role"
+            surroundings.printError(
+                "rdnet: there is no \(kind) \"\(word)\"; the nearest is \(nearest ?? "--help"), "
+                    + "and rdnet --help shows all\n"
+            )
+            return .misuse
+        }
+        return .success
+    }
+
+    private var overview: String {
+        var text = """
+            Usage: rdnet ROLE [OPTION ...]
+                   ROLE [OPTION ...]    through a link of that name
+                   rdnet --list | --version | --install [-s] DIRECTORY
+
+            All of a desktop virtual machine's user-space networking in one program.
+
+            Roles:
+
+            """
+        let width = roles.map(\.name.count).max() ?? 0
+        for role in roles {
+            let gap = String(repeating: " ", count: width - role.name.count + 2)
+            text += "  \(role.name)\(gap)\(role.summary)\n"
+        }
+        return text + "\nrdnet ROLE --help shows a role's options; the manual is rdnet(8).\n"
+    }
+
+    /// `--install [-s] DIRECTORY`: a name for each role, hard links unless `-s` asks for symbolic ones.
+    private func install(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
+        let isSymbolic = words.first == "-s"
+        let directories = words.dropFirst(isSymbolic ? 1 : 0)
+        guard directories.count == 1, let directory = directories.first, !directory.isEmpty,
+            !directory.hasPrefix("-")
+        else {
+            surroundings.printError("rdnet: --install needs one directory: [-s] DIRECTORY\n")
+            return .misuse
+        }
+        let program: String
+        do {
+            program = try surroundings.executablePath()
+        } catch {
+            surroundings.printError("rdnet: cannot find its own file: \(error)\n")
+            return .failure
+        }
+        var status = ExitCode.success
+        for role in roles {
+            do {
+                let path = "\(directory)/\(role.name)"
+                try FileLink.make(path, to: program, isSymbolic: isSymbolic)
+            } catch {
+                surroundings.printError("rdnet: \(error)\n")
+                status = .failure
+            }
+        }
+        return status
+    }
+
+    /// `--man FILE`: the manual page with its generated parts made anew, on standard output.
+    private func printManual(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
+        guard words.count == 1, let path = words.first else {
+            surroundings.printError("rdnet: --man needs one manual page's file\n")
+            return .misuse
+        }
+        guard case .text(let page) = surroundings.readFile(path) else {
+            surroundings.printError("rdnet: \(path) cannot be read\n")
+            return .failure
+        }
+        surroundings.printOutput(ManualPage(registry: self).renewed(page))
+        return .success
+    }
+}

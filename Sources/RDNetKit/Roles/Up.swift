@@ -1,0 +1,27 @@
+/// The settings of `up`.
+struct UpSettings: RoleSettings {
+    var common = CommonSettings()
+    var network = NetworkSettings()
+
+    var conflict: SettingsConflict? { network.conflict }
+}
+
+extension Option<UpSettings> {
+    /// The options of `up`.
+    static let up: [Option<UpSettings>] =
+        Option.network(within: \.network)
+        + Option.common
+}
+
+extension Role {
+    /// Everything on one machine.
+    static let up = Role(
+        name: "up",
+        summary: "all of it here: a command in a namespace with no other way out",
+        operands: "[--] [COMMAND [ARGUMENT ...]]",
+        options: Option.up
+    ) { start throws(RoleFailure) in
+        start.printConfiguration()
+        return .success
+    }
+}

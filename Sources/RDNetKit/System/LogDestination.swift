@@ -1,0 +1,125 @@
+internal import CLinux
+internal import Glibc
+
+/// An open descriptor that log lines go to, never waiting for whoever reads them.
+///
+/// How it works: O_NONBLOCK belongs to the open file, which standard error shares with the shell and its
+/// other children, so it must not be set there. A pipe or a terminal is opened a second time through
+/// /proc/self/fd, which makes an open file of our own; a socket is written with MSG_DONTWAIT, which needs
+/// no flag; a regular file is written as it is, and so is a pipe that may not be opened again (its writer may be
+/// another user), after poll(2) said that a page fits.
+final class LogDestination {
+    private enum Manner {
+        /// The open file is ours and does not block, or is a regular file.
+        case plain
+        case socket
+        /// Ask first, and then write at most one page.
+        case askFirst
+    }
+
+    /// What a pipe with room for anything has room for.
+    private static let page = 4096
+
+    private let descriptor: OwnedDescriptor
+    private let manner: Manner
+    /// Whether a person may be reading.
+    let isTerminal: Bool
+
+    private init(_ descriptor: consuming OwnedDescriptor, _ manner: Manner) {
+        isTerminal = isatty(descriptor.number) == 1
+        self.descriptor = descriptor
+        self.manner = manner
+    }
+
+    /// Opens or makes a log file.
+    ///
+    /// See open(2).
+    ///
+    /// - Parameters:
+    ///   - path: A file, a named pipe or a device; a directory must exist.
+    ///   - appending: Whether what is in the file stays.
+    /// - Returns: The destination.
+    /// - Throws: `SystemError` that names the path.
+    static func file(_ path: String, appending: Bool) throws(SystemError) -> LogDestination {
+        let flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+        let number = try systemCall("open \(path)") {
+            open(path, flags | (appending ? O_APPEND : O_TRUNC), 0o666)
+        }
+        return LogDestination(OwnedDescriptor(adopting: number), .plain)
+    }
+
+    /// A descriptor that is somebody else's too, such as standard error, whatever it is connected to.
+    ///
+    /// See proc(5), fcntl(2).
+    ///
+    /// - Parameter number: An open descriptor, which stays as it is.
+    /// - Returns: The destination.
+    /// - Throws: `SystemError` when there are no descriptors left.
+    static func inherited(_ number: Int32) throws(SystemError) -> LogDestination {
+        var status = stat()
+        let kind = fstat(number, &status) == 0 ? status.st_mode & S_IFMT : S_IFREG
+        if kind == S_IFIFO || kind == S_IFCHR {
+            let flags = O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+            let reopened = open("/proc/self/fd/\(number)", flags)
+            if reopened >= 0 { return LogDestination(OwnedDescriptor(adopting: reopened), .plain) }
+        }
+        let copy = try systemCall("fcntl(F_DUPFD_CLOEXEC)") { fcntl(number, F_DUPFD_CLOEXEC, 3) }
+        let manner: Manner =
+            switch kind {
+            case S_IFSOCK: .socket
+            case S_IFREG: .plain
+            default: .askFirst
+            }
+        return LogDestination(OwnedDescriptor(adopting: copy), manner)
+    }
+
+    /// Writes what fits without waiting; a broken destination takes nothing.
+    ///
+    /// See write(2), send(2), poll(2).
+    ///
+    /// - Parameter octets: The end of one line, or one or two whole ones.
+    /// - Returns: How many octets were taken.
+    func write(_ octets: ArraySlice<UInt8>) -> Int {
+        let number = descriptor.number
+        // Sound: the pointer is used during the calls only. Failures of any kind cost the line, which is
+        // counted by the caller: a log that cannot be written has no other place to say so.
+        let taken = octets.withUnsafeBytes { buffer in
+            switch manner {
+            case .plain:
+                return writeWithoutSignal(buffer)
+            case .socket:
+                let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+                return send(number, buffer.baseAddress, buffer.count, flags)
+            case .askFirst:
+                var request = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
+                guard poll(&request, 1, 0) == 1, request.revents & Int16(POLLOUT) != 0 else {
+                    return 0
+                }
+                return writeWithoutSignal(
+                    UnsafeRawBufferPointer(rebasing: buffer.prefix(Self.page))
+                )
+            }
+        }
+        return max(0, taken)
+    }
+
+    /// Writes, and takes back the SIGPIPE of a pipe that nobody reads any more.
+    ///
+    /// A log's reader that goes away must not end the program, and ignoring the signal for the whole process
+    /// would be inherited by the programs it starts. See pthread_sigmask(3), sigtimedwait(2).
+    private func writeWithoutSignal(_ buffer: UnsafeRawBufferPointer) -> Int {
+        // Sound: every pointer is good for its call; the process has one thread, so the signal is its own.
+        var brokenPipe = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&brokenPipe)
+        sigaddset(&brokenPipe, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &brokenPipe, &before)
+        let taken = Glibc.write(descriptor.number, buffer.baseAddress, buffer.count)
+        if taken < 0, errno == EPIPE {
+            var noTime = timespec()
+            sigtimedwait(&brokenPipe, nil, &noTime)
+        }
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+        return taken
+    }
+}

@@ -1,0 +1,27 @@
+internal import Glibc
+
+/// What the process was started with.
+enum ProcessEnvironment {
+    /// A variable's value; nil when it is not set.
+    ///
+    /// See getenv(3).
+    static func value(of name: String) -> String? {
+        // Sound: the string is copied at once, and nothing in this process changes the environment.
+        getenv(name).map { String(cString: $0) }
+    }
+
+    /// The path of the program's own file.
+    ///
+    /// See proc(5), readlink(2).
+    ///
+    /// - Returns: An absolute path.
+    /// - Throws: `SystemError` when /proc is not mounted.
+    static func executablePath() throws(SystemError) -> String {
+        let capacity = Int(PATH_MAX)
+        var path = [CChar](repeating: 0, count: capacity)
+        let length = try systemCall("readlink /proc/self/exe") {
+            readlink("/proc/self/exe", &path, capacity)
+        }
+        return String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}

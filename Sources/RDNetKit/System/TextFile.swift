@@ -1,0 +1,39 @@
+internal import Glibc
+
+/// A small file of text that is read whole, at start-up.
+enum TextFile {
+    /// What a configuration file may hold; a larger one is a mistake, or a device that never ends.
+    static let limit = 1 << 20
+
+    /// Reads a file of at most `limit` octets.
+    ///
+    /// See open(2), read(2).
+    ///
+    /// - Parameter path: A regular file.
+    /// - Returns: The octets; nil when there are more than the limit.
+    /// - Throws: `SystemError` that names the path.
+    static func read(_ path: String) throws(SystemError) -> [UInt8]? {
+        let file = OwnedDescriptor(
+            adopting: try systemCall("open \(path)") {
+                open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+            }
+        )
+        let number = file.number
+        var octets: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16_384)
+        while octets.count <= limit {
+            let count = try systemCall("read \(path)") {
+                // Sound: the count bounds the write.
+                buffer.withUnsafeMutableBytes { Glibc.read(number, $0.baseAddress, $0.count) }
+            }
+            if count == 0 { return octets }
+            octets += buffer[..<count]
+        }
+        return nil
+    }
+
+    /// Whether an error says that there is no such file.
+    static func isAbsence(_ error: SystemError) -> Bool {
+        error.errno == ENOENT || error.errno == ENOTDIR
+    }
+}

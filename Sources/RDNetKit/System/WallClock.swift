@@ -1,0 +1,21 @@
+internal import CLinux
+internal import Glibc
+
+/// The system's calendar.
+enum WallClock {
+    /// The time of day and the local zone's offset.
+    ///
+    /// See clock_gettime(2), localtime_r(3).
+    static func now() -> WallTime {
+        var time = timespec()
+        // Cannot fail: the clock exists and the pointer is good.
+        clock_gettime(CLOCK_REALTIME, &time)
+        var seconds = time.tv_sec
+        var local = tm()
+        // Sound: both pointers are good for the call. It fails only for years beyond 2^31: then UTC.
+        guard localtime_r(&seconds, &local) != nil else {
+            return WallTime(seconds: Int64(seconds), utcOffset: 0)
+        }
+        return WallTime(seconds: Int64(seconds), utcOffset: Int64(local.tm_gmtoff))
+    }
+}

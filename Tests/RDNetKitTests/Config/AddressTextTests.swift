@@ -1,0 +1,197 @@
+import Testing
+
+@testable import RDNetKit
+
+@Suite("addresses as people write them")
+struct AddressTextTests {
+    private static let loopback = Endpoint(address: .loopbackIPv4, port: 6000)
+
+    @Test(
+        "a link address is a stream, a virtual machine's socket or a descriptor",
+        arguments: [
+            ("unix:///run/net.sock", LinkAddress.stream(.unix("/run/net.sock"), .littleEndian16)),
+            ("qemu+unix:///q", .stream(.unix("/q"), .bigEndian32)),
+            ("tcp://127.0.0.1:6000", .stream(.tcp(loopback), .littleEndian16)),
+            ("qemu+tcp://127.0.0.1:6000", .stream(.tcp(loopback), .bigEndian32)),
+            ("vsock://2:6656", .vsock(cid: 2, port: 6656)),
+            ("vsock://:6656", .vsock(cid: nil, port: 6656)),
+            ("fd://3", .descriptor(3)),
+        ]
+    )
+    func link(text: String, expected: LinkAddress) {
+        #expect(LinkAddress(text) == expected)
+        #expect(expected.description == text)
+    }
+
+    @Test(
+        "what is no link address is refused",
+        arguments: [
+            "", "unix://", "unix://relative", "unix:/x", "/x", "tcp://localhost:80",
+            "tcp://127.0.0.1",
+            "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://:80", "tcp://::1:80", "vsock://2",
+            "vsock://a:1", "vsock://2:", "vsock://2:1:3", "vsock://4294967295:1", "vsock://-1:1",
+            "vsock://2:4294967295", "fd://", "fd://-1", "fd://3x", "fd://2147483648", "qemu+fd://3",
+            "qemu+vsock://2:1", "qemu+qemu+unix:///x", "http://127.0.0.1:80", "UNIX:///x",
+            "unix:///" + String(repeating: "x", count: 107), "unix:///a\u{0}b",
+        ]
+    )
+    func noLink(text: String) {
+        #expect(LinkAddress(text) == nil)
+    }
+
+    @Test func `a path of 107 octets is the longest`() {
+        let text = "unix:///" + String(repeating: "x", count: 106)
+        #expect(StreamAddress(text)?.description == text)
+    }
+
+    @Test(
+        "an endpoint is a literal address and a port",
+        arguments: [
+            ("192.168.127.2:80", "192.168.127.2:80"), ("[::1]:80", "[::1]:80"),
+            ("0.0.0.0:65535", "0.0.0.0:65535"), ("10.0.0.1:080", "10.0.0.1:80"), ("::1:80", nil),
+            ("[10.0.0.1]:80", nil), ("10.0.0.1:", nil), ("10.0.0.1:+80", nil),
+            ("10.0.0.1:0x50", nil),
+            (":80", nil), ("[]:80", nil), ("[::1]", nil), ("a:80", nil), ("", nil),
+        ] as [(String, String?)]
+    )
+    func endpoint(text: String, expected: String?) {
+        #expect(Endpoint(text)?.description == expected)
+    }
+
+    @Test(
+        "a port forward has two sides, the guest's IPv4",
+        arguments: [
+            ("127.0.0.1:6443=192.168.127.2:6443", true), ("0.0.0.0:1=10.0.0.1:65535", true),
+            ("[::1]:80=192.168.127.2:80", true), ("127.0.0.1:80=[::1]:80", false),
+            ("127.0.0.1:80", false), ("127.0.0.1:80=192.168.127.2:80=x", false), ("=", false),
+            (":80=192.168.127.2:80", false), ("localhost:80=192.168.127.2:80", false),
+            ("127.0.0.1:0=192.168.127.2:80", false), ("127.0.0.1:80=192.168.127.2:65536", false),
+            ("udp:127.0.0.1:80=192.168.127.2:80", false),
+        ]
+    )
+    func portForward(text: String, isGood: Bool) {
+        #expect(PortForward(text)?.description == (isGood ? text : nil))
+    }
+
+    @Test(
+        "a static lease is one machine's and IPv4",
+        arguments: [
+            ("5a:94:ef:e4:0c:ee=192.168.127.2", true), ("01:00:5e:00:00:01=192.168.127.2", false),
+            ("5a:94:ef:e4:0c:ee=::1", false), ("5a:94:ef:e4:0c:ee", false),
+            ("=192.168.127.2", false),
+        ]
+    )
+    func staticLease(text: String, isGood: Bool) {
+        #expect(StaticLease(text)?.description == (isGood ? text : nil))
+    }
+
+    @Test(
+        "a name server's port is 53 unless it is given",
+        arguments: [
+            ("9.9.9.9", "9.9.9.9:53"), ("9.9.9.9:5353", "9.9.9.9:5353"),
+            ("2620:fe::fe", "[2620:fe::fe]:53"), ("[2620:fe::fe]:5353", "[2620:fe::fe]:5353"),
+            ("dns.quad9.net", nil), ("9.9.9.9:0", nil), ("", nil),
+        ] as [(String, String?)]
+    )
+    func nameServer(text: String, expected: String?) {
+        #expect(ValueSyntax<Endpoint>.nameServer.parse(text)?.description == expected)
+    }
+
+    @Test(
+        "an interface's name is what the kernel takes",
+        arguments: [
+            ("eth0", true), ("a234567890abcde", true), ("a234567890abcdef", false), ("", false),
+            ("a b", false), ("a/b", false), ("a:1", false), (".", false), ("..", false),
+        ]
+    )
+    func interfaceName(text: String, isGood: Bool) {
+        #expect((ValueSyntax<String>.interfaceName.parse(text) != nil) == isGood)
+    }
+
+    @Test(
+        "a search domain is labels of 1 to 63 octets",
+        arguments: [
+            ("example.org", "example.org"), ("example.org.", "example.org"), ("lan", "lan"),
+            ("a..b", nil), (".a", nil), ("", nil), (".", nil), ("a b", nil),
+            (String(repeating: "a", count: 64), nil),
+        ] as [(String, String?)]
+    )
+    func domain(text: String, expected: String?) {
+        #expect(ValueSyntax<String>.domain.parse(text) == expected)
+    }
+}
+
+@Suite("network settings")
+struct NetworkSettingsTests {
+    private func settings(subnet: String, leases: [String] = []) throws -> NetworkSettings {
+        var settings = NetworkSettings()
+        settings.subnet = try #require(Subnet(subnet))
+        settings.staticLeases = try leases.map { try #require(StaticLease($0)) }
+        return settings
+    }
+
+    @Test func `gateway, guest and host alias follow the subnet`() throws {
+        let settings = try settings(subnet: "10.9.8.0/22")
+        #expect(settings.gateway.description == "10.9.8.1")
+        #expect(settings.guest.description == "10.9.8.2")
+        #expect(settings.hostAlias.description == "10.9.11.254")
+        #expect(settings.effectiveStaticLeases.map(\.description) == ["5a:94:ef:e4:0c:ee=10.9.8.2"])
+    }
+
+    @Test(
+        "the usual guest has its lease unless the list speaks of it or of its address",
+        arguments: [
+            ("02:00:00:00:00:01=192.168.127.9", 2),
+            ("02:00:00:00:00:01=192.168.127.2", 1),
+            ("5a:94:ef:e4:0c:ee=192.168.127.9", 1),
+        ]
+    )
+    func usualGuest(lease: String, count: Int) throws {
+        let settings = try settings(subnet: "192.168.127.0/24", leases: [lease])
+        #expect(settings.effectiveStaticLeases.count == count)
+    }
+
+    @Test(
+        "a static lease that cannot be given is a conflict",
+        arguments: [
+            (["02:00:00:00:00:01=192.168.127.9"], nil),
+            (["02:00:00:00:00:01=192.168.127.0"], "02:00:00:00:00:01=192.168.127.0"),
+            (["02:00:00:00:00:01=192.168.127.1"], "02:00:00:00:00:01=192.168.127.1"),
+            (["02:00:00:00:00:01=192.168.127.254"], "02:00:00:00:00:01=192.168.127.254"),
+            (["02:00:00:00:00:01=192.168.127.255"], "02:00:00:00:00:01=192.168.127.255"),
+            (["02:00:00:00:00:01=192.168.128.9"], "02:00:00:00:00:01=192.168.128.9"),
+            (
+                ["02:00:00:00:00:01=192.168.127.9", "02:00:00:00:00:02=192.168.127.9"],
+                "02:00:00:00:00:02=192.168.127.9"
+            ),
+            (
+                ["02:00:00:00:00:01=192.168.127.9", "02:00:00:00:00:01=192.168.127.8"],
+                "02:00:00:00:00:01=192.168.127.8"
+            ),
+        ] as [([String], String?)]
+    )
+    func conflict(leases: [String], expected: String?) throws {
+        let settings = try settings(subnet: "192.168.127.0/24", leases: leases)
+        #expect(settings.conflict?.value == expected)
+    }
+
+    @Test func `a subnet of four addresses has no room for a guest`() throws {
+        #expect(try settings(subnet: "10.0.0.0/30").conflict?.option == "subnet")
+        #expect(try settings(subnet: "10.0.0.0/29").conflict == nil)
+    }
+
+    @Test func `the guest cannot have the gateway's Ethernet address`() {
+        var settings = NetworkSettings()
+        settings.guestMAC = settings.gatewayMAC
+        #expect(settings.conflict?.option == "guest-mac")
+    }
+
+    @Test func `of two forwards for one host port the later counts`() throws {
+        var settings = NetworkSettings()
+        settings.portForwards = try [
+            "127.0.0.1:80=192.168.127.2:1", "127.0.0.2:80=192.168.127.2:2",
+            "127.0.0.1:80=192.168.127.2:3",
+        ].map { try #require(PortForward($0)) }
+        #expect(settings.effectivePortForwards.map(\.guest.port) == [2, 3])
+    }
+}

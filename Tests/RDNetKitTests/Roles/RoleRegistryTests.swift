@@ -1,0 +1,198 @@
+import Testing
+
+@testable import RDNetKit
+
+/// What a run printed, and the surroundings that caught it.
+final class RecordedSurroundings {
+    private(set) var output = ""
+    private(set) var error = ""
+    private(set) var logged = ""
+    var variables: [String: String] = [:]
+    var files: [String: String] = [:]
+    var logFault: SystemError?
+    var executable = "/nonexistent-rdnet/rdnet"
+
+    var surroundings: ProcessSurroundings {
+        ProcessSurroundings(
+            environment: { self.variables[$0] },
+            readFile: { self.files[$0].map { .text($0) } ?? .absent },
+            printOutput: { self.output += $0 },
+            printError: { self.error += $0 },
+            makeLogger: { settings throws(SystemError) in
+                if let fault = self.logFault { throw fault }
+                return Logger(
+                    level: settings.logLevel,
+                    clock: { WallTime(seconds: 0, utcOffset: 0) },
+                    sink: {
+                        self.logged += String(decoding: $0, as: UTF8.self)
+                        return $0.count
+                    }
+                )
+            },
+            executablePath: { self.executable }
+        )
+    }
+}
+
+@Suite("role registry")
+struct RoleRegistryTests {
+    private let recorded = RecordedSurroundings()
+
+    @discardableResult
+    private func run(_ arguments: String...) -> ExitCode {
+        RoleRegistry.standard.run(arguments, recorded.surroundings)
+    }
+
+    @Test(
+        "a role is named by the last part of argv[0], else by the first word",
+        arguments: [
+            (["/usr/bin/vm-switch", "-h"], "vm-switch"), (["vm-switch", "-h"], "vm-switch"),
+            (["rdnet", "vm-switch", "-h"], "vm-switch"), (["./my-rdnet", "up", "-h"], "up"),
+            (["/x/host-switch", "-h"], "host-switch"), (["", "up", "--help"], "up"),
+            (["vm-switch/rdnet", "up", "--help"], "up"),
+        ]
+    )
+    func dispatch(arguments: [String], role: String) {
+        #expect(RoleRegistry.standard.run(arguments, recorded.surroundings) == .success)
+        #expect(recorded.output.hasPrefix("Usage: rdnet \(role) "))
+        #expect(recorded.error.isEmpty)
+    }
+
+    @Test(
+        "alone, and when asked for help, it lists the roles one line each",
+        arguments: [[], ["--help"], ["-help"], ["-h"]]
+    )
+    func overview(words: [String]) {
+        #expect(RoleRegistry.standard.run(["rdnet"] + words, recorded.surroundings) == .success)
+        let lines = recorded.output.split(separator: "\n")
+        for role in RoleRegistry.standard.roles {
+            #expect(
+                lines.count { $0.hasPrefix("  \(role.name) ") && $0.hasSuffix(role.summary) } == 1
+            )
+        }
+        #expect(lines.allSatisfy { $0.count <= 80 })
+        #expect(RoleRegistry.standard.run([], recorded.surroundings) == .success)
+    }
+
+    @Test func `--list prints the names and nothing else`() {
+        #expect(run("rdnet", "--list") == .success)
+        #expect(recorded.output == "host-switch\nvm-switch\nup\n")
+    }
+
+    @Test func `--version prints the version`() {
+        #expect(run("/usr/bin/rdnet", "--version") == .success)
+        #expect(recorded.output == "rdnet 0.1.0\n")
+    }
+
+    @Test(
+        "an unknown word is refused in one sentence with the nearest name",
+        arguments: [
+            (
+                "host-swtich",
+                "rdnet: there is no role \"host-swtich\"; the nearest is host-switch, "
+                    + "and rdnet --help shows all\n"
+            ),
+            (
+                "--lst",
+                "rdnet: there is no option \"--lst\"; the nearest is --list, "
+                    + "and rdnet --help shows all\n"
+            ),
+        ]
+    )
+    func unknown(word: String, sentence: String) {
+        #expect(run("rdnet", word) == .misuse)
+        #expect(recorded.error == sentence)
+        #expect(recorded.output.isEmpty)
+    }
+
+    @Test func `a role's help is within 80 columns and names every option`() {
+        for role in RoleRegistry.standard.roles {
+            let recorded = RecordedSurroundings()
+            let status = RoleRegistry.standard.run([role.name, "--help"], recorded.surroundings)
+            #expect(status == .success)
+            #expect(recorded.output.split(separator: "\n").allSatisfy { $0.count <= 80 })
+        }
+        run("vm-switch", "-h")
+        for option in Option.vmSwitch {
+            #expect(recorded.output.contains("  --\(option.name)"))
+        }
+    }
+
+    @Test func `a bad configuration is one sentence on standard error and status 2`() {
+        #expect(run("up", "-mtu", "9") == .misuse)
+        let sentence =
+            "rdnet up: --mtu: \"9\" is not valid; expected a whole number from 576 to 65520\n"
+        #expect(recorded.error == sentence)
+        #expect(recorded.output.isEmpty)
+    }
+
+    @Test func `a log file that cannot be opened is one sentence and status 1`() {
+        recorded.logFault = SystemError(call: "open /nowhere/x.log", errno: 2)
+        #expect(run("up") == .failure)
+        let sentence = "rdnet up: cannot log: open /nowhere/x.log: No such file or directory\n"
+        #expect(recorded.error == sentence)
+    }
+
+    @Test func `--print-config ends before a log file is made`() {
+        recorded.logFault = SystemError(call: "open", errno: 2)
+        recorded.variables["RDNET_SUBNET"] = "10.0.0.0/8"
+        #expect(run("up", "--print-config") == .success)
+        #expect(recorded.output.contains("# environment RDNET_SUBNET\n"))
+    }
+
+    @Test func `every option of every role has a name of its own`() {
+        for names in [
+            Option.hostSwitch.map(\.name), Option.vmSwitch.map(\.name), Option.up.map(\.name),
+        ] {
+            #expect(Set(names).count == names.count)
+        }
+    }
+}
+
+@Suite("role")
+struct RoleTests {
+    private let recorded = RecordedSurroundings()
+
+    private func run(
+        _ arguments: [String],
+        body: @escaping @Sendable (RoleStart<UpSettings>) throws(RoleFailure) -> ExitCode
+    ) -> ExitCode {
+        let role = Role(
+            name: "up",
+            summary: "s",
+            operands: "",
+            options: Option.up,
+            body: body
+        )
+        let registry = RoleRegistry(roles: [role])
+        return registry.run(["up"] + arguments, recorded.surroundings)
+    }
+
+    @Test func `its work is given settings, operands and a logger at their level`() {
+        let status = run(["-debug", "-mtu", "600", "true", "x"]) { start throws(RoleFailure) in
+            start.logger.debug("started", ["mtu": String(start.settings.network.mtu)])
+            return ExitCode(rawValue: start.operands == ["true", "x"] ? 7 : 8)
+        }
+        #expect(status == ExitCode(rawValue: 7))
+        #expect(recorded.logged.hasSuffix("level=debug msg=started mtu=600\n"))
+    }
+
+    @Test func `a failure is one sentence with the role's name and the failure's status`() {
+        let cause = SystemError(call: "tap0: ioctl(TUNSETIFF)", errno: 1)
+        let failed = run([]) { _ throws(RoleFailure) in throw RoleFailure(cause) }
+        #expect(failed == .failure)
+        let sentence = "rdnet up: tap0: ioctl(TUNSETIFF): Operation not permitted\n"
+        #expect(recorded.error == sentence)
+        #expect(recorded.logged.isEmpty)
+        let misused = run([]) { _ throws(RoleFailure) in
+            throw RoleFailure("no command", status: .misuse)
+        }
+        #expect(misused == .misuse)
+    }
+
+    @Test func `a failure is in the log file too`() {
+        _ = run(["-logfile", "/l"]) { _ throws(RoleFailure) in throw RoleFailure("no device") }
+        #expect(recorded.logged.hasSuffix("level=fatal msg=\"no device\"\n"))
+        #expect(recorded.error == "rdnet up: no device\n")
+    }
+}
