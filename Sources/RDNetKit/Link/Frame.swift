@@ -44,6 +44,9 @@ protocol FrameLink: AnyObject {
     /// Queues the first `count` octets of the room, at least an Ethernet header, as a frame.
     func commit(_ count: Int, _ header: VirtioNetHeader)
 
+    /// Queues a frame that lies elsewhere; drops and counts it when there is no room.
+    func send(_ frame: Frame, _ priority: FramePriority)
+
     /// Hands what is queued to the kernel, as far as it takes it.
     func flush(now: Instant)
 
@@ -52,8 +55,7 @@ protocol FrameLink: AnyObject {
 }
 
 extension FrameLink {
-    /// Queues a copy of a frame; drops and counts it when there is no room.
-    func send(_ frame: Frame, _ priority: FramePriority = .control) {
+    func send(_ frame: Frame, _ priority: FramePriority) {
         guard frame.octets.count <= Frame.maximumLength,
             let room = reserve(frame.octets.count, priority)
         else { return }

@@ -18,6 +18,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     private let output: UnsafeMutableRawBufferPointer
     private var watch: EventLoop.Watch?
     private weak var receiver: (any FrameReceiver)?
+    private var pull: ((Instant) -> Void)?
 
     /// Makes a link that does not read yet.
     init(_ device: consuming TAPDevice, named name: String, loop: EventLoop) {
@@ -42,6 +43,20 @@ final class TAPLink: FrameLink, ReadinessObserver {
         watch = try loop.watch(device.descriptor.number, for: .readable, observer: self)
     }
 
+    /// Tells a receiver when frames wait, which it takes by `read(into:)`.
+    ///
+    /// - Parameters:
+    ///   - receiver: Not kept alive.
+    ///   - pull: Called while frames wait.
+    /// - Throws: `SystemError` when the kernel takes no more watches.
+    func start(
+        for receiver: any FrameReceiver,
+        pull: @escaping (Instant) -> Void
+    ) throws(SystemError) {
+        self.pull = pull
+        try start(for: receiver)
+    }
+
     /// Stops or resumes reading: what waits meanwhile waits in the kernel's queue, which drops when it is full.
     func setReading(_ isReading: Bool) {
         guard let watch, !isClosed else { return }
@@ -49,6 +64,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if let pull { return pull(now) }
         do {
             for _ in 0..<Self.framesPerTurn {
                 guard try readFrame(now: now) else { break }
@@ -112,6 +128,26 @@ final class TAPLink: FrameLink, ReadinessObserver {
             counters.octetsSent &+= UInt64(count)
         } catch {
             // EIO: the interface is down; EINVAL: the kernel dislikes the header. Neither ends the link.
+            counters.dropped &+= 1
+        }
+    }
+
+    /// Writes a frame from where it lies.
+    func send(_ frame: Frame, _ priority: FramePriority) {
+        guard !isClosed else { return }
+        let space = UnsafeMutableRawBufferPointer(rebasing: output[..<VirtioNetHeader.length])
+        var octets = space.mutableBytes
+        frame.header.write(to: &octets)
+        do {
+            let written = try TAPDevice.write(
+                device.descriptor.number,
+                header: UnsafeRawBufferPointer(space),
+                frame: frame.octets
+            )
+            guard written != nil else { return counters.dropped &+= 1 }
+            counters.framesSent &+= 1
+            counters.octetsSent &+= UInt64(frame.octets.count)
+        } catch {
             counters.dropped &+= 1
         }
     }

@@ -11,6 +11,26 @@ struct OwnedDescriptor: ~Copyable {
         self.number = number
     }
 
+    /// Takes over a connected stream that the program was started with, and makes it close-on-exec and
+    /// non-blocking.
+    ///
+    /// - Parameter number: Such as 3.
+    /// - Returns: The descriptor.
+    /// - Throws: `SystemError`: EBADF when it is not open, ENOTSOCK when it is no socket.
+    static func inherited(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
+        var status = stat()
+        guard fstat(number, &status) == 0 else {
+            throw SystemError(call: "descriptor \(number)", errno: errno)
+        }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw SystemError(call: "descriptor \(number)", errno: ENOTSOCK)
+        }
+        try systemCall("fcntl(F_SETFD)") { fcntl(number, F_SETFD, FD_CLOEXEC) }
+        let flags = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
+        try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, flags | O_NONBLOCK) }
+        return OwnedDescriptor(adopting: number)
+    }
+
     deinit {
         // EINTR and EIO leave it closed on Linux all the same; see close(2).
         _ = close(number)

@@ -111,6 +111,32 @@ enum Socket {
         address.isIPv4 ? AF_INET : AF_INET6
     }
 
+    /// Makes a unix stream socket.
+    ///
+    /// See unix(7).
+    static func makeUnix() throws(SystemError) -> OwnedDescriptor {
+        try make(AF_UNIX, SOCK_STREAM)
+    }
+
+    /// Makes a stream socket between virtual machine and host.
+    ///
+    /// See vsock(7).
+    static func makeVsock() throws(SystemError) -> OwnedDescriptor {
+        try make(AF_VSOCK, SOCK_STREAM)
+    }
+
+    /// Listens for virtual machines; a nil context takes connections to any of this machine's.
+    static func listenVsock(
+        cid: UInt32?,
+        port: UInt32,
+        named name: String
+    ) throws(SystemError) -> OwnedDescriptor {
+        let socket = try makeVsock()
+        try bind(socket, to: SocketAddress(vsockCID: cid ?? UInt32.max, port: port), named: name)
+        try listen(socket)
+        return socket
+    }
+
     /// Two connected stream sockets.
     ///
     /// See socketpair(2).

@@ -10,6 +10,11 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
     /// `bind 127.0.0.1:80: Address already in use`.
     var description: String { "\(call): \(Self.message(errno))" }
 
+    /// A name that does not fit into the structure it belongs in.
+    static func tooLong(_ call: String) -> SystemError {
+        SystemError(call: call, errno: ENAMETOOLONG)
+    }
+
     /// The C library's sentence for an error number.
     ///
     /// See strerror(3).

@@ -115,4 +115,31 @@ struct TAPDevice: ~Copyable {
     ) throws(SystemError) -> Int? {
         try attempt("write TAP") { Glibc.write(number, octets.baseAddress, octets.count) }
     }
+
+    /// Writes one frame that does not lie behind its header; nil when the kernel takes none now.
+    ///
+    /// See writev(2).
+    @inline(__always)
+    static func write(
+        _ number: Int32,
+        header: UnsafeRawBufferPointer,
+        frame: UnsafeRawBufferPointer
+    ) throws(SystemError) -> Int? {
+        var parts = (
+            iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: header.baseAddress),
+                iov_len: header.count
+            ),
+            iovec(
+                iov_base: UnsafeMutableRawPointer(mutating: frame.baseAddress),
+                iov_len: frame.count
+            )
+        )
+        // Sound: a tuple of two equal structs is laid out as an array of two, and writev only reads.
+        return try attempt("write TAP") {
+            withUnsafeBytes(of: &parts) { parts in
+                writev(number, parts.assumingMemoryBound(to: iovec.self).baseAddress, 2)
+            }
+        }
+    }
 }

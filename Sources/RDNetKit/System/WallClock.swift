@@ -3,6 +3,16 @@ internal import Glibc
 
 /// The system's calendar.
 enum WallClock {
+    /// Microseconds since 1970.
+    ///
+    /// See clock_gettime(2), CLOCK_REALTIME.
+    static func microseconds() -> Int64 {
+        var time = timespec()
+        // Cannot fail: the clock exists and the pointer is good.
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
+    }
+
     /// The time of day and the local zone's offset.
     ///
     /// See clock_gettime(2), localtime_r(3).

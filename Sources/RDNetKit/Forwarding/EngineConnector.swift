@@ -1,0 +1,41 @@
+/// The packet engine as forwards see it.
+extension PacketEngine: GuestConnector {
+    func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
+        tcp.open(to: guest, joining: stream, now: loop.now)
+    }
+
+    func openDatagramPort(
+        to guest: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        let port = datagramPorts.open(to: guest) { [weak receiver] payload, now in
+            receiver?.receiveFromGuest(payload, now: now)
+        }
+        return port.map { GatewayDatagramPort(number: $0, guest: guest, engine: self) }
+    }
+}
+
+/// A gateway UDP port of the packet engine.
+private final class GatewayDatagramPort: GuestDatagramPort {
+    private let number: UInt16
+    private let guest: Endpoint
+    private weak var engine: PacketEngine?
+
+    init(number: UInt16, guest: Endpoint, engine: PacketEngine) {
+        self.number = number
+        self.guest = guest
+        self.engine = engine
+    }
+
+    func send(_ payload: UnsafeRawBufferPointer) {
+        guard let engine else { return }
+        let source = Endpoint(address: engine.ethernet.plan.gateway, port: number)
+        if engine.ethernet.route(to: guest.address) == nil { engine.ethernet.askFor(guest.address) }
+        engine.udp.send(payload, from: source, to: guest, mac: nil)
+    }
+
+    func close() {
+        engine?.datagramPorts.close(number, guest: guest)
+        engine = nil
+    }
+}

@@ -1,0 +1,337 @@
+/// The host end as a whole: the packet engine with its gateway's services, forwards and links.
+///
+/// What `host-switch` and `up` have in common: made from settings, fed with links, stopped once.
+final class HostNetwork: DatagramSender {
+    let engine: PacketEngine
+    let forwards: ForwardTable
+    private let settings: NetworkSettings
+    private let loop: EventLoop
+    private let log: Logger
+    private let dns: DNSService
+    private var dhcp: DHCPServer
+    private var servers: [HTTPServer] = []
+    private var listeners: [StreamListener] = []
+
+    /// Makes the network: engine, services, static forwards, API; nothing is attached yet.
+    ///
+    /// - Parameters:
+    ///   - settings: What the role was told.
+    ///   - loop: Where everything runs.
+    ///   - log: For what a person should know.
+    /// - Throws: `RoleFailure` with the address that could not be had.
+    init(_ settings: NetworkSettings, loop: EventLoop, log: Logger) throws(RoleFailure) {
+        self.settings = settings
+        self.loop = loop
+        self.log = log
+        var random = SystemRandomNumberGenerator()
+        let plan = GatewayPlan(
+            subnet: settings.subnet,
+            gatewayMAC: settings.gatewayMAC,
+            mtu: settings.mtu,
+            allowsLinkLocal: settings.allowsLinkLocal
+        )
+        engine = PacketEngine(
+            plan,
+            loop: loop,
+            log: log,
+            support: .probe(),
+            seed: random.next()
+        )
+        forwards = ForwardTable(loop: loop, connector: engine)
+        dns = Self.makeDNS(settings, plan, loop, log)
+        dhcp = Self.makeDHCP(settings, plan, searching: dns.searchDomains(now: loop.now))
+        dns.sender = self
+        engine.linkClosed = { link, reason in
+            log.info("link closed", ["link": link.name, "reason": reason])
+        }
+        connectServices()
+        try openForwards()
+        try openAPI()
+        if !settings.captureFile.isEmpty { try startCapture() }
+    }
+
+    private static func makeDNS(
+        _ settings: NetworkSettings,
+        _ plan: GatewayPlan,
+        _ loop: EventLoop,
+        _ log: Logger
+    ) -> DNSService {
+        var dns = DNSSettings(hostAlias: plan.hostAlias)
+        dns.hostsPath = settings.hosts
+        dns.resolverPath = settings.resolvConf
+        dns.servers = settings.dnsServers
+        return DNSService(
+            loop: loop,
+            settings: dns,
+            zones: .builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias),
+            random: SystemRandomNumberGenerator(),
+            log: log
+        )
+    }
+
+    private static func makeDHCP(
+        _ settings: NetworkSettings,
+        _ plan: GatewayPlan,
+        searching domains: [String]
+    ) -> DHCPServer {
+        var leases: [MACAddress: IPAddress] = [:]
+        for lease in settings.effectiveStaticLeases { leases[lease.mac] = lease.address }
+        return DHCPServer(
+            DHCPServer.Configuration(
+                subnet: plan.subnet,
+                gateway: plan.gateway,
+                gatewayMAC: plan.gatewayMAC,
+                reserved: [plan.hostAlias],
+                mtu: UInt16(truncatingIfNeeded: plan.mtu),
+                domainSearch: settings.dnsSearch.isEmpty ? domains : settings.dnsSearch,
+                leaseTime: .seconds(settings.leaseTime),
+                staticLeases: leases
+            )
+        )
+    }
+
+    // MARK: Services
+
+    private func connectServices() {
+        engine.datagramServices[53] = { [unowned self] mac, source, destination, payload in
+            let datagram = ServiceDatagram(
+                source: source,
+                destination: destination,
+                sourceMAC: mac,
+                payload: Array(payload)
+            )
+            dns.receive(datagram, now: loop.now)
+        }
+        engine.datagramServices[67] = { [unowned self] mac, source, destination, payload in
+            let datagram = ServiceDatagram(
+                source: source,
+                destination: destination,
+                sourceMAC: mac,
+                payload: Array(payload)
+            )
+            answerDHCP(datagram)
+        }
+        engine.tcp.services[53] = { [unowned self] stream, peer in dns.accept(stream, from: peer) }
+    }
+
+    private func answerDHCP(_ datagram: ServiceDatagram) {
+        guard let response = dhcp.respond(to: datagram, now: loop.now) else { return }
+        response.octets.withUnsafeBytes { payload in
+            engine.udp.send(
+                payload,
+                from: response.source,
+                to: response.destination,
+                mac: response.destinationMAC
+            )
+        }
+    }
+
+    func send(_ payload: [UInt8], from source: Endpoint, to destination: Endpoint) {
+        payload.withUnsafeBytes { engine.udp.send($0, from: source, to: destination, mac: nil) }
+    }
+
+    private func openForwards() throws(RoleFailure) {
+        for forward in settings.effectivePortForwards {
+            do {
+                try forwards.expose(
+                    "tcp",
+                    local: "\(forward.host)",
+                    remote: "\(forward.guest)",
+                    client: nil
+                )
+            } catch {
+                throw RoleFailure("port-forward \(forward): \(error)")
+            }
+        }
+    }
+
+    private func openAPI() throws(RoleFailure) {
+        let api = API(
+            forwards: forwards,
+            leases: { [unowned self] in
+                dhcp.takenAddresses(now: loop.now).map { API.Lease(address: $0.0, mac: $0.1) }
+            },
+            statistics: { [unowned self] in statistics }
+        )
+        let guestServer = HTTPServer(loop: loop, routes: api.guestRoutes)
+        let hostServer = HTTPServer(loop: loop, routes: api.hostRoutes)
+        servers = [guestServer, hostServer]
+        engine.tcp.services[80] = { stream, peer in guestServer.accept(stream, from: peer) }
+        for address in settings.apiAddresses {
+            do throws(SystemError) {
+                let listener = try LinkOpener.listen(at: .stream(address, .littleEndian16), loop: loop) {
+                    stream, peer in hostServer.accept(stream, from: peer)
+                }
+                listeners.append(listener)
+            } catch {
+                throw RoleFailure("api \(address): \(error)")
+            }
+        }
+    }
+
+    // MARK: Links
+
+    /// Attaches a link that is made already.
+    ///
+    /// - Parameter link: Its `start` is up to the caller.
+    /// - Returns: Whether there was a free port.
+    func attach(_ link: any FrameLink) -> Bool {
+        guard engine.ethernet.attach(link) else {
+            log.warning("too many links", ["link": link.name])
+            return false
+        }
+        log.info("link attached", ["link": link.name])
+        return true
+    }
+
+    /// Listens for guests, or takes the one that a descriptor leads to.
+    ///
+    /// - Parameter address: Where.
+    /// - Throws: `RoleFailure` with the address.
+    func open(_ address: LinkAddress) throws(RoleFailure) {
+        do throws(SystemError) {
+            if case .descriptor = address {
+                let socket = try LinkOpener.dial(address)
+                attachStream(socket.descriptor, address, from: nil)
+                return
+            }
+            let listener = try LinkOpener.listen(at: address, loop: loop) {
+                [unowned self] stream, peer in attachStream(stream, address, from: peer)
+            }
+            listeners.append(listener)
+            log.info("waiting for guests", ["link": "\(address)"])
+        } catch {
+            throw RoleFailure("link \(address): \(error)")
+        }
+    }
+
+    private func attachStream(
+        _ descriptor: consuming OwnedDescriptor,
+        _ address: LinkAddress,
+        from peer: Endpoint?
+    ) {
+        let format = LinkOpener.format(of: address)
+        let link = StreamLink(
+            descriptor,
+            StreamLink.Configuration(
+                name: peer.map { "\(address) from \($0)" } ?? "\(address)",
+                format: format,
+                mtu: settings.mtu,
+                role: format == .bigEndian32 ? .silent : .accepting,
+                subnet: settings.subnet,
+                mac: settings.gatewayMAC
+            ),
+            loop: loop,
+            log: log
+        )
+        guard attach(link) else { return link.close() }
+        do {
+            try link.start(for: engine, now: loop.now)
+        } catch {
+            engine.closed(link, reason: "\(error)", now: loop.now)
+        }
+    }
+
+    // MARK: Capture
+
+    /// Begins or ends the capture while the program runs.
+    func toggleCapture() {
+        if engine.ethernet.capture != nil {
+            engine.ethernet.capture?.flush()
+            engine.ethernet.capture = nil
+            log.info("capture stopped", ["file": capturePath])
+            return
+        }
+        do {
+            try startCapture()
+        } catch {
+            log.error("capture failed", ["error": error.sentence])
+        }
+    }
+
+    private var capturePath: String {
+        settings.captureFile.isEmpty ? "capture.pcap" : settings.captureFile
+    }
+
+    private func startCapture() throws(RoleFailure) {
+        do {
+            let file = try CaptureDestination(capturePath)
+            engine.ethernet.capture = FrameCapture(wallClock: WallClock.microseconds) { octets in
+                file.write(octets)
+            }
+            log.info("capture started", ["file": capturePath])
+        } catch {
+            throw RoleFailure("capture \(capturePath): \(error)")
+        }
+    }
+
+    // MARK: The end
+
+    /// Closes listeners, forwards and links, and removes what they left in the file system.
+    func stop() {
+        for listener in listeners { listener.close() }
+        forwards.close()
+        for server in servers { server.close() }
+        engine.stop()
+    }
+
+    // MARK: Statistics
+
+    private var statistics: Statistics {
+        let link = engine.ethernet.counters
+        let drops = engine.drops.all.map { reason, count in
+            Statistics.Entry.counter(
+                reason.rawValue,
+                "Packets from guests and hosts that were not passed on: \(reason.rawValue).",
+                count
+            )
+        }
+        return Statistics([
+            .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
+            .counter("BytesReceived", "Octets of frames received from guests.", link.octetsReceived),
+            .counter("FramesSent", "Frames sent to guests.", link.framesSent),
+            .counter("FramesReceived", "Frames received from guests.", link.framesReceived),
+            .counter(
+                "DroppedPackets",
+                "Packets and frames dropped for any reason.",
+                engine.drops.total &+ link.dropped &+ link.malformed
+            ),
+            .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
+            .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
+            .group("Drops", drops),
+            .group("TCP", tcpStatistics),
+            .group("DNS", dnsStatistics),
+            .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),
+            .gauge("EchoFlows", "Guests' pings with a host socket.", UInt64(engine.echo.count)),
+            .gauge("Links", "Links attached.", UInt64(engine.ethernet.attached.count)),
+        ])
+    }
+
+    private var tcpStatistics: [Statistics.Entry] {
+        let tcp = engine.tcp.counters
+        return [
+            .gauge("Flows", "Connections in the table.", UInt64(engine.tcp.count)),
+            .counter("Opened", "Connections begun.", tcp.opened),
+            .counter("Established", "Connections established.", tcp.established),
+            .counter("Closed", "Connections closed.", tcp.closed),
+            .counter("Refused", "Connections that the host refused.", tcp.refused),
+            .counter("Resets", "Connections cut off by either side.", tcp.resets),
+            .counter("Retransmits", "Segments sent again.", tcp.retransmits),
+            .counter("Timeouts", "Retransmission timeouts.", tcp.timeouts),
+            .counter("Challenges", "Challenge ACKs sent.", tcp.challenges),
+            .counter("Strays", "Segments without a connection.", tcp.strays),
+            .counter("BytesToHost", "Payload passed to host sockets.", tcp.octetsToHost),
+            .counter("BytesToGuest", "Payload sent to guests.", tcp.octetsToGuest),
+        ]
+    }
+
+    private var dnsStatistics: [Statistics.Entry] {
+        let dns = dns.counters
+        return [
+            .counter("Queries", "Questions from guests.", UInt64(dns.queries)),
+            .counter("Local", "Questions answered here.", UInt64(dns.local)),
+            .counter("Refused", "Messages answered with an error.", UInt64(dns.refused)),
+            .gauge("InFlight", "Questions that wait for a resolver.", UInt64(dns.inFlight)),
+        ]
+    }
+}

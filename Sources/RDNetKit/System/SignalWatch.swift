@@ -1,0 +1,96 @@
+internal import CLinux
+internal import Glibc
+
+/// Signals that the program reacts to, by the names people know.
+enum ProcessSignal: Equatable {
+    case terminate
+    case interrupt
+    case hangUp
+    case quit
+    case user1
+
+    fileprivate var number: Int32 {
+        switch self {
+        case .terminate: SIGTERM
+        case .interrupt: SIGINT
+        case .hangUp: SIGHUP
+        case .quit: SIGQUIT
+        case .user1: SIGUSR1
+        }
+    }
+
+    /// `SIGTERM`, as manuals write it.
+    var name: String {
+        switch self {
+        case .terminate: "SIGTERM"
+        case .interrupt: "SIGINT"
+        case .hangUp: "SIGHUP"
+        case .quit: "SIGQUIT"
+        case .user1: "SIGUSR1"
+        }
+    }
+}
+
+/// Signals as events of the loop: they are blocked and read from a descriptor.
+///
+/// A child inherits the blocked set unless it is given another. See signalfd(2).
+final class SignalWatch: ReadinessObserver {
+    private let signals: [ProcessSignal]
+    private let descriptor: OwnedDescriptor
+    private let loop: EventLoop
+    private var watch: EventLoop.Watch?
+    private let received: (ProcessSignal) -> Void
+
+    /// Blocks signals and watches for them.
+    ///
+    /// - Parameters:
+    ///   - signals: Which.
+    ///   - loop: Where they become events.
+    ///   - received: Is told of each.
+    /// - Throws: `SystemError`.
+    init(
+        _ signals: [ProcessSignal],
+        loop: EventLoop,
+        received: @escaping (ProcessSignal) -> Void
+    ) throws(SystemError) {
+        self.signals = signals
+        self.loop = loop
+        self.received = received
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal.number) }
+        sigprocmask(SIG_BLOCK, &set, nil)
+        descriptor = OwnedDescriptor(
+            adopting: try systemCall("signalfd") {
+                signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
+            }
+        )
+        watch = try loop.watch(descriptor.number, for: .readable, observer: self)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        // Each number can wait only once, so this ends.
+        while let number = nextNumber() {
+            if let signal = signals.first(where: { $0.number == number }) { received(signal) }
+        }
+    }
+
+    private func nextNumber() -> Int32? {
+        var info = signalfd_siginfo()
+        let length = MemoryLayout<signalfd_siginfo>.size
+        guard read(descriptor.number, &info, length) == length else { return nil }
+        return Int32(bitPattern: info.ssi_signo)
+    }
+}
+
+/// Limits of the process.
+enum ProcessLimits {
+    /// Raises the number of descriptors to all that is allowed: a flow takes one. See setrlimit(2).
+    static func raiseDescriptors() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no failure.
+        _ = setrlimit(__rlimit_resource(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
