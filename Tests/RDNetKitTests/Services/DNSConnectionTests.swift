@@ -191,6 +191,15 @@ struct DNSConnectionTests {
         #expect(ids.count == 200)
     }
 
+    @Test func `reads no more of a client than it can answer`() throws {
+        let fixture = try DNSFixture()
+        let stream = try fixture.connect()
+        let queries = (0..<100).flatMap { GuestStream.framed(DNSOctets.query("a.example", id: $0)) }
+        // Nobody answers, so the client's own socket must fill up.
+        #expect(try stream.flood(queries, limit: 16 << 20) < 2 << 20)
+        #expect(fixture.service.counters.inFlight == 16)
+    }
+
     @Test func `a message too long to be a query ends the connection`() throws {
         let fixture = try DNSFixture()
         let stream = try fixture.connect()

@@ -209,6 +209,22 @@ final class GuestStream {
         }
     }
 
+    /// Sends the same octets over and over until the stream takes no more.
+    ///
+    /// - Returns: How many octets it took, at most about the limit.
+    func flood(_ octets: [UInt8], limit: Int) throws -> Int {
+        var (total, offset) = (0, 0)
+        while total < limit {
+            guard let count = try Socket.send(descriptor, octets, from: offset) else {
+                return total
+            }
+            total += count
+            offset = (offset + count) % octets.count
+            try fixture.settle()
+        }
+        return total
+    }
+
     func endSending() {
         Socket.shutDown(descriptor, Int32(SHUT_WR))
     }

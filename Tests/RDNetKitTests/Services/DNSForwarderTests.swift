@@ -97,12 +97,12 @@ struct DNSForwarderTests {
 
     @Test("asks the next server at once after a failure", arguments: [2, 5] as [UInt8])
     func asksTheNextAfterAFailure(code: UInt8) throws {
-        let fixture = try DNSFixture(upstreams: 2)
+        let fixture = try DNSFixture(upstreams: 3)
         fixture.upstreams[0].answer = { [DNSOctets.answer($0.message, code: code)] }
         fixture.upstreams[1].answer = { [DNSOctets.answer($0.message)] }
         let answer = try fixture.answer(to: DNSOctets.query("a.example"))
         #expect(DNSOctets.code(answer) == 0)
-        #expect(fixture.upstreams.map(\.received.count) == [1, 1])
+        #expect(fixture.upstreams.map(\.received.count) == [1, 1, 0])
     }
 
     @Test("passes on what a server says", arguments: [0, 1, 3, 4] as [UInt8])
@@ -168,6 +168,19 @@ struct DNSForwarderTests {
         try fixture.pass(.milliseconds(110))
         #expect(fixture.recorder.sent.map { DNSOctets.code($0.payload) } == [2])
         #expect(fixture.service.counters.upstreamSockets == 0)
+    }
+
+    @Test func `is as patient as resolv.conf says, and ends after ten seconds all the same`() throws
+    {
+        let fixture = try DNSFixture(resolver: "options timeout:3 attempts:5\n")
+        fixture.ask(DNSOctets.query("a.example"))
+        var counts: [Int] = []
+        for _ in 0..<10 {
+            try fixture.pass(.milliseconds(1_002))
+            counts.append(fixture.upstreams[0].received.count)
+        }
+        #expect(counts == [1, 1, 2, 2, 2, 3, 3, 3, 4, 4])
+        #expect(fixture.recorder.sent.map { DNSOctets.code($0.payload) } == [2])
     }
 
     @Test func `does not believe answers to other questions`() throws {
