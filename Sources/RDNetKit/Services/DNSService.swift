@@ -1,0 +1,232 @@
+/// What the DNS service needs to know.
+struct DNSSettings {
+    /// The address that stands for the host's loopback.
+    var hostAlias: IPAddress
+    var hostsPath = "/etc/hosts"
+    var resolverPath = "/etc/resolv.conf"
+    /// Servers to ask instead of those in the file; none leaves it to the file.
+    var servers: [Endpoint] = []
+    /// Connections at a time; beyond, the oldest idle one makes room.
+    var connections = 256
+    var connectionLimits = DNSConnection.Limits()
+    var forwarderLimits = DNSForwarder.Limits()
+}
+
+/// What the DNS service has done so far.
+struct DNSCounters: Equatable {
+    /// Queries that were taken, over UDP and streams.
+    var queries = 0
+    /// Of these, over streams.
+    var streamQueries = 0
+    /// Answered from localhost, the zones and the hosts file.
+    var local = 0
+    /// Answered with an error code because of the message itself.
+    var refused = 0
+    /// Messages without an answer: shorter than a header, or answers themselves.
+    var dropped = 0
+    /// Answers cut to the client's UDP limit.
+    var truncated = 0
+    /// Streams closed at once, or early, for want of room.
+    var refusedConnections = 0
+    /// Those of the way to the host's resolvers.
+    var forwarder = DNSForwarder.Counters()
+    /// At this moment: queries that wait for a resolver.
+    var inFlight = 0
+    /// At this moment: sockets open towards resolvers.
+    var upstreamSockets = 0
+    /// At this moment: clients' streams.
+    var connections = 0
+}
+
+/// The gateway's DNS server: zones and the host's names answered here, all else by the host's resolvers.
+///
+/// A question is answered by the first that knows: localhost (RFC 6761), the zones in their order, the
+/// hosts file, the resolvers. Neither this nor what it uses waits for anything or opens a listening
+/// socket: datagrams and streams are handed in.
+final class DNSService {
+    /// Where answers to datagrams go; set by whoever hands the datagrams in.
+    weak var sender: (any DatagramSender)?
+    /// The gateway's own names.
+    var zones: DNSZones
+    /// Shared by the connections: each empties it before the next reads.
+    let buffer = ReceiveBuffer()
+
+    private let loop: EventLoop
+    private let settings: DNSSettings
+    private let log: Logger
+    private let forwarder: DNSForwarder
+    private var hosts: HostsFile
+    private var resolvers: HostResolvers
+    private var connections: [DNSConnection] = []
+    private var counts = DNSCounters()
+
+    init(
+        loop: EventLoop,
+        settings: DNSSettings,
+        zones: DNSZones,
+        random: any RandomNumberGenerator,
+        log: Logger
+    ) {
+        self.loop = loop
+        self.settings = settings
+        self.zones = zones
+        self.log = log
+        hosts = HostsFile(path: settings.hostsPath, hostAlias: settings.hostAlias)
+        resolvers = HostResolvers(path: settings.resolverPath, fixedServers: settings.servers)
+        forwarder = DNSForwarder(
+            loop: loop,
+            limits: settings.forwarderLimits,
+            random: random,
+            log: log
+        )
+    }
+
+    /// What has happened so far.
+    var counters: DNSCounters {
+        var counters = counts
+        counters.forwarder = forwarder.counters
+        counters.inFlight = forwarder.inFlight
+        counters.upstreamSockets = forwarder.socketCount
+        counters.connections = connections.count
+        return counters
+    }
+
+    /// The domains that the host looks its short names up in, for guests to do the same.
+    ///
+    /// - Parameter now: The loop's clock.
+    /// - Returns: In the order of the host's resolv.conf, as it is now.
+    func searchDomains(now: Instant) -> [String] {
+        refresh(now: now)
+        return resolvers.configuration.searchDomains
+    }
+
+    /// Takes a datagram that a guest sent to port 53.
+    func receive(_ datagram: ServiceDatagram, now: Instant) {
+        refresh(now: now)
+        let (client, gateway) = (datagram.source, datagram.destination)
+        let query: DNSQuery
+        do {
+            query = try DNSQuery(reading: datagram.payload)
+        } catch {
+            guard let answer = refusal(error, of: datagram.payload) else { return }
+            sender?.send(answer, from: gateway, to: client)
+            return
+        }
+        resolve(query, from: client) { [weak self] answer in
+            self?.send(answer, to: query, from: gateway, to: client)
+        }
+    }
+
+    private func send(
+        _ answer: [UInt8],
+        to query: DNSQuery,
+        from gateway: Endpoint,
+        to client: Endpoint
+    ) {
+        if answer.count > query.datagramLimit { counts.truncated += 1 }
+        sender?.send(query.fitted(answer), from: gateway, to: client)
+    }
+
+    /// Takes a message that came over a stream.
+    ///
+    /// - Parameters:
+    ///   - message: Without its length.
+    ///   - reply: Is called once, now or later, if there is an answer.
+    /// - Returns: Whether there is or will be one.
+    func receive(_ message: [UInt8], reply: @escaping ([UInt8]) -> Void) -> Bool {
+        refresh(now: loop.now)
+        do {
+            let query = try DNSQuery(reading: message)
+            counts.streamQueries += 1
+            resolve(query, from: nil, reply: reply)
+        } catch {
+            guard let answer = refusal(error, of: message) else { return false }
+            reply(answer)
+        }
+        return true
+    }
+
+    private func refusal(_ refusal: DNSRefusal, of message: [UInt8]) -> [UInt8]? {
+        switch refusal {
+        case .silence:
+            counts.dropped += 1
+            return nil
+        case .answer(let code):
+            counts.refused += 1
+            return DNSQuery.refusal(code, to: message)
+        }
+    }
+
+    private func resolve(
+        _ query: DNSQuery,
+        from client: Endpoint?,
+        reply: @escaping ([UInt8]) -> Void
+    ) {
+        counts.queries += 1
+        let question = query.question
+        log.debug(
+            "DNS query",
+            ["name": question.name.description, "type": String(question.type.rawValue)]
+        )
+        if let known = localAnswer(to: question) {
+            counts.local += 1
+            return reply(query.answer(known.code, known.records, zone: known.zone))
+        }
+        // A zone transfer answers with many messages; a stub's server has no use for it.
+        guard question.type != .axfr else {
+            counts.refused += 1
+            return reply(query.failure(.notImplemented))
+        }
+        forwarder.forward(query, from: client, reply: reply)
+    }
+
+    private func localAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
+        let isInternet = [DNSQuestion.internet, DNSQuestion.anyClass].contains(question.recordClass)
+        guard isInternet else { return nil }
+        return HostsTable.localhostAnswer(to: question) ?? zones.answer(to: question)
+            ?? hosts.table.answer(to: question)
+    }
+
+    private func refresh(now: Instant) {
+        if hosts.refresh(now: now) {
+            log.debug("hosts file read", ["file": settings.hostsPath])
+        }
+        guard resolvers.refresh(now: now) else { return }
+        let configuration = resolvers.configuration
+        forwarder.configuration = configuration
+        let servers = configuration.servers.map(\.description).joined(separator: " ")
+        if servers.isEmpty {
+            log.warning("no DNS server", ["file": settings.resolverPath])
+        } else {
+            log.info("DNS servers", ["servers": servers])
+        }
+    }
+}
+
+extension DNSService: StreamService {
+    func accept(_ stream: consuming OwnedDescriptor, from peer: Endpoint?) {
+        if connections.count >= settings.connections {
+            counts.refusedConnections += 1
+            guard let idle = connections.first(where: \.isIdle) else { return }
+            idle.close()
+        }
+        do {
+            connections.append(
+                try DNSConnection(
+                    stream,
+                    loop: loop,
+                    service: self,
+                    limits: settings.connectionLimits
+                )
+            )
+        } catch {
+            counts.refusedConnections += 1
+            log.warning("DNS connection refused", ["error": error.description])
+        }
+    }
+
+    /// Forgets a connection that has ended.
+    func connectionClosed(_ connection: DNSConnection) {
+        connections.removeAll { $0 === connection }
+    }
+}

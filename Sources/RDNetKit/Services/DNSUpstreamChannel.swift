@@ -1,0 +1,149 @@
+/// A server of the host's, and how it is asked.
+struct DNSUpstream: Hashable, Sendable {
+    enum Transport: Sendable {
+        case datagram
+        case stream
+    }
+
+    var server: Endpoint
+    var transport: Transport
+}
+
+/// One socket towards one server, and the queries that wait for answers on it.
+///
+/// The kernel lets in only what comes from that server; the identifier and the question are checked here,
+/// so a forger has to guess port, identifier and name (RFC 5452).
+final class DNSUpstreamChannel {
+    /// What one readiness reads at most.
+    private static let datagramsPerTurn = 64
+
+    let upstream: DNSUpstream
+    /// How many queries have gone out on it.
+    private(set) var uses = 0
+    private(set) var waiting: [UInt16: ForwardedQuery] = [:]
+    private let descriptor: OwnedDescriptor
+    private let loop: EventLoop
+    private unowned let forwarder: DNSForwarder
+    private var watch: EventLoop.Watch?
+    private var stream = DNSStreamBuffer(limit: Int(UInt16.max))
+    private var isConnected: Bool
+    private var hasAnswered = false
+
+    /// Opens a socket.
+    ///
+    /// - Parameters:
+    ///   - upstream: The server and the transport.
+    ///   - loop: The loop that watches the socket until `close`.
+    ///   - forwarder: Is told of answers and failures, and outlives the channel.
+    /// - Throws: `SystemError` for a server that cannot be reached, or no descriptor.
+    init(
+        to upstream: DNSUpstream,
+        loop: EventLoop,
+        forwarder: DNSForwarder
+    ) throws(SystemError) {
+        self.upstream = upstream
+        self.loop = loop
+        self.forwarder = forwarder
+        switch upstream.transport {
+        case .datagram:
+            descriptor = try Socket.connectedDatagram(to: upstream.server)
+            isConnected = true
+        case .stream:
+            descriptor = try Socket.connectingStream(to: upstream.server)
+            isConnected = false
+        }
+        watch = try loop.watch(
+            descriptor.number,
+            for: isConnected ? .readable : .writable,
+            observer: self
+        )
+    }
+
+    /// Stops watching; the socket closes when the channel's last user lets go.
+    func close() {
+        guard let watch else { return }
+        loop.forget(watch)
+        self.watch = nil
+        waiting = [:]
+    }
+
+    /// Sends a query under an identifier that no other query on this socket has.
+    ///
+    /// - Parameters:
+    ///   - query: Waits for the answer from now on.
+    ///   - id: Not in `waiting`.
+    /// - Throws: `SystemError` when the socket is of no more use.
+    func send(_ query: ForwardedQuery, id: UInt16) throws(SystemError) {
+        let message = query.query.message(withID: id)
+        switch upstream.transport {
+        case .datagram:
+            // A full queue loses the datagram, as the network might; it is sent again in time.
+            _ = try Socket.send(descriptor, message)
+        case .stream:
+            stream.queue(message)
+            if isConnected { try flush() }
+        }
+        uses += 1
+        waiting[id] = query
+    }
+
+    /// Ends the wait for an identifier's answer.
+    func release(_ id: UInt16) {
+        waiting[id] = nil
+    }
+
+    private func flush() throws(SystemError) {
+        try stream.flush(to: descriptor)
+        if let watch {
+            loop.change(watch, to: stream.unsent > 0 ? [.readable, .writable] : .readable)
+        }
+    }
+}
+
+extension DNSUpstreamChannel: ReadinessObserver {
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        do {
+            switch upstream.transport {
+            case .datagram: try receiveDatagrams()
+            case .stream: try continueStream(readiness)
+            }
+        } catch {
+            forwarder.channelFailed(self, because: error.description, isUsable: false)
+        }
+    }
+
+    private func receiveDatagrams() throws(SystemError) {
+        let buffer = forwarder.buffer
+        for _ in 0..<Self.datagramsPerTurn {
+            guard watch != nil, let count = try Socket.receive(descriptor, into: buffer.memory)
+            else {
+                return
+            }
+            deliver(buffer.prefix(count))
+        }
+    }
+
+    private func continueStream(_ readiness: Readiness) throws(SystemError) {
+        if readiness.contains(.writable) {
+            isConnected = true
+            try flush()
+        }
+        guard !readiness.isDisjoint(with: [.readable, .failed, .hungUp]) else { return }
+        let arrival = try stream.fill(from: descriptor, through: forwarder.buffer)
+        while watch != nil, let message = stream.nextMessage() { deliver(message) }
+        if case .end = arrival, watch != nil {
+            // RFC 7766, 6.2.4: a server may close at any time; what it has not answered is asked again.
+            forwarder.channelFailed(self, because: "closed by the server", isUsable: hasAnswered)
+        }
+    }
+
+    private func deliver(_ message: [UInt8]) {
+        guard message.count >= DNSHeader.length else { return forwarder.dropped() }
+        let id = UInt16(message[0]) << 8 | UInt16(message[1])
+        guard let query = waiting[id], query.query.isAnswered(by: message) else {
+            return forwarder.dropped()
+        }
+        hasAnswered = true
+        forwarder.answered(query, by: message, on: self, id: id)
+    }
+}

@@ -1,0 +1,121 @@
+/// The names in a hosts file (hosts(5)), as a guest has to see them.
+///
+/// The host's own names often stand beside a loopback address, as `127.0.1.1 thismachine` does. To a guest
+/// that address is the guest itself, so an IPv4 loopback address becomes the host alias, behind which the
+/// engine reaches the host's loopback; an IPv6 one, for which there is no alias, is left out. Only
+/// `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the guest is what is meant.
+struct HostsTable: Equatable {
+    private static let addressesPerName = 16
+    private static let nameLimit = 100_000
+    private static let localhost = DNSName("localhost") ?? .root
+    private static let localNames = Set(
+        ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"].compactMap {
+            DNSName($0)
+        }
+    )
+    private static let loopbackIPv6 = IPAddress(high: 0, low: 1)
+
+    private var addresses: [DNSName: [IPAddress]] = [:]
+    private var names: [IPAddress: DNSName] = [:]
+
+    init() {}
+
+    /// Reads a hosts file; lines that make no sense are skipped.
+    init(parsing contents: [UInt8], hostAlias: IPAddress) {
+        for line in contents.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
+            let text = line.prefix { $0 != 0x23 }
+            let words = text.split { $0 == 0x20 || $0 == 0x09 }
+            guard let first = words.first,
+                let address = IPAddress(String(decoding: first, as: UTF8.self))
+            else { continue }
+            for word in words.dropFirst() {
+                guard addresses.count < Self.nameLimit else { return }
+                if let name = DNSName(String(decoding: word, as: UTF8.self)) {
+                    add(address, name, hostAlias: hostAlias)
+                }
+            }
+        }
+    }
+
+    private mutating func add(_ address: IPAddress, _ name: DNSName, hostAlias: IPAddress) {
+        if Self.isLocal(name) { return }
+        guard let visible = Self.visible(address, hostAlias: hostAlias) else {
+            // The name exists all the same.
+            addresses[name, default: []] += []
+            return
+        }
+        let known = addresses[name, default: []]
+        if known.count < Self.addressesPerName, !known.contains(visible) {
+            addresses[name] = known + [visible]
+        }
+        if names[visible] == nil { names[visible] = name }
+    }
+
+    private static func visible(_ address: IPAddress, hostAlias: IPAddress) -> IPAddress? {
+        guard address.isLoopback else { return address }
+        return address.isIPv4 ? hostAlias : nil
+    }
+
+    private static func isLocal(_ name: DNSName) -> Bool {
+        localNames.contains(name) || name.offset(of: localhost) != nil
+    }
+
+    /// The answer to a question about `localhost`, whatever the file says.
+    ///
+    /// - Parameter question: Any.
+    /// - Returns: Nil for other names and addresses.
+    static func localhostAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
+        if isLocal(question.name) {
+            return .addresses([.loopbackIPv4, loopbackIPv6], for: question, zone: 0)
+        }
+        guard question.type == .ptr, let address = question.name.reverseAddress,
+            address == .loopbackIPv4 || address == loopbackIPv6
+        else { return nil }
+        return DNSLocalAnswer(code: .noError, records: [.pointer(localhost)], zone: 0)
+    }
+
+    /// The answer to an address or reverse question about a name that the file has.
+    ///
+    /// A name with addresses of one family only has none of the other, whatever the world's servers say.
+    ///
+    /// - Parameter question: Any.
+    /// - Returns: Nil for other names and other types.
+    func answer(to question: DNSQuestion) -> DNSLocalAnswer? {
+        switch question.type {
+        case .a, .aaaa, .any:
+            return addresses[question.name].map { .addresses($0, for: question, zone: 0) }
+        case .ptr:
+            guard let address = question.name.reverseAddress, let name = names[address] else {
+                return nil
+            }
+            return DNSLocalAnswer(code: .noError, records: [.pointer(name)], zone: 0)
+        default:
+            return nil
+        }
+    }
+}
+
+/// The host's hosts file, read again when it changes.
+struct HostsFile {
+    /// What is read of it, in octets.
+    private static let limit = 4 << 20
+
+    private let hostAlias: IPAddress
+    private var file: FollowedFile
+    private(set) var table = HostsTable()
+
+    init(path: String, hostAlias: IPAddress) {
+        file = FollowedFile(path: path, limit: Self.limit)
+        self.hostAlias = hostAlias
+    }
+
+    /// Reads the file if it has changed.
+    ///
+    /// - Parameter now: The caller's clock.
+    /// - Returns: Whether it was read.
+    mutating func refresh(now: Instant) -> Bool {
+        guard let contents = file.contentsIfChanged(now: now) else { return false }
+        table = HostsTable(parsing: contents, hostAlias: hostAlias)
+        return true
+    }
+}

@@ -1,0 +1,94 @@
+/// Which servers the host asks, and how patiently (resolv.conf(5)).
+struct ResolverConfiguration: Equatable, Sendable {
+    static let port: UInt16 = 53
+    private static let serverLimit = 8
+    private static let searchLimit = 32
+    private static let attemptRange = 1...5
+    private static let secondsRange = 1...5
+
+    /// In the order of the file; none when the host has no resolver.
+    var servers: [Endpoint] = []
+    /// The domains that the host's short names are looked up in.
+    var searchDomains: [String] = []
+    /// How long a server has before the next one is asked too.
+    var timeout = Duration.seconds(2)
+    /// How often each server is asked.
+    var attempts = 2
+
+    init() {}
+
+    /// Reads the octets of a resolv.conf; what is unknown or makes no sense is skipped.
+    ///
+    /// A server with a zone index (`fe80::1%eth0`) is skipped too.
+    init(parsing contents: [UInt8]) {
+        for line in contents.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
+            let words = line.split { $0 == 0x20 || $0 == 0x09 }
+                .map { String(decoding: $0, as: UTF8.self) }
+            guard let keyword = words.first else { continue }
+            read(keyword, words.dropFirst())
+        }
+    }
+
+    private mutating func read(_ keyword: String, _ values: ArraySlice<String>) {
+        switch keyword {
+        case "nameserver":
+            guard let address = values.first.flatMap({ IPAddress($0) }) else { return }
+            let server = Endpoint(address: address, port: Self.port)
+            if servers.count < Self.serverLimit, !servers.contains(server) {
+                servers.append(server)
+            }
+        case "search", "domain":
+            // The last line of either kind counts.
+            let domains = values.filter { (DNSName($0) ?? .root) != .root }
+            searchDomains = Array(domains.prefix(Self.searchLimit))
+        case "options":
+            for option in values { read(option: option) }
+        default:
+            return
+        }
+    }
+
+    private mutating func read(option: String) {
+        let parts = option.split(separator: ":", maxSplits: 1)
+        guard parts.count == 2, let number = Int(parts[1]) else { return }
+        switch parts[0] {
+        case "timeout": timeout = .seconds(Self.clamped(number, to: Self.secondsRange))
+        case "attempts": attempts = Self.clamped(number, to: Self.attemptRange)
+        default: return
+        }
+    }
+
+    private static func clamped(_ number: Int, to range: ClosedRange<Int>) -> Int {
+        min(max(number, range.lowerBound), range.upperBound)
+    }
+}
+
+/// The host's resolver configuration, read again when its file changes.
+struct HostResolvers {
+    private static let limit = 64 << 10
+
+    private var file: FollowedFile
+    private let fixedServers: [Endpoint]
+    private(set) var configuration = ResolverConfiguration()
+
+    /// The resolvers that a file names.
+    ///
+    /// - Parameters:
+    ///   - path: /etc/resolv.conf.
+    ///   - fixedServers: Asked instead of the file's servers; none leaves it to the file.
+    init(path: String, fixedServers: [Endpoint]) {
+        file = FollowedFile(path: path, limit: Self.limit)
+        self.fixedServers = fixedServers
+    }
+
+    /// Reads the file if it has changed.
+    ///
+    /// - Parameter now: The caller's clock.
+    /// - Returns: Whether the configuration is another one now, or read for the first time.
+    mutating func refresh(now: Instant) -> Bool {
+        guard let contents = file.contentsIfChanged(now: now) else { return false }
+        configuration = ResolverConfiguration(parsing: contents)
+        if !fixedServers.isEmpty { configuration.servers = fixedServers }
+        return true
+    }
+}

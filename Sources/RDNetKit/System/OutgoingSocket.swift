@@ -1,0 +1,39 @@
+internal import Glibc
+
+/// Sockets of a client, and array-sized input and output on them.
+extension Socket {
+    /// A UDP socket that exchanges datagrams with one peer, from a random port of the kernel's choice.
+    ///
+    /// See udp(7).
+    static func connectedDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try make(family(of: peer.address), SOCK_DGRAM)
+        _ = try connect(descriptor, to: SocketAddress(peer))
+        return descriptor
+    }
+
+    /// A TCP socket that has begun to connect; readiness for writing tells that it has ended.
+    ///
+    /// See connect(2).
+    static func connectingStream(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try make(family(of: peer.address), SOCK_STREAM)
+        _ = try connect(descriptor, to: SocketAddress(peer))
+        return descriptor
+    }
+
+    /// Sends octets of an array from an offset on; nil when it would block.
+    ///
+    /// See send(2).
+    static func send(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ octets: [UInt8],
+        from offset: Int = 0
+    ) throws(SystemError) -> Int? {
+        let number = descriptor.number
+        return try attempt("send") {
+            // Sound: the slice is bounds-checked, and lives as long as the call.
+            octets[offset...].withUnsafeBytes {
+                Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+/// A record type (RFC 1035, 3.2.2 and later); the numbers without a name pass through all the same.
+struct DNSType: Hashable, Sendable {
+    let rawValue: UInt16
+
+    static let a = DNSType(rawValue: 1)
+    static let soa = DNSType(rawValue: 6)
+    static let ptr = DNSType(rawValue: 12)
+    static let aaaa = DNSType(rawValue: 28)
+    static let opt = DNSType(rawValue: 41)
+    /// A zone transfer: many messages in answer to one, over a stream only (RFC 5936).
+    static let axfr = DNSType(rawValue: 252)
+    static let any = DNSType(rawValue: 255)
+}
+
+/// The low four bits of an answer's code (RFC 1035, 4.1.1).
+struct DNSResponseCode: Hashable, Sendable {
+    let rawValue: UInt16
+
+    static let noError = DNSResponseCode(rawValue: 0)
+    static let formatError = DNSResponseCode(rawValue: 1)
+    static let serverFailure = DNSResponseCode(rawValue: 2)
+    static let nameError = DNSResponseCode(rawValue: 3)
+    static let notImplemented = DNSResponseCode(rawValue: 4)
+    static let refused = DNSResponseCode(rawValue: 5)
+}
+
+/// The second word of the header (RFC 1035, 4.1.1; RFC 4035, 3 for AD and CD).
+struct DNSFlags: OptionSet, Sendable {
+    let rawValue: UInt16
+
+    /// QR: an answer, not a question.
+    static let response = DNSFlags(rawValue: 0x8000)
+    /// AA: from the zone itself.
+    static let authoritative = DNSFlags(rawValue: 0x0400)
+    /// TC: cut; ask again over TCP.
+    static let truncated = DNSFlags(rawValue: 0x0200)
+    static let recursionDesired = DNSFlags(rawValue: 0x0100)
+    static let recursionAvailable = DNSFlags(rawValue: 0x0080)
+    static let checkingDisabled = DNSFlags(rawValue: 0x0010)
+    /// The four bits of the operation; none set is QUERY.
+    static let opcode = DNSFlags(rawValue: 0x7800)
+
+    static func code(_ code: DNSResponseCode) -> DNSFlags {
+        DNSFlags(rawValue: code.rawValue & 0x000f)
+    }
+
+    var responseCode: DNSResponseCode { DNSResponseCode(rawValue: rawValue & 0x000f) }
+}
+
+/// The header of every message (RFC 1035, 4.1.1): 12 octets.
+struct DNSHeader: Equatable {
+    static let length = 12
+
+    var id: UInt16
+    var flags: DNSFlags
+    var questions: UInt16
+    var answers: UInt16 = 0
+    var authorities: UInt16 = 0
+    var additionals: UInt16 = 0
+
+    init(id: UInt16, flags: DNSFlags, questions: UInt16) {
+        self.id = id
+        self.flags = flags
+        self.questions = questions
+    }
+
+    init(reading message: RawSpan) throws(PacketError) {
+        guard message.byteCount >= Self.length else {
+            throw .truncated(needed: Self.length, available: message.byteCount)
+        }
+        id = message.bigEndian(at: 0)
+        flags = DNSFlags(rawValue: message.bigEndian(at: 2))
+        questions = message.bigEndian(at: 4)
+        answers = message.bigEndian(at: 6)
+        authorities = message.bigEndian(at: 8)
+        additionals = message.bigEndian(at: 10)
+    }
+
+    /// The wire form.
+    var octets: [UInt8] {
+        [id, flags.rawValue, questions, answers, authorities, additionals].flatMap {
+            [UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)]
+        }
+    }
+}
+
+/// An entry of the question section (RFC 1035, 4.1.2).
+struct DNSQuestion: Equatable, Sendable {
+    static let internet: UInt16 = 1
+    static let anyClass: UInt16 = 255
+
+    var name: DNSName
+    var type: DNSType
+    var recordClass: UInt16
+
+    /// Reads a question.
+    ///
+    /// - Parameters:
+    ///   - message: The whole message.
+    ///   - offset: Where the question starts; afterwards, the octet behind it.
+    /// - Throws: `PacketError` for a bad name or a cut end.
+    init(reading message: RawSpan, at offset: inout Int) throws(PacketError) {
+        name = try DNSName(reading: message, at: &offset)
+        guard offset + 4 <= message.byteCount else {
+            throw .truncated(needed: offset + 4, available: message.byteCount)
+        }
+        type = DNSType(rawValue: message.bigEndian(at: offset))
+        recordClass = message.bigEndian(at: offset + 2)
+        offset += 4
+    }
+}
+
+/// What a message's OPT pseudo-record says (RFC 6891, 6.1).
+struct EDNS: Equatable, Sendable {
+    /// The largest UDP payload that the sender takes.
+    var payloadSize: UInt16
+    /// The upper eight bits of the response code.
+    var extendedCode: UInt8
+    var version: UInt8
+    /// DO: DNSSEC records are welcome (RFC 3225).
+    var dnssecOK: Bool
+
+    /// Looks for the OPT record behind the question.
+    ///
+    /// - Parameters:
+    ///   - message: The whole message.
+    ///   - header: Its header: how many records to walk over; each takes at least 11 octets.
+    ///   - offset: Where the first record starts.
+    /// - Returns: Nil when there is none.
+    /// - Throws: `PacketError` for records that do not fit the message, or a second OPT.
+    static func find(
+        in message: RawSpan,
+        header: DNSHeader,
+        after offset: Int
+    ) throws(PacketError) -> EDNS? {
+        var found: EDNS?
+        var offset = offset
+        let records = Int(header.answers) + Int(header.authorities) + Int(header.additionals)
+        for _ in 0..<records {
+            try DNSName.skip(in: message, at: &offset)
+            guard offset + 10 <= message.byteCount else {
+                throw .truncated(needed: offset + 10, available: message.byteCount)
+            }
+            if DNSType(rawValue: message.bigEndian(at: offset)) == .opt {
+                if found != nil { throw .notThisFormat }
+                found = EDNS(
+                    payloadSize: message.bigEndian(at: offset + 2),
+                    extendedCode: message.octet(at: offset + 4),
+                    version: message.octet(at: offset + 5),
+                    dnssecOK: message.octet(at: offset + 6) & 0x80 != 0
+                )
+            }
+            offset += 10 + Int(message.bigEndian(at: offset + 8, as: UInt16.self))
+            guard offset <= message.byteCount else {
+                throw .truncated(needed: offset, available: message.byteCount)
+            }
+        }
+        return found
+    }
+
+    /// The wire form of a record without options.
+    var octets: [UInt8] {
+        [
+            0,  // owner: the root
+            0, UInt8(DNSType.opt.rawValue),
+            UInt8(payloadSize >> 8), UInt8(payloadSize & 0xff),
+            extendedCode, version,
+            dnssecOK ? 0x80 : 0, 0,
+            0, 0,  // no options
+        ]
+    }
+}

@@ -1,0 +1,161 @@
+/// A domain name (RFC 1035, 3.1): labels of 1 to 63 octets, at most 255 octets with lengths and root.
+///
+/// Case is kept as it came and does not count in comparisons (RFC 4343).
+struct DNSName: Sendable {
+    static let maximumLength = 255
+    static let root = DNSName(uncompressed: [0])
+
+    /// The uncompressed wire form, with the root's zero octet at the end.
+    let octets: [UInt8]
+
+    private init(uncompressed octets: [UInt8]) {
+        self.octets = octets
+    }
+
+    /// A name from its text, with or without the final dot; nil for empty or too long labels.
+    ///
+    /// Escapes (RFC 1035, 5.1) are not understood: these names come from people and from /etc/hosts.
+    init?(_ text: some StringProtocol) {
+        var octets: [UInt8] = []
+        let body = text.hasSuffix(".") ? text.dropLast() : text[...]
+        if !body.isEmpty {
+            for label in body.utf8.split(separator: 0x2e, omittingEmptySubsequences: false) {
+                guard (1...63).contains(label.count) else { return nil }
+                octets.append(UInt8(label.count))
+                octets.append(contentsOf: label)
+            }
+        }
+        octets.append(0)
+        guard octets.count <= Self.maximumLength else { return nil }
+        self.octets = octets
+    }
+
+    /// Reads a name, following compression pointers (RFC 1035, 4.1.4).
+    ///
+    /// A pointer must lead to an earlier place than the labels before it, which ends every loop, and not
+    /// into the header, where no name is.
+    ///
+    /// - Parameters:
+    ///   - message: The whole message: pointers count from its start.
+    ///   - offset: Where the name starts; afterwards, the octet behind it.
+    /// - Throws: `PacketError` for a name that runs out of the message, is too long or points ahead.
+    init(reading message: RawSpan, at offset: inout Int) throws(PacketError) {
+        var octets: [UInt8] = []
+        var position = offset
+        var fragment = offset
+        var end: Int?
+        while true {
+            let length = Int(try Self.octet(of: message, at: position))
+            if length >= 0xc0 {
+                let low = Int(try Self.octet(of: message, at: position + 1))
+                let target = (length & 0x3f) << 8 | low
+                guard (DNSHeader.length..<fragment).contains(target) else { throw .notThisFormat }
+                end = end ?? position + 2
+                (position, fragment) = (target, target)
+                continue
+            }
+            guard length < 0x40 else { throw .notThisFormat }
+            let next = position + 1 + length
+            guard next <= message.byteCount else {
+                throw .truncated(needed: next, available: message.byteCount)
+            }
+            guard octets.count + 1 + length <= Self.maximumLength else {
+                throw .badLength(field: length, available: Self.maximumLength - octets.count)
+            }
+            for index in position..<next { octets.append(message.octet(at: index)) }
+            position = next
+            if length == 0 { break }
+        }
+        offset = end ?? position
+        self.octets = octets
+    }
+
+    /// Moves an offset behind a name without following its pointer.
+    static func skip(in message: RawSpan, at offset: inout Int) throws(PacketError) {
+        while true {
+            let length = Int(try octet(of: message, at: offset))
+            if length >= 0xc0 {
+                offset += 2
+                return
+            }
+            guard length < 0x40 else { throw .notThisFormat }
+            offset += 1 + length
+            if length == 0 { return }
+        }
+    }
+
+    private static func octet(of message: RawSpan, at offset: Int) throws(PacketError) -> UInt8 {
+        guard offset >= 0, offset < message.byteCount else {
+            throw .truncated(needed: offset + 1, available: message.byteCount)
+        }
+        return message.octet(at: offset)
+    }
+
+    /// The wire form in lower case; length octets are below `A` and stay as they are.
+    var folded: [UInt8] { octets.map(\.foldedASCII) }
+
+    /// The labels, first to last, without the root.
+    var labels: [ArraySlice<UInt8>] {
+        var labels: [ArraySlice<UInt8>] = []
+        var position = 0
+        while octets[position] != 0 {
+            let next = position + 1 + Int(octets[position])
+            labels.append(octets[(position + 1)..<next])
+            position = next
+        }
+        return labels
+    }
+
+    /// Where an ancestor's labels start in this name's wire form; nil when it is no ancestor.
+    ///
+    /// A name is its own ancestor, at 0, and the root is everyone's.
+    func offset(of ancestor: DNSName) -> Int? {
+        let start = octets.count - ancestor.octets.count
+        var position = 0
+        while position < start { position += 1 + Int(octets[position]) }
+        guard position == start else { return nil }
+        let matches = zip(octets[start...], ancestor.octets).allSatisfy {
+            $0.foldedASCII == $1.foldedASCII
+        }
+        return matches ? start : nil
+    }
+
+    /// The labels before an offset that `offset(of:)` gave, as a name of their own.
+    func prefix(before offset: Int) -> DNSName {
+        DNSName(uncompressed: octets[..<offset] + [0])
+    }
+}
+
+extension DNSName: Hashable {
+    static func == (left: DNSName, right: DNSName) -> Bool {
+        left.octets.count == right.octets.count && left.offset(of: right) == 0
+    }
+
+    func hash(into hasher: inout Hasher) {
+        for octet in octets { hasher.combine(octet.foldedASCII) }
+    }
+}
+
+extension DNSName: CustomStringConvertible {
+    /// Text with a final dot; octets that are no printable ASCII as `\DDD` (RFC 1035, 5.1).
+    var description: String {
+        if octets == [0] { return "." }
+        var text = ""
+        for label in labels {
+            for octet in label {
+                switch octet {
+                case 0x2e, 0x5c: text += "\\" + String(UnicodeScalar(octet))
+                case 0x21...0x7e: text.unicodeScalars.append(UnicodeScalar(octet))
+                default: text += "\\" + String(1000 + Int(octet)).dropFirst()
+                }
+            }
+            text += "."
+        }
+        return text
+    }
+}
+
+extension UInt8 {
+    /// The octet with `A` to `Z` made lower case (RFC 4343, 3).
+    var foldedASCII: UInt8 { (0x41...0x5a).contains(self) ? self | 0x20 : self }
+}

@@ -1,0 +1,101 @@
+/// Why a message is not taken as a query.
+enum DNSRefusal: Error, Equatable {
+    /// No answer: shorter than a header, or an answer itself, which could start a loop.
+    case silence
+    /// An answer that is a header alone.
+    case answer(DNSResponseCode)
+}
+
+/// A query with one question, checked once, and the answers that fit it.
+///
+/// The message is kept as it came: what is not understood here is passed on unchanged.
+struct DNSQuery {
+    /// The longest query that is accepted; real ones, padding included, stay far below 1,000 octets.
+    static let maximumLength = 4096
+    /// What a requester without EDNS takes over UDP (RFC 1035, 4.2.1).
+    static let plainLimit = 512
+    /// What OPT records made here offer (the size that passes everywhere, DNS flag day 2020).
+    static let offeredSize: UInt16 = 1232
+    /// The largest payload of a UDP datagram over IPv4.
+    private static let largestDatagram = 65_507
+
+    let message: [UInt8]
+    let header: DNSHeader
+    let question: DNSQuestion
+    let edns: EDNS?
+    /// The octet behind the question section.
+    let questionEnd: Int
+
+    init(reading message: [UInt8]) throws(DNSRefusal) {
+        let octets = message.span.bytes
+        do {
+            header = try DNSHeader(reading: octets)
+        } catch {
+            throw .silence
+        }
+        if header.flags.contains(.response) { throw .silence }
+        guard header.flags.isDisjoint(with: .opcode) else { throw .answer(.notImplemented) }
+        guard header.questions == 1, message.count <= Self.maximumLength else {
+            throw .answer(.formatError)
+        }
+        do {
+            var offset = DNSHeader.length
+            question = try DNSQuestion(reading: octets, at: &offset)
+            edns = try EDNS.find(in: octets, header: header, after: offset)
+            questionEnd = offset
+        } catch {
+            throw .answer(.formatError)
+        }
+        self.message = message
+    }
+
+    /// The question section as it came.
+    var questionOctets: ArraySlice<UInt8> { message[DNSHeader.length..<questionEnd] }
+
+    /// The longest answer that the requester takes over UDP (RFC 6891, 6.2.3: less than 512 counts as 512).
+    var datagramLimit: Int {
+        min(max(Int(edns?.payloadSize ?? 0), Self.plainLimit), Self.largestDatagram)
+    }
+
+    /// The message under another identifier.
+    func message(withID id: UInt16) -> [UInt8] {
+        Self.replacingID(of: message, with: id)
+    }
+
+    /// Whether an answer from a server is one to this question; the identifier was looked at already.
+    ///
+    /// Server failures may come without a question; all else must repeat it (RFC 5452, 9.1), in any case.
+    func isAnswered(by answer: [UInt8]) -> Bool {
+        let octets = answer.span.bytes
+        do {
+            let header = try DNSHeader(reading: octets)
+            guard header.flags.contains(.response), header.flags.isDisjoint(with: .opcode) else {
+                return false
+            }
+            if header.questions == 0 {
+                return header.flags.responseCode != .noError
+                    && header.flags.responseCode != .nameError
+            }
+            var offset = DNSHeader.length
+            let repeated = try DNSQuestion(reading: octets, at: &offset)
+            return header.questions == 1 && repeated == question && offset == questionEnd
+        } catch {
+            return false
+        }
+    }
+
+    /// A server's answer as the requester has to see it: its identifier and its spelling of the name.
+    func restoring(_ answer: [UInt8]) -> [UInt8] {
+        var restored = Self.replacingID(of: answer, with: header.id)
+        guard answer[4] | answer[5] != 0 else { return restored }
+        restored.replaceSubrange(DNSHeader.length..<questionEnd, with: questionOctets)
+        return restored
+    }
+
+    private static func replacingID(of message: [UInt8], with id: UInt16) -> [UInt8] {
+        var renamed = message
+        renamed[0] = UInt8(id >> 8)
+        renamed[1] = UInt8(id & 0xff)
+        return renamed
+    }
+}
