@@ -164,6 +164,21 @@ struct HTTPServerTests {
         #expect(try answer(one).hasPrefix("HTTP/1.1 200 "))
     }
 
+    @Test func `a last answer arrives whole though the client still sends`() throws {
+        let server = makeServer()
+        let client = try connect(to: server)
+        try client.send("nonsense\r\n\r\n" + String(repeating: "x", count: 100_000))
+        try settle()
+        let (text, ended) = client.receive()
+        #expect(text.hasSuffix("400 Bad Request: malformed HTTP request line"))
+        #expect(ended)
+        // The client has half a second to read and go.
+        #expect(server.connectionCount == 1)
+        clock.advance(.milliseconds(600))
+        try settle()
+        #expect(server.connectionCount == 0)
+    }
+
     @Test func `closing the server ends every connection`() throws {
         let server = makeServer()
         let clients = [try connect(to: server), try connect(to: server)]
