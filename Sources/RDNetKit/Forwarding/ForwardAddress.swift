@@ -1,0 +1,188 @@
+/// The texts that name a forward's two sides, understood as gvproxy does.
+enum ForwardAddress {
+    /// Fills in the guest's side: without a host it is the client that asks.
+    ///
+    /// - Parameters:
+    ///   - text: `host:port`; the host may be empty.
+    ///   - client: Who asks; nil for a client on a unix socket.
+    /// - Returns: `host:port` with a host.
+    /// - Throws: `ForwardError.badRemote`.
+    static func completed(_ text: String, for client: IPAddress?) throws(ForwardError) -> String {
+        guard try split(text).host.isEmpty else { return text }
+        guard let client else {
+            // What Go says of a unix socket's client, whose address is an at sign.
+            throw .badRemote(HostPortError(address: "@", reason: .missingPort))
+        }
+        return "\(client)\(text)"
+    }
+
+    /// The guest endpoint that a complete `host:port` names.
+    static func remote(_ text: String) throws(ForwardError) -> Endpoint {
+        let parts = try split(text)
+        guard !parts.host.contains(":") else { throw .remoteNotIPv4 }
+        let port = try remotePort(parts.port)
+        guard let address = IPAddress(parts.host), address.isIPv4 else {
+            throw .remoteIsName(parts.host)
+        }
+        return Endpoint(address: address, port: port)
+    }
+
+    private static func split(_ text: String) throws(ForwardError) -> HostPort {
+        do {
+            return try HostPort(text)
+        } catch {
+            throw .badRemote(error)
+        }
+    }
+
+    private static func remotePort(_ text: String) throws(ForwardError) -> UInt16 {
+        guard !text.isEmpty, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            throw .badRemotePort(text, isNumber: false)
+        }
+        guard let port = UInt16(text) else { throw .badRemotePort(text, isNumber: true) }
+        return port
+    }
+
+    // MARK: Host side
+
+    /// Where a TCP or UDP forward listens: an endpoint, and its text in errors.
+    struct Local: Equatable {
+        var endpoint: Endpoint
+        /// `:7001` where no host was given.
+        var description: String
+    }
+
+    /// Understands where to listen: `:P`, `address:P`, `localhost:P`, or nothing for any free port.
+    ///
+    /// Other names are not looked up: that could take seconds, and the loop does not wait.
+    static func local(
+        _ text: String,
+        _ transport: ForwardProtocol
+    ) throws(ForwardError) -> Local {
+        // Go resolves a UDP address before it listens, and then says nothing of listening.
+        let prefix = transport == .udp ? "" : "listen \(transport): "
+        guard !text.isEmpty else {
+            return Local(endpoint: Endpoint(address: .anyIPv4, port: 0), description: ":0")
+        }
+        let parts: HostPort
+        do {
+            parts = try HostPort(text)
+        } catch {
+            throw .badLocal(prefix + error.description)
+        }
+        let port = try localPort(parts.port, prefix: prefix, transport)
+        if parts.host.isEmpty {
+            let endpoint = Endpoint(address: .anyIPv4, port: port)
+            return Local(endpoint: endpoint, description: ":\(port)")
+        }
+        let literal = parts.host == "localhost" ? .loopbackIPv4 : IPAddress(parts.host)
+        guard let address = literal else {
+            throw .badLocal(prefix + "lookup \(parts.host): no such host")
+        }
+        let endpoint = Endpoint(address: address, port: port)
+        return Local(endpoint: endpoint, description: endpoint.description)
+    }
+
+    private static func localPort(
+        _ text: String,
+        prefix: String,
+        _ transport: ForwardProtocol
+    ) throws(ForwardError) -> UInt16 {
+        if text.isEmpty { return 0 }
+        let digits = text.hasPrefix("-") || text.hasPrefix("+") ? text.dropFirst() : text[...]
+        guard digits.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            throw .badLocal(prefix + "lookup \(transport)/\(text): unknown port")
+        }
+        guard let port = UInt16(text) else {
+            throw .badLocal(prefix + "address \(text): invalid port")
+        }
+        return port
+    }
+
+    // MARK: URLs
+
+    /// The guest endpoint that a unix forward's `tcp://address:port` names.
+    static func unixRemote(_ text: String) throws(ForwardError) -> Endpoint {
+        let url = try parts(of: text)
+        switch url.scheme {
+        case "tcp":
+            guard !url.authority.contains("[") else { throw .remoteNotIPv4 }
+            return try remote(url.authority)
+        case "ssh-tunnel":
+            let keys = url.query.split(separator: "&").filter { $0.hasPrefix("key=") }
+            if keys.isEmpty { throw .missingSSHKey }
+            if url.path.isEmpty { throw .missingSSHPath }
+            throw .sshTunnel
+        default: throw .unsupportedScheme(url.scheme)
+        }
+    }
+
+    /// The parts of a URL that decide about a forward.
+    private struct URLParts {
+        var scheme = ""
+        /// Host and port, with a colon between them in any case, without the user.
+        var authority = ":"
+        var path = ""
+        var query: Substring = ""
+    }
+
+    private static func parts(of text: String) throws(ForwardError) -> URLParts {
+        guard text.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else {
+            throw .badURL(text, reason: "net/url: invalid control character in URL")
+        }
+        var url = URLParts()
+        let (scheme, afterScheme) = try scheme(of: text)
+        url.scheme = scheme
+        let queryParts = afterScheme.split(
+            separator: "?",
+            maxSplits: 1,
+            omittingEmptySubsequences: false
+        )
+        var rest = queryParts.first ?? ""
+        if queryParts.count > 1 { url.query = queryParts[1] }
+        if rest.hasPrefix("//") {
+            rest = rest.dropFirst(2)
+            let end = rest.firstIndex(of: "/") ?? rest.endIndex
+            url.authority = try authority(rest[..<end], in: text)
+            rest = rest[end...]
+        } else if scheme.isEmpty, rest.prefix(while: { $0 != "/" }).contains(":") {
+            throw .badURL(text, reason: "first path segment in URL cannot contain colon")
+        }
+        url.path = String(rest)
+        return url
+    }
+
+    private static func scheme(
+        of text: String
+    ) throws(ForwardError) -> (scheme: String, rest: Substring) {
+        for index in text.utf8.indices {
+            switch text.utf8[index] {
+            case 0x41...0x5a, 0x61...0x7a: continue
+            case _ where "0123456789+-.".utf8.contains(text.utf8[index]) && index > text.startIndex:
+                continue
+            case UInt8(ascii: ":"):
+                guard index > text.startIndex else {
+                    throw .badURL(text, reason: "missing protocol scheme")
+                }
+                return (text[..<index].lowercased(), text[index...].dropFirst())
+            default: return ("", text[...])
+            }
+        }
+        return ("", text[...])
+    }
+
+    private static func authority(
+        _ part: Substring,
+        in text: String
+    ) throws(ForwardError) -> String {
+        let host = part.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
+        guard let colon = host.lastIndex(of: ":") else { return host + ":" }
+        // Inside the brackets of an IPv6 address there are colons that begin no port.
+        if host[colon...].contains("]") { return host + ":" }
+        let port = host[colon...].dropFirst()
+        guard port.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            throw .badURL(text, reason: "invalid port \":\(port)\" after host")
+        }
+        return String(host)
+    }
+}

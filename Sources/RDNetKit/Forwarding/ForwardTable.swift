@@ -1,0 +1,229 @@
+/// The host's side of one forward.
+protocol HostForward: AnyObject {
+    /// Where it listens; nil for a unix socket.
+    var endpoint: Endpoint? { get }
+    /// Stops listening; TCP connections live on, UDP clients are forgotten.
+    func close()
+}
+
+/// What all forwards together have done.
+final class ForwardCounters {
+    /// Connections handed to the packet engine.
+    var connections: UInt64 = 0
+    var datagramsToGuest: UInt64 = 0
+    var datagramsToHost: UInt64 = 0
+    /// Datagrams without a gateway port, or that the host's socket did not take.
+    var datagramsDropped: UInt64 = 0
+}
+
+/// The host's ports that lead to guests: `--port-forward` and the forwarding API work on this.
+///
+/// A forward's name is its protocol and its `local` text as given: `:80` and `0.0.0.0:80` are two.
+final class ForwardTable {
+    static let mostForwards = 4096
+    /// Octets of an address's text; none that works is longer.
+    static let longestAddress = 512
+
+    /// A forward as it is listed.
+    struct Entry: Equatable {
+        var local: String
+        var remote: String
+        var transport: ForwardProtocol
+    }
+
+    private struct Key: Hashable {
+        var local: String
+        var transport: ForwardProtocol
+    }
+
+    private struct Forward {
+        var remote: String
+        var host: any HostForward
+    }
+
+    let counters = ForwardCounters()
+    private let loop: EventLoop
+    private weak var connector: (any GuestConnector)?
+    private var forwards: [Key: Forward] = [:]
+
+    /// Makes an empty table.
+    ///
+    /// - Parameters:
+    ///   - loop: Tells when clients come.
+    ///   - connector: Connects them to guests; not kept alive.
+    init(loop: EventLoop, connector: any GuestConnector) {
+        self.loop = loop
+        self.connector = connector
+    }
+
+    /// All forwards, by `local`, then protocol, in the order of their octets.
+    var entries: [Entry] {
+        forwards.map { Entry(local: $0.local, remote: $1.remote, transport: $0.transport) }
+            .sorted {
+                if $0.local != $1.local {
+                    return $0.local.utf8.lexicographicallyPrecedes($1.local.utf8)
+                }
+                return $0.transport.rawValue < $1.transport.rawValue
+            }
+    }
+
+    /// Where a forward listens: the port behind a `local` of port 0.
+    func endpoint(of local: String, _ transport: ForwardProtocol) -> Endpoint? {
+        forwards[Key(local: local, transport: transport)]?.host.endpoint
+    }
+
+    /// Makes a forward.
+    ///
+    /// - Parameters:
+    ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
+    ///   - local: Where to listen on the host: `[address]:port`, or the path of a unix socket.
+    ///   - remote: The guest: `[address]:port`, or `tcp://address:port` behind a unix socket.
+    ///   - client: Who asks, and whose address completes a remote that has none.
+    /// - Throws: `ForwardError` as the API tells it.
+    func expose(
+        _ name: String = "tcp",
+        local: String,
+        remote: String,
+        client: IPAddress? = nil
+    ) throws(ForwardError) {
+        var remote = remote
+        // Malformed remotes come first, as in gvproxy, for every protocol that has host and port.
+        if name != "unix", name != "npipe" {
+            remote = try ForwardAddress.completed(remote, for: client)
+        }
+        let transport = try Self.transport(name)
+        let key = Key(local: local, transport: transport)
+        guard forwards[key] == nil else {
+            throw .alreadyRunning(protocol: transport.rawValue, local: local)
+        }
+        guard local.utf8.count <= Self.longestAddress, remote.utf8.count <= Self.longestAddress
+        else { throw .addressTooLong }
+        guard forwards.count < Self.mostForwards else { throw .tooMany(limit: Self.mostForwards) }
+        forwards[key] = Forward(remote: remote, host: try open(key, remote))
+    }
+
+    /// Removes a forward.
+    ///
+    /// - Parameters:
+    ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`, or else the only forward of that `local`.
+    ///   - local: The text that it was made with.
+    /// - Throws: `ForwardError.notFound`.
+    func unexpose(_ name: String = "tcp", local: String) throws(ForwardError) {
+        guard let key = key(name, local: local), let forward = forwards.removeValue(forKey: key)
+        else { throw .notFound }
+        forward.host.close()
+    }
+
+    /// Removes all forwards, unix sockets' files with them; the loop keeps listeners until then.
+    func close() {
+        for forward in forwards.values { forward.host.close() }
+        forwards = [:]
+    }
+
+    private func key(_ name: String, local: String) -> Key? {
+        guard name.isEmpty else {
+            return ForwardProtocol(rawValue: name).map { Key(local: local, transport: $0) }
+        }
+        let tcp = Key(local: local, transport: .tcp)
+        if forwards[tcp] != nil { return tcp }
+        // Rancher Desktop's agent forgets the protocol when it removes everything.
+        let others = [ForwardProtocol.udp, .unix].map { Key(local: local, transport: $0) }
+            .filter { forwards[$0] != nil }
+        return others.count == 1 ? others.first : nil
+    }
+
+    private static func transport(_ name: String) throws(ForwardError) -> ForwardProtocol {
+        if name.isEmpty { return .tcp }
+        if name == "npipe" { throw .namedPipe }
+        guard let transport = ForwardProtocol(rawValue: name) else { throw .unknownProtocol(name) }
+        return transport
+    }
+
+    // MARK: Listeners
+
+    private func open(_ key: Key, _ remote: String) throws(ForwardError) -> any HostForward {
+        switch key.transport {
+        case .tcp, .udp:
+            let guest = try ForwardAddress.remote(remote)
+            let local = try ForwardAddress.local(key.local, key.transport)
+            let name = "\(key.transport)"
+            return try listen(name, local.description) { connector throws(SystemError) in
+                try key.transport == .tcp
+                    ? openTCP(local.endpoint, guest, connector)
+                    : openUDP(local.endpoint, guest, connector)
+            }
+        case .unix:
+            let guest = try ForwardAddress.unixRemote(remote)
+            guard key.local.hasPrefix("/") else {
+                throw .badLocal("listen unix \(key.local): path is not absolute")
+            }
+            return try listen("unix", key.local) { connector throws(SystemError) in
+                try openUnix(key.local, guest, connector)
+            }
+        }
+    }
+
+    private func listen(
+        _ network: String,
+        _ address: String,
+        _ open: (any GuestConnector) throws(SystemError) -> any HostForward
+    ) throws(ForwardError) -> any HostForward {
+        guard let connector else {
+            throw .refused(network: network, address: address, reason: "the network is gone")
+        }
+        do {
+            return try open(connector)
+        } catch {
+            // "bind", "socket", "setsockopt(…)": the call without what it was done to.
+            let call = error.call.prefix { $0 != " " }
+            let reason = "\(call): \(error.reason)"
+            throw .refused(network: network, address: address, reason: reason)
+        }
+    }
+
+    private func openTCP(
+        _ local: Endpoint,
+        _ guest: Endpoint,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any HostForward {
+        let socket = try ListeningSocket.tcp(local)
+        return try TCPForward(
+            socket,
+            to: guest,
+            connector: connector,
+            loop: loop,
+            counters: counters
+        )
+    }
+
+    private func openUDP(
+        _ local: Endpoint,
+        _ guest: Endpoint,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any HostForward {
+        let socket = try ListeningSocket.udp(local)
+        return try UDPForward(
+            socket,
+            to: guest,
+            connector: connector,
+            loop: loop,
+            counters: counters
+        )
+    }
+
+    private func openUnix(
+        _ path: String,
+        _ guest: Endpoint,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any HostForward {
+        let socket = try ListeningSocket.unix(path: path)
+        return try TCPForward(
+            socket,
+            path: path,
+            to: guest,
+            connector: connector,
+            loop: loop,
+            counters: counters
+        )
+    }
+}

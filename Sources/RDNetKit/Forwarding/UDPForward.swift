@@ -1,0 +1,182 @@
+/// A UDP socket on the host whose clients talk to one guest's UDP port.
+///
+/// Each client has a gateway port of its own, so that the guest's answers find their way back; a port
+/// that was idle for 90 seconds is given back, and so is the longest idle one when there are too many.
+final class UDPForward: HostForward, ReadinessObserver {
+    static let idleTime: Duration = .seconds(90)
+    static let mostClients = 1024
+    private static let datagramsPerTurn = 64
+    private static let largestDatagram = 65_536
+
+    private let socket: OwnedDescriptor
+    private let guest: Endpoint
+    private weak var connector: (any GuestConnector)?
+    private let loop: EventLoop
+    private let counters: ForwardCounters
+    private var clients: [Endpoint: UDPForwardClient] = [:]
+    private var watch: EventLoop.Watch?
+
+    /// Starts to receive.
+    ///
+    /// - Parameters:
+    ///   - socket: A bound socket.
+    ///   - guest: Where datagrams go to, and the only one that answers come from.
+    ///   - connector: Gives the gateway ports; not kept alive.
+    ///   - loop: Tells when datagrams come and when clients are idle.
+    ///   - counters: Counts the datagrams.
+    /// - Throws: `SystemError` when the loop cannot watch the socket.
+    init(
+        _ socket: consuming OwnedDescriptor,
+        to guest: Endpoint,
+        connector: any GuestConnector,
+        loop: EventLoop,
+        counters: ForwardCounters
+    ) throws(SystemError) {
+        self.socket = socket
+        self.guest = guest
+        self.connector = connector
+        self.loop = loop
+        self.counters = counters
+        watch = try loop.watch(self.socket.number, for: .readable, observer: self)
+    }
+
+    /// Where it listens.
+    var endpoint: Endpoint? {
+        do {
+            return try Socket.localAddress(socket).endpoint
+        } catch {
+            return nil
+        }
+    }
+
+    /// How many clients have a port.
+    var clientCount: Int { clients.count }
+
+    func close() {
+        guard let watch else { return }
+        loop.forget(watch)
+        self.watch = nil
+        for client in Array(clients.values) { client.close() }
+    }
+
+    // MARK: Host to guest
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        withUnsafeTemporaryAllocation(byteCount: Self.largestDatagram, alignment: 1) { buffer in
+            for _ in 0..<Self.datagramsPerTurn {
+                do {
+                    guard let received = try Socket.receiveDatagram(socket, into: buffer) else {
+                        return
+                    }
+                    let payload = UnsafeRawBufferPointer(rebasing: buffer[..<received.count])
+                    receive(payload, from: received.sender, now: now)
+                } catch {
+                    // An error that waited in the socket concerns a datagram that was sent before.
+                    counters.datagramsDropped += 1
+                }
+                // Who takes a datagram may have closed the forward.
+                guard watch != nil else { return }
+            }
+        }
+    }
+
+    private func receive(
+        _ payload: UnsafeRawBufferPointer,
+        from sender: SocketAddress,
+        now: Instant
+    ) {
+        guard let source = sender.endpoint,
+            let client = clients[source] ?? admit(source, at: sender)
+        else {
+            counters.datagramsDropped += 1
+            return
+        }
+        counters.datagramsToGuest += 1
+        client.send(payload, now: now)
+    }
+
+    private func admit(_ source: Endpoint, at address: SocketAddress) -> UDPForwardClient? {
+        if clients.count >= Self.mostClients {
+            clients.values.min { $0.lastUse < $1.lastUse }?.close()
+        }
+        let client = UDPForwardClient(loop: loop) { [weak self] payload in
+            self?.reply(payload, to: address)
+        } ended: { [weak self] in
+            self?.clients[source] = nil
+        }
+        guard let port = connector?.openDatagramPort(to: guest, receiver: client) else {
+            return nil
+        }
+        client.start(port)
+        clients[source] = client
+        return client
+    }
+
+    // MARK: Guest to host
+
+    private func reply(_ payload: UnsafeRawBufferPointer, to address: SocketAddress) {
+        do {
+            if try Socket.sendDatagram(socket, payload, to: address) != nil {
+                counters.datagramsToHost += 1
+                return
+            }
+        } catch {
+            // Such as a client that is not reachable any more; its port ends with its idle time.
+        }
+        counters.datagramsDropped += 1
+    }
+}
+
+/// One host client of a UDP forward, with its port on the gateway.
+final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
+    private let loop: EventLoop
+    private let reply: (UnsafeRawBufferPointer) -> Void
+    private let ended: () -> Void
+    private var port: (any GuestDatagramPort)?
+    private var timer: TimerWheel.Token?
+    /// When the last datagram went either way.
+    private(set) var lastUse: Instant
+
+    init(
+        loop: EventLoop,
+        reply: @escaping (UnsafeRawBufferPointer) -> Void,
+        ended: @escaping () -> Void
+    ) {
+        self.loop = loop
+        self.reply = reply
+        self.ended = ended
+        lastUse = loop.now
+    }
+
+    /// Begins to use a port.
+    func start(_ port: any GuestDatagramPort) {
+        self.port = port
+        timer = loop.schedule(lastUse + UDPForward.idleTime, observer: self)
+    }
+
+    /// Gives the port back.
+    func close() {
+        guard let port else { return }
+        self.port = nil
+        port.close()
+        if let timer { loop.cancel(timer) }
+        ended()
+    }
+
+    func send(_ payload: UnsafeRawBufferPointer, now: Instant) {
+        lastUse = now
+        port?.send(payload)
+    }
+
+    func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant) {
+        guard port != nil else { return }
+        lastUse = now
+        reply(payload)
+    }
+
+    func timerFired(now: Instant) {
+        let idleUntil = lastUse + UDPForward.idleTime
+        guard idleUntil > now else { return close() }
+        timer = loop.schedule(idleUntil, observer: self)
+    }
+}

@@ -1,0 +1,137 @@
+internal import CLinux
+internal import Glibc
+
+/// Sockets that wait for clients on the host.
+enum ListeningSocket {
+    /// How long a silent TCP client may stay away before the kernel asks whether it lives, in seconds.
+    private static let keepAliveIdle: Int32 = 60
+
+    /// A TCP socket that listens; the unspecified address of either family takes clients of both.
+    ///
+    /// What is set here the kernel hands on to every accepted socket: no delay, keep-alive.
+    ///
+    /// - Parameter endpoint: Port 0 lets the kernel choose.
+    /// - Returns: The listening socket.
+    /// - Throws: `SystemError` of the call that failed.
+    static func tcp(_ endpoint: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        let socket = try bound(endpoint, SOCK_STREAM) { socket throws(SystemError) in
+            try Socket.set(socket, SOL_SOCKET, SO_REUSEADDR, to: 1)
+            try Socket.set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, to: 1)
+            try Socket.set(socket, SOL_SOCKET, SO_KEEPALIVE, to: 1)
+            try Socket.set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: keepAliveIdle)
+        }
+        try Socket.listen(socket)
+        return socket
+    }
+
+    /// A UDP socket; the unspecified address of either family takes datagrams of both.
+    ///
+    /// - Parameter endpoint: Port 0 lets the kernel choose.
+    /// - Returns: The bound socket.
+    /// - Throws: `SystemError` of the call that failed.
+    static func udp(_ endpoint: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        try bound(endpoint, SOCK_DGRAM) { _ throws(SystemError) in }
+    }
+
+    /// A unix socket that listens, for this user alone (mode 0600).
+    ///
+    /// A socket that nobody listens on any more is replaced; anything else at the path is an error.
+    ///
+    /// - Parameter path: At most 107 octets, none of them NUL.
+    /// - Returns: The listening socket.
+    /// - Throws: `SystemError` of the call that failed.
+    static func unix(path: String) throws(SystemError) -> OwnedDescriptor {
+        guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
+            throw SystemError(call: "bind \(path)", errno: EINVAL)
+        }
+        if try isStale(path, address) { removeFile(path) }
+        let socket = try Socket.make(AF_UNIX, SOCK_STREAM)
+        // The file is born with the mode; changing it afterwards would leave a gap.
+        let mask = umask(0o177)
+        defer { umask(mask) }
+        try Socket.bind(socket, to: address, named: path)
+        try Socket.listen(socket)
+        return socket
+    }
+
+    /// Removes a socket's file; one that is gone already is no failure.
+    ///
+    /// See unlink(2).
+    static func removeFile(_ path: String) {
+        _ = unlink(path)
+    }
+
+    private static func isStale(_ path: String, _ address: SocketAddress) throws(SystemError)
+        -> Bool
+    {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
+        let probe = try Socket.make(AF_UNIX, SOCK_STREAM)
+        do {
+            _ = try Socket.connect(probe, to: address)
+            return false
+        } catch {
+            return error.errno == ECONNREFUSED
+        }
+    }
+
+    private static func bound(
+        _ endpoint: Endpoint,
+        _ kind: __socket_type,
+        _ configure: (borrowing OwnedDescriptor) throws(SystemError) -> Void
+    ) throws(SystemError) -> OwnedDescriptor {
+        guard endpoint.address.isUnspecified else {
+            return try bound(endpoint, Socket.family(of: endpoint.address), kind, configure)
+        }
+        do {
+            let both = Endpoint(address: .anyIPv6, port: endpoint.port)
+            return try bound(both, AF_INET6, kind, configure)
+        } catch {
+            // A machine without IPv6 has no such sockets, or no such address.
+            guard error.errno == EAFNOSUPPORT || error.errno == EADDRNOTAVAIL else { throw error }
+            let ipv4 = Endpoint(address: .anyIPv4, port: endpoint.port)
+            return try bound(ipv4, AF_INET, kind, configure)
+        }
+    }
+
+    private static func bound(
+        _ endpoint: Endpoint,
+        _ family: Int32,
+        _ kind: __socket_type,
+        _ configure: (borrowing OwnedDescriptor) throws(SystemError) -> Void
+    ) throws(SystemError) -> OwnedDescriptor {
+        let socket = try Socket.make(family, kind)
+        if family == AF_INET6, endpoint.address.isUnspecified {
+            try Socket.set(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, to: 0)
+        }
+        try configure(socket)
+        try Socket.bind(socket, to: SocketAddress(endpoint), named: endpoint.description)
+        return socket
+    }
+}
+
+extension Socket {
+    /// Ends the sending direction: the peer reads the end of the stream.
+    ///
+    /// See shutdown(2).
+    static func endSending(_ descriptor: borrowing OwnedDescriptor) {
+        shutDown(descriptor, Int32(SHUT_WR))
+    }
+}
+
+extension SystemError {
+    /// Whether a waiting connection went away before it was accepted, which concerns no other.
+    ///
+    /// See accept(2).
+    var concernsOneConnection: Bool {
+        [ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH].contains(
+            errno
+        )
+    }
+
+    /// The error's sentence as Go words it, which is the C library's in lower case.
+    var reason: String {
+        let message = Self.message(errno)
+        return message.prefix(1).lowercased() + message.dropFirst()
+    }
+}

@@ -1,0 +1,186 @@
+/// One complete HTTP request.
+struct HTTPRequest: Equatable {
+    var head: HTTPRequestHead
+    var body: [UInt8]
+}
+
+/// Finds requests in a stream's octets (RFC 9112): one after another, in pieces of any size.
+///
+/// How it works: octets are appended as they come; `next` consumes as many as it can and says what it
+/// found. It never holds more than a head, a body and what one read brought behind them. After an
+/// error the place of the next request is unknown, so the connection has to end.
+struct HTTPRequestReader {
+    /// Octets of a body that are taken at most.
+    static let longestBody = 1 << 20
+    /// Octets of a chunk's size line.
+    private static let longestChunkLine = 1024
+
+    /// What a stream's octets amount to.
+    enum Progress: Equatable {
+        case needsMore
+        /// The client wants to hear "100 Continue"; said once a request.
+        case continueExpected
+        case request(HTTPRequest)
+    }
+
+    private enum State {
+        case head
+        case body(HTTPRequestHead, remaining: Int)
+        case chunkLine(HTTPRequestHead)
+        case chunk(HTTPRequestHead, remaining: Int)
+        case chunkEnd(HTTPRequestHead)
+        case trailers(HTTPRequestHead, octets: Int)
+    }
+
+    private var state = State.head
+    private var buffer: [UInt8] = []
+    /// Where the octets begin that are not consumed yet.
+    private var start = 0
+    /// Up to where no line end was found, so that a line which comes octet by octet is searched once.
+    private var searched = 0
+    private var lineIsEmpty = true
+    private var body: [UInt8] = []
+
+    /// Takes more of the stream.
+    mutating func append(_ octets: UnsafeRawBufferPointer) {
+        buffer.append(contentsOf: octets)
+    }
+
+    /// How many octets are held.
+    var heldOctets: Int { buffer.count - start + body.count }
+
+    /// Whether a request has begun and is not complete.
+    var isInsideRequest: Bool {
+        if case .head = state { return start < buffer.count }
+        return true
+    }
+
+    /// Consumes octets up to the next thing worth telling.
+    mutating func next() throws(HTTPError) -> Progress {
+        while true {
+            let progress: Progress?
+            switch state {
+            case .head: progress = try readHead()
+            case .body(let head, let remaining):
+                progress = takeBody(remaining) { .body(head, remaining: $0) } ?? finish(head)
+            case .chunkLine(let head): progress = try readChunkLine(head)
+            case .chunk(let head, let remaining):
+                progress = takeBody(remaining) { .chunk(head, remaining: $0) }
+                if progress == nil { state = .chunkEnd(head) }
+            case .chunkEnd(let head): progress = try readChunkEnd(head)
+            case .trailers(let head, let octets): progress = try readTrailer(head, octets)
+            }
+            if let progress { return progress }
+        }
+    }
+
+    // MARK: Parts; nil means that the next part may follow at once
+
+    private mutating func readHead() throws(HTTPError) -> Progress? {
+        guard let end = headEnd() else {
+            guard buffer.count - start <= HTTPRequestHead.longest else { throw .headTooLarge }
+            return .needsMore
+        }
+        guard end - start <= HTTPRequestHead.longest else { throw .headTooLarge }
+        let head = try HTTPRequestHead(parsing: buffer[start..<end])
+        consume(to: end)
+        switch try head.framing() {
+        case .length(let length):
+            guard length <= Self.longestBody else { throw .bodyTooLarge }
+            state = .body(head, remaining: length)
+            guard length > 0 else { return nil }
+        case .chunked: state = .chunkLine(head)
+        }
+        // With octets of the body here already, nobody waits for a word.
+        return try head.expectsContinue() && start == buffer.count ? .continueExpected : nil
+    }
+
+    /// The index behind the empty line that ends a head.
+    private mutating func headEnd() -> Int? {
+        searched = max(searched, start)
+        if searched == start { lineIsEmpty = true }
+        var sawLine = buffer[start..<searched].contains { $0 != 0x0d && $0 != 0x0a }
+        while searched < buffer.count {
+            let octet = buffer[searched]
+            searched += 1
+            if octet == 0x0a {
+                if lineIsEmpty, sawLine { return searched }
+                lineIsEmpty = true
+            } else if octet != 0x0d {
+                lineIsEmpty = false
+                sawLine = true
+            }
+        }
+        return nil
+    }
+
+    private mutating func takeBody(_ remaining: Int, _ rest: (Int) -> State) -> Progress? {
+        let count = min(remaining, buffer.count - start)
+        body.append(contentsOf: buffer[start..<(start + count)])
+        consume(to: start + count)
+        guard count < remaining else { return nil }
+        state = rest(remaining - count)
+        return .needsMore
+    }
+
+    private mutating func readChunkLine(_ head: HTTPRequestHead) throws(HTTPError) -> Progress? {
+        guard let line = try takeLine(longest: Self.longestChunkLine) else { return .needsMore }
+        let digits = line.prefix { $0 != UInt8(ascii: ";") && $0 != 0x20 && $0 != 0x09 }
+        let text = String(decoding: digits, as: UTF8.self)
+        guard (1...8).contains(digits.count), text.allSatisfy(\.isHexDigit),
+            let size = Int(text, radix: 16)
+        else { throw .malformed("invalid chunk length") }
+        guard size <= Self.longestBody - body.count else { throw .bodyTooLarge }
+        state = size == 0 ? .trailers(head, octets: 0) : .chunk(head, remaining: size)
+        return nil
+    }
+
+    private mutating func readChunkEnd(_ head: HTTPRequestHead) throws(HTTPError) -> Progress? {
+        guard let line = try takeLine(longest: Self.longestChunkLine) else { return .needsMore }
+        guard line.isEmpty else { throw .malformed("malformed chunked encoding") }
+        state = .chunkLine(head)
+        return nil
+    }
+
+    private mutating func readTrailer(
+        _ head: HTTPRequestHead,
+        _ octets: Int
+    ) throws(HTTPError) -> Progress? {
+        guard octets <= HTTPRequestHead.longest else { throw .headTooLarge }
+        guard let line = try takeLine(longest: HTTPRequestHead.longest) else { return .needsMore }
+        if line.isEmpty { return finish(head) }
+        state = .trailers(head, octets: octets + line.count + 2)
+        return nil
+    }
+
+    private mutating func finish(_ head: HTTPRequestHead) -> Progress {
+        let request = HTTPRequest(head: head, body: body)
+        body = []
+        state = .head
+        return .request(request)
+    }
+
+    /// The next line without its end; nil when it is not complete.
+    private mutating func takeLine(longest: Int) throws(HTTPError) -> [UInt8]? {
+        searched = max(searched, start)
+        guard let end = buffer[searched...].firstIndex(of: 0x0a) else {
+            searched = buffer.count
+            guard buffer.count - start <= longest else { throw .headTooLarge }
+            return nil
+        }
+        guard end - start <= longest else { throw .headTooLarge }
+        let line = buffer[start..<end]
+        let bare = Array(line.last == 0x0d ? line.dropLast() : line)
+        consume(to: end + 1)
+        return bare
+    }
+
+    private mutating func consume(to index: Int) {
+        start = index
+        searched = index
+        guard start == buffer.count || start > HTTPRequestHead.longest else { return }
+        buffer.removeSubrange(..<start)
+        start = 0
+        searched = 0
+    }
+}

@@ -1,0 +1,184 @@
+/// A JSON value (RFC 8259); an object keeps its members' order and repetitions.
+enum JSON: Equatable, Sendable {
+    case null
+    case bool(Bool)
+    /// The digits as they are written.
+    case number(String)
+    case string(String)
+    case array([JSON])
+    case object([Member])
+
+    /// One name and value of an object.
+    struct Member: Equatable, Sendable {
+        var name: String
+        var value: JSON
+
+        init(_ name: String, _ value: JSON) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    /// A whole number's digits.
+    static func integer(_ value: UInt64) -> JSON { .number(String(value)) }
+
+    /// The word that Go's decoder has for the kind of value.
+    var kind: String {
+        switch self {
+        case .null: "null"
+        case .bool: "bool"
+        case .number: "number"
+        case .string: "string"
+        case .array: "array"
+        case .object: "object"
+        }
+    }
+
+    /// The value's octets, without white space, as Go's encoder writes them.
+    var octets: [UInt8] {
+        var output: [UInt8] = []
+        write(to: &output)
+        return output
+    }
+
+    private func write(to output: inout [UInt8]) {
+        switch self {
+        case .null: output += Array("null".utf8)
+        case .bool(let value): output += Array((value ? "true" : "false").utf8)
+        case .number(let digits): output += Array(digits.utf8)
+        case .string(let text): Self.write(text, to: &output)
+        case .array(let elements):
+            Self.write(elements, between: ("[", "]"), to: &output) { $0.write(to: &$1) }
+        case .object(let members):
+            Self.write(members, between: ("{", "}"), to: &output) { member, output in
+                Self.write(member.name, to: &output)
+                output.append(UInt8(ascii: ":"))
+                member.value.write(to: &output)
+            }
+        }
+    }
+
+    private static func write<Element>(
+        _ elements: [Element],
+        between brackets: (Unicode.Scalar, Unicode.Scalar),
+        to output: inout [UInt8],
+        _ writeElement: (Element, inout [UInt8]) -> Void
+    ) {
+        output.append(UInt8(ascii: brackets.0))
+        for (index, element) in elements.enumerated() {
+            if index > 0 { output.append(UInt8(ascii: ",")) }
+            writeElement(element, &output)
+        }
+        output.append(UInt8(ascii: brackets.1))
+    }
+
+    private static func write(_ text: String, to output: inout [UInt8]) {
+        output.append(UInt8(ascii: "\""))
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": output += [UInt8(ascii: "\\"), UInt8(ascii: scalar)]
+            case "\n": output += Array("\\n".utf8)
+            case "\r": output += Array("\\r".utf8)
+            case "\t": output += Array("\\t".utf8)
+            // Go escapes these as well, so that the text is safe inside HTML and JavaScript.
+            case "\u{0}"..."\u{1f}", "<", ">", "&", "\u{2028}", "\u{2029}":
+                let hex = String(scalar.value, radix: 16)
+                output += Array(
+                    ("\\u" + String(repeating: "0", count: 4 - hex.utf8.count) + hex).utf8
+                )
+            default: output += Array(UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+            }
+        }
+        output.append(UInt8(ascii: "\""))
+    }
+}
+
+/// Why octets are not the JSON that was asked for; the sentences are those of Go's decoder.
+enum JSONError: Error, Equatable, CustomStringConvertible {
+    /// Nothing but white space.
+    case empty
+    /// The octets end inside a value.
+    case unexpectedEnd
+    case invalidCharacter(UInt8, context: String)
+    /// Arrays and objects nested deeper than `JSONParser.deepest`.
+    case tooDeep
+    /// More values than `JSONParser.mostValues`.
+    case tooManyValues
+    /// The whole value is of another kind than the record.
+    case wrongValue(kind: String, record: String)
+    /// A member's value is no string.
+    case wrongField(kind: String, field: String, type: String)
+
+    var description: String {
+        switch self {
+        case .empty: "EOF"
+        case .unexpectedEnd: "unexpected EOF"
+        case .invalidCharacter(let octet, let context):
+            "invalid character '\(Self.quoted(octet))' \(context)"
+        case .tooDeep: "exceeded max depth"
+        case .tooManyValues: "too many values"
+        case .wrongValue(let kind, let record):
+            "json: cannot unmarshal \(kind) into Go value of type types.\(record)"
+        case .wrongField(let kind, let field, let type):
+            "json: cannot unmarshal \(kind) into Go struct field \(field) of type \(type)"
+        }
+    }
+
+    private static func quoted(_ octet: UInt8) -> String {
+        switch octet {
+        case UInt8(ascii: "'"): return "\\'"
+        case UInt8(ascii: "\\"): return "\\\\"
+        case 0x07: return "\\a"
+        case 0x08: return "\\b"
+        case 0x09: return "\\t"
+        case 0x0a: return "\\n"
+        case 0x0b: return "\\v"
+        case 0x0c: return "\\f"
+        case 0x0d: return "\\r"
+        case 0x00...0x1f, 0x7f: return "\\x" + hexadecimal(octet)
+        // Go shows an octet as the character of that number, which Latin-1 has names for.
+        case 0x80...0xa0, 0xad: return "\\u00" + hexadecimal(octet)
+        default: return String(Unicode.Scalar(octet))
+        }
+    }
+
+    private static func hexadecimal(_ octet: UInt8) -> String {
+        (octet < 16 ? "0" : "") + String(octet, radix: 16)
+    }
+}
+
+/// An object whose known members are all strings, such as the body of an API request.
+struct JSONRecord {
+    /// What Go calls the type, for its errors.
+    let name: String
+    /// Each member's name, and what Go calls its type.
+    let fields: [(name: String, type: String)]
+
+    /// Picks the known members out of an object.
+    ///
+    /// Names match in any case of letters, a later member replaces an earlier one, null leaves a
+    /// member as it is, unknown members are ignored.
+    ///
+    /// - Parameter value: An object, or null, which has no members.
+    /// - Returns: The members that are there, by the names in `fields`.
+    /// - Throws: `JSONError` for the first value of a wrong kind.
+    func read(_ value: JSON) throws(JSONError) -> [String: String] {
+        if value == .null { return [:] }
+        guard case .object(let members) = value else {
+            throw .wrongValue(kind: value.kind, record: name)
+        }
+        var texts: [String: String] = [:]
+        for member in members {
+            let folded = member.name.lowercased()
+            guard let field = fields.first(where: { $0.name == folded }) else { continue }
+            switch member.value {
+            case .string(let text): texts[field.name] = text
+            case .null: continue
+            case .bool, .number, .array, .object:
+                let path = "\(name).\(field.name)"
+                throw .wrongField(kind: member.value.kind, field: path, type: field.type)
+            }
+        }
+        return texts
+    }
+}

@@ -1,0 +1,51 @@
+/// The path of a URL (RFC 3986, section 3.3).
+enum URLPath {
+    /// Resolves percent-encoded octets; nil when one is malformed.
+    static func decoded(_ text: String) -> String? {
+        var output: [UInt8] = []
+        var octets = text.utf8[...]
+        while let octet = octets.popFirst() {
+            guard octet == UInt8(ascii: "%") else {
+                output.append(octet)
+                continue
+            }
+            guard let high = octets.popFirst(), let low = octets.popFirst(),
+                let highDigit = Character(Unicode.Scalar(high)).hexDigitValue,
+                let lowDigit = Character(Unicode.Scalar(low)).hexDigitValue
+            else { return nil }
+            output.append(UInt8(highDigit << 4 | lowDigit))
+        }
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    /// Percent-encodes what may not stand in a path.
+    static func encoded(_ path: String) -> String {
+        var output = ""
+        for octet in path.utf8 {
+            switch octet {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a:
+                output.unicodeScalars.append(Unicode.Scalar(octet))
+            case _ where "-._~$&+,/:;=@".utf8.contains(octet):
+                output.unicodeScalars.append(Unicode.Scalar(octet))
+            default:
+                output += octet < 16 ? "%0" : "%"
+                output += String(octet, radix: 16, uppercase: true)
+            }
+        }
+        return output
+    }
+
+    /// The shortest path of the same meaning: no empty, `.` or `..` segments; a last slash stays.
+    static func cleaned(_ path: String) -> String {
+        var segments: [Substring] = []
+        for segment in path.split(separator: "/") where segment != "." {
+            if segment == ".." {
+                _ = segments.popLast()
+            } else {
+                segments.append(segment)
+            }
+        }
+        let slash = path.hasSuffix("/") && !segments.isEmpty ? "/" : ""
+        return "/" + segments.joined(separator: "/") + slash
+    }
+}

@@ -1,0 +1,116 @@
+import CLinux
+import Glibc
+
+@testable import RDNetKit
+
+/// A clock that a test moves by hand.
+final class HandMovedClock {
+    var now = Instant(nanoseconds: 1_000_000_000)
+
+    func advance(_ duration: Duration) {
+        now = now + duration
+    }
+}
+
+/// The client's end of a connection to a service, used without waiting.
+final class StreamClient {
+    private let descriptor: OwnedDescriptor
+
+    init(_ descriptor: consuming OwnedDescriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Sends what the socket takes; says how many octets.
+    @discardableResult
+    func send(_ text: String) throws -> Int {
+        try Array(text.utf8).withUnsafeBytes { try Socket.send(descriptor, $0) ?? 0 }
+    }
+
+    func endSending() {
+        Socket.endSending(descriptor)
+    }
+
+    /// What has arrived, and whether the stream has ended or was reset.
+    func receive() -> (text: String, ended: Bool) {
+        var octets: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            do {
+                let count = try buffer.withUnsafeMutableBytes {
+                    try Socket.receive(descriptor, into: $0)
+                }
+                guard let count, count > 0 else {
+                    return (String(decoding: octets, as: UTF8.self), count == 0)
+                }
+                octets += buffer[..<count]
+            } catch {
+                return (String(decoding: octets, as: UTF8.self), true)
+            }
+        }
+    }
+}
+
+/// A packet engine that remembers what it was asked for.
+final class RecordingConnector: GuestConnector {
+    final class Port: GuestDatagramPort {
+        let guest: Endpoint
+        let receiver: any GuestDatagramReceiver
+        var sent: [[UInt8]] = []
+        var isClosed = false
+
+        init(_ guest: Endpoint, _ receiver: any GuestDatagramReceiver) {
+            self.guest = guest
+            self.receiver = receiver
+        }
+
+        func send(_ payload: UnsafeRawBufferPointer) {
+            sent.append(Array(payload))
+        }
+
+        func close() {
+            isClosed = true
+        }
+    }
+
+    var guests: [Endpoint] = []
+    var streams: [StreamClient] = []
+    var ports: [Port] = []
+    var hasPorts = true
+
+    func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
+        guests.append(guest)
+        streams.append(StreamClient(stream))
+    }
+
+    func openDatagramPort(
+        to guest: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        guard hasPorts else { return nil }
+        let port = Port(guest, receiver)
+        ports.append(port)
+        return port
+    }
+}
+
+/// A directory of a test's own, removed with it.
+final class TemporaryDirectory {
+    let path: String
+
+    init() {
+        var template = Array("/tmp/rdnet-test-XXXXXX".utf8CString)
+        path = String(cString: mkdtemp(&template))
+    }
+
+    deinit {
+        for name in ["a.sock", "b.sock", "api.sock", "file", "upload"] { unlink(path + "/" + name) }
+        rmdir(path)
+    }
+}
+
+extension EventLoop {
+    /// Turns until something has happened, or for so many turns of 10 ms.
+    func turn(until done: () -> Bool, turns: Int = 500) throws {
+        for _ in 0..<turns where !done() { try turn(waitingAtMost: .milliseconds(10)) }
+    }
+}

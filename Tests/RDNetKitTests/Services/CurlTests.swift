@@ -1,0 +1,86 @@
+import Foundation
+import Testing
+
+@testable import RDNetKit
+
+@Suite("HTTP server and curl")
+struct CurlTests {
+    private let loop: EventLoop
+    private let directory = TemporaryDirectory()
+    private let server: HTTPServer
+    private let listeners: [StreamListener]
+    private let url: String
+
+    init() throws {
+        let loop = try EventLoop()
+        let connector = RecordingConnector()
+        let forwards = ForwardTable(loop: loop, connector: connector)
+        let api = API(forwards: forwards, leases: { [] }, statistics: { Statistics([]) })
+        let echo = HTTPRoute("/echo") { request, _ in .content(request.body) }
+        let server = HTTPServer(loop: loop, routes: api.hostRoutes + [echo])
+        let tcp = try StreamListener(
+            try ListeningSocket.tcp(Endpoint(address: .loopbackIPv4, port: 0)),
+            loop: loop
+        ) { server.accept($0, from: $1) }
+        let path = directory.path + "/api.sock"
+        let unix = try StreamListener(
+            try ListeningSocket.unix(path: path),
+            path: path,
+            loop: loop
+        ) { server.accept($0, from: $1) }
+        url = "http://\(try #require(tcp.endpoint))"
+        self.loop = loop
+        self.server = server
+        listeners = [tcp, unix]
+    }
+
+    @Test("lists forwards on TCP and on a unix socket", arguments: [false, true])
+    func list(onUnixSocket: Bool) throws {
+        let socket = onUnixSocket ? ["--unix-socket", directory.path + "/api.sock"] : []
+        let output = try curl(socket + ["\(url)/services/forwarder/all"])
+        #expect(output == "[]\n200")
+    }
+
+    @Test func `waits for the word before a body, and gets it at once`() throws {
+        let body = String(repeating: "0123456789", count: 500)
+        let fields = ["-H", "Expect: 100-continue", "--expect100-timeout", "30"]
+        #expect(try curl(fields + ["--data-binary", body, "\(url)/echo"]) == body + "200")
+    }
+
+    @Test func `uploads in chunks`() throws {
+        let body = String(repeating: "0123456789", count: 30_000)
+        let path = directory.path + "/upload"
+        try body.write(toFile: path, atomically: false, encoding: .utf8)
+        let arguments = ["-H", "Transfer-Encoding: chunked", "-T", path, "\(url)/echo"]
+        #expect(try curl(arguments) == body + "200")
+    }
+
+    @Test func `follows a redirect, and asks twice on one connection`() throws {
+        let twice = ["--path-as-is", "-L", "\(url)//leases", "\(url)/leases"]
+        #expect(try curl(twice) == "{}\n200{}\n200")
+        #expect(listeners[0].accepted == 1)
+    }
+
+    @Test func `exposes and sees what is wrong`() throws {
+        let body = #"{"local":"127.0.0.1:0","remote":"example.com:80"}"#
+        let output = try curl(["-d", body, "\(url)/services/forwarder/expose"])
+        #expect(output == "invalid remote addr: example.com is not an IPv4 address\n500")
+    }
+
+    /// What curl prints, each answer followed by its status.
+    private func curl(_ arguments: [String]) throws -> String {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
+        process.arguments =
+            ["-q", "-s", "--noproxy", "*", "-m", "20", "-w", "%{http_code}"] + arguments
+        let path = directory.path + "/file"
+        try #require(FileManager.default.createFile(atPath: path, contents: nil))
+        let output = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+        process.standardOutput = output
+        try process.run()
+        try loop.turn(until: { !process.isRunning }, turns: 2_500)
+        #expect(process.terminationStatus == 0)
+        server.close()
+        return try String(contentsOfFile: path, encoding: .utf8)
+    }
+}
