@@ -41,7 +41,9 @@ struct DHCPLease: Equatable, Sendable {
         nameServers = message.options.addresses(.domainNameServer).filter { !$0.isUnspecified }
         searchDomains = Self.searchDomains(message.options)
         // RFC 2132, 5.1: 68 is the least there is.
-        mtu = message.options.integer16(.interfaceMTU).map { Int($0) }.flatMap { $0 >= 68 ? $0 : nil }
+        mtu = message.options.integer16(.interfaceMTU).map { Int($0) }.flatMap {
+            $0 >= 68 ? $0 : nil
+        }
         duration = Self.duration(message.options)
         let whole = duration ?? .seconds(Int64(Self.infinity))
         (renewal, rebinding) = Self.times(message.options, of: whole)

@@ -1,7 +1,7 @@
 /// A udhcpc script that configures the interface in our place.
 ///
 /// How it works: `script EVENT` with the lease in the environment (`DHCPScriptEnvironment`), as udhcpc
-/// runs it. One at a time, in order; a script that takes longer than half a minute is killed, so a stuck one
+/// runs it. One at a time, in order; a script that takes longer than half a minute is killed with its children, so a stuck one
 /// delays the next but not for ever. When changes come faster than the script runs, the oldest waiting ones
 /// are dropped: the last says how things are. The script gets no descriptor of ours but 0, 1 and 2.
 final class DHCPScript: LeaseRecipient {
@@ -50,7 +50,8 @@ final class DHCPScript: LeaseRecipient {
         let command = ChildProcess.Command(
             path: path,
             arguments: [contract.event],
-            environment: contract.variables(inheriting: environment)
+            environment: contract.variables(inheriting: environment),
+            leadsGroup: true
         )
         do throws(SystemError) {
             let child = try ChildProcess(command, on: loop) { [self] end, _ in

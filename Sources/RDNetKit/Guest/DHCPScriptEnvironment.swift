@@ -9,7 +9,8 @@ struct DHCPScriptEnvironment: Equatable {
     let values: [(name: String, value: String)]
 
     static func == (left: Self, right: Self) -> Bool {
-        left.event == right.event && left.variables(inheriting: []) == right.variables(inheriting: [])
+        left.event == right.event
+            && left.variables(inheriting: []) == right.variables(inheriting: [])
     }
 
     init(_ change: LeaseChange, interface: String) {

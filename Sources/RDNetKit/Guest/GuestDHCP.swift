@@ -83,6 +83,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     ///
     /// - Throws: `SystemError` when the loop takes no more descriptors.
     func start() throws(SystemError) {
+        guard watch == nil else { return }
         watch = try loop.watch(socket.number, for: .readable, observer: self)
         handle(.started)
     }

@@ -1,13 +1,3 @@
-/// A DHCP server's answer, and where it goes.
-struct DHCPResponse: Equatable {
-    /// The UDP payload.
-    var octets: [UInt8]
-    var source: Endpoint
-    var destination: Endpoint
-    /// The Ethernet destination; it need not be what ARP would say.
-    var destinationMAC: MACAddress
-}
-
 /// The gateway's DHCP server (RFC 2131, 4.3).
 ///
 /// How it works: a datagram and the time in, at most one answer out; all memory is the lease pool.
@@ -22,8 +12,8 @@ struct DHCPServer {
         /// Router, name server and DHCP server.
         var gateway: IPAddress
         var gatewayMAC: MACAddress
-        /// The address behind which the host is; never given.
-        var hostAlias: IPAddress
+        /// Never given, as the gateway: the host alias, and other addresses that the gateway answers for.
+        var reserved: [IPAddress]
         var mtu: UInt16
         /// Domains in which guests look names up; may be empty.
         var domainSearch: [String]
@@ -57,7 +47,7 @@ struct DHCPServer {
         self.configuration = configuration
         pool = LeasePool(
             subnet: configuration.subnet,
-            reserved: [configuration.gateway, configuration.hostAlias],
+            reserved: Set([configuration.gateway] + configuration.reserved),
             fixed: configuration.staticLeases
         )
     }
@@ -157,7 +147,8 @@ struct DHCPServer {
         let wish = request.options.address(.requestedAddress)
         let current = request.clientAddress.isUnspecified ? nil : request.clientAddress
         // SELECTING names a server; INIT-REBOOT an address; RENEWING and REBINDING have one.
-        if let server = request.options.address(.serverIdentifier), server != configuration.gateway {
+        if let server = request.options.address(.serverIdentifier), server != configuration.gateway
+        {
             pool.withdrawOffer(to: holder, now: now)
             statistics.ignored += 1
             return nil
@@ -281,36 +272,9 @@ struct DHCPServer {
     }
 
     private func leaseTime(for request: DHCPMessage) -> Duration {
-        guard let asked = request.options.integer32(.leaseTime) else { return configuration.leaseTime }
-        return min(max(.seconds(Int64(asked)), Self.shortestLease), configuration.leaseTime)
-    }
-}
-
-extension DHCPResponse {
-    /// Addresses a reply (RFC 2131, 4.1).
-    ///
-    /// Through a relay agent when there is one; to the address of a client that has one; else, and
-    /// for every DHCPNAK, to everyone. 4.1 allows unicast to a client without an address and without
-    /// the broadcast flag, but a broadcast is what every client accepts, whatever its flag says:
-    /// gvproxy's and Rancher Desktop's guests have never seen anything else.
-    fileprivate init(
-        _ reply: DHCPMessage,
-        to request: DHCPMessage,
-        in datagram: ServiceDatagram,
-        from gateway: IPAddress
-    ) {
-        octets = reply.octets
-        source = Endpoint(address: gateway, port: DHCPMessage.serverPort)
-        let clientPort = datagram.source.port == 0 ? DHCPMessage.clientPort : datagram.source.port
-        if !request.relayAgent.isUnspecified {
-            destination = Endpoint(address: request.relayAgent, port: DHCPMessage.serverPort)
-            destinationMAC = datagram.sourceMAC
-        } else if reply.type != .nak, !request.clientAddress.isUnspecified {
-            destination = Endpoint(address: request.clientAddress, port: clientPort)
-            destinationMAC = datagram.sourceMAC
-        } else {
-            destination = Endpoint(address: .broadcastIPv4, port: clientPort)
-            destinationMAC = .broadcast
+        guard let asked = request.options.integer32(.leaseTime) else {
+            return configuration.leaseTime
         }
+        return min(max(.seconds(Int64(asked)), Self.shortestLease), configuration.leaseTime)
     }
 }

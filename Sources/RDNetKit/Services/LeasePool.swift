@@ -128,7 +128,8 @@ struct LeasePool {
 
     /// Keeps an address from everyone for a while: its client met a stranger there (RFC 2131, 4.3.3).
     mutating func decline(_ address: IPAddress, by holder: Holder, now: Instant) -> Bool {
-        guard let entry = entries[address], entry.holder.client == holder.client, entry.expires > now
+        guard let entry = entries[address], entry.holder.client == holder.client,
+            entry.expires > now
         else { return false }
         addresses[holder.client] = nil
         entries[address]?.standing = .declined

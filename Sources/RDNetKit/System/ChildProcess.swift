@@ -2,16 +2,24 @@ internal import CLinux
 internal import Glibc
 
 /// How a process ended.
-enum ProcessEnd: Equatable, Sendable {
+enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
     case exited(Int32)
     case killed(signal: Int32)
+
+    /// `exit status 3`, `killed by signal 9`.
+    var description: String {
+        switch self {
+        case .exited(let status): "exit status \(status)"
+        case .killed(let signal): "killed by signal \(signal)"
+        }
+    }
 }
 
 /// A program that runs beside the loop, and is waited for by it.
 ///
 /// The child gets an empty signal mask and default signal actions, and of the descriptors only those
 /// named here: all others are close-on-exec. The loop keeps this object until the program has ended; a
-/// program that is still there when the loop goes away is killed. See posix_spawn(3), pidfd_open(2).
+/// program that is still there when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
 final class ChildProcess: ReadinessObserver {
     /// What to run.
     struct Command {
@@ -23,10 +31,15 @@ final class ChildProcess: ReadinessObserver {
         var environment: [String] = []
         /// Descriptors 0, 1 and 2; nil inherits the caller's.
         var standardStreams: [Int32?] = [nil, nil, nil]
+        /// Whether it leads a process group of its own; not for a program that uses the terminal.
+        ///
+        /// `terminate` then ends the program's children too.
+        var leadsGroup = false
     }
 
     private let loop: EventLoop
     private let process: pid_t
+    private let leadsGroup: Bool
     private let descriptor: OwnedDescriptor
     private var watch: EventLoop.Watch?
     private var ended: ((ProcessEnd, Instant) -> Void)?
@@ -45,6 +58,7 @@ final class ChildProcess: ReadinessObserver {
     ) throws(SystemError) {
         self.loop = loop
         self.ended = ended
+        leadsGroup = command.leadsGroup
         let process = try Self.spawn(command)
         do {
             let number = try systemCall("pidfd_open") { pidfd_open(process, 0) }
@@ -70,8 +84,10 @@ final class ChildProcess: ReadinessObserver {
         if ended != nil { _ = kill(process, signal) }
     }
 
-    /// Ends the program at once.
+    /// Ends the program, and the group that it leads, at once.
     func terminate() {
+        // Sound: as above; a group keeps its number as long as its leader was not waited for.
+        if leadsGroup, ended != nil { _ = kill(-process, SIGKILL) }
         send(signal: SIGKILL)
     }
 
@@ -80,7 +96,9 @@ final class ChildProcess: ReadinessObserver {
         let process = process
         let end: ProcessEnd
         do throws(SystemError) {
-            guard try systemCall("waitpid", { waitpid(process, &status, WNOHANG) }) != 0 else { return }
+            guard try systemCall("waitpid", { waitpid(process, &status, WNOHANG) }) != 0 else {
+                return
+            }
             end = Self.end(status)
         } catch {
             // ECHILD: SIGCHLD is ignored in this process, and the status is lost.
@@ -126,7 +144,9 @@ final class ChildProcess: ReadinessObserver {
         posix_spawnattr_setsigmask(&attributes, &signals)
         sigfillset(&signals)
         posix_spawnattr_setsigdefault(&attributes, &signals)
-        let flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        // The group's number is 0: the process's own.
+        if command.leadsGroup { flags |= POSIX_SPAWN_SETPGROUP }
         posix_spawnattr_setflags(&attributes, Int16(truncatingIfNeeded: Int(flags)))
         var process: pid_t = 0
         let code = withTexts([command.path] + command.arguments) { arguments in

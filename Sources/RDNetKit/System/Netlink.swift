@@ -51,7 +51,8 @@ struct Netlink: ~Copyable {
         return NetworkLink(
             index: index,
             mac: mac.count == 6 ? MACAddress(reading: mac.span.bytes, at: 0) : nil,
-            mtu: mtu.count == 4 ? Int(mtu.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }) : 0,
+            mtu: mtu.count == 4
+                ? Int(mtu.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }) : 0,
             isUp: flags & UInt32(IFF_UP) != 0
         )
     }

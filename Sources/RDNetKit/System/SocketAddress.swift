@@ -85,7 +85,7 @@ struct SocketAddress {
         }
     }
 
-    /// AF_INET, AF_INET6, AF_UNIX, …
+    /// The address family, such as AF_INET or AF_UNIX.
     var family: Int32 { Int32(storage.ss_family) }
 
     /// The transport address; nil for other families.

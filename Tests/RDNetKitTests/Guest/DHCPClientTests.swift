@@ -104,7 +104,9 @@ struct DHCPClientTests {
         #expect(discover.options[.serverIdentifier] == nil)
     }
 
-    @Test func `RFC 2131 4.1: retransmission waits 1, 2, 4, 8, then 16 s, give or take an eighth`() throws {
+    @Test func `RFC 2131 4.1: retransmission waits 1, 2, 4, 8, then 16 s, give or take an eighth`()
+        throws
+    {
         _ = scene.handle(.started)
         for expected in [1, 2, 4, 8, 16, 16, 16] as [Double] {
             let before = scene.now
@@ -166,7 +168,9 @@ struct DHCPClientTests {
         #expect(scene.handle(.received(offer)).isEmpty)
     }
 
-    @Test func `RFC 2131 4.4.5: renews by unicast at half the lease, rebinds by broadcast at 7/8`() throws {
+    @Test func `RFC 2131 4.4.5: renews by unicast at half the lease, rebinds by broadcast at 7/8`()
+        throws
+    {
         try scene.bind(lease: 3600)
         let began = scene.now
         guard case .unicast(let renewal, let server)? = try scene.passDeadline().first else {
@@ -271,7 +275,8 @@ struct DHCPClientTests {
         #expect(scene.stateName == "BOUND")
     }
 
-    @Test func `RFC 2131 3.2: without an answer the lease is kept for the rest of its time`() throws {
+    @Test func `RFC 2131 3.2: without an answer the lease is kept for the rest of its time`() throws
+    {
         try scene.bind(lease: 3600)
         let renewal = scene.client.nextDeadline
         _ = scene.handle(.linkRestored)
@@ -336,7 +341,10 @@ struct DHCPClientTests {
 
     // MARK: Back to back
 
-    @Test("our client and our server agree over days of lost datagrams", arguments: 0..<20 as Range<UInt64>)
+    @Test(
+        "our client and our server agree over days of lost datagrams",
+        arguments: 0..<20 as Range<UInt64>
+    )
     func clientAgainstServer(seed: UInt64) throws {
         var random = SplitMix(state: seed)
         let scene = DHCPClientScene(seed: seed)

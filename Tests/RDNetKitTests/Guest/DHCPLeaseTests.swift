@@ -61,7 +61,8 @@ struct DHCPLeaseTests {
 
     @Test(
         "renewal times out of order are replaced by half and 7/8",
-        arguments: [(0, 100), (100, 100), (3000, 2000), (100, 3600), (1800, 9999)] as [(UInt32, UInt32)]
+        arguments: [(0, 100), (100, 100), (3000, 2000), (100, 3600), (1800, 9999)]
+            as [(UInt32, UInt32)]
     )
     func wrongTimesAreReplaced(renewal: UInt32, rebinding: UInt32) throws {
         var message = try Self.acknowledgement()

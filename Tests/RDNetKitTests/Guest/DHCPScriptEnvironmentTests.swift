@@ -8,7 +8,9 @@ struct DHCPScriptEnvironmentTests {
         var message = try DHCPLeaseTests.acknowledgement()
         message.options[.domainName] = Array("lan".utf8)
         message.options[DHCPOptionCode(rawValue: 224)] = [0xca, 0xfe]
-        message.options[.classlessStaticRoutes] = [16, 10, 1, 192, 168, 127, 1, 0, 192, 168, 127, 1]
+        message.options[.classlessStaticRoutes] = [
+            16, 10, 1, 192, 168, 127, 1, 0, 192, 168, 127, 1,
+        ]
         message.nextServer = try #require(IPAddress("192.168.127.9"))
         message.bootFile = Array("boot.img".utf8)
         let lease = try #require(DHCPLease(acknowledgedBy: message))
@@ -65,5 +67,33 @@ struct DHCPScriptEnvironmentTests {
             .variables(inheriting: [])
         #expect(variables.contains("hostname=bad"))
         #expect(variables.contains("message=two?lines"))
+    }
+
+    @Test(
+        "any message a server sends gives one line a variable",
+        arguments: 0..<20 as Range<UInt64>
+    )
+    func anyMessageIsSafe(seed: UInt64) throws {
+        var random = SplitMix(state: seed)
+        for _ in 0..<50 {
+            var message = try DHCPLeaseTests.acknowledgement()
+            for _ in 0..<8 {
+                let code = DHCPOptionCode(rawValue: UInt8.random(in: 1...254, using: &random))
+                let length = Int.random(in: 0...40, using: &random)
+                message.options[code] = (0..<length).map { _ in
+                    UInt8.random(in: 0...255, using: &random)
+                }
+            }
+            guard let lease = DHCPLease(acknowledgedBy: message) else { continue }
+            let variables = DHCPScriptEnvironment(.bound(lease), interface: "eth0")
+                .variables(inheriting: [])
+            let isSafe = variables.allSatisfy { !$0.contains("\n") && !$0.contains("\0") }
+            #expect(isSafe, "seed \(seed)")
+            let lines = lease.resolverText.split(separator: "\n")
+            let isResolverFile = lines.allSatisfy {
+                $0.hasPrefix("search ") || $0.hasPrefix("nameserver ")
+            }
+            #expect(isResolverFile, "seed \(seed)")
+        }
     }
 }

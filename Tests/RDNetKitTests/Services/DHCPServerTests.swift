@@ -18,7 +18,7 @@ final class DHCPServerScene {
                 subnet: subnet,
                 gateway: subnet.host(1),
                 gatewayMAC: Self.mac(0x5a94_efe4_0cdd),
-                hostAlias: subnet.host(-2),
+                reserved: [subnet.host(-2)],
                 mtu: mtu,
                 domainSearch: domains,
                 staticLeases: [Self.guest: subnet.host(2)]
@@ -148,7 +148,9 @@ struct DHCPServerTests {
     @Test func `RFC 2131 4.3.2: SELECTING another server frees the offer, silently`() throws {
         let scene = try DHCPServerScene(subnet: "192.168.127.0/29")
         for number in 1...3 as ClosedRange<UInt64> {
-            _ = scene.response(to: DHCPServerScene.message(.discover, from: DHCPServerScene.mac(number)))
+            _ = scene.response(
+                to: DHCPServerScene.message(.discover, from: DHCPServerScene.mac(number))
+            )
         }
         let late = DHCPServerScene.message(.discover, from: stranger)
         #expect(scene.response(to: late) == nil)
@@ -162,7 +164,9 @@ struct DHCPServerTests {
         #expect(try scene.reply(to: late).map { "\($0.yourAddress)" } == "192.168.127.4")
     }
 
-    @Test func `RFC 2131 4.3.2: SELECTING after the offer lapsed gets it if it is still free`() throws {
+    @Test func `RFC 2131 4.3.2: SELECTING after the offer lapsed gets it if it is still free`()
+        throws
+    {
         let scene = try DHCPServerScene()
         let offer = try scene.reply(to: DHCPServerScene.message(.discover, from: stranger))
         #expect(offer.map { "\($0.yourAddress)" } == "192.168.127.3")
@@ -257,7 +261,11 @@ struct DHCPServerTests {
         #expect(scene.response(to: decline) == nil)
         #expect(scene.server.statistics.declines == 1)
         #expect(try scene.lease(to: stranger) == "192.168.127.4")
-        let wish = DHCPServerScene.message(.request, from: DHCPServerScene.mac(7), requesting: address)
+        let wish = DHCPServerScene.message(
+            .request,
+            from: DHCPServerScene.mac(7),
+            requesting: address
+        )
         #expect(try scene.reply(to: wish)?.type == .nak)
         scene.now = scene.now + .seconds(600)
         #expect(try scene.reply(to: wish)?.type == .ack)

@@ -77,7 +77,7 @@ struct LeasePoolTests {
         var pool = try pool("10.0.0.0/8")
         for number in 1...UInt64(LeasePool.capacity) {
             let offered = pool.offer(to: holder(number), requested: nil, now: start)
-        let address = try #require(offered)
+            let address = try #require(offered)
             if number > 1 {
                 let isBound = pool.bind(address, to: holder(number), for: .seconds(60), now: start)
                 #expect(isBound)

@@ -40,7 +40,9 @@ struct ChildProcessTests {
     }
 
     @Test func `has the environment that it is given, and no more`() throws {
-        #expect(try end(of: "test \"$A\" = 'b c' -a -z \"$HOME\"", environment: ["A=b c"]) == .exited(0))
+        #expect(
+            try end(of: "test \"$A\" = 'b c' -a -z \"$HOME\"", environment: ["A=b c"]) == .exited(0)
+        )
     }
 
     @Test func `inherits no descriptor but the standard ones`() throws {

@@ -42,7 +42,8 @@ struct DHCPDomainSearchTests {
     )
     func unsafeNameIsLeftOut(name: String) {
         #expect(DHCPDomainSearch.octets([name, "lan"]) == [3] + Array("lan".utf8) + [0])
-        let octets = [UInt8(truncatingIfNeeded: min(name.utf8.count, 63))] + name.utf8.prefix(63) + [0]
+        let octets =
+            [UInt8(truncatingIfNeeded: min(name.utf8.count, 63))] + name.utf8.prefix(63) + [0]
         if name != String(repeating: "a", count: 64) {
             #expect(DHCPDomainSearch.domains(reading: octets).isEmpty)
         }

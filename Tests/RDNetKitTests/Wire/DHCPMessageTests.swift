@@ -116,7 +116,9 @@ struct DHCPMessageTests {
         let value = (0..<600).map { UInt8(truncatingIfNeeded: $0) }
         message.options[.domainSearch] = value
         let octets = message.octets
-        let pieces = octets.indices.dropFirst(240).filter { octets[$0] == 119 && octets[$0 + 1] == 255 }
+        let pieces = octets.indices.dropFirst(240).filter {
+            octets[$0] == 119 && octets[$0 + 1] == 255
+        }
         #expect(pieces.count >= 2)
         #expect(try DHCPMessage(reading: octets.span.bytes).options[.domainSearch] == value)
     }

@@ -76,7 +76,8 @@ struct NetlinkMessageTests {
 
     @Test func `reads a link's attributes`() {
         let body: [UInt8] =
-            [0, 0, 1, 0] + [5, 0, 0, 0] + [0x43, 0x10, 0, 0] + [0, 0, 0, 0]  // ifinfomsg: index 5, up
+            [0, 0, 1, 0] + [5, 0, 0, 0]  // ifinfomsg: Ethernet, index 5
+            + [0x43, 0x10, 0, 0] + [0, 0, 0, 0]  // flags: up among others; change
             + [0x08, 0, 0x04, 0] + [0xdc, 0x05, 0, 0]  // IFLA_MTU 1500
             + [0x0a, 0, 0x01, 0] + [0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee] + [0, 0]  // IFLA_ADDRESS
         let message = NetlinkMessage(type: NetlinkType.newLink, sequence: 1, body: body)
