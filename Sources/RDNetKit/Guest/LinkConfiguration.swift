@@ -48,7 +48,7 @@ final class LinkConfiguration: LeaseRecipient {
     private func setAddress(_ lease: DHCPLease) throws(SystemError) {
         let link = try netlink.link(named: interface)
         if !link.isUp { try netlink.setLink(link.index, up: true) }
-        let address = LinkAddress(address: lease.address, prefixLength: lease.prefixLength)
+        let address = InterfaceAddress(address: lease.address, prefixLength: lease.prefixLength)
         try netlink.removeAddresses(ofLink: link.index, except: address)
         if try netlink.addresses(ofLink: link.index).contains(address) { return }
         try netlink.addAddress(address, broadcast: lease.broadcast, toLink: link.index)
@@ -66,7 +66,7 @@ final class LinkConfiguration: LeaseRecipient {
 
     private func writeResolverFile(_ lease: DHCPLease) throws(SystemError) {
         guard let resolverFile, !lease.nameServers.isEmpty else { return }
-        try TextFile.replace(resolverFile, with: lease.resolverText)
+        try AtomicFile.replace(resolverFile, with: lease.resolverText)
     }
 
     private func attempt(_ step: () throws(SystemError) -> Void) {

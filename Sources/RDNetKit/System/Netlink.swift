@@ -10,7 +10,7 @@ struct NetworkLink: Equatable {
 }
 
 /// An IPv4 address of an interface.
-struct LinkAddress: Equatable {
+struct InterfaceAddress: Equatable {
     var address: IPAddress
     var prefixLength: Int
 }
@@ -114,7 +114,7 @@ struct Netlink: ~Copyable {
     // MARK: Addresses and routes
 
     /// The IPv4 addresses of an interface.
-    mutating func addresses(ofLink link: UInt32) throws(SystemError) -> [LinkAddress] {
+    mutating func addresses(ofLink link: UInt32) throws(SystemError) -> [InterfaceAddress] {
         let request = NetlinkRequest(address: NetlinkType.getAddress, .dump, link: link)
         return try exchange(request, "link \(link): get addresses").compactMap { answer in
             guard answer.type == NetlinkType.newAddress, answer.link == link,
@@ -123,7 +123,7 @@ struct Netlink: ~Copyable {
                 octets.count == 4
             else { return nil }
             let address = IPAddress(ipv4: octets.span.bytes.bigEndian(at: 0))
-            return LinkAddress(address: address, prefixLength: prefixLength)
+            return InterfaceAddress(address: address, prefixLength: prefixLength)
         }
     }
 
@@ -135,7 +135,7 @@ struct Netlink: ~Copyable {
     ///   - link: The interface's index.
     /// - Throws: `SystemError` with EEXIST when the interface has it.
     mutating func addAddress(
-        _ address: LinkAddress,
+        _ address: InterfaceAddress,
         broadcast: IPAddress,
         toLink link: UInt32
     ) throws(SystemError) {
@@ -153,7 +153,7 @@ struct Netlink: ~Copyable {
 
     /// Removes an IPv4 address and the routes that depend on it.
     mutating func removeAddress(
-        _ address: LinkAddress,
+        _ address: InterfaceAddress,
         fromLink link: UInt32
     ) throws(SystemError) {
         var request = NetlinkRequest(
@@ -169,7 +169,7 @@ struct Netlink: ~Copyable {
     /// Removes all IPv4 addresses of an interface, but those that are to stay.
     mutating func removeAddresses(
         ofLink link: UInt32,
-        except kept: LinkAddress? = nil
+        except kept: InterfaceAddress? = nil
     ) throws(SystemError) {
         for address in try addresses(ofLink: link) where address != kept {
             do {

@@ -26,7 +26,7 @@ struct DHCPScriptTests {
 
     private func recipient(_ text: String) throws -> DHCPScript {
         let path = directory.appendingPathComponent("script").path
-        try TextFile.replace(path, with: "#!/bin/sh\ncd \(directory.path)\n\(text)\n")
+        try AtomicFile.replace(path, with: "#!/bin/sh\ncd \(directory.path)\n\(text)\n")
         chmod(path, 0o755)
         return DHCPScript(
             path: path,

@@ -132,7 +132,7 @@ private final class Wire {
         let path = directory.appendingPathComponent("script").path
         let log = directory.appendingPathComponent("log").path
         let text = "#!/bin/sh\nexec >>\(log)\necho \"event=$1\"\nenv | sort\n"
-        try TextFile.replace(path, with: text)
+        try AtomicFile.replace(path, with: text)
         chmod(path, 0o755)
         return path
     }

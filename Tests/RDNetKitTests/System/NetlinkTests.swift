@@ -47,8 +47,11 @@ struct NetlinkTests {
     }
 
     @Test func `adds, lists and removes addresses, and replaces the default route`() throws {
-        let first = LinkAddress(address: try #require(IPAddress("10.1.2.3")), prefixLength: 24)
-        let second = LinkAddress(address: try #require(IPAddress("10.1.2.4")), prefixLength: 24)
+        let first = InterfaceAddress(address: try #require(IPAddress("10.1.2.3")), prefixLength: 24)
+        let second = InterfaceAddress(
+            address: try #require(IPAddress("10.1.2.4")),
+            prefixLength: 24
+        )
         let broadcast = try #require(IPAddress("10.1.2.255"))
         try namespace.enter {
             var netlink = try Netlink()
@@ -85,7 +88,7 @@ struct NetlinkTests {
             try netlink.setLink(link, up: true)
             let other = try netlink.link(named: "two").index
             try netlink.setLink(other, up: true)
-            let address = LinkAddress(address: IPAddress(ipv4: 0x0a00_0001), prefixLength: 32)
+            let address = InterfaceAddress(address: IPAddress(ipv4: 0x0a00_0001), prefixLength: 32)
             try netlink.addAddress(address, broadcast: address.address, toLink: link)
             var failure: SystemError?
             do throws(SystemError) {

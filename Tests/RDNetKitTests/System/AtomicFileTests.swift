@@ -3,8 +3,8 @@ import Testing
 
 @testable import RDNetKit
 
-@Suite("text file")
-struct TextFileTests {
+@Suite("atomic file")
+struct AtomicFileTests {
     private let directory: URL
 
     init() throws {
@@ -21,20 +21,20 @@ struct TextFileTests {
 
     @Test func `is made, and replaced by a shorter one`() throws {
         defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
-        try TextFile.replace(path("file"), with: "a long first text\n")
-        try TextFile.replace(path("file"), with: "short\n")
+        try AtomicFile.replace(path("file"), with: "a long first text\n")
+        try AtomicFile.replace(path("file"), with: "short\n")
         #expect(try text("file") == "short\n")
         #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["file"])
     }
 
     @Test func `is written behind a symbolic link`() throws {
         defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
-        try TextFile.replace(path("target"), with: "old\n")
+        try AtomicFile.replace(path("target"), with: "old\n")
         try FileManager.default.createSymbolicLink(
             atPath: path("link"),
             withDestinationPath: "target"
         )
-        try TextFile.replace(path("link"), with: "new\n")
+        try AtomicFile.replace(path("link"), with: "new\n")
         #expect(try text("target") == "new\n")
         let target = try FileManager.default.destinationOfSymbolicLink(atPath: path("link"))
         #expect(target == "target")
@@ -45,17 +45,17 @@ struct TextFileTests {
     )
     func `is written in place where it is a mount point`() throws {
         defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
-        try TextFile.replace(path("below"), with: "below\n")
-        try TextFile.replace(path("file"), with: "file\n")
+        try AtomicFile.replace(path("below"), with: "below\n")
+        try AtomicFile.replace(path("file"), with: "file\n")
         try run("mount", "--bind", path("below"), path("file"))
         defer { #expect(throws: Never.self) { try run("umount", path("file")) } }
-        try TextFile.replace(path("file"), with: "new\n")
+        try AtomicFile.replace(path("file"), with: "new\n")
         #expect(try text("file") == "new\n")
         #expect(try text("below") == "new\n")
     }
 
     @Test func `a directory that does not exist is an error`() throws {
         defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
-        #expect(throws: SystemError.self) { try TextFile.replace(path("no/file"), with: "x") }
+        #expect(throws: SystemError.self) { try AtomicFile.replace(path("no/file"), with: "x") }
     }
 }

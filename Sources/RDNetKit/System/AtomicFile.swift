@@ -1,7 +1,7 @@
 internal import Glibc
 
-/// Small text files, written whole.
-enum TextFile {
+/// Small text files that are replaced whole.
+enum AtomicFile {
     /// Replaces a file's content.
     ///
     /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one, behind
