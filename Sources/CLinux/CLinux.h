@@ -8,6 +8,7 @@
 
 #include <time.h>
 #include <linux/errqueue.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/netlink.h>
@@ -49,6 +50,7 @@ struct clinux_mmsghdr {
 int unshare(int flags);
 int setns(int descriptor, int kind);
 int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
+int pidfd_open(pid_t process, unsigned int flags);
 int pipe2(int descriptors[2], int flags);
 int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);
 int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags);

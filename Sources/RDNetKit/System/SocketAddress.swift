@@ -63,6 +63,20 @@ struct SocketAddress {
         store(address)
     }
 
+    /// A neighbour on an interface, for IPv4 packets.
+    ///
+    /// See packet(7).
+    init(link: UInt32, mac: MACAddress) {
+        var address = sockaddr_ll()
+        address.sll_family = sa_family_t(AF_PACKET)
+        address.sll_protocol = UInt16(ETH_P_IP).bigEndian
+        address.sll_ifindex = Int32(truncatingIfNeeded: link)
+        address.sll_halen = 6
+        // Sound: the field has eight octets.
+        withUnsafeMutableBytes(of: &address.sll_addr) { $0.copyBytes(from: mac.octets) }
+        store(address)
+    }
+
     private mutating func store<Address>(_ address: Address) {
         length = socklen_t(MemoryLayout<Address>.size)
         // Sound: sockaddr_storage is at least as large as every other socket address.
@@ -97,6 +111,21 @@ struct SocketAddress {
                 )
             default:
                 return nil
+            }
+        }
+    }
+
+    /// The Ethernet address of a packet socket's neighbour; nil for other families.
+    ///
+    /// See packet(7).
+    var mac: MACAddress? {
+        guard family == AF_PACKET else { return nil }
+        // Sound: the family says which layout the storage has.
+        return withUnsafeBytes(of: storage) { octets in
+            var address = octets.loadUnaligned(as: sockaddr_ll.self)
+            guard address.sll_halen == 6 else { return nil }
+            return withUnsafeBytes(of: &address.sll_addr) { octets in
+                MACAddress(rawValue: octets.prefix(6).reduce(0) { $0 << 8 | UInt64($1) })
             }
         }
     }

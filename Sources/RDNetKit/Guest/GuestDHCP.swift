@@ -1,0 +1,191 @@
+/// The DHCP client of one interface at work: state machine, packet socket, timer and configuration.
+///
+/// It belongs to the network namespace in which it was made. What goes wrong later is logged and asked for
+/// again: a tunnel outlives a DHCP server.
+final class GuestDHCP: ReadinessObserver, TimerObserver {
+    /// How leases are asked for and put into effect.
+    struct Settings {
+        /// A udhcpc script to run; nil configures the interface here.
+        var script: String?
+        /// Where name servers are written; nil leaves name resolution alone.
+        var resolverFile: String? = "/etc/resolv.conf"
+        /// Told to the server (option 12); nil tells none.
+        var hostName: String?
+        /// What the script inherits: `NAME=value`.
+        var environment: [String] = []
+    }
+
+    private static let datagramsPerTurn = 16
+
+    /// Called when a lease is in effect: bound or renewed.
+    var onBound: ((DHCPLease) -> Void)?
+    /// Called when the address is gone.
+    var onLost: (() -> Void)?
+
+    private let loop: EventLoop
+    private let interface: String
+    private let log: Logger
+    private let socket: PacketSocket
+    private let recipient: any LeaseRecipient
+    private var client: DHCPClient
+    private var watch: EventLoop.Watch?
+    private var timer: TimerWheel.Token?
+    /// Where the last answer came from, for unicast below the kernel's neighbour table.
+    private var serverMAC = MACAddress.broadcast
+
+    /// Opens the socket; nothing is sent yet.
+    ///
+    /// - Parameters:
+    ///   - loop: Waits for answers and deadlines.
+    ///   - interface: An interface that exists; it is set up.
+    ///   - mac: Its Ethernet address.
+    ///   - settings: How leases are asked for and put into effect.
+    ///   - random: For transaction numbers and the spread of retransmissions.
+    ///   - log: For leases and failures.
+    /// - Throws: `SystemError`: ENODEV, EPERM, EADDRINUSE when another client serves the interface.
+    init(
+        loop: EventLoop,
+        interface: String,
+        mac: MACAddress,
+        settings: Settings,
+        random: any RandomNumberGenerator = SystemRandomNumberGenerator(),
+        log: Logger
+    ) throws(SystemError) {
+        var netlink = try Netlink()
+        let link = try netlink.link(named: interface)
+        try netlink.setLink(link.index, up: true)
+        socket = try PacketSocket(port: DHCPMessage.clientPort, link: link.index, named: interface)
+        if let script = settings.script {
+            recipient = DHCPScript(
+                path: script,
+                interface: interface,
+                environment: settings.environment,
+                loop: loop,
+                log: log
+            )
+        } else {
+            recipient = try LinkConfiguration(
+                interface: interface,
+                resolverFile: settings.resolverFile,
+                log: log
+            )
+        }
+        client = DHCPClient(.init(mac: mac, hostName: settings.hostName), random: random)
+        self.loop = loop
+        self.interface = interface
+        self.log = log
+    }
+
+    /// The lease in use; nil without one.
+    var lease: DHCPLease? { client.lease }
+
+    /// Clears the interface's address and asks for one, until `stop`.
+    ///
+    /// - Throws: `SystemError` when the loop takes no more descriptors.
+    func start() throws(SystemError) {
+        guard watch == nil else { return }
+        watch = try loop.watch(socket.number, for: .readable, observer: self)
+        handle(.started)
+    }
+
+    /// Asks whether the lease still holds, after the link was away; its address stays meanwhile.
+    func linkRestored() {
+        handle(.linkRestored)
+    }
+
+    /// Gives the lease back and the descriptor up.
+    func stop() {
+        handle(.stopped)
+        if let watch { loop.forget(watch) }
+        watch = nil
+    }
+
+    // MARK: Inbound
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        do throws(SystemError) {
+            // Readiness comes again for what is left.
+            for _ in 0..<Self.datagramsPerTurn {
+                guard let arrival = try socket.receive() else { return }
+                receive(arrival)
+            }
+        } catch {
+            // ENETDOWN while the interface is down; the next deadline sends again.
+            log.debug("\(interface): DHCP: \(error)")
+        }
+    }
+
+    private func receive(_ arrival: PacketSocket.Arrival) {
+        guard arrival.packet.source.port == DHCPMessage.serverPort else { return }
+        do throws(PacketError) {
+            let message = try DHCPMessage(reading: arrival.packet.payload.span.bytes)
+            let before = client.state
+            let actions = client.handle(.received(message), now: loop.now)
+            // Only an answer that the client took says where the server is.
+            if client.state != before { serverMAC = arrival.mac }
+            perform(actions)
+        } catch {
+            log.debug("\(interface): DHCP: not a message: \(error)")
+        }
+    }
+
+    func timerFired(now: Instant) {
+        timer = nil
+        handle(.deadlinePassed)
+    }
+
+    // MARK: Outbound
+
+    private func handle(_ event: DHCPClientEvent) {
+        perform(client.handle(event, now: loop.now))
+    }
+
+    private func perform(_ actions: [DHCPClientAction]) {
+        if let timer { loop.cancel(timer) }
+        timer = client.nextDeadline.map { loop.schedule($0, observer: self) }
+        for action in actions { perform(action) }
+    }
+
+    private func perform(_ action: DHCPClientAction) {
+        switch action {
+        case .broadcast(let message):
+            send(message, to: .broadcastIPv4, .broadcast)
+        case .unicast(let message, let server):
+            send(message, to: server, serverMAC)
+        case .configure(let lease, let renewed):
+            configure(lease, renewed: renewed)
+        case .deconfigure:
+            serverMAC = .broadcast
+            recipient.apply(.lost) { [self] in onLost?() }
+        case .reportSilence:
+            log.warning("\(interface): no DHCP server answers")
+            recipient.apply(.silence) {}
+        case .reportRefusal(let message):
+            let text = String(decoding: message.options[.message] ?? [], as: UTF8.self)
+            log.warning("\(interface): the DHCP server refused", ["reason": text])
+            recipient.apply(.refused(message)) {}
+        }
+    }
+
+    private func configure(_ lease: DHCPLease, renewed: Bool) {
+        let duration = lease.duration.map { "\($0.components.seconds) s" } ?? "ever"
+        log.info(
+            "\(interface): \(lease.address)/\(lease.prefixLength) \(renewed ? "renewed" : "leased")",
+            ["server": "\(lease.server)", "for": duration]
+        )
+        recipient.apply(renewed ? .renewed(lease) : .bound(lease)) { [self] in onBound?(lease) }
+    }
+
+    private func send(_ message: DHCPMessage, to address: IPAddress, _ mac: MACAddress) {
+        let packet = UDPPacket(
+            source: Endpoint(address: message.clientAddress, port: DHCPMessage.clientPort),
+            destination: Endpoint(address: address, port: DHCPMessage.serverPort),
+            payload: message.octets
+        )
+        do throws(SystemError) {
+            try socket.send(packet, to: mac)
+        } catch {
+            log.debug("\(interface): DHCP: \(error)")
+        }
+    }
+}

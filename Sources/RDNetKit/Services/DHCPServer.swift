@@ -1,0 +1,280 @@
+/// The gateway's DHCP server (RFC 2131, 4.3).
+///
+/// How it works: a datagram and the time in, at most one answer out; all memory is the lease pool.
+/// It is the only server of its network, so it is authoritative: a client that asks for an address that
+/// is free gets it even when this server does not know the client (the server was restarted, the lease
+/// was not), and one that asks for an address it cannot have is told so at once, where 4.3.2 has servers
+/// that share a wire keep silent. A client that finds the pool exhausted is not answered and counted.
+struct DHCPServer {
+    /// What the server tells its clients.
+    struct Configuration {
+        var subnet: Subnet
+        /// Router, name server and DHCP server.
+        var gateway: IPAddress
+        var gatewayMAC: MACAddress
+        /// Never given, as the gateway: the host alias, and other addresses that the gateway answers for.
+        var reserved: [IPAddress]
+        var mtu: UInt16
+        /// Domains in which guests look names up; may be empty.
+        var domainSearch: [String]
+        var leaseTime: Duration = .seconds(3600)
+        var staticLeases: [MACAddress: IPAddress]
+    }
+
+    /// What was answered, and what was not.
+    struct Statistics: Equatable {
+        var offers = 0
+        var acknowledgements = 0
+        var refusals = 0
+        var releases = 0
+        var declines = 0
+        /// Clients for whom no address was left.
+        var exhausted = 0
+        /// Datagrams that are no DHCP message, or lack what their type needs.
+        var malformed = 0
+        /// Messages that are meant for another server, or for a client.
+        var ignored = 0
+    }
+
+    /// No lease is shorter, whatever a client asks for.
+    static let shortestLease: Duration = .seconds(60)
+
+    private let configuration: Configuration
+    private var pool: LeasePool
+    private(set) var statistics = Statistics()
+
+    init(_ configuration: Configuration) {
+        self.configuration = configuration
+        pool = LeasePool(
+            subnet: configuration.subnet,
+            reserved: Set([configuration.gateway] + configuration.reserved),
+            fixed: configuration.staticLeases
+        )
+    }
+
+    /// Addresses that are bound to clients now, in order of address.
+    func leases(now: Instant) -> [(IPAddress, MACAddress)] {
+        pool.leases(now: now)
+    }
+
+    /// Every address that is taken: the gateway, static leases, and bound ones; in order of address.
+    func takenAddresses(now: Instant) -> [(IPAddress, MACAddress)] {
+        var taken = [configuration.gateway: configuration.gatewayMAC]
+        for (address, mac) in pool.fixedLeases + pool.leases(now: now) { taken[address] = mac }
+        return taken.map { ($0.key, $0.value) }.sorted { $0.0.low < $1.0.low }
+    }
+
+    /// Answers one datagram to port 67.
+    ///
+    /// - Parameters:
+    ///   - datagram: From any source to any destination.
+    ///   - now: The caller's clock.
+    /// - Returns: The answer; nil when there is none.
+    mutating func respond(to datagram: ServiceDatagram, now: Instant) -> DHCPResponse? {
+        let request: DHCPMessage
+        do throws(PacketError) {
+            request = try DHCPMessage(reading: datagram.payload.span.bytes)
+        } catch {
+            statistics.malformed += 1
+            return nil
+        }
+        guard let type = request.type, !request.hardwareAddress.isGroup else {
+            statistics.malformed += 1
+            return nil
+        }
+        guard request.operation == .request, isOnThisNetwork(request.relayAgent) else {
+            statistics.ignored += 1
+            return nil
+        }
+        guard let reply = reply(to: request, type, now: now) else { return nil }
+        return DHCPResponse(reply, to: request, in: datagram, from: configuration.gateway)
+    }
+
+    private func isOnThisNetwork(_ address: IPAddress) -> Bool {
+        address.isUnspecified || configuration.subnet.contains(address)
+    }
+
+    private mutating func reply(
+        to request: DHCPMessage,
+        _ type: DHCPMessageType,
+        now: Instant
+    ) -> DHCPMessage? {
+        let holder = LeasePool.Holder(
+            client: LeasePool.Client(of: request),
+            hardwareAddress: request.hardwareAddress
+        )
+        switch type {
+        case .discover:
+            return offer(to: request, holder, now: now)
+        case .request:
+            return answer(request, holder, now: now)
+        case .release:
+            release(request, holder, now: now)
+            return nil
+        case .decline:
+            decline(request, holder, now: now)
+            return nil
+        case .inform:
+            return inform(request)
+        case .offer, .ack, .nak:
+            statistics.ignored += 1
+            return nil
+        }
+    }
+
+    // MARK: Messages, in the order of a client's life
+
+    private mutating func offer(
+        to request: DHCPMessage,
+        _ holder: LeasePool.Holder,
+        now: Instant
+    ) -> DHCPMessage? {
+        let wish = request.options.address(.requestedAddress)
+        guard let address = pool.offer(to: holder, requested: wish, now: now) else {
+            statistics.exhausted += 1
+            return nil
+        }
+        statistics.offers += 1
+        return grant(.offer, address, to: request)
+    }
+
+    /// Answers DHCPREQUEST, which says by its fields in which state the client is (4.3.2, table 4).
+    private mutating func answer(
+        _ request: DHCPMessage,
+        _ holder: LeasePool.Holder,
+        now: Instant
+    ) -> DHCPMessage? {
+        let wish = request.options.address(.requestedAddress)
+        let current = request.clientAddress.isUnspecified ? nil : request.clientAddress
+        // SELECTING names a server; INIT-REBOOT an address; RENEWING and REBINDING have one.
+        if let server = request.options.address(.serverIdentifier), server != configuration.gateway
+        {
+            pool.withdrawOffer(to: holder, now: now)
+            statistics.ignored += 1
+            return nil
+        }
+        guard let address = wish ?? current else {
+            statistics.malformed += 1
+            return nil
+        }
+        guard pool.bind(address, to: holder, for: leaseTime(for: request), now: now) else {
+            statistics.refusals += 1
+            return refusal(of: address, to: request)
+        }
+        statistics.acknowledgements += 1
+        return grant(.ack, address, to: request)
+    }
+
+    private mutating func release(
+        _ request: DHCPMessage,
+        _ holder: LeasePool.Holder,
+        now: Instant
+    ) {
+        if pool.release(request.clientAddress, by: holder, now: now) {
+            statistics.releases += 1
+        } else {
+            statistics.ignored += 1
+        }
+    }
+
+    private mutating func decline(
+        _ request: DHCPMessage,
+        _ holder: LeasePool.Holder,
+        now: Instant
+    ) {
+        guard let address = request.options.address(.requestedAddress) else {
+            statistics.malformed += 1
+            return
+        }
+        if pool.decline(address, by: holder, now: now) {
+            statistics.declines += 1
+        } else {
+            statistics.ignored += 1
+        }
+    }
+
+    /// Parameters without a lease, for a client that has an address already (4.3.5).
+    private mutating func inform(_ request: DHCPMessage) -> DHCPMessage? {
+        guard configuration.subnet.contains(request.clientAddress) else {
+            statistics.ignored += 1
+            return nil
+        }
+        statistics.acknowledgements += 1
+        var reply = answer(.ack, to: request)
+        reply.clientAddress = request.clientAddress
+        setParameters(&reply, within: sizeLimit(of: request))
+        return reply
+    }
+
+    // MARK: Replies
+
+    /// A reply with what every reply has: relay's fields, server, and what the client sent to have back.
+    private func answer(_ type: DHCPMessageType, to request: DHCPMessage) -> DHCPMessage {
+        var reply = DHCPMessage(
+            type,
+            transactionID: request.transactionID,
+            hardwareAddress: request.hardwareAddress
+        )
+        reply.flags = request.flags
+        reply.relayAgent = request.relayAgent
+        reply.options.set(.serverIdentifier, to: [configuration.gateway])
+        // RFC 6842, section 3, and RFC 3046, section 2.2.
+        for code in [DHCPOptionCode.clientIdentifier, .relayAgentInformation] {
+            reply.options[code] = request.options[code]
+        }
+        return reply
+    }
+
+    private func grant(
+        _ type: DHCPMessageType,
+        _ address: IPAddress,
+        to request: DHCPMessage
+    ) -> DHCPMessage {
+        var reply = answer(type, to: request)
+        if type == .ack { reply.clientAddress = request.clientAddress }
+        reply.yourAddress = address
+        let seconds = UInt32(truncatingIfNeeded: leaseTime(for: request).components.seconds)
+        reply.options.set(.leaseTime, to: seconds)
+        reply.options.set(.renewalTime, to: seconds / 2)
+        reply.options.set(.rebindingTime, to: seconds / 8 * 7)
+        setParameters(&reply, within: sizeLimit(of: request))
+        return reply
+    }
+
+    private func refusal(of address: IPAddress, to request: DHCPMessage) -> DHCPMessage {
+        var reply = answer(.nak, to: request)
+        reply.options[.message] = Array("\(address) is not available to this client".utf8)
+        // RFC 2131, 4.3.2: so that the relay agent broadcasts it to a client without an address.
+        if !request.relayAgent.isUnspecified { reply.wantsBroadcast = true }
+        return reply
+    }
+
+    private func setParameters(_ reply: inout DHCPMessage, within limit: Int) {
+        reply.options.set(.subnetMask, to: [configuration.subnet.mask])
+        reply.options.set(.router, to: [configuration.gateway])
+        reply.options.set(.domainNameServer, to: [configuration.gateway])
+        reply.options.set(.broadcastAddress, to: [configuration.subnet.broadcast])
+        reply.options.set(.interfaceMTU, to: configuration.mtu)
+        var domains = configuration.domainSearch.filter(DHCPDomainSearch.isDomain)
+        if let first = domains.first { reply.options[.domainName] = Array(first.utf8) }
+        repeat {
+            // An empty option 119 would be an error (RFC 3397, section 2: at least one name).
+            let list = DHCPDomainSearch.octets(domains)
+            reply.options[.domainSearch] = list.isEmpty ? nil : list
+        } while reply.octets.count > limit && domains.popLast() != nil
+    }
+
+    /// The largest UDP payload a client takes (RFC 2132, 9.10), and this network without fragments.
+    private func sizeLimit(of request: DHCPMessage) -> Int {
+        let headers = 28
+        let asked = request.options.integer16(.maximumMessageSize).map { Int($0) - headers } ?? 0
+        return max(min(asked, Int(configuration.mtu) - headers), DHCPMessage.commonLimit)
+    }
+
+    private func leaseTime(for request: DHCPMessage) -> Duration {
+        guard let asked = request.options.integer32(.leaseTime) else {
+            return configuration.leaseTime
+        }
+        return min(max(.seconds(Int64(asked)), Self.shortestLease), configuration.leaseTime)
+    }
+}

@@ -1,0 +1,54 @@
+internal import Glibc
+
+/// Small text files that are replaced whole.
+enum AtomicFile {
+    /// Replaces a file's content.
+    ///
+    /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one, behind
+    /// a symbolic link if it is one. Where that cannot be, because the file is a mount point or its
+    /// directory is not writable, the text is written into the file itself. See rename(2).
+    ///
+    /// - Parameters:
+    ///   - path: Absolute.
+    ///   - text: The whole content.
+    /// - Throws: `SystemError` when neither way works.
+    static func replace(_ path: String, with text: String) throws(SystemError) {
+        let target = resolved(path)
+        let temporary = "\(target).\(getpid()).new"
+        do {
+            try write(text, to: temporary, flags: O_CREAT | O_EXCL | O_WRONLY)
+            do {
+                try systemCall("rename \(temporary)") { rename(temporary, target) }
+            } catch {
+                _ = unlink(temporary)
+                throw error
+            }
+        } catch {
+            try write(text, to: target, flags: O_CREAT | O_TRUNC | O_WRONLY)
+        }
+    }
+
+    /// The path behind symbolic links; the path itself when they lead nowhere.
+    ///
+    /// See realpath(3).
+    private static func resolved(_ path: String) -> String {
+        guard let pointer = realpath(path, nil) else { return path }
+        defer { free(pointer) }
+        // Sound: realpath returns a NUL-terminated string.
+        return String(cString: pointer)
+    }
+
+    private static func write(_ text: String, to path: String, flags: Int32) throws(SystemError) {
+        let descriptor = OwnedDescriptor(
+            adopting: try systemCall("open \(path)") { open(path, flags | O_CLOEXEC, 0o644) }
+        )
+        let (number, octets) = (descriptor.number, Array(text.utf8))
+        var written = 0
+        while written < octets.count {
+            written += try systemCall("write \(path)") {
+                // Sound: the rest of the array is lent for the call.
+                octets[written...].withUnsafeBytes { Glibc.write(number, $0.baseAddress, $0.count) }
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+internal import CLinux
+internal import Glibc
+
+/// How a process ended.
+enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
+    case exited(Int32)
+    case killed(signal: Int32)
+
+    /// `exit status 3`, `killed by signal 9`.
+    var description: String {
+        switch self {
+        case .exited(let status): "exit status \(status)"
+        case .killed(let signal): "killed by signal \(signal)"
+        }
+    }
+}
+
+/// A program that runs beside the loop, and is waited for by it.
+///
+/// The child gets an empty signal mask and default signal actions, and of the descriptors only those
+/// named here: all others are close-on-exec. The loop keeps this object until the program has ended; a
+/// program that is still there when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
+final class ChildProcess: ReadinessObserver {
+    /// What to run.
+    struct Command {
+        /// A path; it is not looked for in PATH.
+        var path: String
+        /// What comes after the program's name.
+        var arguments: [String] = []
+        /// `NAME=value`; nothing is inherited but what stands here.
+        var environment: [String] = []
+        /// Descriptors 0, 1 and 2; nil inherits the caller's.
+        var standardStreams: [Int32?] = [nil, nil, nil]
+        /// Whether it leads a process group of its own; not for a program that uses the terminal.
+        ///
+        /// `terminate` then ends the program's children too.
+        var leadsGroup = false
+    }
+
+    private let loop: EventLoop
+    private let process: pid_t
+    private let leadsGroup: Bool
+    private let descriptor: OwnedDescriptor
+    private var watch: EventLoop.Watch?
+    private var ended: ((ProcessEnd, Instant) -> Void)?
+
+    /// Starts a program.
+    ///
+    /// - Parameters:
+    ///   - command: What to run.
+    ///   - loop: Waits for the end.
+    ///   - ended: Called once, by the loop, when the program has ended.
+    /// - Throws: `SystemError` when it cannot be started: ENOENT, EACCES, …
+    init(
+        _ command: Command,
+        on loop: EventLoop,
+        ended: @escaping (ProcessEnd, Instant) -> Void
+    ) throws(SystemError) {
+        self.loop = loop
+        self.ended = ended
+        leadsGroup = command.leadsGroup
+        let process = try Self.spawn(command)
+        do {
+            let number = try systemCall("pidfd_open") { pidfd_open(process, 0) }
+            descriptor = OwnedDescriptor(adopting: number)
+        } catch {
+            Self.destroy(process)
+            throw error
+        }
+        self.process = process
+        // Should this throw, the object is complete and deinit ends the child.
+        watch = try loop.watch(descriptor.number, for: .readable, observer: self)
+    }
+
+    deinit {
+        if ended != nil { Self.destroy(process) }
+    }
+
+    /// Sends a signal; nothing happens when the program has ended.
+    ///
+    /// See kill(2).
+    func send(signal: Int32) {
+        // Sound: the process is a child that was not waited for, so its number is not another's.
+        if ended != nil { _ = kill(process, signal) }
+    }
+
+    /// Ends the program, and the group that it leads, at once.
+    func terminate() {
+        // Sound: as above; a group keeps its number as long as its leader was not waited for.
+        if leadsGroup, ended != nil { _ = kill(-process, SIGKILL) }
+        send(signal: SIGKILL)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        var status: Int32 = 0
+        let process = process
+        let end: ProcessEnd
+        do throws(SystemError) {
+            guard try systemCall("waitpid", { waitpid(process, &status, WNOHANG) }) != 0 else {
+                return
+            }
+            end = Self.end(status)
+        } catch {
+            // ECHILD: SIGCHLD is ignored in this process, and the status is lost.
+            end = .exited(-1)
+        }
+        forgetWatch()
+        let ended = self.ended
+        self.ended = nil
+        ended?(end, now)
+    }
+
+    private func forgetWatch() {
+        if let watch { loop.forget(watch) }
+        watch = nil
+    }
+
+    private static func end(_ status: Int32) -> ProcessEnd {
+        let signal = status & 0x7f
+        return signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal: signal)
+    }
+
+    /// Kills and waits; the wait is as short as a kernel's clean-up.
+    private static func destroy(_ process: pid_t) {
+        _ = kill(process, SIGKILL)
+        while waitpid(process, nil, 0) == -1, errno == EINTR {}
+    }
+
+    // MARK: posix_spawn
+
+    private static func spawn(_ command: Command) throws(SystemError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for (target, source) in command.standardStreams.enumerated() {
+            guard let source else { continue }
+            posix_spawn_file_actions_adddup2(&actions, source, Int32(target))
+        }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        sigemptyset(&signals)
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        sigfillset(&signals)
+        posix_spawnattr_setsigdefault(&attributes, &signals)
+        var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        // The group's number is 0: the process's own.
+        if command.leadsGroup { flags |= POSIX_SPAWN_SETPGROUP }
+        posix_spawnattr_setflags(&attributes, Int16(truncatingIfNeeded: Int(flags)))
+        var process: pid_t = 0
+        let code = withTexts([command.path] + command.arguments) { arguments in
+            withTexts(command.environment) { environment in
+                posix_spawn(&process, command.path, &actions, &attributes, arguments, environment)
+            }
+        }
+        guard code == 0 else { throw SystemError(call: "run \(command.path)", errno: code) }
+        return process
+    }
+
+    /// Lends texts as a C array of C strings that ends with a null pointer.
+    private static func withTexts(
+        _ texts: [String],
+        _ body: ([UnsafeMutablePointer<CChar>?]) -> Int32
+    ) -> Int32 {
+        let pointers = texts.map { strdup($0) }
+        defer { pointers.forEach { free($0) } }
+        return body(pointers + [nil])
+    }
+}

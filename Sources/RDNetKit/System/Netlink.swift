@@ -1,0 +1,253 @@
+internal import CLinux
+internal import Glibc
+
+/// An interface as the kernel describes it.
+struct NetworkLink: Equatable {
+    var index: UInt32
+    var mac: MACAddress?
+    var mtu: Int
+    var isUp: Bool
+}
+
+/// An IPv4 address of an interface.
+struct InterfaceAddress: Equatable {
+    var address: IPAddress
+    var prefixLength: Int
+}
+
+/// Interfaces, addresses and routes of one network namespace, by rtnetlink.
+///
+/// The namespace is the one in which it was made, whatever the thread joins later. One request at a
+/// time; the kernel answers a request while it is sent, so no call here waits. See rtnetlink(7).
+struct Netlink: ~Copyable {
+    /// The kernel puts at most this much into one answer of a dump.
+    private static let bufferSize = 65_536
+    /// Messages of one answer, against a kernel that never says "done".
+    private static let mostMessages = 100_000
+
+    private let descriptor: OwnedDescriptor
+    private var sequence: UInt32 = 0
+
+    init() throws(SystemError) {
+        descriptor = try Socket.make(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE)
+    }
+
+    // MARK: Links
+
+    /// Finds an interface.
+    ///
+    /// - Parameter name: As in `ip link`.
+    /// - Returns: Its index and what it is set to.
+    /// - Throws: `SystemError` with ENODEV when there is none.
+    mutating func link(named name: String) throws(SystemError) -> NetworkLink {
+        var request = NetlinkRequest(link: NetlinkType.getLink, [])
+        request.append(NetlinkAttribute.Link.name, name)
+        let answers = try exchange(request, "\(name): get link")
+        guard let answer = answers.first(where: { $0.type == NetlinkType.newLink }),
+            let index = answer.link, let flags = answer.interfaceFlags
+        else { throw SystemError(call: "\(name): get link", errno: ENODEV) }
+        let mac = answer.attribute(NetlinkAttribute.Link.address, after: 16) ?? []
+        let mtu = answer.attribute(NetlinkAttribute.Link.mtu, after: 16) ?? []
+        return NetworkLink(
+            index: index,
+            mac: mac.count == 6 ? MACAddress(reading: mac.span.bytes, at: 0) : nil,
+            mtu: mtu.count == 4
+                ? Int(mtu.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }) : 0,
+            isUp: flags & UInt32(IFF_UP) != 0
+        )
+    }
+
+    mutating func setLink(_ link: UInt32, up: Bool) throws(SystemError) {
+        let flag = UInt32(IFF_UP)
+        let request = NetlinkRequest(
+            link: NetlinkType.newLink,
+            .acknowledge,
+            link: link,
+            interfaceFlags: up ? flag : 0,
+            changing: flag
+        )
+        try exchange(request, "link \(link): set \(up ? "up" : "down")")
+    }
+
+    /// Sets an interface's Ethernet address; many drivers want the interface down.
+    mutating func setMAC(_ mac: MACAddress, ofLink link: UInt32) throws(SystemError) {
+        var request = changeRequest(link)
+        request.append(NetlinkAttribute.Link.address, mac.octets)
+        try exchange(request, "link \(link): set address \(mac)")
+    }
+
+    mutating func setMTU(_ mtu: Int, ofLink link: UInt32) throws(SystemError) {
+        var request = changeRequest(link)
+        request.append(NetlinkAttribute.Link.mtu, UInt32(clamping: mtu))
+        try exchange(request, "link \(link): set mtu \(mtu)")
+    }
+
+    /// Sets how many packets wait in the interface's queue before one is dropped.
+    mutating func setTransmitQueueLength(_ packets: Int, ofLink link: UInt32) throws(SystemError) {
+        var request = changeRequest(link)
+        request.append(NetlinkAttribute.Link.transmitQueueLength, UInt32(clamping: packets))
+        try exchange(request, "link \(link): set txqueuelen \(packets)")
+    }
+
+    /// Limits the segments that the kernel hands to an interface with segmentation offload.
+    ///
+    /// - Parameters:
+    ///   - octets: The largest IP packet with its Ethernet header.
+    ///   - link: The interface's index.
+    /// - Throws: `SystemError`.
+    mutating func setGSOMaxSize(_ octets: Int, ofLink link: UInt32) throws(SystemError) {
+        var request = changeRequest(link)
+        request.append(NetlinkAttribute.Link.gsoMaxSize, UInt32(clamping: octets))
+        request.append(NetlinkAttribute.Link.gsoIPv4MaxSize, UInt32(clamping: octets))
+        try exchange(request, "link \(link): set gso_max_size \(octets)")
+    }
+
+    mutating func deleteLink(_ link: UInt32) throws(SystemError) {
+        let request = NetlinkRequest(link: NetlinkType.deleteLink, .acknowledge, link: link)
+        try exchange(request, "link \(link): delete")
+    }
+
+    private func changeRequest(_ link: UInt32) -> NetlinkRequest {
+        NetlinkRequest(link: NetlinkType.newLink, .acknowledge, link: link)
+    }
+
+    // MARK: Addresses and routes
+
+    /// The IPv4 addresses of an interface.
+    mutating func addresses(ofLink link: UInt32) throws(SystemError) -> [InterfaceAddress] {
+        let request = NetlinkRequest(address: NetlinkType.getAddress, .dump, link: link)
+        return try exchange(request, "link \(link): get addresses").compactMap { answer in
+            guard answer.type == NetlinkType.newAddress, answer.link == link,
+                let prefixLength = answer.prefixLength,
+                let octets = answer.attribute(NetlinkAttribute.Address.local, after: 8),
+                octets.count == 4
+            else { return nil }
+            let address = IPAddress(ipv4: octets.span.bytes.bigEndian(at: 0))
+            return InterfaceAddress(address: address, prefixLength: prefixLength)
+        }
+    }
+
+    /// Gives an interface an IPv4 address.
+    ///
+    /// - Parameters:
+    ///   - address: With the network's prefix length; the route to that network comes with it.
+    ///   - broadcast: The network's broadcast address.
+    ///   - link: The interface's index.
+    /// - Throws: `SystemError` with EEXIST when the interface has it.
+    mutating func addAddress(
+        _ address: InterfaceAddress,
+        broadcast: IPAddress,
+        toLink link: UInt32
+    ) throws(SystemError) {
+        var request = NetlinkRequest(
+            address: NetlinkType.newAddress,
+            [.acknowledge, .create],
+            prefixLength: UInt8(clamping: address.prefixLength),
+            link: link
+        )
+        request.append(NetlinkAttribute.Address.local, address.address)
+        request.append(NetlinkAttribute.Address.address, address.address)
+        request.append(NetlinkAttribute.Address.broadcast, broadcast)
+        try exchange(request, "link \(link): add \(address.address)/\(address.prefixLength)")
+    }
+
+    /// Removes an IPv4 address and the routes that depend on it.
+    mutating func removeAddress(
+        _ address: InterfaceAddress,
+        fromLink link: UInt32
+    ) throws(SystemError) {
+        var request = NetlinkRequest(
+            address: NetlinkType.deleteAddress,
+            .acknowledge,
+            prefixLength: UInt8(clamping: address.prefixLength),
+            link: link
+        )
+        request.append(NetlinkAttribute.Address.local, address.address)
+        try exchange(request, "link \(link): remove \(address.address)/\(address.prefixLength)")
+    }
+
+    /// Removes all IPv4 addresses of an interface, but those that are to stay.
+    mutating func removeAddresses(
+        ofLink link: UInt32,
+        except kept: InterfaceAddress? = nil
+    ) throws(SystemError) {
+        for address in try addresses(ofLink: link) where address != kept {
+            do {
+                try removeAddress(address, fromLink: link)
+            } catch {
+                // A secondary address goes with its primary.
+                guard error.errno == EADDRNOTAVAIL else { throw error }
+            }
+        }
+    }
+
+    /// Makes an interface's gateway the way to everywhere, instead of the one before.
+    ///
+    /// - Parameters:
+    ///   - gateway: The next hop.
+    ///   - link: The interface's index.
+    ///   - onLink: Take the gateway to be reachable though no network of the interface contains it.
+    /// - Throws: `SystemError`.
+    mutating func replaceDefaultRoute(
+        via gateway: IPAddress,
+        link: UInt32,
+        onLink: Bool = false
+    ) throws(SystemError) {
+        var request = NetlinkRequest(
+            defaultRoute: NetlinkType.newRoute,
+            [.acknowledge, .create, .replace],
+            onLink: onLink
+        )
+        request.append(NetlinkAttribute.Route.gateway, gateway)
+        request.append(NetlinkAttribute.Route.outputInterface, link)
+        try exchange(request, "link \(link): default route via \(gateway)")
+    }
+
+    // MARK: One request
+
+    /// Sends one request and collects its answers up to the last.
+    @discardableResult
+    private mutating func exchange(
+        _ request: NetlinkRequest,
+        _ call: @autoclosure () -> String
+    ) throws(SystemError) -> [NetlinkMessage] {
+        sequence &+= 1
+        let octets = request.octets(sequence: sequence)
+        let sent: Int?
+        do throws(SystemError) {
+            sent = try send(octets)
+        } catch {
+            throw SystemError(call: call(), errno: error.errno)
+        }
+        guard sent == octets.count else { throw SystemError(call: call(), errno: ENOBUFS) }
+        var answers: [NetlinkMessage] = []
+        while answers.count < Self.mostMessages {
+            for message in try receive() where message.sequence == sequence {
+                if let code = message.errorNumber {
+                    guard code == 0 else { throw SystemError(call: call(), errno: code) }
+                    return answers
+                }
+                if message.type == NetlinkType.done { return answers }
+                answers.append(message)
+                // An object that was asked for by name comes alone, without an acknowledgement.
+                if message.type == NetlinkType.newLink { return answers }
+            }
+        }
+        throw SystemError(call: call(), errno: EOVERFLOW)
+    }
+
+    private func send(_ octets: [UInt8]) throws(SystemError) -> Int? {
+        let number = descriptor.number
+        return try attempt("netlink send") {
+            Glibc.send(number, octets, octets.count, Int32(MSG_NOSIGNAL))
+        }
+    }
+
+    private func receive() throws(SystemError) -> [NetlinkMessage] {
+        let number = descriptor.number
+        var buffer = [UInt8](repeating: 0, count: Self.bufferSize)
+        let count = try attempt("netlink receive") { recv(number, &buffer, Self.bufferSize, 0) }
+        guard let count else { throw SystemError(call: "netlink receive", errno: ETIMEDOUT) }
+        return NetlinkMessage.messages(reading: buffer.span.bytes.extracting(0..<count))
+    }
+}

@@ -1,0 +1,230 @@
+/// Types of rtnetlink messages (linux/netlink.h, linux/rtnetlink.h).
+enum NetlinkType {
+    static let error: UInt16 = 2
+    static let done: UInt16 = 3
+    static let newLink: UInt16 = 16
+    static let deleteLink: UInt16 = 17
+    static let getLink: UInt16 = 18
+    static let newAddress: UInt16 = 20
+    static let deleteAddress: UInt16 = 21
+    static let getAddress: UInt16 = 22
+    static let newRoute: UInt16 = 24
+}
+
+/// Flags of a request (`nlmsg_flags`).
+struct NetlinkFlags: OptionSet, Sendable {
+    let rawValue: UInt16
+
+    static let request = NetlinkFlags(rawValue: 0x001)
+    static let acknowledge = NetlinkFlags(rawValue: 0x004)
+    /// Every object instead of one (NLM_F_DUMP).
+    static let dump = NetlinkFlags(rawValue: 0x300)
+    static let replace = NetlinkFlags(rawValue: 0x100)
+    static let create = NetlinkFlags(rawValue: 0x400)
+}
+
+/// Kinds of attributes; numbers mean different things in link, address and route messages.
+enum NetlinkAttribute {
+    enum Link {
+        static let address: UInt16 = 1
+        static let name: UInt16 = 3
+        static let mtu: UInt16 = 4
+        static let transmitQueueLength: UInt16 = 13
+        static let gsoMaxSize: UInt16 = 41
+        /// Since Linux 6.3; older kernels skip it.
+        static let gsoIPv4MaxSize: UInt16 = 63
+    }
+
+    enum Address {
+        static let address: UInt16 = 1
+        static let local: UInt16 = 2
+        static let broadcast: UInt16 = 4
+    }
+
+    enum Route {
+        static let outputInterface: UInt16 = 4
+        static let gateway: UInt16 = 5
+    }
+}
+
+/// A netlink message that is being written: header, the family's fixed part, attributes.
+///
+///     nlmsghdr: length 4, type 2, flags 2, sequence 4, port 4
+///     rtattr:   length 2, type 2, value, padding to 4
+///
+/// Integers are in the machine's order (netlink(7)), addresses in network order.
+struct NetlinkRequest {
+    private var body: [UInt8]
+    private let type: UInt16
+    private let flags: NetlinkFlags
+
+    private init(_ type: UInt16, _ flags: NetlinkFlags, body: [UInt8]) {
+        self.type = type
+        self.flags = flags.union(.request)
+        self.body = body
+    }
+
+    /// Begins a message about a link (`struct ifinfomsg`, 16 octets).
+    ///
+    /// - Parameters:
+    ///   - type: NEWLINK, DELLINK or GETLINK.
+    ///   - flags: Besides the request flag.
+    ///   - link: The interface's index; 0 to name it by an attribute.
+    ///   - interfaceFlags: IFF_ flags to set among those in `changing`.
+    ///   - changing: Which IFF_ flags change.
+    init(
+        link type: UInt16,
+        _ flags: NetlinkFlags,
+        link: UInt32 = 0,
+        interfaceFlags: UInt32 = 0,
+        changing: UInt32 = 0
+    ) {
+        var body: [UInt8] = [0, 0, 0, 0]
+        body.appendNative(link)
+        body.appendNative(interfaceFlags)
+        body.appendNative(changing)
+        self.init(type, flags, body: body)
+    }
+
+    /// Begins a message about an IPv4 address (`struct ifaddrmsg`, 8 octets).
+    init(address type: UInt16, _ flags: NetlinkFlags, prefixLength: UInt8 = 0, link: UInt32) {
+        let (inet, noFlags, universe): (UInt8, UInt8, UInt8) = (2, 0, 0)
+        var body = [inet, prefixLength, noFlags, universe]
+        body.appendNative(link)
+        self.init(type, flags, body: body)
+    }
+
+    /// Begins a message about the IPv4 default route (`struct rtmsg`, 12 octets).
+    ///
+    /// Main table, boot protocol, universe scope, unicast: what `ip route` makes.
+    init(defaultRoute type: UInt16, _ flags: NetlinkFlags, onLink: Bool) {
+        let (inet, mainTable, bootProtocol, unicast): (UInt8, UInt8, UInt8, UInt8) = (2, 254, 3, 1)
+        var body = [inet, 0, 0, 0, mainTable, bootProtocol, 0, unicast]
+        // RTNH_F_ONLINK: the gateway need not be in the interface's subnet.
+        body.appendNative(onLink ? 4 : 0 as UInt32)
+        self.init(type, flags, body: body)
+    }
+
+    mutating func append(_ attribute: UInt16, _ value: [UInt8]) {
+        body.appendNative(UInt16(truncatingIfNeeded: 4 + value.count))
+        body.appendNative(attribute)
+        body += value
+        body += [UInt8](repeating: 0, count: (4 - value.count % 4) % 4)
+    }
+
+    mutating func append(_ attribute: UInt16, _ value: UInt32) {
+        var octets: [UInt8] = []
+        octets.appendNative(value)
+        append(attribute, octets)
+    }
+
+    mutating func append(_ attribute: UInt16, _ address: IPAddress) {
+        append(attribute, address.octets)
+    }
+
+    /// A text with the NUL that the kernel wants.
+    mutating func append(_ attribute: UInt16, _ text: String) {
+        append(attribute, Array(text.utf8) + [0])
+    }
+
+    /// The whole message.
+    func octets(sequence: UInt32) -> [UInt8] {
+        var octets: [UInt8] = []
+        octets.appendNative(UInt32(truncatingIfNeeded: NetlinkMessage.headerLength + body.count))
+        octets.appendNative(type)
+        octets.appendNative(flags.rawValue)
+        octets.appendNative(sequence)
+        octets.appendNative(0 as UInt32)
+        return octets + body
+    }
+}
+
+/// A netlink message that the kernel sent.
+struct NetlinkMessage: Equatable {
+    static let headerLength = 16
+
+    var type: UInt16
+    var sequence: UInt32
+    /// What follows the header.
+    var body: [UInt8]
+
+    /// Splits what one receive gave; a message with a wrong length ends the list.
+    static func messages(reading octets: RawSpan) -> [NetlinkMessage] {
+        var messages: [NetlinkMessage] = []
+        var offset = 0
+        while octets.byteCount - offset >= headerLength {
+            let length = Int(octets.native(at: offset, as: UInt32.self))
+            guard length >= headerLength, length <= octets.byteCount - offset else { break }
+            messages.append(
+                NetlinkMessage(
+                    type: octets.native(at: offset + 4),
+                    sequence: octets.native(at: offset + 8),
+                    body: octets.array((offset + headerLength)..<(offset + length))
+                )
+            )
+            offset += min((length + 3) & ~3, octets.byteCount - offset)
+        }
+        return messages
+    }
+
+    /// The errno of an NLMSG_ERROR, 0 for an acknowledgement; nil for other messages.
+    var errorNumber: Int32? {
+        guard type == NetlinkType.error, body.count >= 4 else { return nil }
+        let code = Int32(bitPattern: body.span.bytes.native(at: 0))
+        return code == .min ? nil : -code
+    }
+
+    /// The interface index of a link or address message; nil for a short one.
+    var link: UInt32? {
+        body.count >= 8 ? body.span.bytes.native(at: 4) : nil
+    }
+
+    /// The IFF_ flags of a link message; nil for a short one.
+    var interfaceFlags: UInt32? {
+        body.count >= 16 ? body.span.bytes.native(at: 8) : nil
+    }
+
+    /// The prefix length of an address message; nil for a short one.
+    var prefixLength: Int? {
+        body.count >= 8 ? Int(body[1]) : nil
+    }
+
+    /// The value of the first attribute of a kind.
+    ///
+    /// - Parameters:
+    ///   - kind: Which.
+    ///   - fixedLength: Octets of the family's part before the attributes.
+    /// - Returns: The value; nil when there is none, or behind an attribute with a wrong length.
+    func attribute(_ kind: UInt16, after fixedLength: Int) -> [UInt8]? {
+        let octets = body.span.bytes
+        var offset = fixedLength
+        while octets.byteCount - offset >= 4 {
+            let length = Int(octets.native(at: offset, as: UInt16.self))
+            guard length >= 4, length <= octets.byteCount - offset else { return nil }
+            // The two high bits are flags (NLA_F_NESTED, NLA_F_NET_BYTEORDER).
+            if octets.native(at: offset + 2, as: UInt16.self) & 0x3fff == kind {
+                return octets.array((offset + 4)..<(offset + length))
+            }
+            offset += (length + 3) & ~3
+        }
+        return nil
+    }
+}
+
+extension RawSpan {
+    /// Reads one integer in the machine's order; traps beyond the end.
+    fileprivate func native<Value: FixedWidthInteger & BitwiseCopyable>(
+        at offset: Int,
+        as type: Value.Type = Value.self
+    ) -> Value {
+        // Sound: integers have no invalid bit patterns, and the load is bounds-checked.
+        unsafeLoadUnaligned(fromByteOffset: offset, as: Value.self)
+    }
+}
+
+extension [UInt8] {
+    fileprivate mutating func appendNative(_ value: some FixedWidthInteger) {
+        // Sound: an integer's memory is read as octets.
+        Swift.withUnsafeBytes(of: value) { append(contentsOf: $0) }
+    }
+}

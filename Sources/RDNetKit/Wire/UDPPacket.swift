@@ -1,0 +1,68 @@
+/// A whole UDP datagram in one IPv4 packet, for sockets below the kernel's IP layer.
+struct UDPPacket: Equatable {
+    var source: Endpoint
+    var destination: Endpoint
+    var payload: [UInt8]
+
+    init(source: Endpoint, destination: Endpoint, payload: [UInt8]) {
+        self.source = source
+        self.destination = destination
+        self.payload = payload
+    }
+
+    /// Reads a packet.
+    ///
+    /// The UDP checksum is not looked at: between virtual interfaces it may be only a pseudo-header's
+    /// sum (partial checksum), which is no fault of the sender.
+    ///
+    /// - Parameter packet: From the IPv4 header on; what follows the total length is ignored.
+    /// - Throws: `PacketError` for fragments, other protocols and lengths that contradict each other.
+    init(reading packet: RawSpan) throws(PacketError) {
+        let ip = try IPv4Header(reading: packet)
+        guard ip.transport == IPProtocol.udp, !ip.isFragment else { throw .notThisFormat }
+        let datagram = packet.extracting(ip.headerLength..<(ip.headerLength + ip.payloadLength))
+        let udp = try UDPHeader(reading: datagram)
+        source = Endpoint(address: ip.source, port: udp.sourcePort)
+        destination = Endpoint(address: ip.destination, port: udp.destinationPort)
+        payload = datagram.array(UDPHeader.length..<(UDPHeader.length + udp.payloadLength))
+    }
+
+    /// The packet with both checksums, from the IPv4 header on.
+    var octets: [UInt8] {
+        let udpLength = UDPHeader.length + payload.count
+        let ip = IPv4Header(
+            transport: IPProtocol.udp,
+            source: source.address,
+            destination: destination.address,
+            payloadLength: udpLength
+        )
+        var udp = UDPHeader(
+            sourcePort: source.port,
+            destinationPort: destination.port,
+            payloadLength: payload.count
+        )
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: source.address,
+            destination: destination.address,
+            transport: IPProtocol.udp,
+            length: udpLength
+        )
+        let unsummed = Self.octets(of: udp) + payload
+        let sum = unsummed.withUnsafeBytes { InternetChecksum.checksum($0, adding: pseudo) }
+        // RFC 768: zero would say "no checksum".
+        udp.checksum = sum == 0 ? 0xffff : sum
+        var header = [UInt8](repeating: 0, count: IPv4Header.length)
+        var span = header.mutableSpan
+        var octets = span.mutableBytes
+        ip.write(to: &octets)
+        return header + Self.octets(of: udp) + payload
+    }
+
+    private static func octets(of udp: UDPHeader) -> [UInt8] {
+        var header = [UInt8](repeating: 0, count: UDPHeader.length)
+        var span = header.mutableSpan
+        var octets = span.mutableBytes
+        udp.write(to: &octets)
+        return header
+    }
+}

@@ -1,0 +1,61 @@
+import Foundation
+import Testing
+
+@testable import RDNetKit
+
+@Suite("atomic file")
+struct AtomicFileTests {
+    private let directory: URL
+
+    init() throws {
+        directory = FileManager.default.temporaryDirectory
+            .appendingPathComponent("rdnet-test-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+    }
+
+    private func text(_ name: String) throws -> String {
+        try String(contentsOf: directory.appendingPathComponent(name), encoding: .utf8)
+    }
+
+    private func path(_ name: String) -> String { directory.appendingPathComponent(name).path }
+
+    @Test func `is made, and replaced by a shorter one`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try AtomicFile.replace(path("file"), with: "a long first text\n")
+        try AtomicFile.replace(path("file"), with: "short\n")
+        #expect(try text("file") == "short\n")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["file"])
+    }
+
+    @Test func `is written behind a symbolic link`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try AtomicFile.replace(path("target"), with: "old\n")
+        try FileManager.default.createSymbolicLink(
+            atPath: path("link"),
+            withDestinationPath: "target"
+        )
+        try AtomicFile.replace(path("link"), with: "new\n")
+        #expect(try text("target") == "new\n")
+        let target = try FileManager.default.destinationOfSymbolicLink(atPath: path("link"))
+        #expect(target == "target")
+    }
+
+    @Test(
+        .enabled(if: canMakeNamespaces, "needs root to mount")
+    )
+    func `is written in place where it is a mount point`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try AtomicFile.replace(path("below"), with: "below\n")
+        try AtomicFile.replace(path("file"), with: "file\n")
+        try run("mount", "--bind", path("below"), path("file"))
+        defer { #expect(throws: Never.self) { try run("umount", path("file")) } }
+        try AtomicFile.replace(path("file"), with: "new\n")
+        #expect(try text("file") == "new\n")
+        #expect(try text("below") == "new\n")
+    }
+
+    @Test func `a directory that does not exist is an error`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        #expect(throws: SystemError.self) { try AtomicFile.replace(path("no/file"), with: "x") }
+    }
+}

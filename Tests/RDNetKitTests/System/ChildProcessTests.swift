@@ -1,0 +1,87 @@
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+@Suite("child process")
+struct ChildProcessTests {
+    private let loop: EventLoop
+
+    init() throws {
+        loop = try EventLoop()
+    }
+
+    private func end(of script: String, environment: [String] = []) throws -> ProcessEnd? {
+        var end: ProcessEnd?
+        let command = ChildProcess.Command(
+            path: "/bin/sh",
+            arguments: ["-c", script],
+            environment: environment
+        )
+        let child = try ChildProcess(command, on: loop) { status, _ in end = status }
+        try turn { end != nil }
+        _ = child
+        return end
+    }
+
+    /// Turns the loop until something is true, for ten seconds at most.
+    private func turn(until isDone: () -> Bool) throws {
+        let deadline = EventLoop.monotonicClock() + .seconds(10)
+        while !isDone(), EventLoop.monotonicClock() < deadline {
+            try loop.turn(waitingAtMost: .milliseconds(100))
+        }
+    }
+
+    @Test func `tells the status and the signal that ended it`() throws {
+        #expect(try end(of: "exit 0") == .exited(0))
+        #expect(try end(of: "exit 42") == .exited(42))
+        #expect(try end(of: "kill -TERM $$") == .killed(signal: SIGTERM))
+    }
+
+    @Test func `has the environment that it is given, and no more`() throws {
+        #expect(
+            try end(of: "test \"$A\" = 'b c' -a -z \"$HOME\"", environment: ["A=b c"]) == .exited(0)
+        )
+    }
+
+    @Test func `inherits no descriptor but the standard ones`() throws {
+        let pair = try Socket.pair()
+        let script = "test ! -e /proc/self/fd/\(pair.one.number)"
+        #expect(try end(of: script) == .exited(0))
+    }
+
+    @Test func `writes where it is told`() throws {
+        let pipe = Pipe()
+        var end: ProcessEnd?
+        let command = ChildProcess.Command(
+            path: "/bin/echo",
+            arguments: ["hello"],
+            standardStreams: [nil, pipe.fileHandleForWriting.fileDescriptor, nil]
+        )
+        _ = try ChildProcess(command, on: loop) { status, _ in end = status }
+        try turn { end != nil }
+        #expect(end == .exited(0))
+        try pipe.fileHandleForWriting.close()
+        #expect(pipe.fileHandleForReading.readDataToEndOfFile() == Data("hello\n".utf8))
+    }
+
+    @Test func `can be terminated`() throws {
+        var end: ProcessEnd?
+        let command = ChildProcess.Command(path: "/bin/sleep", arguments: ["100"])
+        let child = try ChildProcess(command, on: loop) { status, _ in end = status }
+        child.terminate()
+        try turn { end != nil }
+        #expect(end == .killed(signal: SIGKILL))
+    }
+
+    @Test func `a program that does not exist is an error`() {
+        let command = ChildProcess.Command(path: "/does/not/exist")
+        do {
+            _ = try ChildProcess(command, on: loop) { _, _ in }
+            Issue.record("it cannot run")
+        } catch {
+            #expect("\(error)" == "run /does/not/exist: No such file or directory")
+        }
+    }
+}

@@ -1,0 +1,106 @@
+import Testing
+
+@testable import RDNetKit
+
+/// Octets are those of a little-endian machine, as x86-64 and arm64 are.
+@Suite("netlink message")
+struct NetlinkMessageTests {
+    @Test func `writes a request for a link by name`() {
+        var request = NetlinkRequest(link: NetlinkType.getLink, [])
+        request.append(NetlinkAttribute.Link.name, "tap0")
+        let octets: [UInt8] =
+            [0x2c, 0, 0, 0]  // length 44
+            + [0x12, 0] + [0x01, 0]  // RTM_GETLINK; NLM_F_REQUEST
+            + [0x07, 0, 0, 0]  // sequence
+            + [0, 0, 0, 0]  // port: kernel
+            + [0, 0, 0, 0]  // ifi_family, pad, ifi_type
+            + [0, 0, 0, 0]  // ifi_index
+            + [0, 0, 0, 0]  // ifi_flags
+            + [0, 0, 0, 0]  // ifi_change
+            + [0x09, 0, 0x03, 0]  // 9 octets, IFLA_IFNAME
+            + Array("tap0".utf8) + [0]  // with its NUL
+            + [0, 0, 0]  // padding
+        #expect(request.octets(sequence: 7) == octets)
+    }
+
+    @Test func `writes a new address`() throws {
+        var request = NetlinkRequest(
+            address: NetlinkType.newAddress,
+            [.acknowledge, .create],
+            prefixLength: 24,
+            link: 3
+        )
+        request.append(NetlinkAttribute.Address.local, try #require(IPAddress("192.168.127.2")))
+        let octets: [UInt8] =
+            [0x20, 0, 0, 0]  // length 32
+            + [0x14, 0] + [0x05, 0x04]  // RTM_NEWADDR; REQUEST, ACK, CREATE
+            + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // sequence, port
+            + [0x02, 24, 0, 0]  // AF_INET, prefix length, flags, scope universe
+            + [0x03, 0, 0, 0]  // ifa_index
+            + [0x08, 0, 0x02, 0] + [192, 168, 127, 2]  // IFA_LOCAL
+        #expect(request.octets(sequence: 1) == octets)
+    }
+
+    @Test func `writes a default route`() throws {
+        var request = NetlinkRequest(
+            defaultRoute: NetlinkType.newRoute,
+            [.acknowledge, .create, .replace],
+            onLink: true
+        )
+        request.append(NetlinkAttribute.Route.gateway, try #require(IPAddress("10.0.0.1")))
+        request.append(NetlinkAttribute.Route.outputInterface, 3)
+        let octets: [UInt8] =
+            [0x2c, 0, 0, 0]  // length 44
+            + [0x18, 0] + [0x05, 0x05]  // RTM_NEWROUTE; REQUEST, ACK, REPLACE, CREATE
+            + [0x02, 0, 0, 0] + [0, 0, 0, 0]  // sequence, port
+            + [0x02, 0, 0, 0]  // AF_INET, destination /0, source /0, TOS
+            + [254, 3, 0, 1]  // main table, RTPROT_BOOT, scope universe, RTN_UNICAST
+            + [0x04, 0, 0, 0]  // RTNH_F_ONLINK
+            + [0x08, 0, 0x05, 0] + [10, 0, 0, 1]  // RTA_GATEWAY
+            + [0x08, 0, 0x04, 0] + [3, 0, 0, 0]  // RTA_OIF
+        #expect(request.octets(sequence: 2) == octets)
+    }
+
+    /// An acknowledgement and an error, as one receive may give them.
+    private static let answers: [UInt8] =
+        [0x14, 0, 0, 0] + [0x02, 0] + [0, 0] + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // NLMSG_ERROR
+        + [0, 0, 0, 0]  // 0: done
+        + [0x14, 0, 0, 0] + [0x02, 0] + [0, 0] + [0x02, 0, 0, 0] + [0, 0, 0, 0]  // NLMSG_ERROR
+        + [0xed, 0xff, 0xff, 0xff]  // -ENODEV
+
+    @Test func `reads acknowledgements and errors`() {
+        let messages = NetlinkMessage.messages(reading: Self.answers.span.bytes)
+        #expect(messages.map(\.errorNumber) == [0, 19])
+        #expect(messages.map(\.sequence) == [1, 2])
+    }
+
+    @Test func `reads a link's attributes`() {
+        let body: [UInt8] =
+            [0, 0, 1, 0] + [5, 0, 0, 0]  // ifinfomsg: Ethernet, index 5
+            + [0x43, 0x10, 0, 0] + [0, 0, 0, 0]  // flags: up among others; change
+            + [0x08, 0, 0x04, 0] + [0xdc, 0x05, 0, 0]  // IFLA_MTU 1500
+            + [0x0a, 0, 0x01, 0] + [0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee] + [0, 0]  // IFLA_ADDRESS
+        let message = NetlinkMessage(type: NetlinkType.newLink, sequence: 1, body: body)
+        #expect(message.link == 5)
+        #expect(message.interfaceFlags == 0x1043)
+        #expect(message.attribute(4, after: 16) == [0xdc, 0x05, 0, 0])
+        #expect(message.attribute(1, after: 16)?.count == 6)
+        #expect(message.attribute(99, after: 16) == nil)
+    }
+
+    @Test("a truncated answer gives the whole messages before it", arguments: 0..<answers.count)
+    func truncatedAnswerIsSafe(length: Int) {
+        let octets = Array(Self.answers[..<length])
+        #expect(NetlinkMessage.messages(reading: octets.span.bytes).count == length / 20)
+    }
+
+    @Test("lying lengths are safe", arguments: [0, 1, 3, 15, 21, 200, 255] as [UInt8])
+    func lyingLengthIsSafe(length: UInt8) {
+        var octets = Self.answers
+        octets[0] = length
+        #expect(NetlinkMessage.messages(reading: octets.span.bytes).count <= 1)
+        let attributes = [UInt8](repeating: 0, count: 16) + [length, 0, 4, 0, 1, 2]
+        let message = NetlinkMessage(type: NetlinkType.newLink, sequence: 1, body: attributes)
+        #expect(message.attribute(4, after: 16) == nil)
+    }
+}
