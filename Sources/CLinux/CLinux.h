@@ -55,6 +55,9 @@ int pipe2(int descriptors[2], int flags);
 int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);
 int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags);
 
+/// environ(7). Constant here, as nothing in the process changes it.
+extern char **const clinux_environ __asm__("environ");
+
 /// fork(2), which Swift marks unavailable: sound here because the process has one thread.
 pid_t clinux_fork(void) __asm__("fork");
 

@@ -133,8 +133,5 @@ extension Role {
         summary: "the guest end: a TAP interface, DHCP, frames to and from the host",
         operands: "",
         options: Option.vmSwitch
-    ) { start throws(RoleFailure) in
-        start.printConfiguration()
-        return .success
-    }
+    ) { start throws(RoleFailure) in try GuestEnd(start).run() }
 }

@@ -39,7 +39,7 @@ final class HTTPServer: StreamService {
         loop: EventLoop,
         routes: [HTTPRoute],
         limits: Limits = Limits(),
-        date: @escaping () -> Int64 = RealTimeClock.seconds
+        date: @escaping () -> Int64 = { WallClock.microseconds() / 1_000_000 }
     ) {
         self.loop = loop
         router = HTTPRouter(routes)

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Sockets of a client, and array-sized input and output on them.

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// What the process was started with.
@@ -8,6 +9,20 @@ enum ProcessEnvironment {
     static func value(of name: String) -> String? {
         // Sound: the string is copied at once, and nothing in this process changes the environment.
         getenv(name).map { String(cString: $0) }
+    }
+
+    /// Every variable as `NAME=value`.
+    ///
+    /// See environ(7).
+    static var all: [String] {
+        var variables: [String] = []
+        // Sound: the array ends with a null pointer, and nothing in this process changes it.
+        var next = clinux_environ
+        while let variable = next?.pointee {
+            variables.append(String(cString: variable))
+            next = next?.advanced(by: 1)
+        }
+        return variables
     }
 
     /// The path of the program's own file.

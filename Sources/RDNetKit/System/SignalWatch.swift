@@ -88,9 +88,9 @@ enum ProcessLimits {
     /// Raises the number of descriptors to all that is allowed: a flow takes one. See setrlimit(2).
     static func raiseDescriptors() {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max
         // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no failure.
-        _ = setrlimit(__rlimit_resource(RLIMIT_NOFILE.rawValue), &limit)
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 }
