@@ -193,18 +193,20 @@ extension TCPFlow {
     /// Hands octets to the host's socket and keeps what it does not take.
     func pass(_ payload: UnsafeRawBufferPointer, now: Instant) {
         guard phase == .open else { return }
-        var taken = 0
+        var rest = payload
         if pending.isEmpty, isWritable {
             do {
-                taken = try send(payload) ?? 0
+                let taken = try send(payload) ?? 0
+                rest = UnsafeRawBufferPointer(rebasing: payload[taken...])
             } catch {
                 return abort(.host, now: now)
             }
+            // Only a send that fell short says so: a queue in front says nothing about the socket.
+            if !rest.isEmpty { isWritable = false }
         }
-        if taken < payload.count {
-            isWritable = false
-            pending.append(UnsafeRawBufferPointer(rebasing: payload[taken...]))
-        }
+        guard !rest.isEmpty else { return }
+        if pending.isEmpty { slowWindow() }
+        pending.append(rest)
     }
 
     private func send(_ payload: UnsafeRawBufferPointer) throws(SystemError) -> Int? {
@@ -241,6 +243,15 @@ extension TCPFlow {
 
     /// How much the guest may send beyond what has arrived in order.
     var room: Int { max(windowLimit - pending.count, 0) }
+
+    /// The host does not keep up: what it is sent waits in its own socket, not here.
+    private func slowWindow() {
+        passedSinceGrowth = 0
+        guard windowLimit > TCPFlows.initialWindow else { return }
+        let less = max(windowLimit / 2, TCPFlows.initialWindow)
+        flows.giveBack(windowLimit - less)
+        windowLimit = less
+    }
 
     /// Lets the window grow while the host takes everything as it comes.
     func growWindow() {

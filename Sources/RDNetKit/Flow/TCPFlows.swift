@@ -411,6 +411,11 @@ final class TCPFlows {
         return granted
     }
 
+    /// Takes back what a window has shrunk by.
+    func giveBack(_ less: Int) {
+        grown -= less
+    }
+
     /// A flow's handshake is complete.
     func leftHandshake(_ flow: TCPFlow) {
         handshakes.remove(flow)

@@ -117,7 +117,11 @@ final class GuestEnd: ReadinessObserver {
 
     private func connectLater(after cause: String) {
         let level: LogLevel = redial == Self.firstRedial ? .warning : .debug
-        log.log(level, "no connection to the host", ["link": "\(settings.effectiveLink)", "cause": cause])
+        log.log(
+            level,
+            "no connection to the host",
+            ["link": "\(settings.effectiveLink)", "cause": cause]
+        )
         loop.after(redial) { [weak self] _ in self?.connect() }
         redial = min(redial * 2, Self.longestRedial)
     }

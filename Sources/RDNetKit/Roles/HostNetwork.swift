@@ -159,8 +159,12 @@ final class HostNetwork: DatagramSender {
         engine.tcp.services[80] = { stream, peer in guestServer.accept(stream, from: peer) }
         for address in settings.apiAddresses {
             do throws(SystemError) {
-                let listener = try LinkOpener.listen(at: .stream(address, .littleEndian16), loop: loop) {
-                    stream, peer in hostServer.accept(stream, from: peer)
+                let listener = try LinkOpener.listen(
+                    at: .stream(address, .littleEndian16),
+                    loop: loop
+                ) {
+                    stream,
+                    peer in hostServer.accept(stream, from: peer)
                 }
                 listeners.append(listener)
             } catch {
@@ -288,7 +292,11 @@ final class HostNetwork: DatagramSender {
         }
         return Statistics([
             .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
-            .counter("BytesReceived", "Octets of frames received from guests.", link.octetsReceived),
+            .counter(
+                "BytesReceived",
+                "Octets of frames received from guests.",
+                link.octetsReceived
+            ),
             .counter("FramesSent", "Frames sent to guests.", link.framesSent),
             .counter("FramesReceived", "Frames received from guests.", link.framesReceived),
             .counter(

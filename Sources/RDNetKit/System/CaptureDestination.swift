@@ -31,7 +31,11 @@ final class CaptureDestination {
                 // Sound: the pointer is used inside the closure only.
                 offset += try systemCall("write") {
                     octets.withUnsafeBytes {
-                        Glibc.write(number, $0.baseAddress?.advanced(by: start), octets.count - start)
+                        Glibc.write(
+                            number,
+                            $0.baseAddress?.advanced(by: start),
+                            octets.count - start
+                        )
                     }
                 }
             } catch {

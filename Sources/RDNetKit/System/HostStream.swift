@@ -136,12 +136,10 @@ struct HostStream: ~Copyable {
         while remaining > 0 {
             let taken: Int?
             if isTCP {
-                let nowhere = UnsafeMutableRawBufferPointer(start: nil, count: remaining)
-                taken = try Socket.receive(
-                    descriptor,
-                    into: nowhere,
-                    flags: Int32(MSG_TRUNC)
-                )
+                let number = descriptor.number
+                taken = try attempt("recv(MSG_TRUNC)") {
+                    recv(number, nil, remaining, Int32(MSG_TRUNC))
+                }
             } else {
                 let room = scratch.room(min(remaining, 1 << 16))
                 taken = try Socket.receive(

@@ -85,7 +85,9 @@ final class SignalWatch: ReadinessObserver {
 
 /// Limits of the process.
 enum ProcessLimits {
-    /// Raises the number of descriptors to all that is allowed: a flow takes one. See setrlimit(2).
+    /// Raises the number of descriptors to all that is allowed: a flow takes one.
+    ///
+    /// See setrlimit(2).
     static func raiseDescriptors() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
