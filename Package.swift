@@ -15,7 +15,18 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         .target(name: "RDNetKit", dependencies: ["CLinux"], swiftSettings: strict),
         .executableTarget(name: "rdnet", dependencies: ["RDNetKit"], swiftSettings: strict),
-        .testTarget(name: "RDNetKitTests", dependencies: ["RDNetKit", "CLinux"], swiftSettings: strict),
+        // The load that tests and benchmarks put on a network; no part of the product.
+        .executableTarget(
+            name: "rdnet-load",
+            dependencies: ["CLinux"],
+            path: "Tests/Load",
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "RDNetKitTests",
+            dependencies: ["RDNetKit", "CLinux"],
+            swiftSettings: strict
+        ),
     ],
     swiftLanguageModes: [.v6]
 )

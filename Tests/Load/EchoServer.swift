@@ -1,0 +1,79 @@
+import CLinux
+import Glibc
+
+/// Sends back what comes in, for any number of connections; one that does not read waits alone.
+struct EchoServer {
+    private struct Connection {
+        /// What was read and not yet taken back.
+        var pending: ArraySlice<UInt8> = []
+        var hasEnded = false
+    }
+
+    private let listener = makeSocket(SOCK_STREAM)
+    private var readiness = Readiness()
+    private var connections: [Int32: Connection] = [:]
+    private var buffer = [UInt8](repeating: 0, count: 65_536)
+
+    init(port: UInt16) {
+        setOption(listener, SOL_SOCKET, SO_REUSEADDR, 1)
+        check("bind") { [listener] in Peer.any(port: port).lend { bind(listener, $0, $1) } }
+        check("listen") { [listener] in listen(listener, 4_096) }
+        readiness.watch(listener, isNew: true)
+    }
+
+    /// Serves until the process is ended.
+    mutating func run() -> Never {
+        while true {
+            for descriptor in readiness.wait(milliseconds: -1) {
+                if descriptor == listener { acceptAll() } else { serve(descriptor) }
+            }
+        }
+    }
+
+    private mutating func acceptAll() {
+        while true {
+            let descriptor = accept(listener, nil, nil)
+            guard descriptor >= 0 else { return }
+            check("fcntl") { fcntl(descriptor, F_SETFL, O_NONBLOCK) }
+            setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            connections[descriptor] = Connection()
+            readiness.watch(descriptor, isNew: true)
+        }
+    }
+
+    private mutating func serve(_ descriptor: Int32) {
+        guard var connection = connections.removeValue(forKey: descriptor) else { return }
+        let wasBlocked = !connection.pending.isEmpty
+        guard flush(&connection, descriptor) else { return drop(descriptor) }
+        if connection.pending.isEmpty {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count > 0 {
+                connection.pending = buffer[..<count]
+                guard flush(&connection, descriptor) else { return drop(descriptor) }
+            } else if count == 0 || errno != EAGAIN {
+                return drop(descriptor)
+            }
+        }
+        let isBlocked = !connection.pending.isEmpty
+        if isBlocked != wasBlocked {
+            readiness.watch(descriptor, writing: isBlocked, isNew: false)
+        }
+        connections[descriptor] = connection
+    }
+
+    /// Writes what is pending; false when the connection is gone.
+    private func flush(_ connection: inout Connection, _ descriptor: Int32) -> Bool {
+        while !connection.pending.isEmpty {
+            let count = connection.pending.withUnsafeBytes {
+                send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
+            }
+            if count < 0 { return errno == EAGAIN }
+            connection.pending = connection.pending.dropFirst(count)
+        }
+        return true
+    }
+
+    private func drop(_ descriptor: Int32) {
+        close(descriptor)
+    }
+}

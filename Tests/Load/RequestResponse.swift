@@ -1,0 +1,104 @@
+import CLinux
+import Glibc
+
+/// One octet there and back, over and over, on one connection.
+enum RequestResponse {
+    static func run(_ peer: Peer, seconds: Double) {
+        let descriptor = startConnection(to: peer)
+        waitFor(descriptor, POLLOUT)
+        let code = connectionError(descriptor)
+        if code != 0 { fail("connect: \(String(cString: strerror(code)))") }
+        var samples = Samples()
+        let start = nanoseconds()
+        let end = start + UInt64(seconds * 1e9)
+        var now = start
+        while now < end {
+            let sent = now
+            exchange(descriptor)
+            now = nanoseconds()
+            samples.add(now - sent)
+        }
+        samples.report(over: now - start)
+    }
+
+    /// Sends one octet and waits for one.
+    static func exchange(_ descriptor: Int32) {
+        var octet: UInt8 = 0x2a
+        check("send") { send(descriptor, &octet, 1, Int32(MSG_NOSIGNAL)) }
+        waitFor(descriptor, POLLIN)
+        let count = check("recv") { recv(descriptor, &octet, 1, 0) }
+        guard count == 1, octet == 0x2a else { fail("the connection ended") }
+    }
+
+    /// Waits until something can be read.
+    static func waitForever(_ descriptor: Int32) {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        check("poll") { poll(&entry, 1, -1) }
+    }
+
+    /// Waits, ten seconds at most.
+    static func waitFor(_ descriptor: Int32, _ event: Int32) {
+        var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
+        let count = check("poll") { poll(&entry, 1, 10_000) }
+        if count == 0 { fail("nothing happened for 10 seconds") }
+    }
+}
+
+/// Connect, one octet there and back, close: several at once, over and over.
+struct ConnectionRate {
+    private let peer: Peer
+    private var readiness = Readiness()
+    /// When each connection was begun, and whether its octet is under way.
+    private var begun: [Int32: (at: UInt64, hasSent: Bool)] = [:]
+    private var samples = Samples()
+    private var failures = 0
+
+    init(_ peer: Peer) {
+        self.peer = peer
+    }
+
+    mutating func run(seconds: Double, atOnce: Int) {
+        let start = nanoseconds()
+        let end = start + UInt64(seconds * 1e9)
+        var lastProgress = start
+        for _ in 0..<atOnce { begin() }
+        while nanoseconds() < end {
+            let ready = readiness.wait(milliseconds: 100)
+            if !ready.isEmpty { lastProgress = nanoseconds() }
+            if nanoseconds() - lastProgress > 10_000_000_000 { fail("no progress for 10 seconds") }
+            for descriptor in ready { advance(descriptor) }
+        }
+        if failures > 0 { fail("\(failures) of \(samples.count + failures) connections failed") }
+        samples.report(over: nanoseconds() - start)
+    }
+
+    private mutating func begin() {
+        let now = nanoseconds()
+        let descriptor = startConnection(to: peer)
+        begun[descriptor] = (now, false)
+        readiness.watch(descriptor, writing: true, isNew: true)
+    }
+
+    private mutating func advance(_ descriptor: Int32) {
+        guard let entry = begun[descriptor] else { return }
+        var octet: UInt8 = 0x2a
+        if !entry.hasSent {
+            guard connectionError(descriptor) == 0,
+                send(descriptor, &octet, 1, Int32(MSG_NOSIGNAL)) == 1
+            else { return finish(descriptor, entry.at, isGood: false) }
+            begun[descriptor] = (entry.at, true)
+            readiness.watch(descriptor, isNew: false)
+            return
+        }
+        let count = recv(descriptor, &octet, 1, 0)
+        if count < 0, errno == EAGAIN { return }
+        finish(descriptor, entry.at, isGood: count == 1)
+    }
+
+    private mutating func finish(_ descriptor: Int32, _ start: UInt64, isGood: Bool) {
+        begun[descriptor] = nil
+        close(descriptor)
+        if isGood { samples.add(nanoseconds() - start) } else { failures += 1 }
+        begin()
+    }
+}

@@ -1,0 +1,63 @@
+import CLinux
+import Glibc
+
+private let usage = """
+    Usage: rdnet-load echo PORT
+           rdnet-load udp-server PORT
+           rdnet-load rr HOST PORT SECONDS
+           rdnet-load crr HOST PORT SECONDS [AT-ONCE]
+           rdnet-load hold HOST PORT COUNT
+           rdnet-load echo-many HOST PORT [COUNT [OCTETS]]
+           rdnet-load udp-up|udp-down HOST PORT SECONDS [MEGABITS]
+
+    The load that tests and benchmarks put on a network; results are JSON on standard output.
+
+    """
+
+private func misuse() -> Never {
+    say(usage, to: STDERR_FILENO)
+    exit(2)
+}
+
+/// The number that is this operand; the default where it may be left out.
+private func number(_ index: Int, default value: Double? = nil) -> Double {
+    guard CommandLine.arguments.count > index else {
+        guard let value else { misuse() }
+        return value
+    }
+    guard let number = Double(CommandLine.arguments[index]), number >= 0 else { misuse() }
+    return number
+}
+
+private func port(_ index: Int) -> UInt16 { UInt16(clamping: Int(number(index))) }
+
+private var peer: Peer {
+    guard CommandLine.arguments.count > 3 else { misuse() }
+    return Peer(host: CommandLine.arguments[2], port: port(3))
+}
+
+raiseDescriptorLimit()
+switch CommandLine.arguments.dropFirst().first {
+case "echo":
+    var server = EchoServer(port: port(2))
+    server.run()
+case "udp-server":
+    DatagramLoad.serve(port: port(2))
+case "rr":
+    RequestResponse.run(peer, seconds: number(4))
+case "crr":
+    var rate = ConnectionRate(peer)
+    rate.run(seconds: number(4), atOnce: Int(number(5, default: 1)))
+case "hold":
+    var held = HeldConnections(peer)
+    held.run(count: Int(number(4)))
+case "echo-many":
+    var echoed = EchoedConnections(octets: Int(number(5, default: 300_000)))
+    echoed.run(peer, count: Int(number(4, default: 200)))
+case "udp-up", "udp-down":
+    let isUpload = CommandLine.arguments[1] == "udp-up"
+    let megabits = UInt64(number(5, default: 0))
+    DatagramLoad.run(peer, isUpload: isUpload, seconds: number(4), megabits: megabits)
+default:
+    misuse()
+}
