@@ -58,6 +58,9 @@ int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count
 /// environ(7). Constant here, as nothing in the process changes it.
 extern char **const clinux_environ __asm__("environ");
 
+/// prctl(2), which C declares with variable arguments.
+int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
+
 /// fork(2), which Swift marks unavailable: sound here because the process has one thread.
 pid_t clinux_fork(void) __asm__("fork");
 

@@ -3,6 +3,11 @@ struct UpSettings: RoleSettings {
     var common = CommonSettings()
     var network = NetworkSettings()
 
+    init() {
+        // A person or a script waits for the command's output, not for this program's.
+        common.logLevel = .warning
+    }
+
     var conflict: SettingsConflict? { network.conflict }
 }
 
@@ -20,8 +25,5 @@ extension Role {
         summary: "all of it here: a command in a namespace with no other way out",
         operands: "[--] [COMMAND [ARGUMENT ...]]",
         options: Option.up
-    ) { start throws(RoleFailure) in
-        start.printConfiguration()
-        return .success
-    }
+    ) { start throws(RoleFailure) in try UpSession.run(start) }
 }

@@ -51,15 +51,32 @@ final class ChildProcess: ReadinessObserver {
     ///   - loop: Waits for the end.
     ///   - ended: Called once, by the loop, when the program has ended.
     /// - Throws: `SystemError` when it cannot be started: ENOENT, EACCES, …
-    init(
+    convenience init(
         _ command: Command,
+        on loop: EventLoop,
+        ended: @escaping (ProcessEnd, Instant) -> Void
+    ) throws(SystemError) {
+        let process = try Self.spawn(command)
+        try self.init(adopting: process, leadsGroup: command.leadsGroup, on: loop, ended: ended)
+    }
+
+    /// Waits for a child that runs already.
+    ///
+    /// - Parameters:
+    ///   - process: Not waited for yet.
+    ///   - leadsGroup: Whether it leads a process group.
+    ///   - loop: Waits for the end.
+    ///   - ended: Called once, by the loop, when the child has ended.
+    /// - Throws: `SystemError`; the child is killed then.
+    init(
+        adopting process: Int32,
+        leadsGroup: Bool = false,
         on loop: EventLoop,
         ended: @escaping (ProcessEnd, Instant) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.ended = ended
-        leadsGroup = command.leadsGroup
-        let process = try Self.spawn(command)
+        self.leadsGroup = leadsGroup
         do {
             let number = try systemCall("pidfd_open") { pidfd_open(process, 0) }
             descriptor = OwnedDescriptor(adopting: number)

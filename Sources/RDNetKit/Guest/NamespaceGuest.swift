@@ -1,0 +1,157 @@
+/// The child of `up`: in a fresh namespace, with an interface, an address, and something to run.
+///
+/// How it works: the parent is the host end. The child enters fresh namespaces, makes the TAP, hands its
+/// descriptor to the parent over a socket pair and waits until the parent says that all is ready; then it asks for
+/// an address by DHCP as any guest does, and runs the command, or prints the report. DHCP goes on
+/// renewing the lease meanwhile. It dies with its parent.
+final class NamespaceGuest {
+    /// How the guest is set up.
+    struct Settings {
+        var interface = "eth0"
+        var mac: MACAddress
+        var mtu: Int
+        var hostAlias: IPAddress
+        /// What to run; empty prints the report.
+        var command: [String]
+        var environment: [String]
+        var searchPath: String?
+    }
+
+    /// How long a lease may take: the server is in the next process.
+    private static let leaseLimit: Duration = .seconds(5)
+    private static let resolverFile = "/etc/resolv.conf"
+
+    private let settings: Settings
+    private let log: Logger
+    private let print: (String) -> Void
+    private let loop: EventLoop
+    private let signals: SignalWatch
+    private var targets: ConnectivityTargets?
+    private var dhcp: GuestDHCP?
+    private var child: ChildProcess?
+    private var outcome: Int32?
+
+    private init(
+        _ settings: Settings,
+        log: Logger,
+        print: @escaping (String) -> Void
+    ) throws(SystemError) {
+        self.settings = settings
+        self.log = log
+        self.print = print
+        loop = try EventLoop()
+        // Keys of the terminal are for the command; it ends, and that ends this.
+        signals = try SignalWatch([.interrupt, .quit], loop: loop) { _ in }
+    }
+
+    /// Does all of the child's work.
+    ///
+    /// - Parameters:
+    ///   - settings: How the guest is set up.
+    ///   - socket: The way to the parent.
+    ///   - log: For what goes wrong.
+    ///   - print: To standard output.
+    /// - Returns: The exit status: the command's, or whether the report is good.
+    static func run(
+        _ settings: Settings,
+        parent socket: consuming OwnedDescriptor,
+        log: Logger,
+        print: @escaping (String) -> Void
+    ) -> Int32 {
+        do {
+            try Namespace.enterFresh()
+            let device = try GuestInterface.make(
+                named: settings.interface,
+                mac: settings.mac,
+                mtu: settings.mtu
+            )
+            try DescriptorPassing.send(device.descriptor.number, over: socket)
+            release(device)
+            let guest = try NamespaceGuest(settings, log: log, print: print)
+            let line = try WaitingSocket(socket).receive(upTo: 64, within: .seconds(10))
+            guest.targets = ConnectivityTargets(
+                String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
+            )
+            return try guest.serve()
+        } catch {
+            log.error("no namespace with a network", ["cause": "\(error)"])
+            return 1
+        }
+    }
+
+    /// The parent has the interface now; it goes when the parent does.
+    private static func release(_ device: consuming TAPDevice) {}
+
+    private func serve() throws(SystemError) -> Int32 {
+        var options = GuestDHCP.Settings()
+        options.resolverFile = coveredResolverFile()
+        let client = try GuestDHCP(
+            loop: loop,
+            interface: settings.interface,
+            mac: settings.mac,
+            settings: options,
+            log: log
+        )
+        dhcp = client
+        client.onBound = { [unowned self] lease in begin(lease) }
+        try client.start()
+        loop.after(Self.leaseLimit) { [unowned self] _ in
+            guard child == nil, outcome == nil else { return }
+            log.error("no address", ["waited": "\(Self.leaseLimit)"])
+            end(1)
+        }
+        while outcome == nil { try loop.turn() }
+        return outcome ?? 1
+    }
+
+    /// A file of our own, so that the machine's stays as it is.
+    private func coveredResolverFile() -> String? {
+        do {
+            try Namespace.coverFile(Self.resolverFile)
+            return Self.resolverFile
+        } catch {
+            log.warning("names are not resolved by the gateway", ["cause": "\(error)"])
+            return nil
+        }
+    }
+
+    private func begin(_ lease: DHCPLease) {
+        guard child == nil, outcome == nil else { return }
+        guard settings.command.isEmpty, let targets else { return runCommand() }
+        let report = ConnectivityReport(
+            lease: lease,
+            hostAlias: settings.hostAlias,
+            targets: targets,
+            clock: EventLoop.monotonicClock,
+            print: print
+        )
+        end(report.run() ? 0 : 1)
+    }
+
+    private func runCommand() {
+        guard let name = settings.command.first else { return end(1) }
+        guard let path = ProgramPath.find(name, in: settings.searchPath) else {
+            log.error("command not found", ["command": name])
+            return end(127)
+        }
+        var command = ChildProcess.Command(path: path)
+        command.arguments = Array(settings.command.dropFirst())
+        command.environment = settings.environment
+        do {
+            child = try ChildProcess(command, on: loop) { [unowned self] how, _ in
+                switch how {
+                case .exited(let status): end(status)
+                // As a shell says it.
+                case .killed(let signal): end(128 + signal)
+                }
+            }
+        } catch {
+            log.error("cannot run the command", ["cause": "\(error)"])
+            end(126)
+        }
+    }
+
+    private func end(_ status: Int32) {
+        outcome = status
+    }
+}

@@ -1,0 +1,88 @@
+internal import CLinux
+internal import Glibc
+
+/// Descriptors handed from process to process over a unix socket.
+///
+/// See unix(7), SCM_RIGHTS.
+enum DescriptorPassing {
+    /// A control message with one descriptor: header of 16 octets, an int, padding.
+    private static let controlLength = 24
+
+    /// Sends a descriptor with one octet.
+    ///
+    /// - Parameters:
+    ///   - number: Stays open here.
+    ///   - socket: A connected unix stream.
+    /// - Throws: `SystemError`.
+    static func send(
+        _ number: Int32,
+        over socket: borrowing OwnedDescriptor
+    ) throws(SystemError) {
+        var control = [UInt8](repeating: 0, count: controlLength)
+        // Sound: the layout is that of cmsg(3) on 64-bit Linux: length, level, type, data.
+        control.withUnsafeMutableBytes { octets in
+            octets.storeBytes(of: 16 + 4, as: Int.self)
+            octets.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
+            octets.storeBytes(of: 1 /* SCM_RIGHTS */, toByteOffset: 12, as: Int32.self)
+            octets.storeBytes(of: number, toByteOffset: 16, as: Int32.self)
+        }
+        let target = socket.number
+        try exchange(&control) { message in sendmsg(target, message, Int32(MSG_NOSIGNAL)) }
+    }
+
+    /// Receives a descriptor, close-on-exec.
+    ///
+    /// - Parameter socket: A connected unix stream.
+    /// - Returns: The descriptor; nil when the other end closed, or sent none.
+    /// - Throws: `SystemError`.
+    static func receive(
+        over socket: borrowing OwnedDescriptor
+    ) throws(SystemError) -> OwnedDescriptor? {
+        var control = [UInt8](repeating: 0, count: controlLength)
+        let source = socket.number
+        var received = 0
+        try exchange(&control) { message in
+            let count = recvmsg(source, message, Int32(MSG_CMSG_CLOEXEC))
+            received = Int(message.pointee.msg_controllen)
+            return count
+        }
+        guard received >= 20 else { return nil }
+        // Sound: the length was checked, and the layout is cmsg(3)'s.
+        let (level, kind, number) = control.withUnsafeBytes { octets in
+            (
+                octets.load(fromByteOffset: 8, as: Int32.self),
+                octets.load(fromByteOffset: 12, as: Int32.self),
+                octets.load(fromByteOffset: 16, as: Int32.self)
+            )
+        }
+        guard level == SOL_SOCKET, kind == 1, number >= 0 else { return nil }
+        return OwnedDescriptor(adopting: number)
+    }
+
+    private static func exchange(
+        _ control: inout [UInt8],
+        _ call: (UnsafeMutablePointer<msghdr>) -> Int
+    ) throws(SystemError) {
+        var octet: UInt8 = 0
+        let length = control.count
+        // Sound: every pointer in the message is good until the call returns.
+        let outcome: Result<Int, SystemError> = control.withUnsafeMutableBytes { control in
+            withUnsafeMutablePointer(to: &octet) { octet in
+                var part = iovec(iov_base: octet, iov_len: 1)
+                return withUnsafeMutablePointer(to: &part) { part in
+                    var message = msghdr()
+                    message.msg_iov = part
+                    message.msg_iovlen = 1
+                    message.msg_control = control.baseAddress
+                    message.msg_controllen = length
+                    do throws(SystemError) {
+                        return .success(try systemCall("pass a descriptor") { call(&message) })
+                    } catch {
+                        return .failure(error)
+                    }
+                }
+            }
+        }
+        _ = try outcome.get()
+    }
+}

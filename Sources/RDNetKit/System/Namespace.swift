@@ -1,0 +1,109 @@
+internal import CLinux
+internal import Glibc
+
+/// Namespaces of a child process.
+///
+/// See namespaces(7).
+enum Namespace {
+    /// Runs a closure in a child process, which ends with what it returns.
+    ///
+    /// Sound because this process has one thread. The child dies with its parent (prctl(2), PR_SET_PDEATHSIG).
+    ///
+    /// - Parameter body: The child's work; nothing of the parent's runs in it.
+    /// - Returns: The child's number, in the parent.
+    /// - Throws: `SystemError`, such as EAGAIN at the limit of processes.
+    static func fork(_ body: () -> Int32) throws(SystemError) -> Int32 {
+        let parent = getpid()
+        let child = try systemCall("fork") { clinux_fork() }
+        if child != 0 { return child }
+        // Ends with the parent whatever ends that; it may have ended before this was said.
+        _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0, 0)
+        if getppid() != parent { _exit(1) }
+        _exit(body())
+    }
+
+    /// Moves this process into fresh network and mount namespaces.
+    ///
+    /// Without privilege, inside a user namespace in which the caller is root. See unshare(2), user_namespaces(7).
+    ///
+    /// - Throws: `SystemError` that says what is not permitted.
+    static func enterFresh() throws(SystemError) {
+        let (user, group) = (geteuid(), getegid())
+        if user == 0 {
+            try systemCall("unshare") {
+                unshare(Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS))
+            }
+        } else {
+            try systemCall("unshare(CLONE_NEWUSER)") {
+                unshare(Int32(CLINUX_CLONE_NEWUSER | CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS))
+            }
+            try write("deny", to: "/proc/self/setgroups")
+            try write("0 \(user) 1", to: "/proc/self/uid_map")
+            try write("0 \(group) 1", to: "/proc/self/gid_map")
+        }
+        // What is mounted from here on stays here.
+        try systemCall("mount / private") {
+            mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil)
+        }
+    }
+
+    /// Lays a private, empty, writable file over a path, in this mount namespace.
+    ///
+    /// See mount(2), MS_BIND: the file itself has no name any more, and goes with the namespace.
+    ///
+    /// - Parameter path: An existing file, or a link to one.
+    /// - Throws: `SystemError`.
+    static func coverFile(_ path: String) throws(SystemError) {
+        var template = Array("/tmp/rdnet-XXXXXX".utf8CString)
+        let number = try systemCall("mkstemp /tmp/rdnet-XXXXXX") { mkstemp(&template) }
+        let file = OwnedDescriptor(adopting: number)
+        // The name is only needed until it is mounted.
+        defer { unlink(template) }
+        try systemCall("chmod \(path)") { fchmod(file.number, 0o644) }
+        try systemCall("mount over \(path)") {
+            mount(template, path, nil, UInt(MS_BIND), nil)
+        }
+    }
+
+    private static func write(_ text: String, to path: String) throws(SystemError) {
+        let file = OwnedDescriptor(
+            adopting: try systemCall("open \(path)") { open(path, O_WRONLY | O_CLOEXEC) }
+        )
+        let octets = Array(text.utf8)
+        let number = file.number
+        try systemCall("write \(path)") { Glibc.write(number, octets, octets.count) }
+    }
+}
+
+/// Whether a person sits at the program.
+enum Terminal {
+    /// Whether standard input is a terminal.
+    ///
+    /// See isatty(3).
+    static var isPresent: Bool { isatty(STDIN_FILENO) == 1 }
+}
+
+/// A program's file among those of PATH.
+///
+/// See environ(7).
+enum ProgramPath {
+    /// Finds a program as a shell would.
+    ///
+    /// - Parameters:
+    ///   - name: A name, or a path when it has a slash.
+    ///   - searchPath: PATH; nil takes the system's default.
+    /// - Returns: The path of an executable file; nil when there is none.
+    static func find(_ name: String, in searchPath: String?) -> String? {
+        if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
+        let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+        for folder in folders.split(separator: ":", omittingEmptySubsequences: false) {
+            let path = (folder.isEmpty ? "." : String(folder)) + "/" + name
+            var status = stat()
+            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0
+            {
+                return path
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,74 @@
+internal import Glibc
+
+/// A socket that is waited for, by programs that have nothing else to do: never by the engine.
+struct WaitingSocket: ~Copyable {
+    let descriptor: OwnedDescriptor
+
+    /// Takes over a socket; it stays non-blocking.
+    init(_ descriptor: consuming OwnedDescriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Connects within a time.
+    ///
+    /// See connect(2).
+    static func connected(
+        to endpoint: Endpoint,
+        _ kind: SocketKind,
+        within limit: Duration
+    ) throws(SystemError) -> WaitingSocket {
+        let descriptor = try Socket.make(Socket.family(of: endpoint.address), kind)
+        if try !Socket.connect(descriptor, to: SocketAddress(endpoint)) {
+            try wait(for: descriptor, Int16(POLLOUT), limit, "connect \(endpoint)")
+            let code = Socket.takeError(descriptor)
+            if code != 0 { throw SystemError(call: "connect \(endpoint)", errno: code) }
+        }
+        return WaitingSocket(descriptor)
+    }
+
+    /// Takes one connection within a time.
+    ///
+    /// See accept(2).
+    func accept(within limit: Duration) throws(SystemError) -> WaitingSocket {
+        try Self.wait(for: descriptor, Int16(POLLIN), limit, "accept")
+        guard let connection = try Socket.accept(descriptor) else {
+            throw SystemError(call: "accept", errno: ETIMEDOUT)
+        }
+        return WaitingSocket(connection.descriptor)
+    }
+
+    /// Sends all octets within a time for each wait.
+    func send(_ octets: [UInt8], within limit: Duration) throws(SystemError) {
+        var offset = 0
+        while offset < octets.count {
+            if let count = try Socket.send(descriptor, octets, from: offset) {
+                offset += count
+            } else {
+                try Self.wait(for: descriptor, Int16(POLLOUT), limit, "send")
+            }
+        }
+    }
+
+    /// Receives what comes next, up to so many octets; empty at the stream's end.
+    func receive(upTo count: Int, within limit: Duration) throws(SystemError) -> [UInt8] {
+        var octets = [UInt8](repeating: 0, count: count)
+        while true {
+            try Self.wait(for: descriptor, Int16(POLLIN), limit, "receive")
+            let number = descriptor.number
+            let received = try attempt("recv") { recv(number, &octets, count, 0) }
+            if let received { return Array(octets[..<received]) }
+        }
+    }
+
+    private static func wait(
+        for descriptor: borrowing OwnedDescriptor,
+        _ events: Int16,
+        _ limit: Duration,
+        _ call: String
+    ) throws(SystemError) {
+        var request = pollfd(fd: descriptor.number, events: events, revents: 0)
+        let milliseconds = Int32(limit.millisecondsRoundedUp)
+        let ready = try systemCall(call) { poll(&request, 1, milliseconds) }
+        if ready == 0 { throw SystemError(call: call, errno: ETIMEDOUT) }
+    }
+}
