@@ -432,6 +432,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
     func takeTurn(now: Instant) -> Bool {
         let hasMore = tcp.takeTurn(now: now)
         for link in ethernet.attached { link.flush(now: now) }
+        // Whoever watches a capture grow wants the last packet, not the last 64 KiB.
+        ethernet.capture?.flush()
         return hasMore
     }
 }

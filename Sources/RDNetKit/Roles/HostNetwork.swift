@@ -12,14 +12,13 @@ final class HostNetwork: DatagramSender {
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
 
-    /// Makes the network: engine, services, static forwards, API; nothing is attached yet.
+    /// Makes the network in memory: engine and services; nothing is opened yet.
     ///
     /// - Parameters:
     ///   - settings: What the role was told.
     ///   - loop: Where everything runs.
     ///   - log: For what a person should know.
-    /// - Throws: `RoleFailure` with the address that could not be had.
-    init(_ settings: NetworkSettings, loop: EventLoop, log: Logger) throws(RoleFailure) {
+    init(_ settings: NetworkSettings, loop: EventLoop, log: Logger) {
         self.settings = settings
         self.loop = loop
         self.log = log
@@ -45,6 +44,12 @@ final class HostNetwork: DatagramSender {
             log.info("link closed", ["link": link.name, "reason": reason])
         }
         connectServices()
+    }
+
+    /// Opens what others see: static forwards, the API, the capture. `stop` takes it back, also after a failure.
+    ///
+    /// - Throws: `RoleFailure` with the address that could not be had.
+    func open() throws(RoleFailure) {
         try openForwards()
         try openAPI()
         if !settings.captureFile.isEmpty { try startCapture() }

@@ -54,8 +54,9 @@ enum HostSwitch {
         ProcessLimits.raiseDescriptors()
         do {
             let loop = try EventLoop()
-            let network = try HostNetwork(start.settings.network, loop: loop, log: start.logger)
+            let network = HostNetwork(start.settings.network, loop: loop, log: start.logger)
             defer { network.stop() }
+            try network.open()
             for link in start.settings.links { try network.open(link) }
             let signals = try watchSignals(loop, network, start.logger)
             try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }

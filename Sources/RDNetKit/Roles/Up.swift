@@ -5,7 +5,7 @@ struct UpSettings: RoleSettings {
 
     init() {
         // A person or a script waits for the command's output, not for this program's.
-        common.logLevel = .warning
+        common.leastLogLevel = .warning
     }
 
     var conflict: SettingsConflict? { network.conflict }

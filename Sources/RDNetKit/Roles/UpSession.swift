@@ -82,6 +82,7 @@ final class UpSession: ReadinessObserver {
         do {
             let session = try UpSession(start, isReport: command.isEmpty, control)
             defer { session.network.stop() }
+            try session.network.open()
             return try session.serve(process)
         } catch let failure as RoleFailure {
             throw failure
@@ -102,7 +103,7 @@ final class UpSession: ReadinessObserver {
         self.control = control
         ProcessLimits.raiseDescriptors()
         loop = try EventLoop()
-        network = try HostNetwork(settings, loop: loop, log: start.logger)
+        network = HostNetwork(settings, loop: loop, log: start.logger)
         if isReport { echo = try EchoServers(loop: loop) }
         if start.operands.isEmpty { introduce() }
     }
