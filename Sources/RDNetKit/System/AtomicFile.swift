@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// Small text files that are replaced whole.

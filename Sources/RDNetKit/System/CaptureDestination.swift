@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// A file that a capture is written to: made anew, removed contents and all.

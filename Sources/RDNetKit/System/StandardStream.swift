@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// One of the two streams that every program may write to.

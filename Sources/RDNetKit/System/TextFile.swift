@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// A small file of text that is read whole, at start-up.

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// A socket that is waited for, by programs that have nothing else to do: never by the engine.

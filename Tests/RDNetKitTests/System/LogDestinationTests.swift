@@ -1,5 +1,6 @@
 import CLinux
 import Foundation
+import Glibc
 import Testing
 
 @testable import RDNetKit

@@ -1,0 +1,94 @@
+import CLinux
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// The executables that real-kernel tests run: those that `make test` names, else those beside the tests.
+enum BuiltProgram {
+    static let rdnet = path("RDNET_BINARY", "rdnet")
+    static let load = path("RDNET_LOAD", "rdnet-load")
+
+    private static func path(_ variable: String, _ name: String) -> String {
+        if let path = ProcessInfo.processInfo.environment[variable] { return path }
+        return URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+            .deletingLastPathComponent().appendingPathComponent(name).path
+    }
+}
+
+/// A program that runs beside a test and ends with it.
+final class RunningProgram {
+    private let process = Process()
+    private let input = Pipe()
+
+    /// Starts a program from PATH.
+    ///
+    /// - Parameters:
+    ///   - arguments: Its name first.
+    ///   - namespace: Where; ip(8) becomes the program there, so signals reach it.
+    ///   - output: The file for its output; none to throw it away.
+    /// - Throws: When it cannot be started.
+    init(_ arguments: [String], in namespace: NetworkNamespace? = nil, output: URL? = nil) throws {
+        let prefix = namespace.map { ["ip", "netns", "exec", $0.name] } ?? []
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = prefix + arguments
+        process.standardInput = input
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        if let output {
+            try Data().write(to: output)
+            let file = try FileHandle(forWritingTo: output)
+            process.standardOutput = file
+            process.standardError = file
+        }
+        try process.run()
+    }
+
+    deinit {
+        end(with: SIGKILL)
+    }
+
+    var number: Int32 { process.processIdentifier }
+    var isRunning: Bool { process.isRunning }
+    var status: Int32 { process.terminationStatus }
+
+    /// What it has in memory, in octets.
+    func residentSize() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(number)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+        return try #require(line.split(separator: " ").compactMap { Int($0) }.first) * 1_024
+    }
+
+    /// Gives it a line on standard input.
+    func write(line: String) throws {
+        try input.fileHandleForWriting.write(contentsOf: Data((line + "\n").utf8))
+    }
+
+    /// Lets it read the end of its input.
+    func closeInput() throws {
+        try input.fileHandleForWriting.close()
+    }
+
+    /// Sends a signal and waits; how long the end took.
+    @discardableResult
+    func end(with signal: Int32 = SIGTERM) -> Duration {
+        guard process.isRunning else { return .zero }
+        let start = ContinuousClock.now
+        kill(number, signal)
+        process.waitUntilExit()
+        return ContinuousClock.now - start
+    }
+}
+
+/// Waits until something is true; false when it has not come in time.
+func comesTrue(within limit: Duration = .seconds(15), _ condition: () throws -> Bool) rethrows
+    -> Bool
+{
+    let deadline = ContinuousClock.now + limit
+    while ContinuousClock.now < deadline {
+        if try condition() { return true }
+        usleep(10_000)
+    }
+    return try condition()
+}

@@ -1,0 +1,130 @@
+import CLinux
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// `host-switch` in one namespace, `vm-switch` in another, a unix socket between them.
+final class SwitchedGuest {
+    static let hostAlias = "192.168.127.254"
+    static let gateway = "192.168.127.1"
+
+    let host: NetworkNamespace
+    let guest: NetworkNamespace
+    let directory: TemporaryDirectory
+    private let hostOptions: [String]
+    private let guestOptions: [String]
+    private(set) var hostSwitch: RunningProgram?
+    private(set) var vmSwitch: RunningProgram?
+    private var servers: [RunningProgram] = []
+
+    /// Starts both and waits for the guest's address.
+    init(
+        address: String = "192.168.127.2",
+        hostOptions: [String] = [],
+        guestOptions: [String] = []
+    ) throws {
+        host = try NetworkNamespace()
+        guest = try NetworkNamespace()
+        directory = try TemporaryDirectory()
+        self.hostOptions = hostOptions
+        self.guestOptions = guestOptions
+        for namespace in [host, guest] { try namespace.run("ip", "link", "set", "lo", "up") }
+        try startHostSwitch()
+        try startVMSwitch()
+        try waitForAddress(address)
+    }
+
+    deinit {
+        // In this order, or the one that lost its peer would log and dial meanwhile.
+        vmSwitch?.end(with: SIGKILL)
+        hostSwitch?.end(with: SIGKILL)
+        for server in servers { server.end(with: SIGKILL) }
+    }
+
+    private var link: String { "unix://" + directory.file("link") }
+
+    func startHostSwitch() throws {
+        let command = [
+            BuiltProgram.rdnet, "host-switch", "--link", link,
+            "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
+        ]
+        hostSwitch = try RunningProgram(command + hostOptions, in: host)
+    }
+
+    func startVMSwitch() throws {
+        let command = [
+            BuiltProgram.rdnet, "vm-switch", "--link", link, "--resolv-conf", "",
+            "--logfile", directory.file("guest.log"),
+        ]
+        vmSwitch = try RunningProgram(command + guestOptions, in: guest)
+    }
+
+    func waitForAddress(_ address: String = "192.168.127.2") throws {
+        let hasCome = try comesTrue {
+            try guest.run("ip", "-4", "address").contains("inet \(address)/24")
+        }
+        try #require(hasCome, "no address: \(logs)")
+    }
+
+    /// What both have logged, for a test that failed.
+    var logs: String {
+        ["host.log", "guest.log"].map { name in
+            let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
+            return "\(name):\n" + String(decoding: octets, as: UTF8.self)
+        }.joined(separator: "\n")
+    }
+
+    /// Runs a server until the test ends.
+    func serve(_ arguments: String..., in namespace: NetworkNamespace) throws {
+        servers.append(try RunningProgram(arguments, in: namespace))
+    }
+
+    /// Begins to serve echo on a TCP port, and waits until it does.
+    func serveEcho(_ port: Int, in namespace: NetworkNamespace) throws {
+        try serve(BuiltProgram.load, "echo", String(port), in: namespace)
+        try waitForListener(port, in: namespace)
+    }
+
+    func waitForListener(_ port: Int, in namespace: NetworkNamespace, kind: String = "-tln") throws
+    {
+        let isThere = try comesTrue {
+            try namespace.run("ss", "-H", kind, "sport", "=", ":\(port)").contains(":\(port)")
+        }
+        try #require(isThere, "nobody listens on port \(port)")
+    }
+
+    /// Runs the load program in a namespace, for a minute at most; its JSON.
+    func load(_ arguments: String..., in namespace: NetworkNamespace) throws -> [String: Double] {
+        let output = try run(
+            ["timeout", "60", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
+        )
+        let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
+        return try #require(value as? [String: Double])
+    }
+
+    /// One octet from the guest to the host's echo server and back.
+    func reachesHost(port: Int = 7) -> Bool {
+        do {
+            let answer = try load("rr", Self.hostAlias, String(port), "0.01", in: guest)
+            return answer["count", default: 0] > 0
+        } catch {
+            return false
+        }
+    }
+
+    /// Asks the forwarding API as the host would.
+    @discardableResult
+    func askAPI(_ path: String, body: String? = nil) throws -> String {
+        let data = body.map { ["-d", $0] } ?? []
+        return try run(
+            ["curl", "-sSf", "--unix-socket", directory.file("api"), "http://host\(path)"] + data
+        )
+    }
+}
+
+extension TemporaryDirectory {
+    /// The path of a file in it.
+    func file(_ name: String) -> String { path + "/" + name }
+}
