@@ -21,8 +21,11 @@ extension TCPFlow {
         return more && phase == .open
     }
 
+    /// A few octets may stay in the socket for a while: discarding costs as much as sending a small packet.
+    private static let worthDiscarding = 4096
+
     private func discardAcknowledged(now: Instant) {
-        guard toDiscard > 0 else { return }
+        guard toDiscard >= Self.worthDiscarding || toDiscard > 0 && sender.isFinished else { return }
         do {
             try stream?.discard(toDiscard, scratch: flows.scratch)
             toDiscard = 0

@@ -48,6 +48,9 @@ struct StreamInput: ~Copyable {
         return count
     }
 
+    /// Whether the last read filled all the room it had, so that more may wait.
+    var wasFilled: Bool { tail == Self.capacity }
+
     /// Takes out the next complete frame, good until the next `fill`.
     ///
     /// - Returns: The frame, of any length from 0 to the largest; nil when none is complete.

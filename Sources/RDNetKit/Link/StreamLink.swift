@@ -93,8 +93,11 @@ final class StreamLink: FrameLink, ReadinessObserver {
                 }
                 guard let count else { break }
                 if count == 0 { return fail("the other end closed the stream", now: now) }
+                let mayHaveMore = input.wasFilled
                 try deliverFrames(now: now)
                 if isClosed { return }
+                // A short read took all there was: asking again would only hear so.
+                if !mayHaveMore { break }
             }
         } catch let error as StreamInput.FramingError {
             return fail("framing lost: \(error)", now: now)
