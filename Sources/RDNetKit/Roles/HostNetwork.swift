@@ -46,7 +46,9 @@ final class HostNetwork: DatagramSender {
         connectServices()
     }
 
-    /// Opens what others see: static forwards, the API, the capture. `stop` takes it back, also after a failure.
+    /// Opens what others see: static forwards, the API, the capture.
+    ///
+    /// `stop` takes it back, also after a failure.
     ///
     /// - Throws: `RoleFailure` with the address that could not be had.
     func open() throws(RoleFailure) {
@@ -156,7 +158,7 @@ final class HostNetwork: DatagramSender {
             leases: { [unowned self] in
                 dhcp.takenAddresses(now: loop.now).map { API.Lease(address: $0.0, mac: $0.1) }
             },
-            statistics: { [unowned self] in statistics }
+            statistics: { [unowned self] in NetworkStatistics.tree(engine, dns.counters) }
         )
         let guestServer = HTTPServer(loop: loop, routes: api.guestRoutes)
         let hostServer = HTTPServer(loop: loop, routes: api.hostRoutes)
@@ -282,69 +284,5 @@ final class HostNetwork: DatagramSender {
         forwards.close()
         for server in servers { server.close() }
         engine.stop()
-    }
-
-    // MARK: Statistics
-
-    private var statistics: Statistics {
-        let link = engine.ethernet.counters
-        let drops = engine.drops.all.map { reason, count in
-            Statistics.Entry.counter(
-                reason.rawValue,
-                "Packets from guests and hosts that were not passed on: \(reason.rawValue).",
-                count
-            )
-        }
-        return Statistics([
-            .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
-            .counter(
-                "BytesReceived",
-                "Octets of frames received from guests.",
-                link.octetsReceived
-            ),
-            .counter("FramesSent", "Frames sent to guests.", link.framesSent),
-            .counter("FramesReceived", "Frames received from guests.", link.framesReceived),
-            .counter(
-                "DroppedPackets",
-                "Packets and frames dropped for any reason.",
-                engine.drops.total &+ link.dropped &+ link.malformed
-            ),
-            .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
-            .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
-            .group("Drops", drops),
-            .group("TCP", tcpStatistics),
-            .group("DNS", dnsStatistics),
-            .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),
-            .gauge("EchoFlows", "Guests' pings with a host socket.", UInt64(engine.echo.count)),
-            .gauge("Links", "Links attached.", UInt64(engine.ethernet.attached.count)),
-        ])
-    }
-
-    private var tcpStatistics: [Statistics.Entry] {
-        let tcp = engine.tcp.counters
-        return [
-            .gauge("Flows", "Connections in the table.", UInt64(engine.tcp.count)),
-            .counter("Opened", "Connections begun.", tcp.opened),
-            .counter("Established", "Connections established.", tcp.established),
-            .counter("Closed", "Connections closed.", tcp.closed),
-            .counter("Refused", "Connections that the host refused.", tcp.refused),
-            .counter("Resets", "Connections cut off by either side.", tcp.resets),
-            .counter("Retransmits", "Segments sent again.", tcp.retransmits),
-            .counter("Timeouts", "Retransmission timeouts.", tcp.timeouts),
-            .counter("Challenges", "Challenge ACKs sent.", tcp.challenges),
-            .counter("Strays", "Segments without a connection.", tcp.strays),
-            .counter("BytesToHost", "Payload passed to host sockets.", tcp.octetsToHost),
-            .counter("BytesToGuest", "Payload sent to guests.", tcp.octetsToGuest),
-        ]
-    }
-
-    private var dnsStatistics: [Statistics.Entry] {
-        let dns = dns.counters
-        return [
-            .counter("Queries", "Questions from guests.", UInt64(dns.queries)),
-            .counter("Local", "Questions answered here.", UInt64(dns.local)),
-            .counter("Refused", "Messages answered with an error.", UInt64(dns.refused)),
-            .gauge("InFlight", "Questions that wait for a resolver.", UInt64(dns.inFlight)),
-        ]
     }
 }

@@ -1,0 +1,69 @@
+/// What `/stats` and `/metrics` show of a host end.
+enum NetworkStatistics {
+    /// Collects everything that is counted.
+    ///
+    /// - Parameters:
+    ///   - engine: Links, drops and flows.
+    ///   - dns: The DNS service's counters.
+    /// - Returns: The tree, with gvproxy's names at the top where it has them.
+    static func tree(_ engine: PacketEngine, _ dns: DNSCounters) -> Statistics {
+        let link = engine.ethernet.counters
+        let drops = engine.drops.all.map { reason, count in
+            Statistics.Entry.counter(
+                reason.rawValue,
+                "Packets from guests and hosts that were not passed on: \(reason.rawValue).",
+                count
+            )
+        }
+        return Statistics([
+            .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
+            .counter(
+                "BytesReceived",
+                "Octets of frames received from guests.",
+                link.octetsReceived
+            ),
+            .counter("FramesSent", "Frames sent to guests.", link.framesSent),
+            .counter("FramesReceived", "Frames received from guests.", link.framesReceived),
+            .counter(
+                "DroppedPackets",
+                "Packets and frames dropped for any reason.",
+                engine.drops.total &+ link.dropped &+ link.malformed
+            ),
+            .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
+            .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
+            .group("Drops", drops),
+            .group("TCP", entries(engine.tcp)),
+            .group("DNS", entries(dns)),
+            .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),
+            .gauge("EchoFlows", "Guests' pings with a host socket.", UInt64(engine.echo.count)),
+            .gauge("Links", "Links attached.", UInt64(engine.ethernet.attached.count)),
+        ])
+    }
+
+    private static func entries(_ flows: TCPFlows) -> [Statistics.Entry] {
+        let tcp = flows.counters
+        return [
+            .gauge("Flows", "Connections in the table.", UInt64(flows.count)),
+            .counter("Opened", "Connections begun.", tcp.opened),
+            .counter("Established", "Connections established.", tcp.established),
+            .counter("Closed", "Connections closed.", tcp.closed),
+            .counter("Refused", "Connections that the host refused.", tcp.refused),
+            .counter("Resets", "Connections cut off by either side.", tcp.resets),
+            .counter("Retransmits", "Segments sent again.", tcp.retransmits),
+            .counter("Timeouts", "Retransmission timeouts.", tcp.timeouts),
+            .counter("Challenges", "Challenge ACKs sent.", tcp.challenges),
+            .counter("Strays", "Segments without a connection.", tcp.strays),
+            .counter("BytesToHost", "Payload passed to host sockets.", tcp.octetsToHost),
+            .counter("BytesToGuest", "Payload sent to guests.", tcp.octetsToGuest),
+        ]
+    }
+
+    private static func entries(_ dns: DNSCounters) -> [Statistics.Entry] {
+        [
+            .counter("Queries", "Questions from guests.", UInt64(dns.queries)),
+            .counter("Local", "Questions answered here.", UInt64(dns.local)),
+            .counter("Refused", "Messages answered with an error.", UInt64(dns.refused)),
+            .gauge("InFlight", "Questions that wait for a resolver.", UInt64(dns.inFlight)),
+        ]
+    }
+}
