@@ -56,6 +56,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
         tcp.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
         udp.sendError = { [unowned self] in sendError($0, rest: $1, about: $2, $3) }
         echo.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
+        tcp.dropped = { [unowned self] in drops.count($0) }
         udp.dropped = { [unowned self] in drops.count($0) }
         echo.dropped = { [unowned self] in drops.count($0) }
     }
@@ -108,7 +109,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
             ethernet.learn(packet.senderAddress, mac: packet.senderMAC, now: now)
         }
         guard packet.operation == .request, plan.answersARP(for: packet.targetAddress),
-            packet.senderAddress != packet.targetAddress
+            packet.senderAddress != packet.targetAddress, !packet.senderMAC.isGroup
         else { return }
         let reply = ARPPacket(
             operation: .reply,
@@ -139,7 +140,6 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
             return try receiveUDP(header, payload, offload, from: mac, now: now)
         }
         ethernet.learn(header.source, mac: mac, now: now)
-        if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
         if header.timeToLive <= 1, isBeyond(header.destination) {
             return sendError(
                 .timeExceeded(code: 0),
@@ -148,6 +148,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
                 Array(payload.prefix(64))
             )
         }
+        if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
         try dispatch(header, payload, offload, from: mac, now: now)
     }
 
@@ -199,6 +200,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
             try receiveICMP(header, payload, offload, from: mac, now: now)
         default:
             drops.count(.unknownProtocol)
+            // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
+            guard plan.destination(of: header.destination) != .nowhere else { return }
             let kind = ICMPMessage.Kind.destinationUnreachable(.transport)
             sendError(kind, rest: 0, about: header, Array(payload.prefix(64)))
         }
@@ -430,11 +433,12 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
     }
 
     func takeTurn(now: Instant) -> Bool {
-        let hasMore = tcp.takeTurn(now: now)
+        tcp.takeTurn(now: now)
         for link in ethernet.attached { link.flush(now: now) }
         // Whoever watches a capture grow wants the last packet, not the last 64 KiB.
         ethernet.capture?.flush()
-        return hasMore
+        // Asked last: a link that got room by being flushed has set flows going again.
+        return tcp.hasWork
     }
 }
 

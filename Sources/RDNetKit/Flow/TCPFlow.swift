@@ -166,6 +166,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     private func probeWindow(now: Instant) {
         guard sender.isWindowShut, isReadable, !sender.hasSentEnd else { return }
+        // The end of the stream may be what waits: it needs no window.
+        guard hasMoreToSend(now: now) else { return flows.enqueue(self) }
         // One octet below the window: any answer tells the window (RFC 9293, 3.8.6.1), and none of it is
         // data that a full guest would have to drop.
         sendBare(sequence: sender.unacknowledged + -1, [.ack])

@@ -120,9 +120,7 @@ extension TCPFlow {
         let fin = header.flags.contains(.fin)
         let length = payload.count + (fin ? 1 : 0)
         guard receiver.accepts(header.sequence, length: length) else {
-            // Also the answer to keep-alive probes and repeated segments (RFC 9293, 3.8.4, 3.10.7.4).
-            if !header.flags.contains(.rst) { oweACK() }
-            return
+            return receiveUnacceptable(header, now: now)
         }
         if header.flags.contains(.rst) {
             // RFC 5961, 3.2: only the exact number resets; a guess in the window is challenged.
@@ -135,6 +133,17 @@ extension TCPFlow {
         guard receiveAcknowledgment(header, isBare: length == 0, now: now) else { return }
         if length > 0 { receivePayload(header.sequence, payload, fin: fin, now: now) }
         armTimer()
+    }
+
+    private func receiveUnacceptable(_ header: TCPHeader, now: Instant) {
+        guard !header.flags.contains(.rst) else { return }
+        // Also the answer to keep-alive probes and repeated segments (RFC 9293, 3.8.4, 3.10.7.4).
+        oweACK()
+        // While the window is shut no data are acceptable, but a valid ACK counts (RFC 9293, 3.10.7.4).
+        guard receiver.offered == 0, header.sequence == receiver.next, header.flags.contains(.ack),
+            !header.flags.contains(.syn)
+        else { return }
+        if receiveAcknowledgment(header, isBare: false, now: now) { armTimer() }
     }
 
     private func receiveAcknowledgment(

@@ -111,6 +111,17 @@ extension TCPFlow {
         return peeked
     }
 
+    /// Looks for something to send behind what was sent: the window is shut, so nothing has looked yet.
+    ///
+    /// - Parameter now: The turn's clock.
+    /// - Returns: Whether an octet waits there.
+    func hasMoreToSend(now: Instant) -> Bool {
+        var octet: UInt8 = 0
+        // Sound: the pointer is used inside the closure only.
+        let count = withUnsafeMutableBytes(of: &octet) { peek(at: sender.next, into: $0, now: now) }
+        return count ?? 0 > 0
+    }
+
     private func peek(
         at sequence: SequenceNumber,
         into room: UnsafeMutableRawBufferPointer,
@@ -165,7 +176,8 @@ extension TCPFlow {
 
     /// Sends an ACK with the window as it is now, unless it is not owed any more.
     func acknowledge() {
-        guard needsACK, phase == .open else { return }
+        // In TIME-WAIT the guest's FIN may still be owed its ACK.
+        guard needsACK, phase == .open || phase == .timeWait else { return }
         sendACK()
     }
 

@@ -37,6 +37,8 @@ final class TCPFlows {
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (ICMPMessage.Kind, IPv4Header, [UInt8]) -> Void = { _, _, _ in }
+    /// Counts a packet that is not passed on; set by the engine.
+    var dropped: (DropReason) -> Void = { _ in }
 
     private let log: Logger
     private let support: PeekOffsetSupport
@@ -158,7 +160,7 @@ final class TCPFlows {
             return refuseStray(key, syn, length: 0)
         }
         let destination = ethernet.plan.destination(of: key.remote.address)
-        if destination == .nowhere { return }
+        if destination == .nowhere { return dropped(.noRoute) }
         counters.opened &+= 1
         table.insert(flow, for: key)
         if let oldest = handshakes.append(flow) { oldest.abort(.guest, now: now) }
@@ -348,8 +350,7 @@ final class TCPFlows {
     /// Gives every flow that has work its turn, then sends the ACKs that are still owed.
     ///
     /// - Parameter now: The turn's clock.
-    /// - Returns: Whether some flow has more to do.
-    func takeTurn(now: Instant) -> Bool {
+    func takeTurn(now: Instant) {
         resolve(now: now)
         swap(&ready, &turn)
         for flow in turn {
@@ -362,8 +363,10 @@ final class TCPFlows {
             flow.acknowledge()
         }
         acknowledging.removeAll(keepingCapacity: true)
-        return !ready.isEmpty
     }
+
+    /// Whether some flow has more to do.
+    var hasWork: Bool { !ready.isEmpty }
 
     private func resolve(now: Instant) {
         guard !unresolved.isEmpty else { return }

@@ -76,9 +76,15 @@ struct TCPReceiver {
     ) -> Verdict {
         guard accepts(sequence, length: payload.count + (fin ? 1 : 0)) else { return .unacceptable }
         let end = sequence + payload.count
-        let visible = end <= edge ? payload.count : edge - sequence
-        // The FIN takes no room, so it is welcome even right at the edge.
-        if fin, visible == payload.count, finish == nil { finish = end }
+        var visible = end <= edge ? payload.count : edge - sequence
+        // The FIN takes no room, so it is welcome even right at the edge. One in front of octets that are
+        // here already contradicts them.
+        if fin, visible == payload.count, finish == nil, pieces.last.map({ $0.end <= end }) ?? true
+        {
+            finish = end
+        }
+        // Nothing follows a FIN (RFC 9293, 3.10.7.4, seventh: ignore the text).
+        if let finish, sequence + visible > finish { visible = max(finish - sequence, 0) }
         if sequence > next {
             keep(sequence, UnsafeRawBufferPointer(rebasing: payload[..<visible]))
             return .acknowledgeOnly

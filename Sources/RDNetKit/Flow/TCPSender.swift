@@ -139,6 +139,8 @@ struct TCPSender {
                 || windowSequence == header.sequence
                     && windowAcknowledgment <= header.acknowledgment
         else { return }
+        // What was doubled by probing does not hold up what the window lets through now.
+        if window == 0, offered > 0 { roundTrip.answered() }
         window = offered
         largestWindow = max(largestWindow, offered)
         windowSequence = header.sequence
@@ -157,6 +159,8 @@ struct TCPSender {
         silentTimeouts = 0
         roundTrip.answered()
         if let recoveryEnd, acknowledged < recoveryEnd {
+            // After a timeout the limit began small: it grows as at the start (RFC 5681, 3.1).
+            if flightLimit < slowStartThreshold { growFlightLimit(by: octets) }
             stayInRecovery()
         } else {
             recoveryEnd = nil

@@ -10,13 +10,16 @@ struct EthernetSwitch {
         case flood
     }
 
-    /// Addresses remembered at once; when full, new ones are not learned and their frames are flooded.
+    /// Addresses remembered at once; when full, the one learned first makes room.
     static let capacity = 4096
 
     let gateway: MACAddress
     /// Grows with every change, so that a cached answer can be told from a current one.
     private(set) var epoch: UInt32 = 0
     private var ports: [MACAddress: Int] = [:]
+    /// The addresses in `ports` in the order in which they were learned; once full, a ring from `oldest` on.
+    private var order: [MACAddress] = []
+    private var oldest = 0
     private var latest: (mac: MACAddress, port: Int)
 
     /// A switch that knows only the gateway.
@@ -36,11 +39,19 @@ struct EthernetSwitch {
         if latest.mac == source, latest.port == port { return true }
         guard !source.isGroup, source != gateway else { return false }
         latest = (source, port)
-        if ports[source] != port, ports[source] != nil || ports.count < Self.capacity {
+        if ports[source] != port {
+            if ports[source] == nil { makeRoom(for: source) }
             ports[source] = port
             epoch &+= 1
         }
         return true
+    }
+
+    private mutating func makeRoom(for source: MACAddress) {
+        guard order.count == Self.capacity else { return order.append(source) }
+        ports[order[oldest]] = nil
+        order[oldest] = source
+        oldest = (oldest + 1) % Self.capacity
     }
 
     /// Where frames for an address go.
@@ -54,6 +65,8 @@ struct EthernetSwitch {
     /// Forgets every address behind a port that is gone.
     mutating func forget(_ port: Int) {
         ports = ports.filter { $0.value != port }
+        order = (order[oldest...] + order[..<oldest]).filter { ports[$0] != nil }
+        oldest = 0
         latest = (gateway, -1)
         epoch &+= 1
     }

@@ -1,0 +1,138 @@
+import CLinux
+import Glibc
+
+@testable import RDNetKit
+
+/// The far end of a flow: a stream socket on the host, used without waiting.
+final class HostPeer {
+    private var descriptor: OwnedDescriptor?
+    /// Everything read so far.
+    private(set) var received: [UInt8] = []
+    /// Whether the stream's end was read.
+    private(set) var hasEnded = false
+    /// The errno that reading met.
+    private(set) var failure: Int32?
+
+    init(_ descriptor: consuming OwnedDescriptor) {
+        self.descriptor = .some(consume descriptor)
+    }
+
+    /// Writes what the socket takes; says how much.
+    @discardableResult
+    func write(_ octets: some Sequence<UInt8>) throws -> Int {
+        let octets = Array(octets)
+        switch descriptor {
+        case .some(let descriptor):
+            return try octets.withUnsafeBytes { try Socket.send(descriptor, $0) ?? 0 }
+        case .none: return 0
+        }
+    }
+
+    /// Reads up to so many octets of what waits, or its end or error.
+    func read(atMost limit: Int = .max) {
+        var buffer = [UInt8](repeating: 0, count: min(limit, 65_536))
+        var remaining = limit
+        while remaining > 0, let count = read(into: &buffer, remaining) {
+            remaining -= count
+        }
+    }
+
+    private func read(into buffer: inout [UInt8], _ limit: Int) -> Int? {
+        let wanted = min(limit, buffer.count)
+        do {
+            let count = try buffer.withUnsafeMutableBytes { room -> Int? in
+                switch descriptor {
+                case .some(let descriptor):
+                    let part = UnsafeMutableRawBufferPointer(rebasing: room[..<wanted])
+                    return try Socket.receive(descriptor, into: part)
+                case .none: return nil
+                }
+            }
+            guard let count else { return nil }
+            if count == 0 {
+                hasEnded = true
+                return nil
+            }
+            received += buffer[..<count]
+            return count
+        } catch {
+            failure = (error as? SystemError)?.errno
+            return nil
+        }
+    }
+
+    /// What has arrived, as text.
+    var text: String {
+        read()
+        return String(decoding: received, as: UTF8.self)
+    }
+
+    /// Ends this end's sending direction.
+    func endSending() {
+        switch descriptor {
+        case .some(let descriptor): Socket.endSending(descriptor)
+        case .none: break
+        }
+    }
+
+    /// Closes it, with whatever that means to the kernel.
+    func close() {
+        descriptor = nil
+    }
+
+    /// Closes it with a reset.
+    func reset() {
+        switch descriptor {
+        case .some(let descriptor): Socket.resetOnClose(descriptor)
+        case .none: break
+        }
+        descriptor = nil
+    }
+
+    /// A second descriptor for the same socket.
+    func duplicate() throws -> OwnedDescriptor {
+        switch descriptor {
+        case .some(let descriptor): return try descriptor.duplicate()
+        case .none: throw SystemError(call: "duplicate", errno: EBADF)
+        }
+    }
+
+    /// Makes the kernel keep little for this socket.
+    func shrinkBuffers(to size: Int32) throws {
+        switch descriptor {
+        case .some(let descriptor):
+            try Socket.set(descriptor, SOL_SOCKET, SO_RCVBUF, to: size)
+            try Socket.set(descriptor, SOL_SOCKET, SO_SNDBUF, to: size)
+        case .none: break
+        }
+    }
+}
+
+/// A listening socket on 127.0.0.1, at a port of the kernel's choice.
+final class HostListener {
+    private let descriptor: OwnedDescriptor
+    let port: UInt16
+
+    init(receiveBuffer: Int32? = nil) throws {
+        descriptor = try ListeningSocket.tcp(Endpoint(address: .loopbackIPv4, port: 0))
+        // Accepted sockets inherit it; it has to be there before the window is agreed on.
+        if let receiveBuffer {
+            try Socket.set(descriptor, SOL_SOCKET, SO_RCVBUF, to: receiveBuffer)
+        }
+        port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
+    }
+
+    /// The next connection that waits.
+    func accept() throws -> HostPeer? {
+        guard let accepted = try Socket.accept(descriptor) else { return nil }
+        return HostPeer(try accepted.descriptor.duplicate())
+    }
+
+    /// A port of 127.0.0.1 that nobody listens on.
+    static func refusedPort() throws -> UInt16 {
+        let socket = try Socket.make(AF_INET, .stream)
+        let nowhere = SocketAddress(Endpoint(address: .loopbackIPv4, port: 0))
+        try Socket.bind(socket, to: nowhere, named: "127.0.0.1:0")
+        return try Socket.localAddress(socket).endpoint?.port ?? 0
+    }
+}

@@ -1,0 +1,283 @@
+import Testing
+
+@testable import RDNetKit
+
+/// A segment from the engine, numbers counted from each side's SYN.
+struct ScriptedSegment: CustomStringConvertible {
+    var flags: TCPFlags
+    var sequence: Int
+    var acknowledgment: Int
+    var window: Int
+    var options: TCPOptions
+    var payload: [UInt8]
+
+    var text: String { String(decoding: payload, as: UTF8.self) }
+    /// Sequence space taken.
+    var length: Int {
+        payload.count + (flags.contains(.fin) ? 1 : 0) + (flags.contains(.syn) ? 1 : 0)
+    }
+
+    var description: String {
+        "\(Self.name(flags)) \(sequence):\(sequence + length) ack \(acknowledgment) win \(window)"
+    }
+
+    static func name(_ flags: TCPFlags) -> String {
+        let names: [(TCPFlags, String)] = [
+            (.syn, "S"), (.fin, "F"), (.rst, "R"), (.psh, "P"), (.ack, "."),
+        ]
+        return names.filter { flags.contains($0.0) }.map { $0.1 }.joined()
+    }
+}
+
+extension TCPOptions {
+    /// What most guests offer, with a scale that keeps window fields readable.
+    static var usual: TCPOptions {
+        var options = TCPOptions()
+        options.maximumSegmentSize = 1460
+        options.windowScale = 0
+        options.sackPermitted = true
+        return options
+    }
+}
+
+/// One TCP connection of a scripted guest: `send` a segment, `expect` one; numbers count from each side's SYN.
+final class ScriptedConnection {
+    let guest: ScriptedGuest
+    let local: Endpoint
+    let remote: Endpoint
+    /// The guest's SYN stands here.
+    let initial: SequenceNumber
+    /// The engine's SYN stands here; known from the first segment that carries one.
+    private(set) var peerInitial = SequenceNumber(0)
+    /// The window field of segments that do not say otherwise.
+    var window = 65_535
+    /// Behind everything the guest has sent in order.
+    var next = 0
+    /// Behind everything the guest has seen in order.
+    private(set) var seen = 0
+    private var waiting: [ScriptedSegment] = []
+
+    init(
+        _ guest: ScriptedGuest,
+        to remote: Endpoint,
+        from port: UInt16? = nil,
+        initial: UInt32 = 1000
+    ) {
+        self.guest = guest
+        self.remote = remote
+        self.initial = SequenceNumber(initial)
+        local = Endpoint(address: ScriptedGuest.address, port: port ?? guest.freshPort())
+    }
+
+    // MARK: Out
+
+    /// The octets of a segment, checksum complete.
+    func segment(
+        _ flags: TCPFlags,
+        _ payload: [UInt8] = [],
+        at sequence: Int,
+        ack: Int,
+        window: Int,
+        options: TCPOptions = TCPOptions()
+    ) -> [UInt8] {
+        var header = TCPHeader(
+            sourcePort: local.port,
+            destinationPort: remote.port,
+            sequence: initial + sequence,
+            acknowledgment: flags.contains(.ack) ? peerInitial + ack : SequenceNumber(0),
+            flags: flags,
+            window: UInt16(window)
+        )
+        header.options = options
+        var octets = [UInt8](repeating: 0, count: header.writtenLength)
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            header.write(to: &span)
+        }
+        octets += payload
+        let pseudo = PlainChecksum.pseudoHeader(
+            local.address,
+            remote.address,
+            IPProtocol.tcp,
+            octets.count
+        )
+        PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 16)
+        return octets
+    }
+
+    /// Sends a segment: without a place, behind what was sent; without an acknowledgment, of all that was seen.
+    func send(
+        _ flags: TCPFlags,
+        _ payload: [UInt8],
+        at sequence: Int? = nil,
+        ack: Int? = nil,
+        window: Int? = nil,
+        options: TCPOptions = TCPOptions()
+    ) {
+        let octets = segment(
+            flags,
+            payload,
+            at: sequence ?? next,
+            ack: ack ?? seen,
+            window: window ?? self.window,
+            options: options
+        )
+        if sequence == nil {
+            next += payload.count
+            if !flags.isDisjoint(with: [.syn, .fin]) { next += 1 }
+        }
+        guest.send(guest.header(IPProtocol.tcp, to: remote.address), octets)
+    }
+
+    func send(
+        _ flags: TCPFlags,
+        _ text: String = "",
+        at sequence: Int? = nil,
+        ack: Int? = nil,
+        window: Int? = nil,
+        options: TCPOptions = TCPOptions()
+    ) {
+        send(flags, Array(text.utf8), at: sequence, ack: ack, window: window, options: options)
+    }
+
+    // MARK: In
+
+    /// Everything that came and no `expect` has taken.
+    func takeAll() throws -> [ScriptedSegment] {
+        try guest.settle()
+        try collect()
+        defer { waiting = [] }
+        waiting.forEach { see($0) }
+        return waiting
+    }
+
+    private func collect() throws {
+        waiting += try guest.take { packet in
+            guard let (ip, octets) = try ScriptedGuest.readIPv4(packet),
+                ip.transport == IPProtocol.tcp, ip.source == self.remote.address,
+                ip.destination == self.local.address
+            else { return nil }
+            let header = try octets.withUnsafeBytes { try TCPHeader(reading: $0.bytes) }
+            guard header.sourcePort == self.remote.port, header.destinationPort == self.local.port
+            else { return nil }
+            return self.relative(header, Array(octets[header.headerLength...]))
+        }
+    }
+
+    private func relative(_ header: TCPHeader, _ payload: [UInt8]) -> ScriptedSegment {
+        if header.flags.contains(.syn) { peerInitial = header.sequence }
+        return ScriptedSegment(
+            flags: header.flags.subtracting(.psh),
+            sequence: header.sequence - peerInitial,
+            acknowledgment: header.acknowledgment - initial,
+            window: Int(header.window),
+            options: header.options,
+            payload: payload
+        )
+    }
+
+    private func see(_ segment: ScriptedSegment) {
+        if segment.sequence <= seen { seen = max(seen, segment.sequence + segment.length) }
+    }
+
+    /// Takes the next segment, which must be like this.
+    @discardableResult
+    func expect(
+        _ flags: TCPFlags,
+        at sequence: Int? = nil,
+        ack: Int? = nil,
+        length: Int? = nil,
+        text: String? = nil,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) throws -> ScriptedSegment {
+        try guest.settle()
+        try guest.turn(
+            until: {
+                try self.collect()
+                return !self.waiting.isEmpty
+            },
+            "segment \(ScriptedSegment.name(flags)) at \(sourceLocation)"
+        )
+        let segment = waiting.removeFirst()
+        #expect(segment.flags == flags, "\(segment)", sourceLocation: sourceLocation)
+        if let sequence {
+            #expect(segment.sequence == sequence, "\(segment)", sourceLocation: sourceLocation)
+        }
+        if let ack {
+            #expect(segment.acknowledgment == ack, "\(segment)", sourceLocation: sourceLocation)
+        }
+        if let length {
+            #expect(segment.payload.count == length, "\(segment)", sourceLocation: sourceLocation)
+        }
+        if let text { #expect(segment.text == text, "\(segment)", sourceLocation: sourceLocation) }
+        see(segment)
+        return segment
+    }
+
+    /// Nothing has come, and nothing comes without time passing.
+    func expectNothing(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        try guest.settle()
+        try collect()
+        #expect(waiting.isEmpty, "\(waiting)", sourceLocation: sourceLocation)
+        waiting = []
+    }
+
+    /// Reads so many octets in order, acknowledging every segment.
+    func receive(_ count: Int) throws -> [UInt8] {
+        var octets: [UInt8] = []
+        while octets.count < count {
+            let segment = try expect(.ack)
+            octets += segment.payload
+            send(.ack)
+        }
+        return octets
+    }
+
+    // MARK: Openings
+
+    /// The guest's half of the handshake.
+    func shakeHands(_ options: TCPOptions = .usual) throws {
+        send(.syn, options: options)
+        try expect([.syn, .ack], at: 0, ack: 1)
+        send(.ack)
+        try guest.settle()
+    }
+}
+
+extension ScriptedGuest {
+    /// A connection to a listener on the host, through the host alias.
+    func connect(
+        to listener: HostListener,
+        initial: UInt32 = 1000,
+        options: TCPOptions = .usual,
+        window: Int = 65_535
+    ) throws -> (tcp: ScriptedConnection, host: HostPeer) {
+        let remote = Endpoint(address: Self.hostAlias, port: listener.port)
+        let tcp = ScriptedConnection(self, to: remote, initial: initial)
+        tcp.window = window
+        try tcp.shakeHands(options)
+        var host: HostPeer?
+        try turn(
+            until: {
+                host = try listener.accept()
+                return host != nil
+            },
+            "the host's connection"
+        )
+        return (tcp, try #require(host))
+    }
+
+    /// A connection to a gateway port, whose far end is a unix socket.
+    func connectToService(
+        initial: UInt32 = 1000,
+        options: TCPOptions = .usual,
+        window: Int = 65_535
+    ) throws -> (tcp: ScriptedConnection, host: HostPeer) {
+        serve(7)
+        let remote = Endpoint(address: Self.gateway, port: 7)
+        let tcp = ScriptedConnection(self, to: remote, initial: initial)
+        tcp.window = window
+        try tcp.shakeHands(options)
+        return (tcp, try #require(served.last))
+    }
+}

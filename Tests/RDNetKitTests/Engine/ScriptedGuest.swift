@@ -1,0 +1,309 @@
+import Testing
+
+@testable import RDNetKit
+
+/// What a script waited for in vain.
+struct ScriptError: Error, CustomStringConvertible {
+    let description: String
+}
+
+/// A guest whose every frame a test writes: an engine on 192.168.127.0/24 behind a link that records, on a
+/// clock that is moved by hand.
+///
+/// Sockets of the host are real ones on loopback. What the kernel has to do is waited for by turns of the loop, the
+/// simulated clock standing still.
+final class ScriptedGuest {
+    static let address = IPAddress(ipv4: 0xc0a8_7f02)
+    static let gateway = IPAddress(ipv4: 0xc0a8_7f01)
+    static let hostAlias = IPAddress(ipv4: 0xc0a8_7ffe)
+    static let mac = MACAddress.standardGuest
+
+    let clock = HandMovedClock()
+    let loop: EventLoop
+    let engine: PacketEngine
+    let link = RecordingLink()
+    /// The far ends of connections to gateway ports, in the order in which they were opened.
+    private(set) var served: [HostPeer] = []
+    /// Packets that the engine sent and no script has looked at.
+    private(set) var inbox: [[UInt8]] = []
+    private var nextPort: UInt16 = 40_000
+
+    init(
+        support: PeekOffsetSupport = .probe(),
+        mtu: Int = 1500,
+        allowsLinkLocal: Bool = false,
+        subnet: Subnet = .standard
+    ) throws {
+        let clock = clock
+        loop = try EventLoop(clock: { clock.now })
+        let plan = GatewayPlan(
+            subnet: subnet,
+            gatewayMAC: .standardGateway,
+            mtu: mtu,
+            allowsLinkLocal: allowsLinkLocal
+        )
+        engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
+        link.receiver = engine
+        _ = engine.ethernet.attach(link)
+        introduce()
+    }
+
+    deinit {
+        engine.stop()
+    }
+
+    /// Lets the engine learn the guest's address, as its own ARP announcement would.
+    private func introduce() {
+        let packet = ARPPacket(
+            operation: .request,
+            senderMAC: Self.mac,
+            senderAddress: Self.address,
+            targetMAC: MACAddress(rawValue: 0),
+            targetAddress: Self.address
+        )
+        send(packet)
+    }
+
+    /// Lets a gateway port take connections; their far ends appear in `served`.
+    func serve(_ port: UInt16) {
+        engine.tcp.services[port] = { [unowned self] descriptor, _ in
+            served.append(HostPeer(descriptor))
+        }
+    }
+
+    /// A port that no connection of this guest has used.
+    func freshPort() -> UInt16 {
+        defer { nextPort += 1 }
+        return nextPort
+    }
+
+    // MARK: Time
+
+    /// Runs a few turns; what loopback sockets have to say is there afterwards.
+    func settle() throws {
+        for _ in 0..<4 { try loop.turn(waitingAtMost: .zero) }
+        try collect()
+    }
+
+    /// Moves the clock and runs what was due.
+    func advance(_ duration: Duration) throws {
+        clock.advance(duration)
+        try settle()
+    }
+
+    /// Runs turns until something is so, at most half a second of real time.
+    func turn(
+        until condition: () throws -> Bool,
+        _ what: @autoclosure () -> String = "what was waited for"
+    ) throws {
+        for _ in 0..<100 {
+            if try condition() { return }
+            try loop.turn(waitingAtMost: .milliseconds(5))
+            try collect()
+        }
+        if try !condition() { throw ScriptError(description: "\(what()) did not happen") }
+    }
+
+    // MARK: Packets out of the engine
+
+    private func collect() throws {
+        for packet in try link.takePackets() {
+            expectGoodChecksums(packet)
+            inbox.append(packet)
+        }
+    }
+
+    /// Takes out the packets that something can be made of.
+    func take<Content>(_ read: ([UInt8]) throws -> Content?) throws -> [Content] {
+        try collect()
+        var taken: [Content] = []
+        var rest: [[UInt8]] = []
+        for packet in inbox {
+            if let content = try read(packet) { taken.append(content) } else { rest.append(packet) }
+        }
+        inbox = rest
+        return taken
+    }
+
+    /// Throws away what no script has looked at.
+    func forgetPackets() {
+        link.sent = []
+        inbox = []
+    }
+
+    /// Takes out the IPv4 packets of one protocol.
+    func takeIPv4(_ transport: UInt8) throws -> [(header: IPv4Header, payload: [UInt8])] {
+        try take { packet in
+            guard let (header, payload) = try Self.readIPv4(packet), header.transport == transport
+            else { return nil }
+            return (header, payload)
+        }
+    }
+
+    /// Takes out the ICMP messages.
+    func takeICMP() throws -> [(header: IPv4Header, message: ICMPMessage, octets: [UInt8])] {
+        try settle()
+        return try takeIPv4(IPProtocol.icmp).map { header, octets in
+            (header, try octets.withUnsafeBytes { try ICMPMessage(reading: $0.bytes) }, octets)
+        }
+    }
+
+    /// Takes out the UDP datagrams.
+    func takeUDP() throws -> [(ip: IPv4Header, udp: UDPHeader, payload: [UInt8])] {
+        try takeIPv4(IPProtocol.udp).map { header, octets in
+            let udp = try octets.withUnsafeBytes { try UDPHeader(reading: $0.bytes) }
+            return (header, udp, Array(octets[8...]))
+        }
+    }
+
+    /// Takes out the ARP packets.
+    func takeARP() throws -> [(ethernet: EthernetHeader, packet: ARPPacket)] {
+        try take { octets in
+            try octets.withUnsafeBytes { frame in
+                let ethernet = try EthernetHeader(reading: frame.bytes)
+                guard ethernet.kind == EthernetHeader.Kind.arp else { return nil }
+                let body = UnsafeRawBufferPointer(rebasing: frame[14...])
+                return (ethernet, try ARPPacket(reading: body.bytes))
+            }
+        }
+    }
+
+    static func readIPv4(_ packet: [UInt8]) throws -> (header: IPv4Header, payload: [UInt8])? {
+        try packet.withUnsafeBytes { frame in
+            let ethernet = try EthernetHeader(reading: frame.bytes)
+            guard ethernet.kind == EthernetHeader.Kind.ipv4 else { return nil }
+            let octets = UnsafeRawBufferPointer(rebasing: frame[14...])
+            let header = try IPv4Header(reading: octets.bytes)
+            let end = header.headerLength + header.payloadLength
+            return (header, Array(octets[header.headerLength..<end]))
+        }
+    }
+
+    /// How many packets were dropped for a reason.
+    func dropped(_ reason: DropReason) -> UInt64 {
+        engine.drops.all.first { $0.reason == reason }?.count ?? 0
+    }
+}
+
+// MARK: Packets into the engine
+
+extension ScriptedGuest {
+    /// Hands the engine one frame, as a batch of its own.
+    func send(frame: [UInt8], _ header: VirtioNetHeader = .finished) {
+        // Below an Ethernet header a link drops frames itself.
+        frame.withUnsafeBytes { octets in
+            engine.receive(Frame(octets, header), from: link, now: clock.now)
+        }
+        engine.batchEnded(on: link, now: clock.now)
+    }
+
+    /// Sends an ARP packet; a request goes to everyone.
+    func send(_ packet: ARPPacket, from source: MACAddress = ScriptedGuest.mac) {
+        var frame = [UInt8](repeating: 0, count: 60)
+        frame.withUnsafeMutableBytes { room in
+            var octets = room.mutableBytes
+            EthernetHeader(
+                destination: packet.operation == .request ? .broadcast : .standardGateway,
+                source: source,
+                kind: EthernetHeader.Kind.arp
+            ).write(to: &octets)
+            var body = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
+            packet.write(to: &body)
+        }
+        send(frame: frame)
+    }
+
+    /// The frame of an IPv4 packet from the guest to the gateway's Ethernet address.
+    func frame(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
+        var frame = [UInt8](repeating: 0, count: 34)
+        var header = header
+        header.payloadLength = payload.count
+        frame.withUnsafeMutableBytes { room in
+            var octets = room.mutableBytes
+            EthernetHeader(
+                destination: .standardGateway,
+                source: Self.mac,
+                kind: EthernetHeader.Kind.ipv4
+            ).write(to: &octets)
+            var packet = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
+            header.write(to: &packet)
+        }
+        return frame + payload
+    }
+
+    /// An IPv4 header from the guest.
+    func header(_ transport: UInt8, to destination: IPAddress) -> IPv4Header {
+        IPv4Header(
+            transport: transport,
+            source: Self.address,
+            destination: destination,
+            payloadLength: 0
+        )
+    }
+
+    /// Sends an IPv4 packet.
+    func send(_ header: IPv4Header, _ payload: [UInt8]) {
+        send(frame: frame(header, payload))
+    }
+
+    /// A UDP datagram, checksum complete, for the guest to send.
+    func datagram(
+        from port: UInt16,
+        to remote: Endpoint,
+        _ payload: [UInt8],
+        source: IPAddress = ScriptedGuest.address
+    ) -> [UInt8] {
+        let header = UDPHeader(
+            sourcePort: port,
+            destinationPort: remote.port,
+            payloadLength: payload.count
+        )
+        var octets = [UInt8](repeating: 0, count: 8)
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            header.write(to: &span)
+        }
+        octets += payload
+        let pseudo = PlainChecksum.pseudoHeader(
+            source,
+            remote.address,
+            IPProtocol.udp,
+            octets.count
+        )
+        PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 6)
+        return octets
+    }
+
+    /// Sends a UDP datagram.
+    func sendUDP(from port: UInt16, to remote: Endpoint, _ payload: [UInt8]) {
+        send(
+            header(IPProtocol.udp, to: remote.address),
+            datagram(from: port, to: remote, payload)
+        )
+    }
+
+    /// An ICMP message, checksum complete.
+    static func icmp(_ kind: ICMPMessage.Kind, rest: UInt32, _ data: [UInt8]) -> [UInt8] {
+        var octets = [UInt8](repeating: 0, count: 8) + data
+        let message = ICMPMessage(kind: kind, rest: rest, dataLength: data.count)
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            message.write(to: &span)
+        }
+        PlainChecksum.store(PlainChecksum.of(octets), in: &octets, at: 2)
+        return octets
+    }
+
+    /// Pings an address and says whether the same data came back.
+    func ping(_ address: IPAddress) throws -> Bool {
+        let data = Array("are you there".utf8)
+        send(
+            header(IPProtocol.icmp, to: address),
+            Self.icmp(.echoRequest, rest: 0x1234_0001, data)
+        )
+        return try takeICMP().contains { header, message, octets in
+            header.source == address && message.kind == .echoReply && message.rest == 0x1234_0001
+                && Array(octets[8...]) == data
+        }
+    }
+}
