@@ -88,7 +88,13 @@ final class TAPLink: FrameLink, ReadinessObserver {
         guard
             let count = try TAPDevice.read(device.descriptor.number, header: space, frame: room)
         else { return nil }
-        guard let header = try? VirtioNetHeader(reading: space.bytes) else { return nil }
+        let header: VirtioNetHeader
+        do {
+            header = try VirtioNetHeader(reading: space.bytes)
+        } catch {
+            counters.malformed &+= 1
+            return nil
+        }
         let length = count - VirtioNetHeader.length
         counters.framesReceived &+= 1
         counters.octetsReceived &+= UInt64(length)

@@ -44,7 +44,12 @@ struct HostStream: ~Copyable {
 
     /// Takes over a socket and prepares it for peeking.
     init(_ descriptor: consuming OwnedDescriptor, support: PeekOffsetSupport) {
-        let family = (try? Socket.localAddress(descriptor).family) ?? AF_UNIX
+        var family = AF_UNIX
+        do {
+            family = try Socket.localAddress(descriptor).family
+        } catch {
+            // A socket pair's end has no address worth asking for.
+        }
         isTCP = family != AF_UNIX
         var supported = support.unix
         if family == AF_INET { supported = support.ipv4 }

@@ -93,21 +93,6 @@ final class RecordingConnector: GuestConnector {
     }
 }
 
-/// A directory of a test's own, removed with it.
-final class TemporaryDirectory {
-    let path: String
-
-    init() {
-        var template = Array("/tmp/rdnet-test-XXXXXX".utf8CString)
-        path = String(cString: mkdtemp(&template))
-    }
-
-    deinit {
-        for name in ["a.sock", "b.sock", "api.sock", "file", "upload"] { unlink(path + "/" + name) }
-        rmdir(path)
-    }
-}
-
 extension EventLoop {
     /// Turns until something has happened, or for so many turns of 10 ms.
     func turn(until done: () -> Bool, turns: Int = 500) throws {

@@ -11,7 +11,7 @@ import Testing
 )
 struct CaptureTests {
     @Test func `Wireshark finds nothing wrong in it`() throws {
-        let directory = try TemporaryDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.file("frames.pcap")
         let world = try SwitchedGuest(hostOptions: ["--capture", path])
         try world.serveEcho(7, in: world.host)

@@ -39,7 +39,8 @@ struct ManyConnectionsTests {
         let areHeld = try comesTrue(within: .seconds(40)) {
             try text().contains(#"{"held": 4000}"#) || !held.isRunning
         }
-        try #require(areHeld && held.isRunning, "\(try text())")
+        let reached = try text()
+        try #require(areHeld && held.isRunning, "\(reached)")
         let resident = try #require(world.hostSwitch).residentSize()
         #expect(resident <= 30_000_000)
         try held.write(line: "go on")

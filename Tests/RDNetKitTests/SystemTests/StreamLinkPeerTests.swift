@@ -6,7 +6,7 @@ import Testing
 @testable import RDNetKit
 
 /// Another program's end of a link: blocking, with the prefix that is asked for.
-private struct ForeignPeer: ~Copyable {
+private final class ForeignPeer {
     private let descriptor: OwnedDescriptor
     private let prefix: (Int) -> [UInt8]
 
@@ -57,7 +57,7 @@ struct StreamLinkPeerTests {
         arguments: ["qemu+unix", "unix"]
     )
     func plainFrames(scheme: String) throws {
-        let directory = try TemporaryDirectory()
+        let directory = TemporaryDirectory()
         let path = directory.file("link")
         let program = try RunningProgram([
             BuiltProgram.rdnet, "host-switch", "--link", "\(scheme)://\(path)", "--logfile",

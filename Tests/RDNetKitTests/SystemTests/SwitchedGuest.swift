@@ -27,7 +27,7 @@ final class SwitchedGuest {
     ) throws {
         host = try NetworkNamespace()
         guest = try NetworkNamespace()
-        directory = try TemporaryDirectory()
+        directory = TemporaryDirectory()
         self.hostOptions = hostOptions
         self.guestOptions = guestOptions
         for namespace in [host, guest] { try namespace.run("ip", "link", "set", "lo", "up") }
@@ -122,9 +122,4 @@ final class SwitchedGuest {
             ["curl", "-sSf", "--unix-socket", directory.file("api"), "http://host\(path)"] + data
         )
     }
-}
-
-extension TemporaryDirectory {
-    /// The path of a file in it.
-    func file(_ name: String) -> String { path + "/" + name }
 }

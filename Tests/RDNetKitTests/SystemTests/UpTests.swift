@@ -9,7 +9,7 @@ import Testing
 struct UpTests {
     /// Runs `rdnet up` in a namespace that stands for the machine; how it ended, and its output.
     private func up(_ arguments: String..., in host: NetworkNamespace) throws -> (Int32, String) {
-        let directory = try TemporaryDirectory()
+        let directory = TemporaryDirectory()
         let output = URL(fileURLWithPath: directory.file("output"))
         let program = try RunningProgram(
             ["timeout", "60", BuiltProgram.rdnet, "up"] + arguments,
