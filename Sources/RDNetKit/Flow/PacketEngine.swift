@@ -419,6 +419,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
 
     func batchEnded(on link: any FrameLink, now: Instant) {
         tcp.flushStage(now: now)
+        udp.sendToHosts(now: now)
     }
 
     func hasRoom(_ link: any FrameLink, now: Instant) {
@@ -426,7 +427,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
     }
 
     func closed(_ link: any FrameLink, reason: String, now: Instant) {
-        tcp.flushStage(now: now)
+        batchEnded(on: link, now: now)
         ethernet.detach(link)
         tcp.unblock(link)
         linkClosed(link, reason)

@@ -25,7 +25,9 @@ extension TCPFlow {
     private static let worthDiscarding = 4096
 
     private func discardAcknowledged(now: Instant) {
-        guard toDiscard >= Self.worthDiscarding || toDiscard > 0 && sender.isFinished else { return }
+        guard toDiscard >= Self.worthDiscarding || toDiscard > 0 && sender.isFinished else {
+            return
+        }
         do {
             try stream?.discard(toDiscard, scratch: flows.scratch)
             toDiscard = 0

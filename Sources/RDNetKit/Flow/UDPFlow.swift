@@ -39,22 +39,59 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         socket = try Socket.make(Socket.family(of: guest.address), .datagram)
         try HostError.collect(on: socket)
         try Socket.allowFragments(socket)
+        Socket.receiveTrains(socket)
+        // The default holds a hundred full datagrams: less than a host sends while this process sleeps.
+        Socket.enlargeBuffers(socket, to: 1 << 20)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(now + Self.silentLifetime, observer: self)
     }
 
     // MARK: To the host
 
-    /// Sends one datagram to a host.
+    /// Sends datagrams to a host.
     ///
     /// - Parameters:
-    ///   - payload: May be empty.
+    ///   - octets: One datagram, which may be empty, or several one behind the other.
+    ///   - segmentSize: Octets of each but the last.
     ///   - host: As the host's network knows it.
     ///   - now: The turn's clock.
-    func send(_ payload: UnsafeRawBufferPointer, to host: Endpoint, now: Instant) {
+    func send(
+        _ octets: UnsafeRawBufferPointer,
+        segmentSize: Int,
+        to host: Endpoint,
+        now: Instant
+    ) {
         contact(host.address)
         use(now: now)
         let address = SocketAddress(host)
+        if octets.count > segmentSize {
+            do {
+                let sent = try Socket.sendTrain(
+                    socket,
+                    octets,
+                    segmentSize: segmentSize,
+                    to: address
+                )
+                if sent == nil { flows.dropped(.full) }
+                return
+            } catch {
+                // EINVAL or EIO: not on this path, or an earlier datagram's error: one by one then.
+                reportErrors()
+            }
+        }
+        var offset = 0
+        repeat {
+            let end = min(offset + max(segmentSize, 1), octets.count)
+            sendOne(UnsafeRawBufferPointer(rebasing: octets[offset..<end]), to: host, address)
+            offset = end
+        } while offset < octets.count
+    }
+
+    private func sendOne(
+        _ payload: UnsafeRawBufferPointer,
+        to host: Endpoint,
+        _ address: SocketAddress
+    ) {
         // A failed datagram leaves its errno behind for the next call: that one did not fail itself.
         for _ in 0..<2 {
             do {
@@ -94,12 +131,13 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.failed) { reportErrors() }
+        defer { flows.sendToGuests() }
         for _ in 0..<Self.datagramsPerTurn {
             do {
-                guard
-                    let (count, sender) = try Socket.receiveDatagram(socket, into: flows.scratch)
-                else { return }
-                receive(count, from: sender, now: now)
+                guard let train = try Socket.receiveTrain(socket, into: flows.scratch) else {
+                    return
+                }
+                receive(train, now: now)
             } catch {
                 // The error of an earlier datagram, told once; the queue behind it has the details.
                 reportErrors()
@@ -107,14 +145,13 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         }
     }
 
-    private func receive(_ count: Int, from sender: SocketAddress, now: Instant) {
-        guard let host = sender.endpoint, isContacted(host.address) else {
+    private func receive(_ train: DatagramTrain, now: Instant) {
+        guard let host = train.sender.endpoint, isContacted(host.address) else {
             return flows.dropped(.unsolicited)
         }
         use(now: now)
         wasAnswered = true
-        let payload = UnsafeRawBufferPointer(rebasing: flows.scratch[..<count])
-        flows.sendToGuest(payload, from: host, to: guest)
+        flows.receive(train, of: self, from: host)
     }
 
     private func reportErrors() {

@@ -12,6 +12,8 @@ final class UDPFlows {
     private var flows: [Endpoint: UDPFlow] = [:]
     private var ring = IdleRing<UDPFlow>(limit: maximumFlows)
     private let output: UnsafeMutableRawBufferPointer
+    private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
+    private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
@@ -48,22 +50,133 @@ final class UDPFlows {
         to host: Endpoint,
         now: Instant
     ) {
-        if let flow = flows[guest] { return flow.send(payload, to: host, now: now) }
+        guard let flow = flow(of: guest, now: now) else { return dropped(.hostError) }
+        if let way = toHosts.way,
+            way.flow !== flow || way.host != host || !toHosts.accepts(payload.count)
+        {
+            sendToHosts(now: now)
+        }
+        guard toHosts.accepts(payload.count) else {
+            return flow.send(payload, segmentSize: payload.count, to: host, now: now)
+        }
+        toHosts.append(payload, (flow, host))
+    }
+
+    private func flow(of guest: Endpoint, now: Instant) -> UDPFlow? {
+        if let flow = flows[guest] { return flow }
         do {
             let flow = try UDPFlow(guest, self, now: now)
             flows[guest] = flow
             if let victim = ring.append(flow) { forget(victim) }
-            flow.send(payload, to: host, now: now)
+            return flow
         } catch {
-            dropped(.hostError)
+            return nil
+        }
+    }
+
+    /// Sends what guests have sent: at the end of every batch of frames.
+    func sendToHosts(now: Instant) {
+        toHosts.flush { way, octets, segmentSize in
+            way.flow.send(octets, segmentSize: segmentSize, to: way.host, now: now)
         }
     }
 
     // MARK: To guests
 
-    /// Passes a host's datagram on to a guest; 127.0.0.1 looks like the host alias to it.
-    func sendToGuest(_ payload: UnsafeRawBufferPointer, from host: Endpoint, to guest: Endpoint) {
-        send(payload, from: seenByGuest(host), to: guest, mac: nil)
+    /// Passes a host's datagrams on to a flow's guest; they leave with `sendToGuests`.
+    ///
+    /// - Parameters:
+    ///   - train: One datagram, or several that the kernel had put together.
+    ///   - flow: Whose socket they came by.
+    ///   - host: Their sender.
+    func receive(_ train: DatagramTrain, of flow: UDPFlow, from host: Endpoint) {
+        let octets = UnsafeRawBufferPointer(rebasing: scratch[..<train.count])
+        let fits = train.count == train.segmentSize && toGuests.accepts(train.count)
+        if let way = toGuests.way, way.flow !== flow || way.host != host || !fits { sendToGuests() }
+        guard train.count == train.segmentSize, toGuests.accepts(train.count) else {
+            return sendToGuest(octets, segmentSize: train.segmentSize, from: host, to: flow.guest)
+        }
+        toGuests.append(octets, (flow, host))
+    }
+
+    /// Sends what hosts have sent: when a socket has been read.
+    func sendToGuests() {
+        toGuests.flush { way, octets, segmentSize in
+            sendToGuest(octets, segmentSize: segmentSize, from: way.host, to: way.flow.guest)
+        }
+    }
+
+    /// Sends datagrams of one length, the last at most as long; 127.0.0.1 looks like the host alias to guests.
+    private func sendToGuest(
+        _ octets: UnsafeRawBufferPointer,
+        segmentSize: Int,
+        from host: Endpoint,
+        to guest: Endpoint
+    ) {
+        let source = seenByGuest(host)
+        let headers = IPv4Header.length + UDPHeader.length
+        let fits = segmentSize > 0 && segmentSize + headers <= ethernet.plan.mtu
+        // As many whole datagrams as one frame holds; one alone needs no cutting.
+        let most = (Frame.maximumLength - EthernetHeader.length - headers) / max(segmentSize, 1)
+        let step = fits && octets.count > segmentSize ? segmentSize * most : max(segmentSize, 1)
+        var offset = 0
+        repeat {
+            let end = min(offset + step, octets.count)
+            let part = UnsafeRawBufferPointer(rebasing: octets[offset..<end])
+            if part.count > segmentSize {
+                sendTrain(part, segmentSize: segmentSize, from: source, to: guest)
+            } else {
+                send(part, from: source, to: guest, mac: nil)
+            }
+            offset = end
+        } while offset < octets.count
+    }
+
+    /// Sends datagrams as one frame, to be cut by the guest's kernel or by the link.
+    private func sendTrain(
+        _ octets: UnsafeRawBufferPointer,
+        segmentSize: Int,
+        from source: Endpoint,
+        to guest: Endpoint
+    ) {
+        guard let route = ethernet.route(to: guest.address) else { return dropped(.noNeighbour) }
+        let transport = EthernetHeader.length + IPv4Header.length
+        let start = transport + UDPHeader.length
+        guard let room = route.link.reserve(start + octets.count, .bulk) else {
+            return dropped(.full)
+        }
+        var ip = IPv4Header(
+            transport: IPProtocol.udp,
+            source: source.address,
+            destination: guest.address,
+            payloadLength: UDPHeader.length + octets.count
+        )
+        ip.identification = ethernet.nextIdentification(octets.count / segmentSize + 1)
+        ethernet.writeHeaders(ip, to: route.mac, room)
+        var header = UDPHeader(
+            sourcePort: source.port,
+            destinationPort: guest.port,
+            payloadLength: octets.count
+        )
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: source.address,
+            destination: guest.address,
+            transport: IPProtocol.udp,
+            length: UDPHeader.length + octets.count
+        )
+        header.checksum = InternetChecksum.fold(pseudo)
+        let datagram = UnsafeMutableRawBufferPointer(rebasing: room[transport...])
+        var span = datagram.mutableBytes
+        header.write(to: &span)
+        UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: octets)
+        var offload = VirtioNetHeader()
+        offload.needsChecksum = true
+        offload.checksumStart = UInt16(transport)
+        offload.checksumOffset = 6
+        offload.segmentation = .udp
+        offload.segmentSize = UInt16(truncatingIfNeeded: segmentSize)
+        offload.headerLength = UInt16(start)
+        ethernet.commit(start + octets.count, offload, room, on: route.link)
     }
 
     /// Sends a datagram to a guest.

@@ -32,6 +32,9 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
         loop.join(self)
     }
 
+    /// What the interface takes and gives unfinished.
+    var capabilities: OffloadCapabilities { tap.capabilities }
+
     /// Connects the TAP to a stream.
     ///
     /// - Parameters:

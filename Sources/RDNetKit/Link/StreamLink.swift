@@ -10,8 +10,8 @@ final class StreamLink: FrameLink, ReadinessObserver {
     enum NegotiationRole: Equatable {
         /// None: the peer cannot know of it (QEMU).
         case silent
-        /// The guest's end: sends the offer.
-        case offering
+        /// The guest's end: sends the offer of what its interface takes.
+        case offering(OffloadCapabilities)
         /// The host's end: answers an offer.
         case accepting
     }
@@ -75,8 +75,8 @@ final class StreamLink: FrameLink, ReadinessObserver {
     func start(for receiver: any FrameReceiver, now: Instant) throws(SystemError) {
         self.receiver = receiver
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
-        if configuration.role == .offering {
-            negotiate(.offer, .all)
+        if case .offering(let capabilities) = configuration.role {
+            negotiate(.offer, capabilities)
             flush(now: now)
         }
     }

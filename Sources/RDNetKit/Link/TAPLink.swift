@@ -119,8 +119,14 @@ final class TAPLink: FrameLink, ReadinessObserver {
         return UnsafeMutableRawBufferPointer(rebasing: output[start..<(start + count)])
     }
 
+    /// What the interface takes and gives unfinished.
+    var capabilities: OffloadCapabilities {
+        device.hasUSO ? .all : OffloadCapabilities.all.subtracting(.udp)
+    }
+
     func commit(_ count: Int, _ header: VirtioNetHeader) {
         guard !isClosed else { return }
+        if header.segmentation == .udp, !device.hasUSO { return cut(count, header) }
         let whole = UnsafeMutableRawBufferPointer(
             rebasing: output[..<(VirtioNetHeader.length + count)]
         )
@@ -138,9 +144,34 @@ final class TAPLink: FrameLink, ReadinessObserver {
         }
     }
 
+    /// For a kernel that knows no USO: datagram by datagram.
+    private func cut(_ count: Int, _ header: VirtioNetHeader) {
+        let start = VirtioNetHeader.length
+        // A copy, as each packet is written to where the whole lies.
+        let whole = Array(output[start..<(start + count)])
+        whole.withUnsafeBytes { octets in
+            do {
+                let segments = try FrameSegments(octets, header)
+                for index in 0..<segments.count {
+                    segments.write(
+                        index,
+                        to: UnsafeMutableRawBufferPointer(rebasing: output[start...])
+                    )
+                    commit(segments.length(of: index), .finished)
+                }
+            } catch {
+                counters.dropped &+= 1
+            }
+        }
+    }
+
     /// Writes a frame from where it lies.
     func send(_ frame: Frame, _ priority: FramePriority) {
         guard !isClosed else { return }
+        if frame.header.segmentation == .udp, !device.hasUSO {
+            output[VirtioNetHeader.length...].copyBytes(from: frame.octets)
+            return cut(frame.octets.count, frame.header)
+        }
         let space = UnsafeMutableRawBufferPointer(rebasing: output[..<VirtioNetHeader.length])
         var octets = space.mutableBytes
         frame.header.write(to: &octets)

@@ -135,7 +135,7 @@ final class GuestEnd: ReadinessObserver {
                 name: "\(address)",
                 format: format,
                 mtu: Self.plainMTU,
-                role: format == .bigEndian32 ? .silent : .offering,
+                role: format == .bigEndian32 ? .silent : .offering(relay.capabilities),
                 subnet: settings.subnet,
                 mac: mac
             ),

@@ -27,6 +27,8 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
 /// `virtio_net_hdr`, so that TCP segments of up to 64 KiB pass in one call. See linux/if_tun.h.
 struct TAPDevice: ~Copyable {
     let descriptor: OwnedDescriptor
+    /// Whether the kernel takes and gives unsegmented UDP (USO, since Linux 6.2).
+    let hasUSO: Bool
 
     /// Opens a TAP in the namespace of the calling thread.
     ///
@@ -49,12 +51,15 @@ struct TAPDevice: ~Copyable {
             }
         )
         try Self.attach(descriptor.number, name)
-        try Self.setOffload(descriptor.number)
-        self.init(adopting: descriptor)
+        try self.init(adopting: descriptor)
     }
 
-    /// Takes over a descriptor that another process opened with the same settings.
-    init(adopting descriptor: consuming OwnedDescriptor) {
+    /// Takes over a TAP's descriptor that is attached already, by another process perhaps.
+    ///
+    /// - Parameter descriptor: Opened with a `virtio_net_hdr`.
+    /// - Throws: `SystemError` when it is no TAP.
+    init(adopting descriptor: consuming OwnedDescriptor) throws(SystemError) {
+        hasUSO = try Self.setOffload(descriptor.number)
         self.descriptor = descriptor
     }
 
@@ -76,12 +81,13 @@ struct TAPDevice: ~Copyable {
         }
     }
 
-    private static func setOffload(_ number: Int32) throws(SystemError) {
+    private static func setOffload(_ number: Int32) throws(SystemError) -> Bool {
         let base = Int32(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
         let withUSO = base | Int32(CLINUX_TUN_F_USO4 | CLINUX_TUN_F_USO6)
         // Kernels before 6.2 know no unsegmented UDP (USO) and refuse the whole set.
-        if ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), withUSO) == 0 { return }
+        if ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), withUSO) == 0 { return true }
         try systemCall("ioctl(TUNSETOFFLOAD)") { ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), base) }
+        return false
     }
 
     /// Reads one frame and its header; nil when none waits.
