@@ -104,7 +104,7 @@ struct TCPSender {
     ///
     /// - Parameters:
     ///   - header: The segment's header; it has been found acceptable.
-    ///   - window: Its window, scaled.
+    ///   - offered: Its window, scaled.
     ///   - isBare: Whether it carries neither payload, SYN nor FIN: only such ones count as duplicates (RFC 5681, 2).
     ///   - now: The caller's clock.
     /// - Returns: What it said.

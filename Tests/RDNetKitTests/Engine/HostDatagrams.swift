@@ -1,0 +1,38 @@
+@testable import RDNetKit
+
+/// A UDP socket of the host on 127.0.0.1.
+final class HostDatagrams {
+    private let descriptor: OwnedDescriptor
+    let port: UInt16
+    private(set) var received: [(payload: [UInt8], sender: Endpoint)] = []
+
+    init(_ address: IPAddress = .loopbackIPv4) throws {
+        descriptor = try ListeningSocket.udp(Endpoint(address: address, port: 0))
+        port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
+    }
+
+    /// Reads what waits; says whether anything was ever received.
+    func receive() throws -> Bool {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let datagram = try buffer.withUnsafeMutableBytes {
+                try Socket.receiveDatagram(descriptor, into: $0)
+            }
+            guard let (count, sender) = datagram, let endpoint = sender.endpoint else { break }
+            received.append((Array(buffer[..<count]), endpoint))
+        }
+        return !received.isEmpty
+    }
+
+    /// Answers the latest sender.
+    func answer(_ payload: [UInt8]) throws {
+        guard let latest = received.last else { return }
+        try send(payload, to: latest.sender)
+    }
+
+    func send(_ payload: [UInt8], to endpoint: Endpoint) throws {
+        _ = try payload.withUnsafeBytes {
+            try Socket.sendDatagram(descriptor, $0, to: SocketAddress(endpoint))
+        }
+    }
+}

@@ -1,0 +1,351 @@
+import Glibc
+
+@testable import RDNetKit
+
+/// A guest's TCP for simulations, written from RFC 9293 and knowing nothing of the engine's.
+///
+/// Both directions carry the same octets: number `n` of a stream is `data[n]`. Positions count from a SYN: 0 is the SYN, 1 the
+/// first octet, and behind the last octet stands the FIN. A timeout goes back to the first unacknowledged
+/// position (go-back-N), so the engine sees overlaps of every kind.
+final class SimulatedGuest {
+    /// How a guest behaves; drawn from a seed.
+    struct Behaviour {
+        var segmentSize = 1460
+        var scale: UInt8? = 7
+        var reportsSACK = true
+        /// Octets that it buffers.
+        var capacity = 65_535
+        /// Octets that its program reads in a millisecond.
+        var readingSpeed = 1_000_000
+        var initial: UInt32 = 0
+        /// Whether its program ends its half only when it has read the host's end.
+        var endsLast = false
+        /// Whether a shut window is probed with one octet beyond it, as BSD does, or one below, as Linux does.
+        var probesWithOctet = false
+        var timeout = Duration.milliseconds(250)
+    }
+
+    /// What the outside does with a segment: flags, position, acknowledged position, window field, payload.
+    struct Outgoing {
+        var flags: TCPFlags
+        var sequence: SequenceNumber
+        var acknowledgment: SequenceNumber
+        var window: UInt16
+        var options: TCPOptions
+        var payload: Range<Int>
+    }
+
+    let behaviour: Behaviour
+    private let data: [UInt8]
+    private let upload: Int
+    private(set) var outgoing: [Outgoing] = []
+    /// What went wrong, if anything.
+    private(set) var failure: String?
+
+    // Sending.
+    private(set) var unacknowledged = 0
+    private var next = 0
+    private var highest = 0
+    private var peerEdge = 1
+    private var peerScale = 0
+    private var peerSegmentSize = 536
+    private var duplicates = 0
+    private var timer: Instant?
+    private var backoff = 0
+
+    // Receiving.
+    private var peerInitial: SequenceNumber?
+    private(set) var expected = 0
+    private var early: [Range<Int>] = []
+    private var finish: Int?
+    private var unread = 0
+    private var edge = 0
+    private var lastOffer = 0
+    private var needsACK = false
+    private var lastDrained: Instant
+    private var wasReset = false
+
+    init(_ behaviour: Behaviour, data: [UInt8], upload: Int, now: Instant) {
+        self.behaviour = behaviour
+        self.data = data
+        self.upload = upload
+        lastDrained = now
+    }
+
+    /// Whether the host's stream was received to its end.
+    var hasEnd: Bool { finish.map { expected > $0 } ?? false }
+    /// Octets of the host's stream received in order.
+    var received: Int { max(expected - 1 - (hasEnd ? 1 : 0), 0) }
+    /// Whether everything it sent, the FIN included, is acknowledged.
+    var isAcknowledged: Bool { unacknowledged == upload + 2 }
+    /// The first position that it never offered to take.
+    var offeredEdge: Int { edge }
+    /// Behind everything it ever sent.
+    var sentEdge: Int { highest }
+    var isReset: Bool { wasReset }
+
+    var initial: SequenceNumber { SequenceNumber(behaviour.initial) }
+
+    func takeOutgoing() -> [Outgoing] {
+        defer { outgoing = [] }
+        return outgoing
+    }
+
+    /// When it wants to be called next.
+    var deadline: Instant? { timer }
+
+    // MARK: Opening
+
+    /// Sends the SYN.
+    func open(now: Instant) {
+        highest = 1
+        next = 1
+        sendSYN()
+        timer = now + .seconds(1)
+    }
+
+    private func sendSYN() {
+        var options = TCPOptions()
+        options.maximumSegmentSize = UInt16(behaviour.segmentSize)
+        options.windowScale = behaviour.scale
+        options.sackPermitted = behaviour.reportsSACK
+        let window = min(behaviour.capacity, 65_535)
+        edge = max(edge, 1 + window)
+        outgoing.append(
+            Outgoing(
+                flags: peerInitial == nil ? .syn : [.syn, .ack],
+                sequence: initial,
+                acknowledgment: (peerInitial ?? SequenceNumber(0)) + expected,
+                window: UInt16(window),
+                options: options,
+                payload: 0..<0
+            )
+        )
+    }
+
+    // MARK: Inwards
+
+    func receive(_ header: TCPHeader, _ payload: ArraySlice<UInt8>, now: Instant) {
+        if header.flags.contains(.rst) {
+            wasReset = true
+            timer = nil
+            return
+        }
+        if header.flags.contains(.syn) { return receiveSYN(header, now: now) }
+        guard let peerInitial, header.flags.contains(.ack) else { return }
+        let position = header.sequence - peerInitial
+        receiveACK(header, isBare: payload.isEmpty && !header.flags.contains(.fin), now: now)
+        let length = payload.count + (header.flags.contains(.fin) ? 1 : 0)
+        if length > 0 { receiveStream(position, payload, header.flags.contains(.fin)) }
+        if length == 0, position != expected { needsACK = true }
+    }
+
+    private func receiveSYN(_ header: TCPHeader, now: Instant) {
+        guard peerInitial == nil else {
+            // Our SYN-ACK, or our ACK of theirs, was lost.
+            if unacknowledged == 0 { sendSYN() } else { needsACK = true }
+            return
+        }
+        peerInitial = header.sequence
+        expected = 1
+        peerScale = behaviour.scale == nil ? 0 : Int(header.options.windowScale ?? 0)
+        peerSegmentSize = Int(header.options.maximumSegmentSize ?? 536)
+        if header.flags.contains(.ack) {
+            unacknowledged = 1
+            peerEdge = 1 + Int(header.window)
+            needsACK = true
+            timer = nil
+            backoff = 0
+        } else {
+            open(now: now)
+            peerEdge = 1 + Int(header.window)
+        }
+    }
+
+    private func receiveACK(_ header: TCPHeader, isBare: Bool, now: Instant) {
+        let acknowledged = header.acknowledgment - initial
+        if acknowledged > highest {
+            failure = "acknowledged \(acknowledged) of \(highest)"
+            return
+        }
+        let right = acknowledged + Int(header.window) << peerScale
+        if right > peerEdge {
+            peerEdge = right
+        } else if acknowledged == unacknowledged, isBare, highest > unacknowledged {
+            duplicates += 1
+            if duplicates == 3 { resendFirst() }
+        }
+        guard acknowledged > unacknowledged else { return }
+        unacknowledged = acknowledged
+        next = max(next, acknowledged)
+        duplicates = 0
+        backoff = 0
+        timer = unacknowledged < highest ? now + behaviour.timeout : nil
+    }
+
+    private func receiveStream(_ position: Int, _ payload: ArraySlice<UInt8>, _ fin: Bool) {
+        needsACK = true
+        let end = position + payload.count
+        if position < 1 {
+            // A probe below the first octet.
+            return
+        }
+        if !isGenuine(payload, at: position - 1) { failure = "wrong octets at \(position)" }
+        if fin {
+            if let finish, finish != end { failure = "the FIN moved from \(finish) to \(end)" }
+            finish = end
+        }
+        // What does not fit is thrown away, as a full guest does.
+        let visible = position..<max(position, min(end, edge))
+        if !visible.isEmpty { keep(visible) }
+        let before = expected
+        while let first = early.first, first.lowerBound <= expected {
+            expected = max(expected, first.upperBound)
+            early.removeFirst()
+        }
+        unread += expected - before
+        if expected == finish { expected += 1 }
+    }
+
+    private func isGenuine(_ payload: ArraySlice<UInt8>, at offset: Int) -> Bool {
+        guard offset + payload.count <= data.count else { return false }
+        return isSame(payload, data[offset..<(offset + payload.count)])
+    }
+
+    private func keep(_ range: Range<Int>) {
+        var merged = range
+        early.removeAll { other in
+            guard other.lowerBound <= merged.upperBound, merged.lowerBound <= other.upperBound
+            else { return false }
+            merged =
+                min(merged.lowerBound, other.lowerBound)..<max(merged.upperBound, other.upperBound)
+            return true
+        }
+        let index = early.firstIndex { $0.lowerBound > merged.lowerBound } ?? early.count
+        early.insert(merged, at: index)
+    }
+
+    // MARK: Outwards
+
+    /// Reads, sends what may be sent, and what is due.
+    func tick(now: Instant) {
+        guard !wasReset else { return }
+        drain(now: now)
+        if let deadline = timer, deadline <= now { timerFired(now: now) }
+        guard peerInitial != nil, unacknowledged > 0 else { return }
+        sendStream(now: now)
+        if needsACK { sendACK() }
+        // Something waits and the window is shut: probe.
+        if timer == nil, end > unacknowledged { timer = now + behaviour.timeout }
+    }
+
+    private func drain(now: Instant) {
+        let elapsed = Int((now - lastDrained).wholeNanoseconds / 1000)
+        let read = min(unread, behaviour.readingSpeed * elapsed / 1000)
+        guard read > 0 || unread == 0 else { return }
+        lastDrained = now
+        unread -= read
+        // A window that was shut is announced when it is worth it.
+        if lastOffer < behaviour.segmentSize,
+            room >= min(behaviour.capacity / 2, behaviour.segmentSize)
+        {
+            needsACK = true
+        }
+    }
+
+    /// Behind everything that the program has written, its end included.
+    private var end: Int {
+        let mayEnd = !behaviour.endsLast || hasEnd
+        return upload + (mayEnd ? 2 : 1)
+    }
+
+    private func sendStream(now: Instant) {
+        while next < min(end, peerEdge), outgoing.count < 64 {
+            sendSegment(at: next, limit: min(end, peerEdge))
+        }
+        // The FIN needs no window.
+        if next == upload + 1, end == upload + 2, next <= peerEdge {
+            sendSegment(at: next, limit: end)
+        }
+        if timer == nil, unacknowledged < highest { timer = now + behaviour.timeout }
+    }
+
+    private func sendSegment(at position: Int, limit: Int) {
+        let stop = min(position + min(behaviour.segmentSize, peerSegmentSize), limit)
+        let payload = (position - 1)..<min(stop - 1, upload)
+        let hasFIN = stop == upload + 2 || payload.upperBound == upload && end == upload + 2
+        append(hasFIN ? [.ack, .fin] : .ack, position, payload)
+        next = position + payload.count + (hasFIN ? 1 : 0)
+        highest = max(highest, next)
+    }
+
+    private func resendFirst() {
+        let kept = next
+        sendSegment(at: unacknowledged, limit: max(min(highest, upload + 1), unacknowledged + 1))
+        next = kept
+    }
+
+    private func timerFired(now: Instant) {
+        backoff = min(backoff + 1, 5)
+        timer = now + min(behaviour.timeout * (1 << backoff), .seconds(10))
+        if unacknowledged == 0 { return sendSYN() }
+        if unacknowledged < highest {
+            next = unacknowledged
+            duplicates = 0
+            // Even into a shut window: it was open once.
+            if next >= peerEdge { sendSegment(at: next, limit: next + 1) }
+            return
+        }
+        guard end > unacknowledged, peerEdge <= unacknowledged else { return }
+        if behaviour.probesWithOctet, unacknowledged <= upload {
+            append(.ack, unacknowledged, (unacknowledged - 1)..<unacknowledged)
+        } else {
+            append(.ack, unacknowledged - 1, 0..<0)
+        }
+    }
+
+    private func sendACK() {
+        append(.ack, min(next, max(peerEdge, unacknowledged)), 0..<0)
+    }
+
+    private var room: Int { max(behaviour.capacity - unread, 0) }
+
+    private func append(_ flags: TCPFlags, _ position: Int, _ payload: Range<Int>) {
+        guard let peerInitial else { return }
+        needsACK = false
+        let scale = Int(behaviour.scale ?? 0)
+        // Rounded down, as a field below the window's true size is no lie; but never to the left.
+        var field = min(room >> scale, 65_535)
+        let kept = (max(edge - expected, 0) + (1 << scale) - 1) >> scale
+        field = min(max(field, kept), 65_535)
+        lastOffer = field << scale
+        edge = max(edge, expected + lastOffer)
+        var options = TCPOptions()
+        if behaviour.reportsSACK {
+            options.sackBlocks = early.prefix(4).map {
+                SACKBlock(start: peerInitial + $0.lowerBound, end: peerInitial + $0.upperBound)
+            }
+        }
+        outgoing.append(
+            Outgoing(
+                flags: flags,
+                sequence: initial + position,
+                acknowledgment: peerInitial + expected,
+                window: UInt16(field),
+                options: options,
+                payload: payload
+            )
+        )
+    }
+}
+
+/// Compares as fast as memcmp(3): a debug build compares arrays octet by octet.
+func isSame(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Bool {
+    guard left.count == right.count else { return false }
+    return left.withUnsafeBytes { left in
+        right.withUnsafeBytes { right in
+            guard let one = left.baseAddress, let other = right.baseAddress else { return true }
+            return memcmp(one, other, left.count) == 0
+        }
+    }
+}

@@ -1,0 +1,254 @@
+import Testing
+
+@testable import RDNetKit
+
+/// Keeps what a link hands over.
+private final class FrameRecorder: FrameReceiver {
+    var frames: [(octets: [UInt8], header: VirtioNetHeader)] = []
+    var closings: [String] = []
+    var roomAgain = 0
+
+    func receive(_ frame: Frame, from link: any FrameLink, now: Instant) {
+        frames.append((Array(frame.octets), frame.header))
+    }
+
+    func batchEnded(on link: any FrameLink, now: Instant) {}
+
+    func hasRoom(_ link: any FrameLink, now: Instant) {
+        roomAgain += 1
+    }
+
+    func closed(_ link: any FrameLink, reason: String, now: Instant) {
+        closings.append(reason)
+    }
+}
+
+@Suite("stream link")
+struct StreamLinkTests {
+    private let loop: EventLoop
+    private let host = FrameRecorder()
+    private let guest = FrameRecorder()
+
+    init() throws {
+        loop = try EventLoop()
+    }
+
+    private func link(
+        _ descriptor: consuming OwnedDescriptor,
+        _ role: StreamLink.NegotiationRole,
+        _ format: StreamFormat = .littleEndian16
+    ) -> StreamLink {
+        let configuration = StreamLink.Configuration(
+            name: "test",
+            format: format,
+            mtu: 1500,
+            role: role,
+            subnet: .standard,
+            mac: .standardGateway
+        )
+        return StreamLink(descriptor, configuration, loop: loop, log: .discarding())
+    }
+
+    private func turn(_ count: Int = 5) throws {
+        for _ in 0..<count { try loop.turn(waitingAtMost: .zero) }
+    }
+
+    private func frame(_ number: Int, _ count: Int = 60) -> [UInt8] {
+        [UInt8](repeating: 0x11, count: 12) + [8, 0]
+            + [UInt8](repeating: UInt8(number & 255), count: count - 14)
+    }
+
+    private func send(_ octets: [UInt8], on link: StreamLink, _ header: VirtioNetHeader = .finished)
+    {
+        octets.withUnsafeBytes { link.send(Frame($0, header), .control) }
+        link.flush(now: loop.now)
+    }
+
+    /// A relay between two links that passes on octets in pieces of random sizes.
+    private struct Relay {
+        let left: HostPeer
+        let right: HostPeer
+        private var passed = [0, 0]
+
+        init(_ left: HostPeer, _ right: HostPeer) {
+            self.left = left
+            self.right = right
+        }
+
+        /// Passes a piece each way; says whether anything waited.
+        mutating func pass(_ random: inout SeededRandom) throws -> Bool {
+            var moved = false
+            for (index, pair) in [(left, right), (right, left)].enumerated() {
+                pair.0.read()
+                let waiting = pair.0.received.count - passed[index]
+                guard waiting > 0 else { continue }
+                let count = min(waiting, Int.random(in: 1...100, using: &random))
+                passed[index] += try pair.1.write(
+                    pair.0.received[passed[index]..<(passed[index] + count)]
+                )
+                moved = true
+            }
+            return moved
+        }
+    }
+
+    @Test(
+        "the format changes behind the right frame, wherever the stream is cut",
+        arguments: [UInt64](0..<40)
+    )
+    func negotiation(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let near = try Socket.pair()
+        let far = try Socket.pair()
+        let hostEnd = link(try near.one.duplicate(), .accepting)
+        let guestEnd = link(try far.one.duplicate(), .offering)
+        var relay = Relay(HostPeer(try near.other.duplicate()), HostPeer(try far.other.duplicate()))
+        try hostEnd.start(for: host, now: loop.now)
+        try guestEnd.start(for: guest, now: loop.now)
+        var sent = 0
+        var idle = 0
+        while idle < 10 {
+            if sent < 60 {
+                send(frame(sent, Int.random(in: 14...200, using: &random)), on: hostEnd)
+                send(frame(sent, Int.random(in: 14...200, using: &random)), on: guestEnd)
+                sent += 1
+            }
+            idle = try relay.pass(&random) || sent < 60 ? 0 : idle + 1
+            try turn(1)
+        }
+        #expect(hostEnd.isExtended && guestEnd.isExtended)
+        for receiver in [host, guest] {
+            #expect(receiver.closings.isEmpty)
+            #expect(receiver.frames.count == 60)
+            let numbers = receiver.frames.compactMap { $0.octets.count > 14 ? $0.octets[14] : nil }
+            #expect(numbers == numbers.sorted())
+        }
+        #expect(hostEnd.counters.malformed == 0 && guestEnd.counters.malformed == 0)
+    }
+
+    @Test func `after the negotiation unfinished frames arrive as they are`() throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .accepting)
+        let guestEnd = link(try pair.other.duplicate(), .offering)
+        try hostEnd.start(for: host, now: loop.now)
+        try guestEnd.start(for: guest, now: loop.now)
+        try turn()
+        var header = VirtioNetHeader()
+        header.needsChecksum = true
+        header.segmentation = .tcpIPv4
+        header.segmentSize = 1448
+        header.checksumStart = 34
+        header.checksumOffset = 16
+        send(frame(7, 40_000), on: hostEnd, header)
+        try turn()
+        #expect(guest.frames.count == 1)
+        #expect(guest.frames.first?.header == header)
+        #expect(guest.frames.first?.octets == frame(7, 40_000))
+    }
+
+    @Test func `a peer that knows of no offloads gets plain frames for ever`() throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .accepting)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        try peer.write([60, 0] + frame(1))
+        try turn()
+        #expect(host.frames.map { $0.octets } == [frame(1)])
+        send(frame(2), on: hostEnd)
+        peer.read()
+        #expect(peer.received == [60, 0] + frame(2))
+        #expect(!hostEnd.isExtended)
+    }
+
+    @Test func `a negotiation message that is repeated or not this end's is counted, no more`()
+        throws
+    {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .accepting)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        for kind in [OffloadMessage.Kind.start, .accept] {
+            var octets = [UInt8](repeating: 0, count: 60)
+            let message = OffloadMessage(
+                kind: kind,
+                capabilities: .all,
+                maximumFrame: 65_535,
+                subnet: .standard
+            )
+            octets.withUnsafeMutableBytes { room in
+                var span = room.mutableBytes
+                message.write(to: &span, source: .standardGuest)
+            }
+            try peer.write([60, 0] + octets)
+        }
+        try peer.write([60, 0] + frame(1))
+        try turn()
+        #expect(hostEnd.counters.malformed == 2)
+        #expect(host.frames.count == 1)
+        #expect(!hostEnd.isExtended)
+    }
+
+    @Test("runts are counted and the stream goes on", arguments: 0..<14)
+    func runts(length: Int) throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .accepting)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        try peer.write(
+            [UInt8(length), 0] + [UInt8](repeating: 1, count: length) + [60, 0] + frame(1)
+        )
+        try turn()
+        #expect(hostEnd.counters.malformed == 1)
+        #expect(host.frames.map { $0.octets } == [frame(1)])
+    }
+
+    @Test func `an impossible length closes the link, with a reason`() throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .silent, .bigEndian32)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        try peer.write([0, 1, 0, 0, 9, 9])
+        try turn()
+        #expect(hostEnd.isClosed)
+        #expect(host.closings.count == 1)
+        #expect(host.closings.first?.contains("65536") == true)
+        #expect(hostEnd.reserve(60, .control) == nil)
+    }
+
+    @Test func `the other end going away is told once`() throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .silent)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        // The pair's own descriptor is the second one of the peer's end.
+        Socket.shutDownBoth(pair.other)
+        peer.close()
+        try turn()
+        #expect(hostEnd.isClosed)
+        #expect(host.closings.count == 1)
+    }
+
+    @Test func `a slow reader fills the queue; room is announced when there is some`() throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .silent)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        var sent = 0
+        while hostEnd.reserve(1514, .bulk) != nil, sent < 100_000 {
+            hostEnd.commit(1514, .finished)
+            hostEnd.flush(now: loop.now)
+            sent += 1
+        }
+        #expect(sent < 100_000)
+        for _ in 0..<1000 where host.roomAgain == 0 {
+            peer.read()
+            try turn(1)
+        }
+        #expect(host.roomAgain == 1)
+        for _ in 0..<100 where peer.received.count < sent * 1516 {
+            try turn(1)
+            peer.read()
+        }
+        #expect(peer.received.count == sent * 1516)
+    }
+}
