@@ -232,13 +232,13 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
     }
 
     func hasRoom(_ link: any FrameLink, now: Instant) {
-        tcp.unblock(link)
+        tcp.unblock()
     }
 
     func closed(_ link: any FrameLink, reason: String, now: Instant) {
         batchEnded(on: link, now: now)
         ethernet.detach(link)
-        tcp.unblock(link)
+        tcp.unblock()
         linkClosed(link, reason)
     }
 

@@ -90,7 +90,9 @@ extension PacketEngine {
                 destination: header.source,
                 payloadLength: message.count
             )
-            message.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
+            message.withUnsafeBytes {
+                ethernet.send(ip, $0, to: route.mac, on: route.link, .control)
+            }
         }
     }
 }

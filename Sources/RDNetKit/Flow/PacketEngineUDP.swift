@@ -30,7 +30,10 @@ extension PacketEngine {
         now: Instant
     ) throws(PacketError) {
         let size = Int(offload.segmentSize)
-        guard datagram.count >= UDPHeader.length, size > 0 else {
+        // No kernel puts more together (UDP_MAX_SEGMENTS); a forged header could ask for 65,000 datagrams.
+        guard datagram.count >= UDPHeader.length, size > 0,
+            datagram.count <= 128 * size + UDPHeader.length
+        else {
             throw .badLength(field: size, available: datagram.count)
         }
         let octets = datagram.bytes

@@ -43,8 +43,9 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var watch: EventLoop.Watch?
     var isReadable = false
     var isWritable = false
-    /// The kernel has told of the stream's end; a peek will find it behind the last octet.
-    var hostHasEnded = false
+    /// The kernel has told of an end, an error or urgent data: no edge follows a peek that fell short, so one has
+    /// to look until nothing is there.
+    var looksUntilEmpty = false
     var hasShutDownHost = false
 
     var sender: TCPSender
@@ -54,7 +55,9 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     /// Octets that the guest has acknowledged and the socket still holds.
     var toDiscard = 0
     /// How much more than `pending` may be on the way here.
-    var windowLimit = TCPFlows.initialWindow
+    var windowLimit: Int
+    /// How much of the windows' budget that takes.
+    var grantedWindow = 0
     /// Octets passed on since the window grew last.
     var passedSinceGrowth = 0
     /// The shift of the guest's window fields, and of ours.
@@ -68,6 +71,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var isQueued = false
     var isAcknowledging = false
     var isBlocked = false
+    /// Waiting for its guest to be heard again.
+    var isUnrouted = false
 
     var timer: TimerWheel.Token?
     var timerDeadline = Instant(nanoseconds: .max)
@@ -83,6 +88,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         self.flows = flows
         self.phase = phase
         initialSequence = sequence
+        windowLimit = flows.firstWindow
         lastHeard = now
         sender = TCPSender(
             first: sequence + 1,
@@ -96,19 +102,18 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     // MARK: Events from the host
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        if phase == .connecting { return hostConnected(now: now) }
-        if !readiness.isDisjoint(with: [.readable, .ended, .hungUp]) { isReadable = true }
-        if !readiness.isDisjoint(with: [.ended, .hungUp]) { hostHasEnded = true }
+        // An error waits behind octets that the host sent before it: the next peek or send meets it.
+        let finality: Readiness = [.ended, .hungUp, .failed, .urgent]
+        if !readiness.isDisjoint(with: finality) { looksUntilEmpty = true }
+        if !readiness.isDisjoint(with: finality.union(.readable)) { isReadable = true }
         if readiness.contains(.writable) { isWritable = true }
-        if readiness.contains(.failed), hostFailed(now: now) { return }
+        // A host that was fast says all of this in the one edge that says "connected".
+        if phase == .connecting { return hostConnected(now: now) }
+        // Behind the end there is nothing left to read, and so nothing that would meet the error.
+        if readiness.contains(.failed), sender.end != nil, hostError() != 0 {
+            return abort(.host, now: now)
+        }
         flows.enqueue(self)
-    }
-
-    private func hostFailed(now: Instant) -> Bool {
-        let code = hostError()
-        guard code != 0 else { return false }
-        abort(.host, now: now)
-        return true
     }
 
     private func hostError() -> Int32 {

@@ -256,10 +256,10 @@ extension TCPFlow {
     /// The host does not keep up: what it is sent waits in its own socket, not here.
     private func slowWindow() {
         passedSinceGrowth = 0
-        guard windowLimit > TCPFlows.initialWindow else { return }
-        let less = max(windowLimit / 2, TCPFlows.initialWindow)
-        flows.giveBack(windowLimit - less)
-        windowLimit = less
+        let less = min(grantedWindow, windowLimit / 2)
+        flows.giveBack(less)
+        grantedWindow -= less
+        windowLimit -= less
     }
 
     /// Lets the window grow while the host takes everything as it comes.
@@ -267,7 +267,9 @@ extension TCPFlow {
         guard passedSinceGrowth >= windowLimit else { return }
         passedSinceGrowth = 0
         guard pending.isEmpty, ownScale > 0 else { return }
-        windowLimit += flows.grant(windowLimit, to: self)
+        let more = flows.grant(windowLimit, to: self)
+        grantedWindow += more
+        windowLimit += more
     }
 
     // MARK: Answers

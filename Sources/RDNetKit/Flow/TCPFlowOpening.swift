@@ -62,7 +62,7 @@ extension TCPFlows {
     private func join(_ flow: TCPFlow, _ stream: consuming HostStream) throws(SystemError) {
         flow.watch = try loop.watch(
             stream.descriptor.number,
-            for: [.readable, .writable, .ended, .onChange],
+            for: [.readable, .writable, .ended, .urgent, .onChange],
             observer: flow
         )
         flow.stream = consume stream
@@ -95,7 +95,7 @@ extension TCPFlows {
         table.insert(flow, for: key)
         flow.isWritable = true
         flow.sendSYN(now: now)
-        if flow.route == nil { unresolved.append(flow) }
+        if flow.route == nil { waitForRoute(flow) }
     }
 
     private func freePort(for guest: Endpoint) -> UInt16? {

@@ -81,15 +81,18 @@ extension TCPFlow {
     ///   - sequence: Of the first octet.
     ///   - limit: Octets at most.
     ///   - now: The turn's clock.
-    /// - Returns: Octets sent; 0 when none wait there, nil when the link or the host stops it.
+    /// - Returns: Octets sent; 0 when none wait there, nil when there is no way to the guest now.
     private func sendData(at sequence: SequenceNumber, upTo limit: Int, now: Instant) -> Int? {
-        guard let route = currentRoute() else { return nil }
+        guard let route = currentRoute() else {
+            flows.waitForRoute(self)
+            return nil
+        }
         let segment = sender.segmentSize
         var count = min(limit, TCPSegmentWriter.maximumPayload)
         // Whole packets, so that cutting leaves no small one in the middle of the stream.
         if count > segment { count -= count % segment }
         guard let room = route.link.reserve(TCPSegmentWriter.headerLength + count, .bulk) else {
-            flows.block(self, on: route.link)
+            flows.block(self)
             return nil
         }
         let start = TCPSegmentWriter.headerLength
@@ -109,7 +112,8 @@ extension TCPFlow {
         )
         flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
         flows.counters.octetsToGuest &+= UInt64(peeked)
-        needsACK = false
+        // Data carry the number but no blocks: while something is missing the ACK with them is still owed.
+        if receiver.earlyOctets == 0 { needsACK = false }
         return peeked
     }
 
@@ -140,7 +144,7 @@ extension TCPFlow {
             // 0 is the stream's end, seen from behind its last octet only.
             if count == 0, sequence == sender.next { sender.streamEnded() }
             // Less than asked for: all that was there. More sets the flag again; the end must be looked for.
-            if count > 0, count < room.count, sequence + count >= sender.next, !hostHasEnded {
+            if count > 0, count < room.count, sequence + count >= sender.next, !looksUntilEmpty {
                 isReadable = false
             }
             return count
@@ -154,7 +158,7 @@ extension TCPFlow {
 
     private func sendEnd(now: Instant) {
         guard let end = sender.end, sender.next == end else { return }
-        guard currentRoute() != nil else { return }
+        guard currentRoute() != nil else { return flows.waitForRoute(self) }
         sendFIN()
         sender.sent(1, now: now)
         if !receiver.isFinished { sentEndFirst = true }

@@ -6,7 +6,10 @@ final class TCPFlows {
     /// Before a guest says otherwise (RFC 9293, 3.7.1).
     static let defaultSegmentSize = 536
     /// What a new flow offers; doubled for every window that the host takes without stalling.
-    static let initialWindow = 1 << 16
+    private static let initialWindow = 1 << 16
+    /// The same where there are so many flows that they could make us keep too much together.
+    private static let crowdedWindow = 1 << 14
+    private static let crowd = 8192
     private static let maximumWindow = 4 << 20
     /// What all windows may have grown by together: the most that stalled hosts can make us keep.
     private static let windowBudget = 256 << 20
@@ -47,7 +50,8 @@ final class TCPFlows {
     private var turn: [TCPFlow] = []
     private var acknowledging: [TCPFlow] = []
     private var blocked: [TCPFlow] = []
-    var unresolved: [TCPFlow] = []
+    private var unrouted: [TCPFlow] = []
+    private var routeEpoch: UInt64 = 0
     var handshakes = FlowQueue(limit: maximumHandshakes)
     private var timeWaits = FlowQueue(limit: maximumTimeWaits)
     private var grown = 0
@@ -181,27 +185,35 @@ final class TCPFlows {
     }
 
     /// A flow waits until its link has room.
-    func block(_ flow: TCPFlow, on link: any FrameLink) {
+    func block(_ flow: TCPFlow) {
         guard !flow.isBlocked else { return }
         flow.isBlocked = true
         blocked.append(flow)
     }
 
-    /// A link has room again.
-    func unblock(_ link: any FrameLink) {
-        let waiting = blocked
-        blocked = []
+    /// A link has room again: whoever waited for one goes before those who have just had their turn.
+    func unblock() {
+        let (waiting, others) = (blocked, ready)
+        (blocked, ready) = ([], [])
         for flow in waiting {
             flow.isBlocked = false
-            enqueue(flow)
+            if !flow.isQueued { enqueue(flow) }
         }
+        ready += others
+    }
+
+    /// A flow waits until its guest is heard again.
+    func waitForRoute(_ flow: TCPFlow) {
+        guard !flow.isUnrouted else { return }
+        flow.isUnrouted = true
+        unrouted.append(flow)
     }
 
     /// Gives every flow that has work its turn, then sends the ACKs that are still owed.
     ///
     /// - Parameter now: The turn's clock.
     func takeTurn(now: Instant) {
-        resolve(now: now)
+        reroute(now: now)
         swap(&ready, &turn)
         for flow in turn {
             flow.isQueued = false
@@ -218,13 +230,22 @@ final class TCPFlows {
     /// Whether some flow has more to do.
     var hasWork: Bool { !ready.isEmpty }
 
-    private func resolve(now: Instant) {
-        guard !unresolved.isEmpty else { return }
-        unresolved.removeAll { flow in
-            guard flow.phase == .synSent, flow.route == nil else { return true }
-            guard ethernet.route(to: flow.key.guest.address) != nil else { return false }
-            flow.sendSYN(now: now)
-            return true
+    /// Looks again for guests that could not be found, once something has changed.
+    private func reroute(now: Instant) {
+        guard !unrouted.isEmpty, routeEpoch != ethernet.epoch else { return }
+        routeEpoch = ethernet.epoch
+        let waiting = unrouted
+        unrouted = []
+        for flow in waiting {
+            flow.isUnrouted = false
+            guard flow.phase != .closed else { continue }
+            if ethernet.route(to: flow.key.guest.address) == nil {
+                waitForRoute(flow)
+            } else if flow.phase == .synSent {
+                flow.sendSYN(now: now)
+            } else {
+                enqueue(flow)
+            }
         }
     }
 
@@ -256,6 +277,9 @@ final class TCPFlows {
 
     // MARK: What flows share
 
+    /// What a new flow offers.
+    var firstWindow: Int { table.count < Self.crowd ? Self.initialWindow : Self.crowdedWindow }
+
     /// Lets a window grow by so much, as far as the budget goes.
     func grant(_ more: Int, to flow: TCPFlow) -> Int {
         let granted = min(more, Self.maximumWindow - flow.windowLimit, Self.windowBudget - grown)
@@ -284,7 +308,7 @@ final class TCPFlows {
         table.remove(flow, for: flow.key)
         handshakes.remove(flow)
         timeWaits.remove(flow)
-        grown -= max(flow.windowLimit - Self.initialWindow, 0)
+        grown -= flow.grantedWindow
         counters.closed &+= 1
     }
 }

@@ -20,7 +20,10 @@ struct TCPSender {
     /// SND.NXT: the next octet never sent before.
     private(set) var next: SequenceNumber
     /// SND.WND: octets that the guest takes from `unacknowledged` on.
-    private(set) var window: Int
+    ///
+    /// Kept as its right edge: an ACK that is newer than its window (reordering) moves `unacknowledged` alone.
+    var window: Int { max(windowEdge - unacknowledged, 0) }
+    private var windowEdge: SequenceNumber
     /// The largest payload of one packet; the guest can lower it by ICMP.
     var segmentSize: Int
     /// Where the stream ends and its FIN stands, once the host's end is known.
@@ -73,7 +76,7 @@ struct TCPSender {
         resendNext = first
         resendEnd = first
         windowAcknowledgment = first
-        self.window = window
+        windowEdge = first + window
         self.windowSequence = windowSequence
         self.segmentSize = segmentSize
         largestWindow = window
@@ -141,7 +144,7 @@ struct TCPSender {
         else { return }
         // What was doubled by probing does not hold up what the window lets through now.
         if window == 0, offered > 0 { roundTrip.answered() }
-        window = offered
+        windowEdge = header.acknowledgment + offered
         largestWindow = max(largestWindow, offered)
         windowSequence = header.sequence
         windowAcknowledgment = header.acknowledgment

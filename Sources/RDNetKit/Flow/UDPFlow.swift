@@ -11,7 +11,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// Datagrams that one turn reads before others get theirs.
     private static let datagramsPerTurn = 64
     /// Hosts in one generation of `isContacted`.
-    private static let hostsPerGeneration = 8192
+    private static let hostsPerGeneration = 2048
 
     let guest: Endpoint
     private unowned let flows: UDPFlows

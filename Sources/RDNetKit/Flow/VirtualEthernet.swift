@@ -83,6 +83,8 @@ final class VirtualEthernet {
         from link: any FrameLink
     ) -> Bool? {
         guard let port = port(of: link), bridge.learn(ethernet.source, on: port) else { return nil }
+        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among them.
+        if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
         switch bridge.destination(of: ethernet.destination) {
         case .gateway:
             return true
@@ -104,7 +106,8 @@ final class VirtualEthernet {
 
     // MARK: Outwards
 
-    private var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbours.epoch) }
+    /// Changes with every route.
+    var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbours.epoch) }
 
     /// Whether a route is still what `route(to:)` would answer.
     @inline(__always)
@@ -167,14 +170,16 @@ final class VirtualEthernet {
     ///   - payload: Transport header and data, checksum finished.
     ///   - mac: The receiver.
     ///   - link: The receiver's link; nil sends on every link.
+    ///   - priority: Payload must not fill what ACKs and ARP need.
     func send(
         _ header: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
         to mac: MACAddress,
-        on link: (any FrameLink)?
+        on link: (any FrameLink)?,
+        _ priority: FramePriority = .bulk
     ) {
         guard let link else {
-            for link in attached { send(header, payload, to: mac, on: link) }
+            for link in attached { send(header, payload, to: mac, on: link, priority) }
             return
         }
         // Fragments are cut at multiples of eight (RFC 791, 3.2).
@@ -189,7 +194,7 @@ final class VirtualEthernet {
             fragment.fragmentOffset = offset
             fragment.moreFragments = offset + count < payload.count
             let part = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + count)])
-            sendPacket(fragment, part, to: mac, on: link)
+            sendPacket(fragment, part, to: mac, on: link, priority)
             offset += count
         } while offset < payload.count
     }
@@ -198,10 +203,11 @@ final class VirtualEthernet {
         _ header: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
         to mac: MACAddress,
-        on link: any FrameLink
+        on link: any FrameLink,
+        _ priority: FramePriority
     ) {
         let start = EthernetHeader.length + IPv4Header.length
-        guard let room = link.reserve(start + payload.count, .control) else { return }
+        guard let room = link.reserve(start + payload.count, priority) else { return }
         writeHeaders(header, to: mac, room)
         UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: payload)
         commit(start + payload.count, .finished, room, on: link)

@@ -32,7 +32,7 @@ struct NeighbourTable {
 
     /// The Ethernet address of a neighbour; nil when it was never heard.
     ///
-    /// Entries do not expire: the switch floods what it cannot place, and a guest with a new address speaks first.
+    /// Entries do not expire: a guest with a new address speaks first, and what it says replaces the old one.
     func mac(of address: IPAddress) -> MACAddress? {
         entries[address]?.mac
     }

@@ -47,7 +47,8 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
     func attach(_ stream: StreamLink, now: Instant) throws(SystemError) {
         self.stream = stream
         try stream.start(for: self, now: now)
-        resume()
+        // Its offer may have met a stream that had ended already.
+        if self.stream != nil { resume() }
     }
 
     /// Ends everything.

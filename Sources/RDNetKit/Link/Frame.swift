@@ -50,7 +50,7 @@ protocol FrameLink: AnyObject {
     /// Hands what is queued to the kernel, as far as it takes it.
     func flush(now: Instant)
 
-    /// Closes the descriptor and forgets what is queued.
+    /// Ends reading and writing; the descriptor goes with the link.
     func close()
 }
 

@@ -54,7 +54,11 @@ struct FrameSegments {
                 )
             )
         }
-        transport = header.segmentation == .udp ? .udp : .tcp
+        switch header.segmentation {
+        case .tcpIPv4, .tcpIPv6: transport = .tcp
+        case .udp: transport = .udp
+        case .none, .other: throw .notThisFormat
+        }
         let transportLength = try Self.transportHeaderLength(transport, octets, at: transportStart)
         headerLength = transportStart + transportLength
         segmentSize = Int(header.segmentSize)

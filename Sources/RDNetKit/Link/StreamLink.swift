@@ -76,7 +76,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         self.receiver = receiver
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
         if case .offering(let capabilities) = configuration.role {
-            negotiate(.offer, capabilities)
+            _ = negotiate(.offer, capabilities)
             flush(now: now)
         }
     }
@@ -139,13 +139,11 @@ final class StreamLink: FrameLink, ReadinessObserver {
         case (.offer, .accepting) where !isExtended:
             warnOfOtherSubnet(message.subnet)
             let common = message.capabilities.intersection(.all)
-            negotiate(.accept, common)
-            extendOutput(common)
+            if negotiate(.accept, common) { extendOutput(common) }
         case (.accept, .offering) where !isExtended:
             warnOfOtherSubnet(message.subnet)
             input.format = .extended
-            negotiate(.start, message.capabilities)
-            extendOutput(message.capabilities)
+            if negotiate(.start, message.capabilities) { extendOutput(message.capabilities) }
         case (.start, .accepting) where isExtended:
             input.format = .extended
         case (.offer, _), (.accept, _), (.start, _):
@@ -154,8 +152,12 @@ final class StreamLink: FrameLink, ReadinessObserver {
         }
     }
 
-    private func negotiate(_ kind: OffloadMessage.Kind, _ capabilities: OffloadCapabilities) {
-        guard let room = reserve(OffloadMessage.length, .control) else { return }
+    /// Queues a message; the format may change only behind one that is on its way.
+    private func negotiate(
+        _ kind: OffloadMessage.Kind,
+        _ capabilities: OffloadCapabilities
+    ) -> Bool {
+        guard let room = reserve(OffloadMessage.length, .control) else { return false }
         let message = OffloadMessage(
             kind: kind,
             capabilities: capabilities,
@@ -165,6 +167,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         var octets = room.mutableBytes
         message.write(to: &octets, source: configuration.mac)
         commit(OffloadMessage.length, .finished)
+        return true
     }
 
     private func extendOutput(_ capabilities: OffloadCapabilities) {
@@ -187,7 +190,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer? {
         guard !isClosed else { return nil }
         if let room = output.reserve(count, priority) { return room }
-        if priority == .control { counters.dropped &+= 1 }
+        counters.dropped &+= priority == .control ? 1 : 0
         refusedRoom = true
         return nil
     }

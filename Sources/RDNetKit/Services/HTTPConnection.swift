@@ -233,7 +233,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
             enter(.writing, limits.writeTimeout, watching: .writable, again: progress, now: now)
         } else if isLast {
             if inputEnded { return close() }
-            Socket.endSending(stream)
+            Socket.shutDownSending(stream)
             enter(.draining, limits.drainTimeout, watching: .readable, again: false, now: now)
         } else if hasBacklog {
             // Writable at once: the rest is answered in the next turn, after everyone else.

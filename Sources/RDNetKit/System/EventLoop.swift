@@ -7,6 +7,8 @@ struct Readiness: OptionSet, Sendable {
 
     static let readable = Readiness(rawValue: EPOLLIN.rawValue)
     static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
+    /// Octets out of band wait (TCP urgent data).
+    static let urgent = Readiness(rawValue: EPOLLPRI.rawValue)
     /// The peer closed its sending side.
     static let ended = Readiness(rawValue: EPOLLRDHUP.rawValue)
     /// An error waits in SO_ERROR or in the error queue.

@@ -61,6 +61,14 @@ struct HostStream: ~Copyable {
                 supported = false
             }
         }
+        if isTCP {
+            do {
+                // Urgent octets stay in their place: without this they leave a hole that offsets do not count.
+                try Socket.set(descriptor, SOL_SOCKET, SO_OOBINLINE, to: 1)
+            } catch {
+                // Every TCP socket has the option; without it only urgent data would suffer.
+            }
+        }
         peeksAtOffset = supported
         self.descriptor = descriptor
     }
@@ -104,21 +112,28 @@ struct HostStream: ~Copyable {
         scratch: PeekScratch
     ) throws(SystemError) -> Int? {
         let over = scratch.room(offset)
-        var parts = [
+        var parts = (
             iovec(iov_base: over.baseAddress, iov_len: offset),
-            iovec(iov_base: room.baseAddress, iov_len: room.count),
-        ]
+            iovec(iov_base: room.baseAddress, iov_len: room.count)
+        )
         let number = descriptor.number
-        let count = try parts.withUnsafeMutableBufferPointer { (parts) throws(SystemError) in
-            var message = msghdr()
-            message.msg_iov = parts.baseAddress
-            message.msg_iovlen = 2
-            return try attempt("recvmsg") { recvmsg(number, &message, Int32(MSG_PEEK)) }
+        let peeked = { () throws(SystemError) -> Int? in
+            // Sound: a tuple of two equal structs is laid out as an array of two.
+            try attempt("recvmsg") {
+                withUnsafeMutableBytes(of: &parts) { parts in
+                    var message = msghdr()
+                    message.msg_iov = parts.assumingMemoryBound(to: iovec.self).baseAddress
+                    message.msg_iovlen = 2
+                    return recvmsg(number, &message, Int32(MSG_PEEK))
+                }
+            }
         }
-        guard let count else { return nil }
+        guard let count = try peeked() else { return nil }
         if count > offset { return count - offset }
-        // Nothing behind the offset: the end, or not yet. Only the socket's state tells.
-        return hasEnded ? 0 : nil
+        // Nothing behind the offset: the end, or not yet. Only the socket's state tells, and what came between the two
+        // questions is in front of the end.
+        guard hasEnded else { return nil }
+        return max((try peeked() ?? 0) - offset, 0)
     }
 
     private var hasEnded: Bool {

@@ -110,15 +110,6 @@ enum ListeningSocket {
     }
 }
 
-extension Socket {
-    /// Ends the sending direction: the peer reads the end of the stream.
-    ///
-    /// See shutdown(2).
-    static func endSending(_ descriptor: borrowing OwnedDescriptor) {
-        shutDown(descriptor, Int32(SHUT_WR))
-    }
-}
-
 extension SystemError {
     /// Whether a waiting connection went away before it was accepted, which concerns no other.
     ///

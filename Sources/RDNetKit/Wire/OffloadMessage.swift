@@ -52,6 +52,7 @@ struct OffloadMessage: Equatable {
     /// - Throws: `PacketError.notThisFormat` for every frame that is not a negotiation message.
     init(reading frame: RawSpan) throws(PacketError) {
         guard frame.byteCount >= Self.length,
+            MACAddress(reading: frame, at: 0) == Self.destination,
             frame.bigEndian(at: 12, as: UInt16.self) == EthernetHeader.Kind.experimental,
             frame.bigEndian(at: 14, as: UInt32.self) == Self.magic,
             frame.octet(at: 18) == Self.version, let kind = Kind(rawValue: frame.octet(at: 19)),

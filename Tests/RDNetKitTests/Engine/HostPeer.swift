@@ -70,7 +70,7 @@ final class HostPeer {
     /// Ends this end's sending direction.
     func endSending() {
         switch descriptor {
-        case .some(let descriptor): Socket.endSending(descriptor)
+        case .some(let descriptor): Socket.shutDownSending(descriptor)
         case .none: break
         }
     }

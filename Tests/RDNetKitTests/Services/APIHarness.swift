@@ -27,7 +27,7 @@ final class StreamClient {
     }
 
     func endSending() {
-        Socket.endSending(descriptor)
+        Socket.shutDownSending(descriptor)
     }
 
     /// What has arrived, and whether the stream has ended or was reset.
