@@ -23,9 +23,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
     /// Ports taken for forwards: the guest's end and the gateway's port lead to a receiver.
     var datagramPorts = GatewayPorts()
 
-    private var plan: GatewayPlan { ethernet.plan }
+    var plan: GatewayPlan { ethernet.plan }
     private var reassembler = FragmentReassembler()
-    private var errorLimit = ErrorLimit()
+    var errorLimit = ErrorLimit()
 
     /// Makes an engine without links.
     ///
@@ -209,7 +209,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
 
     /// Checks a transport checksum, unless the kernel did or it is not finished yet.
     @inline(__always)
-    private func verify(
+    func verify(
         _ header: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
         _ offload: VirtioNetHeader
@@ -222,197 +222,6 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
             length: payload.count
         )
         guard InternetChecksum.checksum(payload, adding: pseudo) == 0 else { throw .badChecksum }
-    }
-
-    // MARK: UDP
-
-    private func receiveUDP(
-        _ ip: IPv4Header,
-        _ datagram: UnsafeRawBufferPointer,
-        _ offload: VirtioNetHeader,
-        from mac: MACAddress,
-        now: Instant
-    ) throws(PacketError) {
-        if offload.segmentation == .udp {
-            return try receiveSegmentedUDP(ip, datagram, offload, from: mac, now: now)
-        }
-        let header = try UDPHeader(reading: datagram.bytes)
-        let whole = UnsafeRawBufferPointer(
-            rebasing: datagram[..<(UDPHeader.length + header.payloadLength)]
-        )
-        // RFC 768: a checksum of zero is none.
-        if header.checksum != 0 { try verify(ip, whole, offload) }
-        let payload = UnsafeRawBufferPointer(rebasing: whole[UDPHeader.length...])
-        pass(header, ip, payload, from: mac, now: now)
-    }
-
-    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each `segmentSize` octets.
-    private func receiveSegmentedUDP(
-        _ ip: IPv4Header,
-        _ datagram: UnsafeRawBufferPointer,
-        _ offload: VirtioNetHeader,
-        from mac: MACAddress,
-        now: Instant
-    ) throws(PacketError) {
-        let size = Int(offload.segmentSize)
-        guard datagram.count >= UDPHeader.length, size > 0 else {
-            throw .badLength(field: size, available: datagram.count)
-        }
-        let octets = datagram.bytes
-        var header = UDPHeader(
-            sourcePort: octets.bigEndian(at: 0),
-            destinationPort: octets.bigEndian(at: 2),
-            payloadLength: 0
-        )
-        var offset = UDPHeader.length
-        while offset < datagram.count {
-            let end = min(offset + size, datagram.count)
-            header.payloadLength = end - offset
-            let payload = UnsafeRawBufferPointer(rebasing: datagram[offset..<end])
-            pass(header, ip, payload, from: mac, now: now)
-            offset = end
-        }
-    }
-
-    private func pass(
-        _ header: UDPHeader,
-        _ ip: IPv4Header,
-        _ payload: UnsafeRawBufferPointer,
-        from mac: MACAddress,
-        now: Instant
-    ) {
-        let guest = Endpoint(address: ip.source, port: header.sourcePort)
-        let remote = Endpoint(address: ip.destination, port: header.destinationPort)
-        switch plan.destination(of: ip.destination) {
-        case .gateway:
-            if datagramPorts.deliver(payload, from: guest, to: remote.port, now: now) { return }
-            if let service = datagramServices[remote.port] {
-                return service(mac, guest, remote, payload)
-            }
-            sendPortUnreachable(header, ip, payload)
-        case .host(let address):
-            guard ip.source != .anyIPv4 else { return drops.count(.badSource) }
-            let host = Endpoint(address: address, port: remote.port)
-            udp.send(payload, from: guest, to: host, now: now)
-        case .refused:
-            drops.count(.refusedDestination)
-        case .nowhere:
-            // DHCP is the one service that is asked by broadcast.
-            if remote.port == 67, let service = datagramServices[67] {
-                return service(mac, guest, remote, payload)
-            }
-            drops.count(.noRoute)
-        }
-    }
-
-    private func sendPortUnreachable(
-        _ header: UDPHeader,
-        _ ip: IPv4Header,
-        _ payload: UnsafeRawBufferPointer
-    ) {
-        var octets = [UInt8](repeating: 0, count: UDPHeader.length)
-        // Sound: the span is used inside the closure only.
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            header.write(to: &span)
-        }
-        octets += payload.prefix(64)
-        sendError(.destinationUnreachable(.port), rest: 0, about: ip, octets)
-    }
-
-    // MARK: ICMP
-
-    private func receiveICMP(
-        _ ip: IPv4Header,
-        _ octets: UnsafeRawBufferPointer,
-        _ offload: VirtioNetHeader,
-        from mac: MACAddress,
-        now: Instant
-    ) throws(PacketError) {
-        let message = try ICMPMessage(reading: octets.bytes)
-        guard InternetChecksum.checksum(octets) == 0 else { throw .badChecksum }
-        switch message.kind {
-        case .echoRequest:
-            receiveEcho(ip, message, octets, now: now)
-        case .destinationUnreachable(.fragmentationNeeded):
-            let mtu = Int(message.rest & 0xffff)
-            let quoted = UnsafeRawBufferPointer(rebasing: octets[ICMPMessage.headerLength...])
-            try receiveFragmentationNeeded(quoted, mtu: mtu)
-        case .echoReply, .destinationUnreachable, .timeExceeded, .other:
-            drops.count(.noRoute)
-        }
-    }
-
-    private func receiveEcho(
-        _ ip: IPv4Header,
-        _ message: ICMPMessage,
-        _ octets: UnsafeRawBufferPointer,
-        now: Instant
-    ) {
-        // The host alias is answered here too: that this program runs says that the host is up.
-        if plan.answersARP(for: ip.destination) {
-            let key = EchoFlow.Key(guest: ip.source, identifier: message.identifier)
-            var reply = message
-            reply.kind = .echoReply
-            return echo.sendReply(octets, reply, from: ip.destination, to: key)
-        }
-        switch plan.destination(of: ip.destination) {
-        case .host(let address):
-            let key = EchoFlow.Key(guest: ip.source, identifier: message.identifier)
-            echo.send(octets, key, to: address, now: now)
-        case .refused: drops.count(.refusedDestination)
-        case .gateway, .nowhere: drops.count(.noRoute)
-        }
-    }
-
-    private func receiveFragmentationNeeded(
-        _ quoted: UnsafeRawBufferPointer,
-        mtu: Int
-    ) throws(PacketError) {
-        // The quote is cut short, so its length field says more than there is: only fixed offsets are read.
-        let octets = quoted.bytes
-        guard octets.byteCount >= IPv4Header.length + 8 else {
-            throw .truncated(needed: IPv4Header.length + 8, available: octets.byteCount)
-        }
-        let start = Int(octets.octet(at: 0) & 15) * 4
-        guard octets.octet(at: 0) >> 4 == 4, octets.octet(at: 9) == IPProtocol.tcp,
-            start >= IPv4Header.length, octets.byteCount >= start + 8
-        else { return }
-        let key = FlowKey(
-            guest: Endpoint(
-                address: IPAddress(ipv4: octets.bigEndian(at: 16)),
-                port: octets.bigEndian(at: start + 2)
-            ),
-            remote: Endpoint(
-                address: IPAddress(ipv4: octets.bigEndian(at: 12)),
-                port: octets.bigEndian(at: start)
-            )
-        )
-        tcp.reducePath(key, sequence: SequenceNumber(octets.bigEndian(at: start + 4)), mtu: mtu)
-    }
-
-    /// Sends an ICMP error to the sender of a packet, where that is allowed, at a limited rate.
-    private func sendError(
-        _ kind: ICMPMessage.Kind,
-        rest: UInt32,
-        about header: IPv4Header,
-        _ payload: [UInt8]
-    ) {
-        payload.withUnsafeBytes { payload in
-            guard ICMPError.isAllowed(about: header, payload), errorLimit.permits(now: loop.now),
-                let route = ethernet.route(to: header.source)
-            else { return }
-            let message = ICMPError.message(kind, rest: rest, about: header, payload)
-            // From whom the packet was meant for, when that is an address of ours; else from the gateway.
-            let isOwn = plan.answersARP(for: header.destination)
-            let ip = IPv4Header(
-                transport: IPProtocol.icmp,
-                source: isOwn ? header.destination : plan.gateway,
-                destination: header.source,
-                payloadLength: message.count
-            )
-            message.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
-        }
     }
 
     // MARK: Turns
@@ -440,20 +249,5 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
         ethernet.capture?.flush()
         // Asked last: a link that got room by being flushed has set flows going again.
         return tcp.hasWork
-    }
-}
-
-/// How many ICMP errors may be sent (RFC 1812, 4.3.2.8): a bucket of 50, filled at 1,000 a second.
-private struct ErrorLimit {
-    private var tokens = 50.0
-    private var filled = Instant(nanoseconds: 0)
-
-    mutating func permits(now: Instant) -> Bool {
-        let elapsed = Double((now - filled).wholeNanoseconds) / 1e9
-        tokens = min(tokens + elapsed * 1_000, 50)
-        filled = now
-        guard tokens >= 1 else { return false }
-        tokens -= 1
-        return true
     }
 }

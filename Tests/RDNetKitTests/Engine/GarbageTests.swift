@@ -7,6 +7,7 @@ struct GarbageTests {
     private let guest: ScriptedGuest
 
     init() throws {
+        ProcessLimits.raiseDescriptors()
         guest = try ScriptedGuest()
     }
 

@@ -8,35 +8,6 @@ import Glibc
 /// octet, both ends close cleanly, the engine never takes an offered window back nor sends beyond the guest's, and
 /// in the end no flow is left.
 final class LossySimulation {
-    /// What a seed stands for.
-    struct Plan: CustomStringConvertible {
-        var guest = SimulatedGuest.Behaviour()
-        var upload = 0
-        var download = 0
-        var loss = 0.0
-        var duplication = 0.0
-        var reordering = 0.0
-        var delay = Duration.milliseconds(1)
-        var jitter = Duration.zero
-        /// Octets that the host reads a turn.
-        var hostReads = Int.max
-        var hostEndsLast = false
-        /// Whether the host sends back what it reads.
-        var echoes = false
-        /// Whether the gateway opens the connection.
-        var opensFromHost = false
-        var peeksAtOffset = true
-        var linkRoom = Int.max
-
-        var description: String {
-            """
-            up \(upload) down \(download) loss \(loss) dup \(duplication) reorder \(reordering) \
-            delay \(delay)+\(jitter) hostReads \(hostReads) hostLast \(hostEndsLast) echo \(echoes) \
-            active \(opensFromHost) peek \(peeksAtOffset) room \(linkRoom) guest \(guest)
-            """
-        }
-    }
-
     private struct Flight {
         var arrival: Instant
         var isForGuest: Bool
@@ -64,7 +35,7 @@ final class LossySimulation {
 
     init(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
-        plan = Self.draw(&random)
+        plan = Plan(drawnWith: &random)
         let size = max(plan.upload, plan.download)
         data = Self.makeData(size, &random)
         scripted = try ScriptedGuest(support: plan.peeksAtOffset ? .probe() : .none)
@@ -86,55 +57,6 @@ final class LossySimulation {
             }
             used = count
         }
-    }
-
-    private static func draw(_ random: inout SeededRandom) -> Plan {
-        var plan = Plan()
-        func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }
-        func size() -> Int {
-            switch Int.random(in: 0..<20, using: &random) {
-            case 0: 0
-            case 1..<6: Int.random(in: 1..<2000, using: &random)
-            case 6..<16: Int.random(in: 2000..<60_000, using: &random)
-            case 16..<19: Int.random(in: 40_000..<120_000, using: &random)
-            default: Int.random(in: 120_000..<400_000, using: &random)
-            }
-        }
-        plan.upload = size()
-        plan.download = size()
-        if chance(80) { plan.loss = Double.random(in: 0...0.2, using: &random) }
-        if chance(50) { plan.duplication = Double.random(in: 0...0.1, using: &random) }
-        if chance(50) { plan.reordering = Double.random(in: 0...0.3, using: &random) }
-        plan.delay = .microseconds(Int.random(in: 10...20_000, using: &random))
-        if chance(50) { plan.jitter = .microseconds(Int.random(in: 0...5000, using: &random)) }
-        if chance(25) { plan.hostReads = Int.random(in: 100...20_000, using: &random) }
-        plan.hostEndsLast = chance(40)
-        plan.echoes = chance(20)
-        if plan.echoes {
-            plan.download = plan.upload
-            plan.hostEndsLast = true
-        }
-        plan.opensFromHost = chance(30)
-        plan.peeksAtOffset = chance(75)
-        if chance(20) { plan.linkRoom = Int.random(in: 1...10_000, using: &random) }
-        plan.guest.segmentSize =
-            chance(60)
-            ? Int.random(in: 536...1460, using: &random)
-            : Int.random(in: 100...9000, using: &random)
-        plan.guest.scale = chance(20) ? nil : UInt8.random(in: 0...10, using: &random)
-        plan.guest.reportsSACK = chance(60)
-        plan.guest.capacity = Int.random(in: 1500...200_000, using: &random)
-        if plan.guest.scale == nil || plan.guest.scale == 0 {
-            plan.guest.capacity = min(plan.guest.capacity, 65_535)
-        }
-        if chance(25) { plan.guest.readingSpeed = Int.random(in: 20...500, using: &random) }
-        plan.guest.initial =
-            chance(50)
-            ? UInt32.random(in: .min ... .max, using: &random)
-            : 0 &- UInt32.random(in: 0...200_000, using: &random)
-        plan.guest.endsLast = !plan.hostEndsLast && chance(50)
-        plan.guest.probesWithOctet = chance(30)
-        return plan
     }
 
     // MARK: Running

@@ -101,7 +101,7 @@ struct StreamLinkTests {
         let near = try Socket.pair()
         let far = try Socket.pair()
         let hostEnd = link(try near.one.duplicate(), .accepting)
-        let guestEnd = link(try far.one.duplicate(), .offering)
+        let guestEnd = link(try far.one.duplicate(), .offering(.all))
         var relay = Relay(HostPeer(try near.other.duplicate()), HostPeer(try far.other.duplicate()))
         try hostEnd.start(for: host, now: loop.now)
         try guestEnd.start(for: guest, now: loop.now)
@@ -129,7 +129,7 @@ struct StreamLinkTests {
     @Test func `after the negotiation unfinished frames arrive as they are`() throws {
         let pair = try Socket.pair()
         let hostEnd = link(try pair.one.duplicate(), .accepting)
-        let guestEnd = link(try pair.other.duplicate(), .offering)
+        let guestEnd = link(try pair.other.duplicate(), .offering(.all))
         try hostEnd.start(for: host, now: loop.now)
         try guestEnd.start(for: guest, now: loop.now)
         try turn()

@@ -8,6 +8,7 @@ struct TCPClosingTests {
     private let guest: ScriptedGuest
 
     init() throws {
+        ProcessLimits.raiseDescriptors()
         guest = try ScriptedGuest()
     }
 
@@ -184,6 +185,8 @@ struct TCPClosingTests {
             let answer = try tcp.takeAll().first
             #expect(answer?.flags == [.syn, .ack])
             tcp.send(.ack)
+            // Not just closed: a child of another suite may hold a copy until it has become its program.
+            guest.served.last?.endSending()
             guest.served.last?.close()
             try guest.loop.turn(waitingAtMost: .zero)
             tcp.send([.fin, .ack], ack: 2)

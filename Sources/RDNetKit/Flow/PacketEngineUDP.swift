@@ -1,0 +1,97 @@
+/// UDP from guests: to the gateway's services, to forwards' ports, to hosts.
+extension PacketEngine {
+    /// Takes a UDP datagram apart and says what it is for.
+    func receiveUDP(
+        _ ip: IPv4Header,
+        _ datagram: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        if offload.segmentation == .udp {
+            return try receiveSegmentedUDP(ip, datagram, offload, from: mac, now: now)
+        }
+        let header = try UDPHeader(reading: datagram.bytes)
+        let whole = UnsafeRawBufferPointer(
+            rebasing: datagram[..<(UDPHeader.length + header.payloadLength)]
+        )
+        // RFC 768: a checksum of zero is none.
+        if header.checksum != 0 { try verify(ip, whole, offload) }
+        let payload = UnsafeRawBufferPointer(rebasing: whole[UDPHeader.length...])
+        pass(header, ip, payload, from: mac, now: now)
+    }
+
+    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each `segmentSize` octets.
+    private func receiveSegmentedUDP(
+        _ ip: IPv4Header,
+        _ datagram: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        let size = Int(offload.segmentSize)
+        guard datagram.count >= UDPHeader.length, size > 0 else {
+            throw .badLength(field: size, available: datagram.count)
+        }
+        let octets = datagram.bytes
+        var header = UDPHeader(
+            sourcePort: octets.bigEndian(at: 0),
+            destinationPort: octets.bigEndian(at: 2),
+            payloadLength: 0
+        )
+        var offset = UDPHeader.length
+        while offset < datagram.count {
+            let end = min(offset + size, datagram.count)
+            header.payloadLength = end - offset
+            let payload = UnsafeRawBufferPointer(rebasing: datagram[offset..<end])
+            pass(header, ip, payload, from: mac, now: now)
+            offset = end
+        }
+    }
+
+    private func pass(
+        _ header: UDPHeader,
+        _ ip: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        from mac: MACAddress,
+        now: Instant
+    ) {
+        let guest = Endpoint(address: ip.source, port: header.sourcePort)
+        let remote = Endpoint(address: ip.destination, port: header.destinationPort)
+        switch plan.destination(of: ip.destination) {
+        case .gateway:
+            if datagramPorts.deliver(payload, from: guest, to: remote.port, now: now) { return }
+            if let service = datagramServices[remote.port] {
+                return service(mac, guest, remote, payload)
+            }
+            sendPortUnreachable(header, ip, payload)
+        case .host(let address):
+            guard ip.source != .anyIPv4 else { return drops.count(.badSource) }
+            let host = Endpoint(address: address, port: remote.port)
+            udp.send(payload, from: guest, to: host, now: now)
+        case .refused:
+            drops.count(.refusedDestination)
+        case .nowhere:
+            // DHCP is the one service that is asked by broadcast.
+            if remote.port == 67, let service = datagramServices[67] {
+                return service(mac, guest, remote, payload)
+            }
+            drops.count(.noRoute)
+        }
+    }
+
+    private func sendPortUnreachable(
+        _ header: UDPHeader,
+        _ ip: IPv4Header,
+        _ payload: UnsafeRawBufferPointer
+    ) {
+        var octets = [UInt8](repeating: 0, count: UDPHeader.length)
+        // Sound: the span is used inside the closure only.
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            header.write(to: &span)
+        }
+        octets += payload.prefix(64)
+        sendError(.destinationUnreachable(.port), rest: 0, about: ip, octets)
+    }
+}

@@ -1,0 +1,170 @@
+import Testing
+
+@testable import RDNetKit
+
+@Suite("IPv4 fragments")
+struct IPv4FragmentTests {
+    private let guest: ScriptedGuest
+    private let message: [UInt8]
+
+    init() throws {
+        guest = try ScriptedGuest()
+        message = ScriptedGuest.icmp(
+            .echoRequest,
+            rest: 0x0001_0001,
+            (0..<3000).map { UInt8(truncatingIfNeeded: $0) }
+        )
+    }
+
+    private func send(
+        _ range: Range<Int>,
+        last: Bool,
+        identification: UInt16 = 1,
+        _ octets: [UInt8]? = nil
+    ) {
+        var header = guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
+        header.identification = identification
+        header.fragmentOffset = range.lowerBound
+        header.moreFragments = !last
+        guest.send(header, octets ?? Array(message[range]))
+    }
+
+    @Test(
+        "fragments in any order, some twice, make the packet (RFC 791, 3.2)",
+        arguments: [[0, 1, 2], [2, 1, 0], [1, 0, 2], [2, 2, 0, 0, 1], [0, 2, 1]]
+    )
+    func order(order: [Int]) throws {
+        let parts = [0..<1000, 1000..<2000, 2000..<3008]
+        for index in order { send(parts[index], last: index == 2) }
+        let replies = try guest.takeICMP()
+        // The reply is longer than the MTU and comes in fragments itself.
+        #expect(replies.count == 3)
+        let whole = try guest.reassemble(replies.map { ($0.header, $0.octets) })
+        #expect(Array(whole.dropFirst(8)) == Array(message.dropFirst(8)))
+        #expect(whole.first == 0)
+        #expect(PlainChecksum.of(whole) == 0)
+    }
+
+    @Test func `an overlap ends the packet (RFC 5722)`() throws {
+        send(0..<1000, last: false)
+        send(992..<2000, last: false)
+        send(1000..<2000, last: false)
+        send(2000..<3008, last: true)
+        #expect(try guest.takeICMP().isEmpty)
+        #expect(guest.dropped(.fragment) == 1)
+    }
+
+    @Test func `a second last fragment, or one behind the last, ends the packet`() throws {
+        send(2000..<3000, last: true)
+        send(2000..<3008, last: false)
+        #expect(guest.dropped(.fragment) >= 1)
+        send(1000..<2000, last: true, identification: 2)
+        send(2000..<3000, last: true, identification: 2)
+        #expect(guest.dropped(.fragment) >= 2)
+        #expect(try guest.takeICMP().isEmpty)
+    }
+
+    @Test func `packets with different identifications are kept apart`() throws {
+        send(0..<1000, last: false, identification: 1)
+        send(1000..<3008, last: true, identification: 2)
+        #expect(try guest.takeICMP().isEmpty)
+        send(0..<1000, last: false, identification: 2)
+        #expect(try guest.takeICMP().count == 3)
+    }
+
+    @Test func `the rest has 30 seconds (RFC 1122, 3.3.2)`() throws {
+        send(0..<1000, last: false)
+        try guest.advance(.seconds(29))
+        send(1000..<2000, last: false)
+        try guest.advance(.milliseconds(1001))
+        send(2000..<3008, last: true)
+        #expect(try guest.takeICMP().isEmpty)
+    }
+
+    @Test
+    func `a piece that is no multiple of eight, an empty one, and one beyond 64 KiB are dropped`()
+        throws
+    {
+        send(0..<1001, last: false)
+        send(0..<0, last: false)
+        send(65_528..<65_528, last: true, [UInt8](repeating: 1, count: 100))
+        #expect(guest.dropped(.fragment) == 3)
+    }
+
+    @Test func `unfinished packets are bounded: the oldest goes`() throws {
+        for identification in 0..<500 {
+            send(0..<1000, last: false, identification: UInt16(identification))
+            guest.clock.advance(.milliseconds(1))
+        }
+        send(1000..<3008, last: true, identification: 0)
+        #expect(try guest.takeICMP().isEmpty)
+        send(1000..<3008, last: true, identification: 499)
+        #expect(try guest.takeICMP().count == 3)
+    }
+
+    @Test func `a packet in too many pieces is given up`() throws {
+        for index in 0..<370 { send((index * 8)..<(index * 8 + 8), last: false) }
+        #expect(guest.dropped(.fragment) >= 1)
+    }
+
+    @Test func `octets are bounded over all packets`() {
+        var reassembler = FragmentReassembler()
+        var outcomes: [FragmentReassembler.Outcome] = []
+        let octets = [UInt8](repeating: 1, count: 65_000)
+        for identification in 0..<64 as Range<UInt16> {
+            for offset in [0, 65_000] {
+                var header = guest.header(IPProtocol.udp, to: ScriptedGuest.gateway)
+                header.identification = identification
+                header.fragmentOffset = offset
+                header.moreFragments = true
+                let part = offset == 0 ? octets : Array(octets.prefix(480))
+                let outcome = part.withUnsafeBytes {
+                    reassembler.receive(
+                        header,
+                        $0,
+                        now: Instant(nanoseconds: Int64(identification))
+                    )
+                }
+                outcomes.append(outcome)
+            }
+        }
+        #expect(outcomes.allSatisfy { $0 == .waiting || $0 == .discarded })
+    }
+
+    @Test func `a UDP datagram of 64 KB goes and comes in fragments`() throws {
+        let socket = try HostDatagrams()
+        let payload = (0..<60_000).map { UInt8(truncatingIfNeeded: $0 &* 3) }
+        let remote = Endpoint(address: ScriptedGuest.hostAlias, port: socket.port)
+        let datagram = guest.datagram(from: 5000, to: remote, payload)
+        var offset = 0
+        while offset < datagram.count {
+            let end = min(offset + 1480, datagram.count)
+            var header = guest.header(IPProtocol.udp, to: remote.address)
+            header.identification = 77
+            header.fragmentOffset = offset
+            header.moreFragments = end < datagram.count
+            guest.send(header, Array(datagram[offset..<end]))
+            offset = end
+        }
+        try guest.turn(until: { try socket.receive() })
+        #expect(socket.received.map { $0.payload } == [payload])
+        try socket.answer(payload)
+        try guest.turn(until: { !guest.inbox.isEmpty })
+        let whole = try guest.reassemble(try guest.takeIPv4(IPProtocol.udp))
+        #expect(Array(whole.dropFirst(8)) == payload)
+    }
+}
+
+extension ScriptedGuest {
+    /// Puts fragments together that came in order.
+    func reassemble(_ parts: [(header: IPv4Header, payload: [UInt8])]) throws -> [UInt8] {
+        var whole: [UInt8] = []
+        for (header, payload) in parts {
+            #expect(header.fragmentOffset == whole.count)
+            #expect(header.payloadLength + 20 <= engine.ethernet.plan.mtu)
+            whole += payload
+        }
+        #expect(parts.last?.header.moreFragments == false)
+        return whole
+    }
+}

@@ -1,0 +1,124 @@
+@testable import RDNetKit
+
+// MARK: Packets into the engine
+
+extension ScriptedGuest {
+    /// Hands the engine one frame, as a batch of its own.
+    func send(frame: [UInt8], _ header: VirtioNetHeader = .finished) {
+        // Below an Ethernet header a link drops frames itself.
+        frame.withUnsafeBytes { octets in
+            engine.receive(Frame(octets, header), from: link, now: clock.now)
+        }
+        engine.batchEnded(on: link, now: clock.now)
+    }
+
+    /// Sends an ARP packet; a request goes to everyone.
+    func send(_ packet: ARPPacket, from source: MACAddress = ScriptedGuest.mac) {
+        var frame = [UInt8](repeating: 0, count: 60)
+        frame.withUnsafeMutableBytes { room in
+            var octets = room.mutableBytes
+            EthernetHeader(
+                destination: packet.operation == .request ? .broadcast : .standardGateway,
+                source: source,
+                kind: EthernetHeader.Kind.arp
+            ).write(to: &octets)
+            var body = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
+            packet.write(to: &body)
+        }
+        send(frame: frame)
+    }
+
+    /// The frame of an IPv4 packet from the guest to the gateway's Ethernet address.
+    func frame(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
+        var frame = [UInt8](repeating: 0, count: 34)
+        var header = header
+        header.payloadLength = payload.count
+        frame.withUnsafeMutableBytes { room in
+            var octets = room.mutableBytes
+            EthernetHeader(
+                destination: .standardGateway,
+                source: Self.mac,
+                kind: EthernetHeader.Kind.ipv4
+            ).write(to: &octets)
+            var packet = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
+            header.write(to: &packet)
+        }
+        return frame + payload
+    }
+
+    /// An IPv4 header from the guest.
+    func header(_ transport: UInt8, to destination: IPAddress) -> IPv4Header {
+        IPv4Header(
+            transport: transport,
+            source: Self.address,
+            destination: destination,
+            payloadLength: 0
+        )
+    }
+
+    /// Sends an IPv4 packet.
+    func send(_ header: IPv4Header, _ payload: [UInt8]) {
+        send(frame: frame(header, payload))
+    }
+
+    /// A UDP datagram, checksum complete, for the guest to send.
+    func datagram(
+        from port: UInt16,
+        to remote: Endpoint,
+        _ payload: [UInt8],
+        source: IPAddress = ScriptedGuest.address
+    ) -> [UInt8] {
+        let header = UDPHeader(
+            sourcePort: port,
+            destinationPort: remote.port,
+            payloadLength: payload.count
+        )
+        var octets = [UInt8](repeating: 0, count: 8)
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            header.write(to: &span)
+        }
+        octets += payload
+        let pseudo = PlainChecksum.pseudoHeader(
+            source,
+            remote.address,
+            IPProtocol.udp,
+            octets.count
+        )
+        PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 6)
+        return octets
+    }
+
+    /// Sends a UDP datagram.
+    func sendUDP(from port: UInt16, to remote: Endpoint, _ payload: [UInt8]) {
+        send(
+            header(IPProtocol.udp, to: remote.address),
+            datagram(from: port, to: remote, payload)
+        )
+    }
+
+    /// An ICMP message, checksum complete.
+    static func icmp(_ kind: ICMPMessage.Kind, rest: UInt32, _ data: [UInt8]) -> [UInt8] {
+        var octets = [UInt8](repeating: 0, count: 8) + data
+        let message = ICMPMessage(kind: kind, rest: rest, dataLength: data.count)
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            message.write(to: &span)
+        }
+        PlainChecksum.store(PlainChecksum.of(octets), in: &octets, at: 2)
+        return octets
+    }
+
+    /// Pings an address and says whether the same data came back.
+    func ping(_ address: IPAddress) throws -> Bool {
+        let data = Array("are you there".utf8)
+        send(
+            header(IPProtocol.icmp, to: address),
+            Self.icmp(.echoRequest, rest: 0x1234_0001, data)
+        )
+        return try takeICMP().contains { header, message, octets in
+            header.source == address && message.kind == .echoReply && message.rest == 0x1234_0001
+                && Array(octets[8...]) == data
+        }
+    }
+}
