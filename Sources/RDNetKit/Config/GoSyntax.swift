@@ -12,7 +12,7 @@ enum GoSyntax {
     /// Reads an integer as `strconv.ParseInt` with base 0 does.
     ///
     /// An optional sign; then `0x`, `0o` or `0b` in either case, or a leading `0` for octal, else decimal;
-    /// underscores between digits or after the prefix, but only where there is a prefix.
+    /// underscores between digits or after the prefix.
     ///
     /// - Parameter text: No white space around it.
     /// - Returns: Nil for anything else and for what 64 bits do not hold.
@@ -57,7 +57,7 @@ enum GoSyntax {
         var afterDigit = hasPrefix
         for octet in digits {
             if octet == underscore {
-                guard hasPrefix, afterDigit else { return nil }
+                guard afterDigit else { return nil }
                 afterDigit = false
             } else {
                 // UInt64's own reading would take a second sign.

@@ -20,8 +20,10 @@ struct NetworkSettings: Sendable {
 
     /// The gateway: the first usable address.
     var gateway: IPAddress { subnet.host(1) }
-    /// The guest's usual address: the second.
-    var guest: IPAddress { subnet.host(2) }
+    /// The usual guest's address: the second, unless a static lease says otherwise.
+    var guest: IPAddress {
+        staticLeases.first { $0.mac == guestMAC }?.address ?? subnet.host(2)
+    }
     /// The host's 127.0.0.1: the last usable address.
     var hostAlias: IPAddress { subnet.host(-2) }
 
@@ -55,6 +57,13 @@ struct NetworkSettings: Sendable {
                 expected: "an address other than the gateway's"
             )
         }
+        if let forward = portForwards.first(where: { !subnet.contains($0.guest.address) }) {
+            return SettingsConflict(
+                option: "port-forward",
+                value: "\(forward)",
+                expected: "a guest address in \(subnet)"
+            )
+        }
         for (index, lease) in staticLeases.enumerated() {
             guard let expected = fault(of: lease, before: staticLeases[..<index]) else { continue }
             return SettingsConflict(
@@ -71,6 +80,10 @@ struct NetworkSettings: Sendable {
         guard subnet.contains(lease.address), !taken.contains(lease.address) else {
             return "an address of \(subnet) that is not the network's, the gateway's (\(gateway)), "
                 + "the host's (\(hostAlias)) or the broadcast address"
+        }
+        let hasOther = staticLeases.contains { $0.mac == guestMAC }
+        if lease.address == subnet.host(2), lease.mac != guestMAC, !hasOther {
+            return "another address: \(lease.address) is that of the guest with MAC \(guestMAC)"
         }
         if others.contains(where: { $0.address == lease.address || $0.mac == lease.mac }) {
             return "one address a guest and one guest an address"

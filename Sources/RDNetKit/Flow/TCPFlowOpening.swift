@@ -75,7 +75,9 @@ extension TCPFlows {
     ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take it.
     ///   - now: The turn's clock.
     func open(to guest: Endpoint, joining descriptor: consuming OwnedDescriptor, now: Instant) {
-        guard table.count < Self.maximumFlows, let port = freePort(for: guest) else {
+        guard ethernet.plan.isGuest(guest.address), table.count < Self.maximumFlows,
+            let port = freePort(for: guest)
+        else {
             counters.full &+= 1
             return Socket.resetOnClose(descriptor)
         }

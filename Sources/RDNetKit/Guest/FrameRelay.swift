@@ -32,6 +32,9 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
         loop.join(self)
     }
 
+    /// Whether there is a stream.
+    var isConnected: Bool { stream != nil }
+
     /// What the interface takes and gives unfinished.
     var capabilities: OffloadCapabilities { tap.capabilities }
 

@@ -24,8 +24,9 @@ final class NamespaceGuest {
     private let settings: Settings
     private let log: Logger
     private let print: (String) -> Void
+    private let printError: (String) -> Void
     private let loop: EventLoop
-    private let signals: SignalWatch
+    private var signals: SignalWatch?
     private var targets: ConnectivityTargets?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
@@ -34,14 +35,20 @@ final class NamespaceGuest {
     private init(
         _ settings: Settings,
         log: Logger,
-        print: @escaping (String) -> Void
+        print: @escaping (String) -> Void,
+        printError: @escaping (String) -> Void
     ) throws(SystemError) {
         self.settings = settings
         self.log = log
         self.print = print
+        self.printError = printError
         loop = try EventLoop()
-        // Keys of the terminal are for the command; it ends, and that ends this.
-        signals = try SignalWatch([.interrupt, .quit], loop: loop) { _ in }
+        // Keys of the terminal reach the command by themselves; what is sent to this process is passed on.
+        let all: [ProcessSignal] = [.interrupt, .quit, .user1, .terminate, .hangUp]
+        signals = try SignalWatch(all, loop: loop) { [unowned self] signal in
+            guard signal == .terminate || signal == .hangUp else { return }
+            if let child { child.send(signal: signal.number) } else { end(128 + signal.number) }
+        }
     }
 
     /// Does all of the child's work.
@@ -51,12 +58,14 @@ final class NamespaceGuest {
     ///   - socket: The way to the parent.
     ///   - log: For what goes wrong.
     ///   - print: To standard output.
+    ///   - printError: To standard error.
     /// - Returns: The exit status: the command's, or whether the report is good.
     static func run(
         _ settings: Settings,
         parent socket: consuming OwnedDescriptor,
         log: Logger,
-        print: @escaping (String) -> Void
+        print: @escaping (String) -> Void,
+        printError: @escaping (String) -> Void
     ) -> Int32 {
         do {
             try Namespace.enterFresh()
@@ -67,14 +76,19 @@ final class NamespaceGuest {
             )
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)
-            let guest = try NamespaceGuest(settings, log: log, print: print)
+            let guest = try NamespaceGuest(
+                settings,
+                log: log,
+                print: print,
+                printError: printError
+            )
             let line = try WaitingSocket(socket).receive(upTo: 64, within: .seconds(10))
             guest.targets = ConnectivityTargets(
                 String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
             )
             return try guest.serve()
         } catch {
-            log.error("no namespace with a network", ["cause": "\(error)"])
+            printError("rdnet up: no namespace with a network: \(error)\n")
             return 1
         }
     }
@@ -97,7 +111,7 @@ final class NamespaceGuest {
         try client.start()
         loop.after(Self.leaseLimit) { [unowned self] _ in
             guard child == nil, outcome == nil else { return }
-            log.error("no address", ["waited": "\(Self.leaseLimit)"])
+            printError("rdnet up: no address by DHCP within \(Self.leaseLimit)\n")
             end(1)
         }
         while outcome == nil { try loop.turn() }
@@ -131,14 +145,18 @@ final class NamespaceGuest {
     private func runCommand() {
         guard let name = settings.command.first else { return end(1) }
         guard let path = ProgramPath.find(name, in: settings.searchPath) else {
-            log.error("command not found", ["command": name])
+            printError("rdnet up: \(name): command not found\n")
             return end(127)
         }
-        var command = ChildProcess.Command(path: path)
-        command.arguments = Array(settings.command.dropFirst())
-        command.environment = settings.environment
         do {
-            child = try ChildProcess(command, on: loop) { [unowned self] how, _ in
+            // By fork, so that it dies with this process as this one does with its parent.
+            let process = try Namespace.fork { [settings, printError] in
+                let arguments = Array(settings.command.dropFirst())
+                let code = Namespace.become(path, arguments, settings.environment)
+                printError("rdnet up: \(name): \(SystemError.message(code))\n")
+                return 126
+            }
+            child = try ChildProcess(adopting: process, on: loop) { [unowned self] how, _ in
                 switch how {
                 case .exited(let status): end(status)
                 // As a shell says it.
@@ -146,7 +164,7 @@ final class NamespaceGuest {
                 }
             }
         } catch {
-            log.error("cannot run the command", ["cause": "\(error)"])
+            printError("rdnet up: \(name): \(error)\n")
             end(126)
         }
     }

@@ -7,16 +7,22 @@ final class FrameCapture {
 
     private let write: ([UInt8]) -> Bool
     private let wallClock: () -> Int64
-    private var buffer = CaptureFile.header()
+    private var buffer: [UInt8]
     /// Records that could not be written.
     private(set) var lost: UInt64 = 0
 
     /// Makes a capture.
     ///
     /// - Parameters:
+    ///   - continuing: Whether the file has its header already.
     ///   - wallClock: Microseconds since 1970.
     ///   - write: Appends octets to the file; false when it could not.
-    init(wallClock: @escaping () -> Int64, write: @escaping ([UInt8]) -> Bool) {
+    init(
+        continuing: Bool,
+        wallClock: @escaping () -> Int64,
+        write: @escaping ([UInt8]) -> Bool
+    ) {
+        buffer = continuing ? [] : CaptureFile.header()
         self.wallClock = wallClock
         self.write = write
     }

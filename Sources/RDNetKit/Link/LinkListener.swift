@@ -43,6 +43,7 @@ enum LinkOpener {
         case .stream(.tcp(let endpoint), _):
             let socket = try Socket.make(Socket.family(of: endpoint.address), .stream)
             try Socket.setNoDelay(socket)
+            try Socket.setKeepAlive(socket)
             return try dial(socket, to: SocketAddress(endpoint))
         case .vsock(let cid, let port):
             // Without a context the host, which is where a guest's other end is.

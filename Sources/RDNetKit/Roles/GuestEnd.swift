@@ -5,6 +5,8 @@
 final class GuestEnd: ReadinessObserver {
     private static let firstRedial: Duration = .milliseconds(100)
     private static let longestRedial: Duration = .seconds(2)
+    /// A connection that lasts this long was a good one: the next is dialled at once again.
+    private static let settled: Duration = .seconds(5)
 
     private let settings: VMSwitchSettings
     private let environment: [String]
@@ -17,7 +19,7 @@ final class GuestEnd: ReadinessObserver {
     private var dialling: DialledSocket?
     private var watch: EventLoop.Watch?
     private var redial = GuestEnd.firstRedial
-    private var wasConnected = false
+    private var connections = 0
     private var traces = false
 
     /// Makes the interface; nothing is connected yet.
@@ -142,7 +144,12 @@ final class GuestEnd: ReadinessObserver {
             loop: loop,
             log: log
         )
-        redial = Self.firstRedial
+        connections += 1
+        let number = connections
+        loop.after(Self.settled) { [weak self] _ in
+            guard let self, connections == number, relay.isConnected else { return }
+            redial = Self.firstRedial
+        }
         try relay.attach(stream, now: loop.now)
         log.info("connected to the host", ["link": "\(address)"])
         try startDHCP()

@@ -11,6 +11,8 @@ final class HostNetwork: DatagramSender {
     private var dhcp: DHCPServer
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
+    /// Whether this process has begun the capture file: switched on again, it goes on there.
+    private var hasCaptured = false
 
     /// Makes the network in memory: engine and services; nothing is opened yet.
     ///
@@ -266,10 +268,12 @@ final class HostNetwork: DatagramSender {
 
     private func startCapture() throws(RoleFailure) {
         do {
-            let file = try CaptureDestination(capturePath)
-            engine.ethernet.capture = FrameCapture(wallClock: WallClock.microseconds) { octets in
-                file.write(octets)
-            }
+            let file = try CaptureDestination(capturePath, appending: hasCaptured)
+            engine.ethernet.capture = FrameCapture(
+                continuing: hasCaptured,
+                wallClock: WallClock.microseconds
+            ) { octets in file.write(octets) }
+            hasCaptured = true
             log.info("capture started", ["file": capturePath])
         } catch {
             throw RoleFailure("capture \(capturePath): \(error)")

@@ -75,7 +75,7 @@ enum HostSwitch {
         _ network: HostNetwork,
         _ log: Logger
     ) throws(SystemError) -> SignalWatch {
-        try SignalWatch([.terminate, .interrupt, .user1], loop: loop) { signal in
+        try SignalWatch([.terminate, .interrupt, .hangUp, .user1], loop: loop) { signal in
             if signal == .user1 { return network.toggleCapture() }
             log.info("ended by a signal", ["signal": signal.name])
             loop.stop()

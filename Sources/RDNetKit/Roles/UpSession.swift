@@ -6,6 +6,9 @@ final class UpSession: ReadinessObserver {
     /// Behind the published port of a report; any would do, as the namespace is empty.
     private static let reportPort: UInt16 = 7070
 
+    /// How long a command may take to end when it is told to.
+    private static let patience: Duration = .seconds(3)
+
     private let settings: NetworkSettings
     private let log: Logger
     private let isReport: Bool
@@ -69,7 +72,8 @@ final class UpSession: ReadinessObserver {
             settings,
             parent: socket,
             log: start.logger,
-            print: start.surroundings.printOutput
+            print: start.surroundings.printOutput,
+            printError: start.surroundings.printError
         )
     }
 
@@ -121,13 +125,19 @@ final class UpSession: ReadinessObserver {
             case .user1: network.toggleCapture()
             // The terminal's keys are for the command; when it ends, so does this.
             case .interrupt, .quit: break
-            case .terminate, .hangUp: child?.terminate()
+            case .terminate, .hangUp: end(signal)
             }
         }
         watch = try loop.watch(control.number, for: .readable, observer: self)
         while status == nil { try loop.turn() }
         echo?.close()
         return status ?? .failure
+    }
+
+    /// Passes a signal on to the command, and insists when that does not end it.
+    private func end(_ signal: ProcessSignal) {
+        child?.send(signal: signal.number)
+        loop.after(Self.patience) { [weak self] _ in self?.child?.terminate() }
     }
 
     /// What was made, and how to use it.

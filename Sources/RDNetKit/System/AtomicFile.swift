@@ -18,6 +18,7 @@ enum AtomicFile {
         let temporary = "\(target).\(getpid()).new"
         do {
             try write(text, to: temporary, flags: O_CREAT | O_EXCL | O_WRONLY)
+            copyMode(of: target, to: temporary)
             do {
                 try systemCall("rename \(temporary)") { rename(temporary, target) }
             } catch {
@@ -27,6 +28,14 @@ enum AtomicFile {
         } catch {
             try write(text, to: target, flags: O_CREAT | O_TRUNC | O_WRONLY)
         }
+    }
+
+    /// Everyone may read the new file who could read the old one, whatever the umask.
+    private static func copyMode(of target: String, to temporary: String) {
+        var status = stat()
+        let mode = stat(target, &status) == 0 ? status.st_mode & 0o777 : 0o644
+        // A mode that cannot be set leaves the stricter one.
+        _ = chmod(temporary, mode)
     }
 
     /// The path behind symbolic links; the path itself when they lead nowhere.

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// A file that a capture is written to: made anew, removed contents and all.
+/// A file that a capture is written to.
 final class CaptureDestination {
     private let descriptor: OwnedDescriptor
 
@@ -9,12 +9,18 @@ final class CaptureDestination {
     ///
     /// See open(2).
     ///
-    /// - Parameter path: Its directory must exist.
+    /// - Parameters:
+    ///   - path: Its directory must exist.
+    ///   - appending: Whether what is in the file stays.
     /// - Throws: `SystemError`.
-    init(_ path: String) throws(SystemError) {
+    init(_ path: String, appending: Bool) throws(SystemError) {
         descriptor = OwnedDescriptor(
             adopting: try systemCall("open") {
-                open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+                open(
+                    path,
+                    O_WRONLY | O_CREAT | O_CLOEXEC | (appending ? O_APPEND : O_TRUNC),
+                    0o600
+                )
             }
         )
     }

@@ -29,13 +29,11 @@ enum Namespace {
     /// - Throws: `SystemError` that says what is not permitted.
     static func enterFresh() throws(SystemError) {
         let (user, group) = (geteuid(), getegid())
-        if user == 0 {
-            try systemCall("unshare") {
-                unshare(Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS))
-            }
-        } else {
+        let fresh = Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS)
+        // Root in a container may lack the capability, and still have user namespaces.
+        if user != 0 || unshare(fresh) != 0 {
             try systemCall("unshare(CLONE_NEWUSER)") {
-                unshare(Int32(CLINUX_CLONE_NEWUSER | CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS))
+                unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
             }
             try write("deny", to: "/proc/self/setgroups")
             try write("0 \(user) 1", to: "/proc/self/uid_map")
@@ -49,20 +47,50 @@ enum Namespace {
 
     /// Lays a private, empty, writable file over a path, in this mount namespace.
     ///
-    /// See mount(2), MS_BIND: the file itself has no name any more, and goes with the namespace.
+    /// The file lives in a memory file system that only the mount holds, so that it keeps a name of its own: the command may
+    /// mount it elsewhere, or something over it. See mount(2).
     ///
     /// - Parameter path: An existing file, or a link to one.
     /// - Throws: `SystemError`.
     static func coverFile(_ path: String) throws(SystemError) {
         var template = Array("/tmp/rdnet-XXXXXX".utf8CString)
-        let number = try systemCall("mkstemp /tmp/rdnet-XXXXXX") { mkstemp(&template) }
-        let file = OwnedDescriptor(adopting: number)
-        // The name is only needed until it is mounted.
-        defer { unlink(template) }
-        try systemCall("chmod \(path)") { fchmod(file.number, 0o644) }
-        try systemCall("mount over \(path)") {
-            mount(template, path, nil, UInt(MS_BIND), nil)
+        guard mkdtemp(&template) != nil else {
+            throw SystemError(call: "mkdtemp /tmp/rdnet-XXXXXX", errno: errno)
         }
+        let directory = template.withUnsafeBufferPointer { octets in
+            String(decoding: octets.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        }
+        defer { rmdir(directory) }
+        try systemCall("mount \(directory)") { mount("tmpfs", directory, "tmpfs", 0, "size=64k") }
+        defer { umount2(directory, Int32(CLINUX_MNT_DETACH)) }
+        let file = "\(directory)/\(path.split(separator: "/").last ?? "file")"
+        let descriptor = OwnedDescriptor(
+            adopting: try systemCall("open \(file)") {
+                open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
+            }
+        )
+        try systemCall("chmod \(file)") { fchmod(descriptor.number, 0o644) }
+        try systemCall("mount over \(path)") { mount(file, path, nil, UInt(MS_BIND), nil) }
+    }
+
+    /// Becomes another program: the child's part of running one.
+    ///
+    /// See execve(2).
+    ///
+    /// - Parameters:
+    ///   - path: An executable file.
+    ///   - arguments: What comes after the program's name.
+    ///   - environment: `NAME=value`.
+    /// - Returns: Only when it cannot: the errno.
+    static func become(_ path: String, _ arguments: [String], _ environment: [String]) -> Int32 {
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
+        // The process ends or becomes another: nobody frees these.
+        let words = ([path] + arguments).map { strdup($0) } + [nil]
+        let variables = environment.map { strdup($0) } + [nil]
+        execve(path, words, variables)
+        return errno
     }
 
     private static func write(_ text: String, to path: String) throws(SystemError) {
@@ -92,9 +120,9 @@ enum ProgramPath {
     /// - Parameters:
     ///   - name: A name, or a path when it has a slash.
     ///   - searchPath: PATH; nil takes the system's default.
-    /// - Returns: The path of an executable file; nil when there is none.
+    /// - Returns: The path of an executable file, or any file's when it was named by path; nil when there is none.
     static func find(_ name: String, in searchPath: String?) -> String? {
-        if name.contains("/") { return access(name, X_OK) == 0 ? name : nil }
+        if name.contains("/") { return access(name, F_OK) == 0 ? name : nil }
         let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
         for folder in folders.split(separator: ":", omittingEmptySubsequences: false) {
             let path = (folder.isEmpty ? "." : String(folder)) + "/" + name

@@ -12,24 +12,31 @@ struct OwnedDescriptor: ~Copyable {
         self.number = number
     }
 
-    /// Takes over a connected stream that the program was started with, and makes it close-on-exec and
-    /// non-blocking.
+    /// Takes over a connected stream that the program was started with.
+    ///
+    /// It is made close-on-exec and non-blocking. What this program opened itself is close-on-exec already, and so is never
+    /// mistaken for it.
     ///
     /// - Parameter number: Such as 3.
     /// - Returns: The descriptor.
-    /// - Throws: `SystemError`: EBADF when it is not open, ENOTSOCK when it is no socket.
+    /// - Throws: `SystemError`: EBADF when the program was not started with it, ENOTSOCK, ENOTCONN.
     static func inherited(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
-        var status = stat()
-        guard fstat(number, &status) == 0 else {
-            throw SystemError(call: "descriptor \(number)", errno: errno)
+        let flags = fcntl(number, F_GETFD)
+        guard flags != -1, flags & FD_CLOEXEC == 0 else {
+            throw SystemError(call: "descriptor \(number) was not handed over", errno: EBADF)
         }
-        guard status.st_mode & S_IFMT == S_IFSOCK else {
+        var status = stat()
+        guard fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
             throw SystemError(call: "descriptor \(number)", errno: ENOTSOCK)
         }
         try systemCall("fcntl(F_SETFD)") { fcntl(number, F_SETFD, FD_CLOEXEC) }
-        let flags = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
-        try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, flags | O_NONBLOCK) }
-        return OwnedDescriptor(adopting: number)
+        let mode = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
+        try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode | O_NONBLOCK) }
+        let descriptor = OwnedDescriptor(adopting: number)
+        guard try Socket.option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 0 else {
+            throw SystemError(call: "descriptor \(number)", errno: ENOTCONN)
+        }
+        return descriptor
     }
 
     deinit {

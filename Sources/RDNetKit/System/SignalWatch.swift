@@ -9,7 +9,8 @@ enum ProcessSignal: Equatable {
     case quit
     case user1
 
-    fileprivate var number: Int32 {
+    /// The kernel's number.
+    var number: Int32 {
         switch self {
         case .terminate: SIGTERM
         case .interrupt: SIGINT

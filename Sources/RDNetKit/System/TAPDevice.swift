@@ -7,6 +7,8 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
     case badName(String)
     /// The device node is missing: the tun module is not loaded (WSL distros hit this).
     case noDevice
+    /// An interface of that name is there already: a TAP of one's own is never somebody else's.
+    case taken(String)
     /// A call failed.
     case refused(SystemError)
 
@@ -15,6 +17,7 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .badName(let name): "TAP name \"\(name)\": expected 1 to 15 octets"
         case .noDevice: "/dev/net/tun: No such file or directory (is the tun module loaded?)"
+        case .taken(let name): "\(name): an interface of that name exists already"
         case .refused(let error):
             error.errno == EPERM ? "\(error) (needs CAP_NET_ADMIN)" : "\(error)"
         }
@@ -40,7 +43,13 @@ struct TAPDevice: ~Copyable {
         do {
             try self.init(opening: octets)
         } catch {
-            throw error.errno == ENOENT ? .noDevice : .refused(error)
+            switch error.errno {
+            case ENOENT: throw .noDevice
+            // EINVAL: an interface of another kind has the name.
+            case EBUSY, EEXIST: throw .taken(name)
+            case EINVAL where if_nametoindex(name) != 0: throw .taken(name)
+            default: throw .refused(error)
+            }
         }
     }
 
@@ -68,7 +77,7 @@ struct TAPDevice: ~Copyable {
         // Sound: the name was checked against IFNAMSIZ, and the flags lie right behind it.
         withUnsafeMutableBytes(of: &request) { octets in
             octets.copyBytes(from: name)
-            let flags = UInt16(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+            let flags = UInt16(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
             octets.storeBytes(of: flags, toByteOffset: Int(IFNAMSIZ), as: UInt16.self)
         }
         let label = String(decoding: name, as: UTF8.self)
