@@ -101,10 +101,9 @@ bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
 
-## fuzz: hostile octets against everything that parses, SECONDS long
-SECONDS_OF_FUZZING ?= 60
+## fuzz: made-up octets for everything that parses, SECONDS=60 long
 fuzz:
-	@SECONDS_OF_FUZZING=$(SECONDS_OF_FUZZING) Tests/Fuzz/fuzz.sh
+	@Tests/Fuzz/fuzz.sh $(ARGS)
 
 ## install: the file, a link for each role, the manual pages; DESTDIR= PREFIX=/usr/local
 install: $(binary)

@@ -56,7 +56,7 @@ struct EchoServer {
         }
         let isBlocked = !connection.pending.isEmpty
         if isBlocked != wasBlocked {
-            readiness.watch(descriptor, writing: isBlocked, isNew: false)
+            readiness.watch(descriptor, reading: !isBlocked, writing: isBlocked, isNew: false)
         }
         connections[descriptor] = connection
     }

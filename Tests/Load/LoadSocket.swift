@@ -100,10 +100,10 @@ struct Readiness {
     private let descriptor = check("epoll_create1") { epoll_create1(Int32(EPOLL_CLOEXEC)) }
     private var events = [epoll_event](repeating: epoll_event(), count: 256)
 
-    /// Watches a descriptor for reading, and for writing too when asked to.
-    func watch(_ watched: Int32, writing: Bool = false, isNew: Bool) {
+    /// Watches a descriptor for reading unless told not to, and for writing when told to.
+    func watch(_ watched: Int32, reading: Bool = true, writing: Bool = false, isNew: Bool) {
         var event = epoll_event()
-        event.events = EPOLLIN.rawValue | (writing ? EPOLLOUT.rawValue : 0)
+        event.events = (reading ? EPOLLIN.rawValue : 0) | (writing ? EPOLLOUT.rawValue : 0)
         event.data.fd = watched
         check("epoll_ctl") {
             epoll_ctl(descriptor, isNew ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watched, &event)

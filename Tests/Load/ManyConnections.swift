@@ -66,7 +66,8 @@ struct EchoedConnections {
         let start = nanoseconds()
         for number in 0..<count {
             let descriptor = startConnection(to: peer)
-            readiness.watch(descriptor, writing: true, isNew: true)
+            let isDeaf = number == count - 1
+            readiness.watch(descriptor, reading: !isDeaf, writing: true, isNew: true)
             progress[descriptor] = Progress()
             numbers[descriptor] = number
             deaf = descriptor

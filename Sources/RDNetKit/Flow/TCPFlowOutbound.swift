@@ -21,13 +21,12 @@ extension TCPFlow {
         return more && phase == .open
     }
 
-    /// A few octets may stay in the socket for a while: discarding costs as much as sending a small packet.
-    private static let worthDiscarding = 4096
-
+    /// Lets go of what the guest has, to the last octet.
+    ///
+    /// One that stays keeps all of its segment's memory in the kernel, which can be the whole receive buffer: the socket would
+    /// offer its peer no window, and nothing would ever come that discards it.
     private func discardAcknowledged(now: Instant) {
-        guard toDiscard >= Self.worthDiscarding || toDiscard > 0 && sender.isFinished else {
-            return
-        }
+        guard toDiscard > 0 else { return }
         do {
             try stream?.discard(toDiscard, scratch: flows.scratch)
             toDiscard = 0

@@ -49,7 +49,7 @@ struct DNSName: Sendable {
             if length >= 0xc0 {
                 let low = Int(try Self.octet(of: message, at: position + 1))
                 let target = (length & 0x3f) << 8 | low
-                guard (DNSHeader.length..<fragment).contains(target) else { throw .notThisFormat }
+                guard target >= DNSHeader.length, target < fragment else { throw .notThisFormat }
                 end = end ?? position + 2
                 (position, fragment) = (target, target)
                 continue

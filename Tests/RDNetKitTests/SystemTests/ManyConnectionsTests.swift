@@ -14,15 +14,18 @@ struct ManyConnectionsTests {
     @Test func `199 echoes finish beside one that never reads`() throws {
         let world = try SwitchedGuest()
         try world.serveEcho(7, in: world.host)
-        let result = try world.load(
-            "echo-many",
-            SwitchedGuest.hostAlias,
-            "7",
-            "200",
-            "300000",
-            in: world.guest
-        )
-        #expect(result["finished"] == 199)
+        // Again and again: octets that stayed in a host socket shut its window in one run of five.
+        for _ in 0..<12 {
+            let result = try world.load(
+                "echo-many",
+                SwitchedGuest.hostAlias,
+                "7",
+                "200",
+                "300000",
+                in: world.guest
+            )
+            #expect(result["finished"] == 199)
+        }
         #expect(world.reachesHost())
     }
 

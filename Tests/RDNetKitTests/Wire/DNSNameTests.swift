@@ -17,6 +17,14 @@ struct DNSNameTests {
         return (name, offset)
     }
 
+    @Test func `a pointer from a place within the header is refused`() {
+        let message: [UInt8] = [0xff, 0x5a, 0x3b]
+        var offset = 0
+        #expect(throws: PacketError.self) {
+            try DNSName(reading: message.span.bytes, at: &offset)
+        }
+    }
+
     @Test func `reads RFC 1035's example of compression`() throws {
         // RFC 1035, 4.1.4, moved to offset 12: F.ISI.ARPA, FOO.F.ISI.ARPA, ARPA, the root.
         let octets: [UInt8] = [

@@ -1,0 +1,73 @@
+/// What libFuzzer calls with octets of its own making: the first one chooses a parser, which gets the rest.
+///
+/// The file is compiled together with Wire/ (see fuzz.sh). An error is as good an answer as a value; only a trap, a hang or a
+/// growth without end is a finding.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
+    guard count > 0 else { return 0 }
+    // Sound: libFuzzer's memory is good for this call, and nothing keeps it.
+    let input = Array(UnsafeBufferPointer(start: octets, count: count))
+    let (choice, rest) = (Int(input[0]), Array(input[1...]))
+    do {
+        try Parser.parse(rest, choice: choice % 16)
+    } catch {
+        return 0
+    }
+    return 0
+}
+
+/// The parsers of outside octets.
+private enum Parser {
+    static func parse(_ octets: [UInt8], choice: Int) throws {
+        let bytes = octets.span.bytes
+        switch choice {
+        case 0: _ = try EthernetHeader(reading: bytes)
+        case 1: _ = try ARPPacket(reading: bytes)
+        case 2: _ = try IPv4Header(reading: bytes)
+        case 3: _ = try ICMPMessage(reading: bytes)
+        case 4: _ = try UDPHeader(reading: bytes)
+        case 5: _ = try UDPPacket(reading: bytes)
+        case 6: _ = try TCPHeader(reading: bytes)
+        case 7: _ = try VirtioNetHeader(reading: bytes)
+        case 8: _ = try OffloadMessage(reading: bytes)
+        case 9: _ = try DHCPMessage(reading: bytes)
+        case 10: _ = try DNSHeader(reading: bytes)
+        case 11: try dnsName(octets)
+        case 12: _ = try DNSQuery(reading: octets)
+        case 13: _ = try JSONParser.parse(octets)
+        case 14: _ = NetlinkMessage.messages(reading: bytes)
+        default: http(octets)
+        }
+    }
+
+    private static func dnsName(_ octets: [UInt8]) throws {
+        var offset = 0
+        _ = try DNSName(reading: octets.span.bytes, at: &offset)
+    }
+
+    /// The same octets in two pieces must amount to the same as in one.
+    private static func http(_ octets: [UInt8]) {
+        guard let cut = octets.first.map({ Int($0) % octets.count }) else { return }
+        let whole = requests([octets[...]])
+        guard requests([octets[..<cut], octets[cut...]]) == whole else {
+            preconditionFailure("a cut at \(cut) changes the requests")
+        }
+    }
+
+    private static func requests(_ pieces: [ArraySlice<UInt8>]) -> [HTTPRequest] {
+        var (reader, found) = (HTTPRequestReader(), [HTTPRequest]())
+        for piece in pieces {
+            piece.withUnsafeBytes { reader.append($0) }
+            do {
+                while true {
+                    let progress = try reader.next()
+                    if case .request(let request) = progress { found.append(request) }
+                    if progress == .needsMore { break }
+                }
+            } catch {
+                return found
+            }
+        }
+        return found
+    }
+}
