@@ -65,7 +65,7 @@ final class GuestEnd: ReadinessObserver {
             reason = "\(settings.tapInterface): \(cause)"
             loop.stop()
         }
-        setTracing(settings.tracesPackets)
+        if settings.tracesPackets { setTracing(true) }
         do {
             try watchSignals()
             if settings.link == nil {
