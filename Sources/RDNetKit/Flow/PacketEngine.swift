@@ -244,7 +244,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
 
     func takeTurn(now: Instant) -> Bool {
         tcp.takeTurn(now: now)
-        for link in ethernet.attached { link.flush(now: now) }
+        ethernet.flush(now: now)
         // Whoever watches a capture grow wants the last packet, not the last 64 KiB.
         ethernet.capture?.flush()
         // Asked last: a link that got room by being flushed has set flows going again.

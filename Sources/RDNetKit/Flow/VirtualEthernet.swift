@@ -56,6 +56,15 @@ final class VirtualEthernet {
         closedCounters.add(link.counters)
     }
 
+    /// Hands what every link has queued to the kernel: once a turn, so no list is made for it.
+    func flush(now: Instant) {
+        // By number, as a link that fails is detached meanwhile.
+        for index in links.indices {
+            let link = links[index]
+            link?.flush(now: now)
+        }
+    }
+
     /// What all links, present and past, have carried.
     var counters: LinkCounters {
         attached.reduce(into: closedCounters) { $0.add($1.counters) }

@@ -102,25 +102,22 @@ final class HostNetwork: DatagramSender {
     // MARK: Services
 
     private func connectServices() {
-        engine.datagramServices[53] = { [unowned self] mac, source, destination, payload in
-            let datagram = ServiceDatagram(
-                source: source,
-                destination: destination,
-                sourceMAC: mac,
-                payload: Array(payload)
-            )
-            dns.receive(datagram, now: loop.now)
-        }
-        engine.datagramServices[67] = { [unowned self] mac, source, destination, payload in
-            let datagram = ServiceDatagram(
-                source: source,
-                destination: destination,
-                sourceMAC: mac,
-                payload: Array(payload)
-            )
-            answerDHCP(datagram)
-        }
+        serve(53) { [unowned self] datagram in dns.receive(datagram, now: loop.now) }
+        serve(67) { [unowned self] datagram in answerDHCP(datagram) }
         engine.tcp.services[53] = { [unowned self] stream, peer in dns.accept(stream, from: peer) }
+    }
+
+    /// Hands the datagrams of one of the gateway's ports to a service.
+    private func serve(_ port: UInt16, _ service: @escaping (ServiceDatagram) -> Void) {
+        engine.datagramServices[port] = { mac, source, destination, payload in
+            let datagram = ServiceDatagram(
+                source: source,
+                destination: destination,
+                sourceMAC: mac,
+                payload: Array(payload)
+            )
+            service(datagram)
+        }
     }
 
     private func answerDHCP(_ datagram: ServiceDatagram) {
