@@ -6,7 +6,7 @@ import Testing
 @testable import RDNetKit
 
 /// `host-switch` in one namespace, `vm-switch` in another, a unix socket between them.
-final class SwitchedGuest {
+final class SwitchedGuest: GuestScene {
     static let hostAlias = "192.168.127.254"
     static let gateway = "192.168.127.1"
 
@@ -17,7 +17,7 @@ final class SwitchedGuest {
     private let guestOptions: [String]
     private(set) var hostSwitch: RunningProgram?
     private(set) var vmSwitch: RunningProgram?
-    private var servers: [RunningProgram] = []
+    var servers: [RunningProgram] = []
 
     /// Starts both and waits for the guest's address.
     init(
@@ -74,34 +74,6 @@ final class SwitchedGuest {
             let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
             return "\(name):\n" + String(decoding: octets, as: UTF8.self)
         }.joined(separator: "\n")
-    }
-
-    /// Runs a server until the test ends.
-    func serve(_ arguments: String..., in namespace: NetworkNamespace) throws {
-        servers.append(try RunningProgram(arguments, in: namespace))
-    }
-
-    /// Begins to serve echo on a TCP port, and waits until it does.
-    func serveEcho(_ port: Int, in namespace: NetworkNamespace) throws {
-        try serve(BuiltProgram.load, "echo", String(port), in: namespace)
-        try waitForListener(port, in: namespace)
-    }
-
-    func waitForListener(_ port: Int, in namespace: NetworkNamespace, kind: String = "-tln") throws
-    {
-        let isThere = try comesTrue {
-            try namespace.run("ss", "-H", kind, "sport", "=", ":\(port)").contains(":\(port)")
-        }
-        try #require(isThere, "nobody listens on port \(port)")
-    }
-
-    /// Runs the load program in a namespace, for a minute at most; its JSON.
-    func load(_ arguments: String..., in namespace: NetworkNamespace) throws -> [String: Double] {
-        let output = try run(
-            ["timeout", "60", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
-        )
-        let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
-        return try #require(value as? [String: Double])
     }
 
     /// One octet from the guest to the host's echo server and back.
