@@ -26,9 +26,9 @@ let package = Package(
         ),
         // The program with a count of its heap allocations, for the tests.
         .executableTarget(
-            name: "rdnet-counted",
+            name: "rdnet-counting",
             dependencies: ["RDNetKit"],
-            path: "Tests/Counted",
+            path: "Tests/Counting",
             swiftSettings: strict,
             linkerSettings: [
                 .unsafeFlags(

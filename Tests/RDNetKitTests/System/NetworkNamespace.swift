@@ -16,6 +16,7 @@ final class NetworkNamespace {
     /// Makes one, or gives a name to a process's.
     ///
     /// - Parameter process: Whose namespace it is; nil for a fresh one.
+    /// - Throws: When ip(8) cannot.
     init(of process: Int32? = nil) throws {
         let name = "rdnet-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         self.name = name

@@ -31,6 +31,11 @@ extension GuestScene {
 
     /// Runs the load program in a namespace, for a minute at most; its JSON.
     func load(_ arguments: String..., in namespace: NetworkNamespace) throws -> [String: Double] {
+        try load(arguments, in: namespace)
+    }
+
+    /// Runs the load program in a namespace, for a minute at most; its JSON.
+    func load(_ arguments: [String], in namespace: NetworkNamespace) throws -> [String: Double] {
         let output = try run(
             ["timeout", "60", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
         )

@@ -13,6 +13,7 @@ final class SwitchedGuest: GuestScene {
     let host: NetworkNamespace
     let guest: NetworkNamespace
     let directory: TemporaryDirectory
+    private let programs: (host: [String], guest: [String])
     private let hostOptions: [String]
     private let guestOptions: [String]
     private(set) var hostSwitch: RunningProgram?
@@ -22,12 +23,14 @@ final class SwitchedGuest: GuestScene {
     /// Starts both and waits for the guest's address.
     init(
         address: String = "192.168.127.2",
+        programs: (host: [String], guest: [String]) = ([BuiltProgram.rdnet], [BuiltProgram.rdnet]),
         hostOptions: [String] = [],
         guestOptions: [String] = []
     ) throws {
         host = try NetworkNamespace()
         guest = try NetworkNamespace()
         directory = TemporaryDirectory()
+        self.programs = programs
         self.hostOptions = hostOptions
         self.guestOptions = guestOptions
         for namespace in [host, guest] { try namespace.run("ip", "link", "set", "lo", "up") }
@@ -47,18 +50,18 @@ final class SwitchedGuest: GuestScene {
 
     func startHostSwitch() throws {
         let command = [
-            BuiltProgram.rdnet, "host-switch", "--link", link,
+            "host-switch", "--link", link,
             "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
         ]
-        hostSwitch = try RunningProgram(command + hostOptions, in: host)
+        hostSwitch = try RunningProgram(programs.host + command + hostOptions, in: host)
     }
 
     func startVMSwitch() throws {
         let command = [
-            BuiltProgram.rdnet, "vm-switch", "--link", link, "--resolv-conf", "",
+            "vm-switch", "--link", link, "--resolv-conf", "",
             "--logfile", directory.file("guest.log"),
         ]
-        vmSwitch = try RunningProgram(command + guestOptions, in: guest)
+        vmSwitch = try RunningProgram(programs.guest + command + guestOptions, in: guest)
     }
 
     func waitForAddress(_ address: String = "192.168.127.2") throws {

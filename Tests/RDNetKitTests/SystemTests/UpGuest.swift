@@ -6,19 +6,19 @@ final class UpGuest: GuestScene {
     let host: NetworkNamespace
     let guest: NetworkNamespace
     private let directory = TemporaryDirectory()
-    private let program: RunningProgram
+    private let up: RunningProgram
     var servers: [RunningProgram] = []
 
     /// Starts it and waits until the command runs, which is when the guest has its address.
-    init(options: [String] = []) throws {
+    init(program: [String] = [BuiltProgram.rdnet], options: [String] = []) throws {
         host = try NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
         let file = directory.file("process")
         let command = [
             "/bin/sh", "-c", "echo $$ >\(file).new; mv \(file).new \(file); exec sleep 1000",
         ]
-        let up = [BuiltProgram.rdnet, "up", "--logfile", directory.file("log")]
-        program = try RunningProgram(up + options + ["--"] + command, in: host)
+        let arguments = program + ["up", "--logfile", directory.file("log")]
+        up = try RunningProgram(arguments + options + ["--"] + command, in: host)
         let isThere = comesTrue { FileManager.default.fileExists(atPath: file) }
         try #require(isThere, "up does not run its command")
         let text = try String(contentsOfFile: file, encoding: .utf8)
@@ -28,6 +28,6 @@ final class UpGuest: GuestScene {
 
     deinit {
         for server in servers { server.end(with: SIGKILL) }
-        program.end()
+        up.end()
     }
 }
