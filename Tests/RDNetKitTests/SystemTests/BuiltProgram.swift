@@ -9,6 +9,8 @@ import Testing
 enum BuiltProgram {
     static let rdnet = path("RDNET_BINARY", "rdnet")
     static let load = path("RDNET_LOAD", "rdnet-load")
+    /// rdnet that counts its allocations, optimised as the real one is; only `make test` has it.
+    static let counting = ProcessInfo.processInfo.environment["RDNET_COUNTING"]
 
     private static func path(_ variable: String, _ name: String) -> String {
         if let path = ProcessInfo.processInfo.environment[variable] { return path }

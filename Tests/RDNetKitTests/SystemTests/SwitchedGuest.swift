@@ -6,7 +6,7 @@ import Testing
 @testable import RDNetKit
 
 /// `host-switch` in one namespace, `vm-switch` in another, a unix socket between them.
-final class SwitchedGuest {
+final class SwitchedGuest: GuestScene {
     /// How the two come together.
     enum Meeting {
         /// `vm-switch` dials a link of `host-switch`.
@@ -21,23 +21,26 @@ final class SwitchedGuest {
     let host: NetworkNamespace
     let guest: NetworkNamespace
     let directory: TemporaryDirectory
+    private let programs: (host: [String], guest: [String])
     private let meeting: Meeting
     private let hostOptions: [String]
     private let guestOptions: [String]
     private(set) var hostSwitch: RunningProgram?
     private(set) var vmSwitch: RunningProgram?
-    private var servers: [RunningProgram] = []
+    var servers: [RunningProgram] = []
 
     /// Starts both and waits for the guest's address.
     init(
         _ meeting: Meeting = .link,
         address: String = "192.168.127.2",
+        programs: (host: [String], guest: [String]) = ([BuiltProgram.rdnet], [BuiltProgram.rdnet]),
         hostOptions: [String] = [],
         guestOptions: [String] = []
     ) throws {
         host = try NetworkNamespace()
         guest = try NetworkNamespace()
         directory = TemporaryDirectory()
+        self.programs = programs
         self.meeting = meeting
         self.hostOptions = hostOptions
         self.guestOptions = guestOptions
@@ -59,7 +62,7 @@ final class SwitchedGuest {
     func startHostSwitch() throws {
         let guests = meeting == .link ? ["--link", link] : ["--vm", "unix://" + machine]
         let command =
-            [BuiltProgram.rdnet, "host-switch"] + guests + [
+            programs.host + ["host-switch"] + guests + [
                 "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
             ]
         hostSwitch = try RunningProgram(command + hostOptions, in: host)
@@ -69,7 +72,7 @@ final class SwitchedGuest {
         let stream = meeting == .link ? nil : try shakeHands()
         let host = meeting == .link ? ["--link", link] : ["--vsock-fd", "0"]
         let command =
-            [BuiltProgram.rdnet, "vm-switch"] + host + [
+            programs.guest + ["vm-switch"] + host + [
                 "--resolv-conf", "", "--logfile", directory.file("guest.log"),
             ]
         vmSwitch = try RunningProgram(command + guestOptions, in: guest, stream: stream)
@@ -115,34 +118,6 @@ final class SwitchedGuest {
             let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
             return "\(name):\n" + String(decoding: octets, as: UTF8.self)
         }.joined(separator: "\n")
-    }
-
-    /// Runs a server until the test ends.
-    func serve(_ arguments: String..., in namespace: NetworkNamespace) throws {
-        servers.append(try RunningProgram(arguments, in: namespace))
-    }
-
-    /// Begins to serve echo on a TCP port, and waits until it does.
-    func serveEcho(_ port: Int, in namespace: NetworkNamespace) throws {
-        try serve(BuiltProgram.load, "echo", String(port), in: namespace)
-        try waitForListener(port, in: namespace)
-    }
-
-    func waitForListener(_ port: Int, in namespace: NetworkNamespace, kind: String = "-tln") throws
-    {
-        let isThere = try comesTrue {
-            try namespace.run("ss", "-H", kind, "sport", "=", ":\(port)").contains(":\(port)")
-        }
-        try #require(isThere, "nobody listens on port \(port)")
-    }
-
-    /// Runs the load program in a namespace, for a minute at most; its JSON.
-    func load(_ arguments: String..., in namespace: NetworkNamespace) throws -> [String: Double] {
-        let output = try run(
-            ["timeout", "60", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
-        )
-        let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
-        return try #require(value as? [String: Double])
     }
 
     /// One octet from the guest to the host's echo server and back.
