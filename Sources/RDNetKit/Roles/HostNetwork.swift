@@ -27,12 +27,7 @@ final class HostNetwork: DatagramSender {
         self.loop = loop
         self.log = log
         var random = SystemRandomNumberGenerator()
-        let plan = GatewayPlan(
-            subnet: settings.subnet,
-            gatewayMAC: settings.gatewayMAC,
-            mtu: settings.mtu,
-            allowsLinkLocal: settings.allowsLinkLocal
-        )
+        let plan = GatewayPlan(settings)
         engine = PacketEngine(
             plan,
             loop: loop,
