@@ -2,20 +2,25 @@
 # Measures user-space network stacks side by side: rdnet up, host-switch + vm-switch, slirp4netns, pasta.
 #
 #   bench.sh [--json FILE] [STACK ...]      stacks: up switch slirp4netns pasta
-#   RUNS=3 SECONDS=3 MTUS="1500 65520" HELD=4000    how often, how long, with what
+#   RUNS=5 SECONDS=3 MTUS="1500 65520" HELD=4000    how often, how long, with what
+#   PHASES="rr crr udp tcp memory"                  what is measured: RUNS=3 SECONDS=1 MTUS=1500 PHASES="rr crr" is done in a minute
 #
 # Needs root. Two namespaces of its own: "host" has the servers and the stack, "guest" the clients; nothing leaves them.
 set -uo pipefail
 # bash counts in SECONDS, beginning with what the environment says.
 duration=$SECONDS
 ((duration > 0)) || duration=3
-runs=${RUNS:-3} mtus=${MTUS:-1500 65520} held=${HELD:-4000}
+runs=${RUNS:-5} phases=${PHASES:-rr crr udp tcp memory}
+mtus=${MTUS:-1500 65520} held=${HELD:-4000}
 rdnet=${RDNET_BINARY:-.build/rdnet} load=${RDNET_LOAD:-.build/rdnet-load}
 json=
 [ "${1-}" = --json ] && { json=${2:?--json needs a file}; shift 2; }
 stacks=${*:-up switch slirp4netns pasta}
 
 [ "$(id -u)" = 0 ] || { echo "bench: needs root to make namespaces" >&2; exit 1; }
+for phase in $phases; do
+    [[ $phase =~ ^(rr|crr|udp|tcp|memory)$ ]] || { echo "bench: PHASES: \"$phase\" is none of them" >&2; exit 2; }
+done
 for program in "$rdnet" "$load"; do
     [ -x "$program" ] || { echo "bench: $program is not there; make bench builds it" >&2; exit 1; }
 done
@@ -170,7 +175,7 @@ repeat_load() {
 fields=()
 put() { fields+=("$1" "${2:--}"); }
 
-measure_throughput() {
+measure_tcp() {
     local direction streams lines options
     for direction in up down; do
         options=()
@@ -184,12 +189,16 @@ measure_throughput() {
     done
 }
 
-measure_latency() {
+measure_rr() {
     local lines key
     lines=$(repeat_load rr "$target" 7 "$duration")
     for key in p50_us p99_us rate; do
         put "rr_$key" "$(jq -r ".$key" <<<"$lines" | median)"
     done
+}
+
+measure_crr() {
+    local lines key
     lines=$(repeat_load crr "$target" 7 "$duration")
     for key in p50_us p99_us rate; do
         put "crr_$key" "$(jq -r ".$key" <<<"$lines" | median)"
@@ -197,7 +206,7 @@ measure_latency() {
     put crr16_rate "$(repeat_load crr "$target" 7 "$duration" 16 | jq -r .rate | median)"
 }
 
-measure_datagrams() {
+measure_udp() {
     local direction line
     for direction in up down; do
         line=$(runs=1 repeat_load "udp-$direction" "$target" 7 "$duration")
@@ -207,7 +216,7 @@ measure_datagrams() {
 }
 
 # Memory with connections held, from a process that keeps them until it gets a line.
-measure_held() {
+measure_memory() {
     local answer=
     coproc HOLD { in_guest timeout 60 "$load" hold "$target" 7 "$held" 2>/dev/null; }
     local process=$HOLD_PID
@@ -227,10 +236,7 @@ measure() {
     echo "bench: $stack, MTU $mtu" >&2
     if "start_$stack" "$mtu" && wait_until_ready; then
         put rss_idle "$(resident)"
-        measure_latency
-        measure_datagrams
-        measure_throughput
-        measure_held
+        for phase in $phases; do "measure_$phase"; done
     else
         put missing "${missing:-failed}"
     fi

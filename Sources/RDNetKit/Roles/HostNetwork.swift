@@ -11,6 +11,8 @@ final class HostNetwork: DatagramSender {
     private var dhcp: DHCPServer
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
+    /// Is told of each link that has ended.
+    var linkEnded: (any FrameLink) -> Void = { _ in }
     /// Whether this process has begun the capture file: switched on again, it goes on there.
     private var hasCaptured = false
 
@@ -42,8 +44,9 @@ final class HostNetwork: DatagramSender {
         dns = Self.makeDNS(settings, plan, loop, log)
         dhcp = Self.makeDHCP(settings, plan, searching: dns.searchDomains(now: loop.now))
         dns.sender = self
-        engine.linkClosed = { link, reason in
+        engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
+            linkEnded(link)
         }
         connectServices()
     }
@@ -202,11 +205,11 @@ final class HostNetwork: DatagramSender {
         do throws(SystemError) {
             if case .descriptor = address {
                 let socket = try LinkOpener.dial(address)
-                attachStream(socket.descriptor, address, from: nil)
+                _ = attach(socket.descriptor, from: address)
                 return
             }
             let listener = try LinkOpener.listen(at: address, loop: loop) {
-                [unowned self] stream, peer in attachStream(stream, address, from: peer)
+                [unowned self] stream, peer in _ = attach(stream, from: address, peer)
             }
             listeners.append(listener)
             log.info("waiting for guests", ["link": "\(address)"])
@@ -215,11 +218,18 @@ final class HostNetwork: DatagramSender {
         }
     }
 
-    private func attachStream(
+    /// Attaches a stream.
+    ///
+    /// - Parameters:
+    ///   - descriptor: Connected; nothing was read from it.
+    ///   - address: Where it came to, which says how its frames follow each other.
+    ///   - peer: Who called, if that has an address.
+    /// - Returns: The link; nil when it could not be attached or has ended already.
+    func attach(
         _ descriptor: consuming OwnedDescriptor,
-        _ address: LinkAddress,
-        from peer: Endpoint?
-    ) {
+        from address: LinkAddress,
+        _ peer: Endpoint? = nil
+    ) -> (any FrameLink)? {
         let format = LinkOpener.format(of: address)
         let link = StreamLink(
             descriptor,
@@ -234,12 +244,17 @@ final class HostNetwork: DatagramSender {
             loop: loop,
             log: log
         )
-        guard attach(link) else { return link.close() }
+        guard attach(link) else {
+            link.close()
+            return nil
+        }
         do {
             try link.start(for: engine, now: loop.now)
         } catch {
+            link.close()
             engine.closed(link, reason: "\(error)", now: loop.now)
         }
+        return link.isClosed ? nil : link
     }
 
     // MARK: Capture
