@@ -41,7 +41,7 @@ final class RancherDistro {
         let ready = directory.file("ready")
         let isReady = comesTrue { FileManager.default.fileExists(atPath: ready) }
         try #require(isReady, "no distribution")
-        holderChild = try run("pgrep", "-P", "\(holder.number)").trimmed
+        holderChild = try RDNetKitTests.run("pgrep", "-P", "\(holder.number)").trimmed
     }
 
     deinit {
@@ -53,7 +53,7 @@ final class RancherDistro {
 
     private static func write(_ script: String, to path: String) throws {
         try AtomicFile.replace(path, with: script)
-        try run("chmod", "+x", path)
+        try RDNetKitTests.run("chmod", "+x", path)
     }
 
     /// What the product's `/usr/local/bin/wsl-init` comes to.
@@ -71,7 +71,7 @@ final class RancherDistro {
 
     private static func mounts(_ directory: String) -> String {
         """
-        #!/bin/sh -e
+        #!/bin/bash -e
         mount -t tmpfs none /run
         mkdir /run/bin
         cp \(BuiltProgram.rdnet) /run/bin/rdnet
@@ -86,8 +86,11 @@ final class RancherDistro {
             echo '192.168.127.1 gateway.rancher-desktop.internal'
         } >/run/hosts
         mount --bind /run/hosts /etc/hosts
+        mkfifo /run/fifo
+        exec 9<>/run/fifo
         : >\(directory)/ready
-        exec sleep 1000000
+        # Like WSL's process 1, it waits for those that have lost their parent: bash does so whatever else it does.
+        while :; do read -ru 9; done
         """
     }
 
@@ -143,6 +146,14 @@ final class RancherDistro {
             environment: ["LOG_DIR=\(directory.path)", "RD_DEBUG=1"],
             output: "output"
         )
+    }
+
+    /// The names of the processes that have not ended, but process 1's.
+    func living() throws -> [String] {
+        let lines = try run("ps", "-N", "-p", "1", "-o", "stat=,comm=").split(separator: "\n")
+        return lines.filter { !$0.hasPrefix("Z") }.compactMap { line in
+            line.split(separator: " ").last.map { String($0) }
+        }
     }
 
     // MARK: The namespace within
