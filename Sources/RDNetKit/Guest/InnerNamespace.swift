@@ -7,6 +7,7 @@ final class InnerNamespace {
 
     let network: OwnedDescriptor
     private let isOurs: Bool
+    private let residents = NamespaceResidents()
     private var initProcess: ChildProcess?
 
     /// Makes a fresh one.
@@ -72,6 +73,6 @@ final class InnerNamespace {
     /// - Returns: Whether nothing lives there any more, and init was waited for.
     func clear() -> Bool {
         guard isOurs else { return true }
-        return Namespace.killResidents(of: network) == 0 && initProcess == nil
+        return residents.kill(in: network) == 0 && initProcess == nil
     }
 }

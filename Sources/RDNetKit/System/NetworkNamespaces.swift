@@ -67,41 +67,4 @@ extension Namespace {
             preconditionFailure("a namespace that was left cannot be entered: errno \(errno)")
         }
     }
-
-    /// Kills every process that is in a network namespace, but this one.
-    ///
-    /// See pidfd_send_signal(2), proc(5).
-    ///
-    /// - Parameter network: The namespace.
-    /// - Returns: How many there were; those that fork meanwhile are found by asking again.
-    static func killResidents(of network: borrowing OwnedDescriptor) -> Int {
-        var namespace = stat()
-        guard fstat(network.number, &namespace) == 0, let directory = opendir("/proc") else {
-            return 0
-        }
-        defer { closedir(directory) }
-        var residents = 0
-        while let entry = readdir(directory) {
-            // Sound: the name is an array of chars that ends with NUL, good until the next readdir.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            guard let process = pid_t(name), process != getpid() else { continue }
-            if kill(process, in: namespace) { residents += 1 }
-        }
-        return residents
-    }
-
-    private static func kill(_ process: pid_t, in namespace: stat) -> Bool {
-        let number = pidfd_open(process, 0)
-        guard number >= 0 else { return false }
-        // Opened first: the number cannot become another process's between question and signal.
-        let descriptor = OwnedDescriptor(adopting: number)
-        var home = stat()
-        // A process that has ended has no namespace left, though it may wait to be waited for.
-        guard stat("/proc/\(process)/ns/net", &home) == 0, home.st_ino == namespace.st_ino,
-            home.st_dev == namespace.st_dev
-        else { return false }
-        return pidfd_send_signal(descriptor.number, SIGKILL, nil, 0) == 0
-    }
 }

@@ -61,9 +61,10 @@ struct NetworkNamespacesTests {
         }
         #expect(areThere)
         let descriptor = try crowded.enter { try Namespace.currentNetwork() }
-        #expect(Namespace.killResidents(of: descriptor) == 3)
+        let ending = NamespaceResidents()
+        #expect(ending.kill(in: descriptor) == 3)
+        #expect(comesTrue { ending.kill(in: descriptor) == 0 })
         #expect(comesTrue { residents.allSatisfy { !$0.isRunning } })
-        #expect(Namespace.killResidents(of: descriptor) == 0)
         #expect(bystander.isRunning)
     }
 }

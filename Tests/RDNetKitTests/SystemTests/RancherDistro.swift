@@ -113,6 +113,12 @@ final class RancherDistro {
     /// Runs a program in the distribution; its output.
     @discardableResult
     func run(_ arguments: String...) throws -> String {
+        try run(arguments)
+    }
+
+    /// Runs a program in the distribution; its output.
+    @discardableResult
+    func run(_ arguments: [String]) throws -> String {
         try RDNetKitTests.run(door + arguments)
     }
 
