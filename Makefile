@@ -16,8 +16,10 @@ release := .build/release
 static := -c release --static-swift-stdlib -Xswiftc -static-executable
 binary := .build/rdnet
 load := .build/rdnet-load
+counting := .build/rdnet-counting
 sources := $(shell find Sources Package.swift -type f)
 load_sources := $(shell find Tests/Load Package.swift -type f)
+counting_sources := $(shell find Tests/Counting -type f)
 
 # $(call build,PRODUCT): builds without a word but for errors (the linker warns of static glibc).
 define build
@@ -45,7 +47,8 @@ endef
 
 build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
-	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc
+	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
+	procps:sysctl
 
 ## all (default): .build/rdnet, one static stripped file
 all: $(binary)
@@ -60,14 +63,19 @@ $(load): $(load_sources)
 	@mkdir -p .build
 	@$(call build,rdnet-load)
 
+$(counting): $(sources) $(counting_sources)
+	@mkdir -p .build
+	@$(call build,rdnet-counting)
+
 ## run: rdnet up: a shell in a namespace whose only network is the engine; a report without a terminal
 run: $(binary)
 	@$(binary) up $(ARGS)
 
 ## test: all tests; the real-kernel ones need root
-test: $(binary) $(load)
+test: $(binary) $(load) $(counting)
 	@$(call need,$(test_tools))
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) \
+		RDNET_COUNTING=$(CURDIR)/$(counting) \
 		swift test --disable-xctest $(ARGS)
 
 ## check: format, lengths, manual pages, build without warnings, tests

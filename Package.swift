@@ -6,6 +6,8 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .treatAllWarnings(as: .error),
+    // Tests run with the checks at run time; on the data path they would cost 1 to 2 % of all time.
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 
 let package = Package(
@@ -21,6 +23,20 @@ let package = Package(
             dependencies: ["CLinux"],
             path: "Tests/Load",
             swiftSettings: strict
+        ),
+        // The program with a count of its heap allocations, for the tests.
+        .executableTarget(
+            name: "rdnet-counting",
+            dependencies: ["RDNetKit"],
+            path: "Tests/Counting",
+            swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags(
+                    ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"].flatMap {
+                        ["-Xlinker", "--wrap=\($0)"]
+                    }
+                )
+            ]
         ),
         .testTarget(
             name: "RDNetKitTests",

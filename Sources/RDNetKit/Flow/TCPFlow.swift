@@ -51,7 +51,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var sender: TCPSender
     var receiver: TCPReceiver
     /// Octets that the guest sent and the host's socket has not taken.
-    var pending = OctetQueue()
+    var pending: OctetQueue
     /// Octets that the guest has acknowledged and the socket still holds.
     var toDiscard = 0
     /// How much more than `pending` may be on the way here.
@@ -71,6 +71,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var isQueued = false
     var isAcknowledging = false
     var isBlocked = false
+    /// The bounded queue that it is in.
+    var queue: FlowQueue.Name?
     /// Waiting for its guest to be heard again.
     var isUnrouted = false
 
@@ -88,6 +90,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         self.flows = flows
         self.phase = phase
         initialSequence = sequence
+        pending = OctetQueue(flows.spareBuffers)
         windowLimit = flows.firstWindow
         lastHeard = now
         sender = TCPSender(
@@ -260,7 +263,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         if let timer { flows.loop.cancel(timer) }
         timer = nil
         releaseStream()
-        pending = OctetQueue()
+        pending.clear()
         flows.closed(self)
     }
 

@@ -35,6 +35,7 @@ final class TCPFlows {
     let loop: EventLoop
     let ethernet: VirtualEthernet
     let scratch = PeekScratch()
+    let spareBuffers = SpareBuffers()
     var counters = TCPCounters()
     /// Takes connections to the gateway's own ports; the other end of each is a flow's host stream.
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
@@ -52,8 +53,8 @@ final class TCPFlows {
     private var blocked: [TCPFlow] = []
     private var unrouted: [TCPFlow] = []
     private var routeEpoch: UInt64 = 0
-    var handshakes = FlowQueue(limit: maximumHandshakes)
-    private var timeWaits = FlowQueue(limit: maximumTimeWaits)
+    var handshakes = FlowQueue(.handshakes, limit: maximumHandshakes)
+    private var timeWaits = FlowQueue(.timeWaits, limit: maximumTimeWaits)
     private var grown = 0
     let initialSequenceKey: UInt64
     var nextPort: UInt16 = 49_152
@@ -193,13 +194,14 @@ final class TCPFlows {
 
     /// A link has room again: whoever waited for one goes before those who have just had their turn.
     func unblock() {
-        let (waiting, others) = (blocked, ready)
-        (blocked, ready) = ([], [])
-        for flow in waiting {
-            flow.isBlocked = false
-            if !flow.isQueued { enqueue(flow) }
-        }
-        ready += others
+        guard !blocked.isEmpty else { return }
+        // What is ready joins behind, and the two lists change places: nothing is allocated.
+        for flow in blocked { flow.isBlocked = false }
+        blocked.removeAll { $0.isQueued }
+        for flow in blocked { flow.isQueued = true }
+        blocked.append(contentsOf: ready)
+        swap(&blocked, &ready)
+        blocked.removeAll(keepingCapacity: true)
     }
 
     /// A flow waits until its guest is heard again.

@@ -20,6 +20,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private var timer: TimerWheel.Token?
     private var lastUsed: Instant
     private var wasAnswered = false
+    /// The host sent to last: most flows have one only.
+    private var lastHost: IPAddress?
     private var recentHosts: Set<IPAddress> = []
     private var olderHosts: Set<IPAddress> = []
     var wasUsed = true
@@ -110,6 +112,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     }
 
     private func contact(_ host: IPAddress) {
+        if host == lastHost { return }
+        lastHost = host
         if recentHosts.contains(host) { return }
         if recentHosts.count >= Self.hostsPerGeneration {
             olderHosts = recentHosts
@@ -119,7 +123,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     }
 
     private func isContacted(_ host: IPAddress) -> Bool {
-        recentHosts.contains(host) || olderHosts.contains(host)
+        host == lastHost || recentHosts.contains(host) || olderHosts.contains(host)
     }
 
     private func use(now: Instant) {

@@ -108,6 +108,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     }
 
     private func deliverFrames(now: Instant) throws(StreamInput.FramingError) {
+        guard let receiver else { return }
         while !isClosed, let frame = try input.next() {
             guard frame.octets.count >= EthernetHeader.length else {
                 counters.malformed &+= 1
@@ -116,7 +117,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
             if isNegotiation(frame) { continue }
             counters.framesReceived &+= 1
             counters.octetsReceived &+= UInt64(frame.octets.count)
-            receiver?.receive(frame, from: self, now: now)
+            receiver.receive(frame, from: self, now: now)
         }
     }
 

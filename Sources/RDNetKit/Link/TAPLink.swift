@@ -65,15 +65,16 @@ final class TAPLink: FrameLink, ReadinessObserver {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if let pull { return pull(now) }
+        guard let receiver else { return }
         do {
             for _ in 0..<Self.framesPerTurn {
-                guard try readFrame(now: now) else { break }
+                guard try readFrame(for: receiver, now: now) else { break }
             }
         } catch {
             fail(error, now: now)
             return
         }
-        receiver?.batchEnded(on: self, now: now)
+        receiver.batchEnded(on: self, now: now)
     }
 
     /// Reads one frame straight into another link's room.
@@ -101,7 +102,10 @@ final class TAPLink: FrameLink, ReadinessObserver {
         return (length, header)
     }
 
-    private func readFrame(now: Instant) throws(SystemError) -> Bool {
+    private func readFrame(
+        for receiver: any FrameReceiver,
+        now: Instant
+    ) throws(SystemError) -> Bool {
         let room = UnsafeMutableRawBufferPointer(rebasing: input[VirtioNetHeader.length...])
         guard let (count, header) = try read(into: room) else { return false }
         guard count >= EthernetHeader.length else {
@@ -109,7 +113,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
             return true
         }
         let frame = Frame(UnsafeRawBufferPointer(rebasing: room[..<count]), header)
-        receiver?.receive(frame, from: self, now: now)
+        receiver.receive(frame, from: self, now: now)
         return !isClosed
     }
 

@@ -43,7 +43,7 @@ extension Option<HostSwitchSettings> {
             help: "a virtual machine to look for by the handshake",
             reason: """
                 The first that answers with the phrase is the one; when its stream ends the search \
-                begins again. The forms are described below.
+                begins again. Its forms are described under The handshake.
                 """
         ),
         Option(

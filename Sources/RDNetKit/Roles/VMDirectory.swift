@@ -3,11 +3,15 @@ struct VMDirectory {
     /// Where a machine's context is looked for when nothing else is said.
     static let usualContexts: ClosedRange<UInt32> = 3...66
 
+    private static let pauseWithoutSockets = 9
+
     private let addresses: [VMAddress]
     private let log: Logger
     /// What could not be read, so that it is said once.
     private var unreadable: Set<String> = []
     private var sockets: VirtualSockets?
+    /// Rounds before the kernel is asked again: where it knows no vsock it would look for a module each time.
+    private var pause = 0
 
     /// Makes a directory.
     ///
@@ -40,19 +44,24 @@ struct VMDirectory {
     }
 
     private mutating func usual() -> [VMAddress] {
+        guard pause == 0 else {
+            pause -= 1
+            return []
+        }
         let found = VirtualSockets.probe()
+        pause = found == .none ? Self.pauseWithoutSockets : 0
         if found != sockets {
             sockets = found
             let fields: KeyValuePairs = [
                 "host": "\(found.isHost)", "loopback": "\(found.hasLoopback)",
             ]
-            if found.isHost || found.hasLoopback {
-                log.debug("the kernel's vsock", fields)
-            } else {
+            if found == .none {
                 log.warning(
                     "this kernel has no virtual machines on vsock, as long as neither vhost_vsock nor "
                         + "vsock_loopback is there; --vm and --link name others"
                 )
+            } else {
+                log.debug("the kernel's vsock", fields)
             }
         }
         var addresses: [VMAddress] = []

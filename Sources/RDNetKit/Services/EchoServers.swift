@@ -68,7 +68,7 @@ private final class EchoStream: ReadinessObserver {
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor
     private var watch: EventLoop.Watch?
-    private var waiting = OctetQueue()
+    private var waiting = OctetQueue(SpareBuffers())
     private let buffer: UnsafeMutableRawBufferPointer
 
     init(_ descriptor: consuming OwnedDescriptor, loop: EventLoop) throws(SystemError) {

@@ -8,7 +8,9 @@ struct VirtualSockets: Equatable {
     /// A context of its own leads back to it (module vsock_loopback).
     var hasLoopback: Bool
 
-    /// The context that leads back.
+    /// It can do nothing.
+    static let none = VirtualSockets(isHost: false, hasLoopback: false)
+    /// The context that leads back (VMADDR_CID_LOCAL).
     static let loopback: UInt32 = 1
 
     /// Asks the kernel, and sends nothing.
