@@ -35,6 +35,9 @@ final class UDPFlows {
     /// Flows at present.
     var count: Int { flows.count }
 
+    /// Every flow, for the API.
+    var all: [UDPFlow] { ring.all }
+
     // MARK: From guests
 
     /// Passes a guest's datagram on to a host.
