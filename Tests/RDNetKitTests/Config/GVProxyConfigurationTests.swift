@@ -8,8 +8,8 @@ struct GVProxyConfigurationTests {
     private func settings(_ arguments: [String]) throws -> GVProxySettings {
         let inputs = ConfigurationInputs(
             arguments: arguments,
-            environment: [:],
-            readFile: { _ in .missing },
+            environment: { _ in nil },
+            readFile: { _ in .absent },
             roles: ["gvproxy"],
             networkKeys: []
         )
