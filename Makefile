@@ -104,7 +104,7 @@ man-check: $(binary)
 			{ echo "$$page: run make man" >&2; exit 1; }; \
 	done
 
-## bench: throughput, latency, memory and CPU beside slirp4netns and passt
+## bench: the figures, beside slirp4netns, passt and the bars; SCALE=1: cost against scale
 bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)

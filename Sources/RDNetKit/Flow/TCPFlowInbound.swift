@@ -195,6 +195,7 @@ extension TCPFlow {
         guard phase == .open else { return }
         passedSinceGrowth += payload.count
         flows.counters.octetsToHost &+= UInt64(payload.count)
+        traffic.octetsToHost &+= UInt64(payload.count)
         if pending.isEmpty, flows.stage(payload, of: self, now: now) { return }
         pass(payload, now: now)
     }
