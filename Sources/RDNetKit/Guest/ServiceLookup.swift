@@ -37,12 +37,18 @@ final class ServiceLookup {
         command.environment = environment
         command.readsNothing = true
         command.descriptors = [nil, pair.other.number]
-        asked = try ChildProcess(command, on: loop) { [unowned self] end, _ in
+        asked = try ChildProcess(command, on: loop) { [weak self] end, _ in
+            guard let self else { return }
             if let deadline { loop.cancel(deadline) }
             asked = nil
             answered(result(end))
         }
         deadline = loop.after(Self.patience) { [weak self] _ in self?.asked?.terminate() }
+    }
+
+    deinit {
+        // Nobody waits for the answer any more.
+        asked?.terminate()
     }
 
     private func result(_ end: ProcessEnd) -> Result<Int32, ServiceFailure> {

@@ -17,15 +17,20 @@ struct VethPair: Equatable {
     /// Makes both, gives them their addresses and brings them up.
     ///
     /// - Parameter namespace: The containers'.
-    /// - Throws: `SystemError`; `remove` takes back what was made by then.
+    /// - Throws: `SystemError`; then there is neither.
     func make(to namespace: borrowing OwnedDescriptor) throws(SystemError) {
         let home = try Namespace.currentNetwork()
         var netlink = try Netlink()
         try netlink.addVeth(outer.name, in: home, peer: inner.name, in: namespace)
-        try Self.configure(outer, &netlink)
-        try Namespace.within(namespace) { () throws(SystemError) in
-            var netlink = try Netlink()
-            try Self.configure(inner, &netlink)
+        do throws(SystemError) {
+            try Self.configure(outer, &netlink)
+            try Namespace.within(namespace) { () throws(SystemError) in
+                var netlink = try Netlink()
+                try Self.configure(inner, &netlink)
+            }
+        } catch {
+            try remove()
+            throw error
         }
     }
 

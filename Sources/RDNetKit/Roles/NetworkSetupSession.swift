@@ -23,13 +23,15 @@ final class NetworkSetupSession {
     private var lookup: ServiceLookup?
     private var namespace: InnerNamespace?
     private var pidFile: PidFile?
+    /// What this process has made, and no other.
+    private var veth: VethPair?
     private var vmSwitch: SwitchProcess?
     /// The stream that came before there was a namespace.
     private var waitingStream: OwnedDescriptor?
-    private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(5))
+    private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
     /// Set while the next handshake is put off.
     private var pause: TimerWheel.Token?
-    /// How often a `vm-switch` has ended since one stayed up.
+    /// How many `vm-switch` have ended.
     private var deaths = 0
     private var outcome: Result<ExitCode, RoleFailure>?
 
@@ -118,7 +120,7 @@ final class NetworkSetupSession {
             if let vmSwitch {
                 hand(stream, to: vmSwitch)
             } else if let namespace {
-                try startSwitch(in: namespace, stream)
+                restartSwitch(in: namespace, stream)
             } else {
                 waitingStream = consume stream
                 try prepareNamespace()
@@ -195,6 +197,7 @@ final class NetworkSetupSession {
     private func connect(_ namespace: InnerNamespace) throws(SystemError) {
         let veth = settings.veth
         try veth.make(to: namespace.network)
+        self.veth = veth
         log.info(
             "the veth pair is up",
             [veth.outer.name: "\(veth.outer.address)", veth.inner.name: "\(veth.inner.address)"]
@@ -229,6 +232,16 @@ final class NetworkSetupSession {
         log.info("vm-switch is started", ["process": process.process.map { "\($0)" } ?? ""])
     }
 
+    /// Init and the containers live on when it cannot be started again: its file may be replaced right now.
+    private func restartSwitch(in namespace: InnerNamespace, _ stream: consuming OwnedDescriptor) {
+        do throws(SystemError) {
+            try startSwitch(in: namespace, stream)
+        } catch {
+            log.error("vm-switch cannot be started", ["cause": "\(error)"])
+            shakeHandsLater()
+        }
+    }
+
     private func switchEnded(_ cause: ProcessEnd, now: Instant) {
         vmSwitch = nil
         guard outcome == nil else { return }
@@ -256,8 +269,8 @@ final class NetworkSetupSession {
         lookup = nil
         waitingStream = nil
         clearProcesses()
-        attempt { () throws(SystemError) in try settings.veth.remove() }
-        if let pidFile { attempt { () throws(SystemError) in try pidFile.remove() } }
+        attempt { () throws(SystemError) in try veth?.remove() }
+        attempt { () throws(SystemError) in try pidFile?.remove() }
         namespace = nil
     }
 
@@ -270,7 +283,11 @@ final class NetworkSetupSession {
             guard EventLoop.monotonicClock() < deadline else {
                 return log.error("processes in the namespace do not end")
             }
-            attempt { () throws(SystemError) in try loop.turn(waitingAtMost: .milliseconds(10)) }
+            do throws(SystemError) {
+                try loop.turn(waitingAtMost: .milliseconds(10))
+            } catch {
+                return log.error("\(error)")
+            }
         }
     }
 

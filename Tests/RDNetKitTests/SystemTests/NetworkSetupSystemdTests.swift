@@ -86,6 +86,20 @@ struct NetworkSetupSystemdTests {
         #expect(try !distro.run(inside + ["ip", "link"]).contains("eth0"))
     }
 
+    @Test func `a signal does not wait for systemctl, nor leave it behind`() throws {
+        try install("systemctl", ": >\(distro.directory.path)/asked; exec sleep 98765")
+        try install("dhcp", "exit 0")
+        try distro.startHostSwitch()
+        let program = try startNetworkSetup()
+        let asked = distro.directory.file("asked")
+        #expect(comesTrue { FileManager.default.fileExists(atPath: asked) })
+        try distro.run("pkill", "-TERM", "-x", "network-setup")
+        // systemctl would be waited for twice as long.
+        try #require(comesTrue(within: .seconds(5)) { !program.isRunning })
+        #expect(program.status == 1)
+        #expect(comesTrue { succeeds { try distro.livesAlone("ps") } })
+    }
+
     @Test(
         "a service that is not there is one sentence",
         arguments: [
@@ -101,7 +115,7 @@ struct NetworkSetupSystemdTests {
         try install("dhcp", "exit 0")
         try distro.startHostSwitch()
         let program = try startNetworkSetup()
-        #expect(comesTrue { !program.isRunning })
+        try #require(comesTrue { !program.isRunning })
         #expect(program.status == 1)
         #expect(distro.text(of: "output").hasSuffix("rdnet network-setup: \(sentence)\n"))
     }

@@ -75,6 +75,24 @@ struct RancherDesktopTests {
         #expect(try distro.runInside("cat", "\(forwarding)/veth-rd-ns/forwarding").trimmed == "0")
     }
 
+    @Test func `an older or a newer generation's names, addresses and ports are a word away`()
+        throws
+    {
+        let distro = try RancherDistro()
+        try distro.startHostSwitch(["--profile", "legacy"])
+        try distro.start(
+            ["/usr/local/bin/wsl-init"],
+            environment: ["LOG_DIR=\(distro.directory.path)", "RDNET_PROFILE=legacy"]
+        )
+        try distro.waitForNetwork()
+        let outer = try distro.run("ip", "-br", "-4", "address", "show", "veth-rd0")
+        #expect(outer.contains("192.168.1.1/24"))
+        let inner = try distro.runInside("ip", "-br", "-4", "address", "show", "veth-rd1")
+        #expect(inner.contains("192.168.1.2/24"))
+        // That generation's vm-switch does not know it.
+        #expect(try !distro.run("pgrep", "-a", "-x", "vm-switch").contains("-dhcp-script"))
+    }
+
     @Test func `ports are published by the API that the guest agent speaks to`() throws {
         let distro = try machine()
         for (transport, server) in [("tcp", "echo"), ("udp", "udp-server")] {

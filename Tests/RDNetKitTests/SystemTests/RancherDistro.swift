@@ -97,13 +97,13 @@ final class RancherDistro {
     // MARK: The host
 
     /// Starts host-switch as the product does, and as often as one likes.
-    func startHostSwitch() throws {
+    func startHostSwitch(_ options: [String] = []) throws {
         let command = [
             BuiltProgram.rdnet, "host-switch", "--vm", "unix://" + directory.file("vm"),
             "--port-forward", "127.0.0.1:6443=192.168.127.2:6443",
             "--logfile", directory.file("host.log"),
         ]
-        hostSwitch = try RunningProgram(command, in: host)
+        hostSwitch = try RunningProgram(command + options, in: host)
     }
 
     // MARK: The distribution

@@ -48,9 +48,22 @@ struct RancherHealingTests {
             try distro.run("pkill", "-KILL", "-x", "vm-switch")
             #expect(heals(), "\(distro.logs)")
             #expect(try distro.runInside("readlink", "/proc/self/ns/net") == before)
+            // It was waited for.
+            #expect(try !distro.run("ps", "-A", "-o", "stat=").contains("Z"))
         }
         let told = "vm-switch ended; it is started anew when the host shakes hands"
         #expect(distro.text(of: "network-setup.log").contains(told))
+    }
+
+    @Test func `the containers live through a time without a vm-switch to start`() throws {
+        let program = "/usr/local/bin/vm-switch"
+        try distro.run("mv", program, program + ".old")
+        try distro.run("pkill", "-KILL", "-x", "vm-switch")
+        let told = "vm-switch cannot be started"
+        #expect(comesTrue { distro.text(of: "network-setup.log").contains(told) })
+        try distro.run("mv", program + ".old", program)
+        #expect(comesTrue { distro.reachesHost() }, "\(distro.logs)")
+        #expect(networkSetup.isRunning)
     }
 
     @Test("a host-switch that ended is found again", arguments: [SIGTERM, SIGKILL])
