@@ -16,8 +16,10 @@ release := .build/release
 static := -c release --static-swift-stdlib -Xswiftc -static-executable
 binary := .build/rdnet
 load := .build/rdnet-load
+counting := .build/rdnet-counting
 sources := $(shell find Sources Package.swift -type f)
 load_sources := $(shell find Tests/Load Package.swift -type f)
+counting_sources := $(shell find Tests/Counting -type f)
 
 # $(call build,PRODUCT): builds without a word but for errors (the linker warns of static glibc).
 define build
@@ -45,7 +47,8 @@ endef
 
 build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
-	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc
+	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
+	procps:sysctl
 
 ## all (default): .build/rdnet, one static stripped file
 all: $(binary)
@@ -60,14 +63,19 @@ $(load): $(load_sources)
 	@mkdir -p .build
 	@$(call build,rdnet-load)
 
+$(counting): $(sources) $(counting_sources)
+	@mkdir -p .build
+	@$(call build,rdnet-counting)
+
 ## run: rdnet up: a shell in a namespace whose only network is the engine; a report without a terminal
 run: $(binary)
 	@$(binary) up $(ARGS)
 
 ## test: all tests; the real-kernel ones need root
-test: $(binary) $(load)
+test: $(binary) $(load) $(counting)
 	@$(call need,$(test_tools))
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) \
+		RDNET_COUNTING=$(CURDIR)/$(counting) \
 		swift test --disable-xctest $(ARGS)
 
 ## check: format, lengths, manual pages, build without warnings, tests
@@ -96,7 +104,7 @@ man-check: $(binary)
 			{ echo "$$page: run make man" >&2; exit 1; }; \
 	done
 
-## bench: throughput, latency, memory and CPU beside slirp4netns and passt
+## bench: the figures, beside slirp4netns, passt and the bars; SCALE=1: cost against scale
 bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
@@ -117,15 +125,16 @@ install: $(binary)
 		install -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/"; \
 	done
 
-## dist: a tarball of exactly what install makes, the same for the same commit
+## dist: a tarball to unpack at / of a distro: what install makes, service files, an example rdnet.conf
 dist: $(binary)
 	@tree=$$(mktemp -d); trap 'rm -rf "$$tree"' EXIT; \
-	$(MAKE) install DESTDIR="$$tree" PREFIX=$(PREFIX); \
+	$(MAKE) install DESTDIR="$$tree" PREFIX=/usr/local; \
+	cp -r .dist/. "$$tree"; \
 	mkdir -p dist; \
 	name=rdnet-$$($(binary) --version | cut -d' ' -f2)-linux-$$(uname -m).tar.gz; \
 	tar -C "$$tree" --sort=name --mtime="@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}" \
 		--owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=ustar -cf - \
-		"$$(echo $(PREFIX) | cut -d/ -f2)" | gzip -9n >"dist/$$name"; \
+		etc usr | gzip -9n >"dist/$$name"; \
 	ls -l "dist/$$name" | awk '{ print $$9 ": " $$5 " octets" }'
 
 ## clean: everything that was made

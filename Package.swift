@@ -24,6 +24,20 @@ let package = Package(
             path: "Tests/Load",
             swiftSettings: strict
         ),
+        // The program with a count of its heap allocations, for the tests.
+        .executableTarget(
+            name: "rdnet-counting",
+            dependencies: ["RDNetKit"],
+            path: "Tests/Counting",
+            swiftSettings: strict,
+            linkerSettings: [
+                .unsafeFlags(
+                    ["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc"].flatMap {
+                        ["-Xlinker", "--wrap=\($0)"]
+                    }
+                )
+            ]
+        ),
         .testTarget(
             name: "RDNetKitTests",
             dependencies: ["RDNetKit", "CLinux"],

@@ -1,149 +1,104 @@
 import CLinux
 import Glibc
 
-/// Numbered datagrams of 1400 octets in one direction, and how many came.
+/// Numbered datagrams in one direction, and how many came.
 ///
-/// A conversation begins with `begin`, whose datagram says who is to send, for how long and how fast. The receiver counts; `end` is
-/// repeated until it is answered with the count.
-enum DatagramLoad {
-    private static let length = 1_400
-    private enum Kind: UInt64 { case upload, download, payload, end }
+/// A conversation begins with an order that says who is to send, for how long, how fast and in which pieces. The receiver counts and
+/// compares; `end` is repeated until it is answered.
+struct DatagramLoad {
+    let peer: Peer
+    var isUpload: Bool
+    var seconds: Double
+    /// Datagrams' length and how many the sender hands over at once.
+    var shape: (octets: Int, atOnce: Int) = (1_400, 1)
 
-    /// A datagram's first 32 octets, in this machine's order: both ends run on one machine.
-    private struct Header {
-        var kind: Kind
-        /// A payload's number, or a count.
-        var number: UInt64 = 0
-        var milliseconds: UInt64 = 0
-        /// 0 for as fast as it goes.
-        var megabits: UInt64 = 0
-
-        init(_ kind: Kind, number: UInt64 = 0) {
-            self.kind = kind
-            self.number = number
-        }
-
-        init?(_ octets: [UInt8], count: Int) {
-            guard count >= 32 else { return nil }
-            let fields = octets.withUnsafeBytes { bytes in
-                (0..<4).map { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self) }
-            }
-            guard let kind = Kind(rawValue: fields[0]) else { return nil }
-            self.init(kind, number: fields[1])
-            (milliseconds, megabits) = (fields[2], fields[3])
-        }
-
-        func write(to octets: inout [UInt8]) {
-            let fields = [kind.rawValue, number, milliseconds, megabits]
-            octets.withUnsafeMutableBytes { bytes in
-                for (index, field) in fields.enumerated() {
-                    bytes.storeBytes(of: field, toByteOffset: index * 8, as: UInt64.self)
-                }
-            }
-        }
-    }
-
-    /// A socket with one buffer; the peer is whoever was connected or has spoken last.
-    private struct Channel {
-        let descriptor: Int32
-        var buffer = [UInt8](repeating: 0, count: 2_048)
-
-        init(_ descriptor: Int32) {
-            self.descriptor = descriptor
-            setOption(descriptor, SOL_SOCKET, SO_RCVBUF, 4 << 20)
-        }
-
-        mutating func receive(milliseconds: Int32) -> Header? {
-            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            if check("poll", { poll(&entry, 1, milliseconds) }) == 0 { return nil }
-            let count = recv(descriptor, &buffer, buffer.count, 0)
-            return count < 0 ? nil : Header(buffer, count: count)
-        }
-
-        /// Sends payload at a rate until the time is over; how many were sent.
-        mutating func sendPayload(_ order: Header) -> UInt64 {
-            let start = nanoseconds()
-            let end = start + order.milliseconds * 1_000_000
-            let gap = order.megabits == 0 ? 0 : UInt64(length * 8) * 1_000 / order.megabits
-            var number: UInt64 = 0
-            while true {
-                let now = nanoseconds()
-                if now >= end { return number }
-                if start + number * gap > now {
-                    wait(until: start + number * gap)
-                    continue
-                }
-                Header(.payload, number: number).write(to: &buffer)
-                if CLinux.send(descriptor, buffer, length, 0) == length {
-                    number += 1
-                } else {
-                    RequestResponse.waitFor(descriptor, POLLOUT)
-                }
-            }
-        }
-
-        /// Sleeps when it is worth it.
-        private func wait(until time: UInt64) {
-            let now = nanoseconds()
-            guard time > now + 100_000 else { return }
-            var gap = timespec(tv_sec: 0, tv_nsec: Int(min(time - now, 10_000_000)))
-            nanosleep(&gap, nil)
-        }
-
-        mutating func send(_ header: Header) {
-            header.write(to: &buffer)
-            CLinux.send(descriptor, buffer, 32, 0)
-        }
-
-        /// Counts payload until the end is announced or nothing comes for two seconds.
-        mutating func countPayload() -> (received: UInt64, sent: UInt64?) {
-            var received: UInt64 = 0
-            while let header = receive(milliseconds: 2_000) {
-                switch header.kind {
-                case .payload: received += 1
-                case .end: return (received, header.number)
-                case .upload, .download: continue
-                }
-            }
-            return (received, nil)
-        }
+    /// What one conversation came to.
+    private struct Outcome {
+        var count: DatagramCount
+        var megabits: Double
+        var sent: UInt64 { count.sent ?? 0 }
+        var lost: UInt64 { sent > count.received ? sent - count.received : 0 }
+        /// Fewer than one in a thousand were lost.
+        var isGood: Bool { sent > 0 && lost * 1_000 < sent }
     }
 
     // MARK: Client
 
-    static func run(_ peer: Peer, isUpload: Bool, seconds: Double, megabits: UInt64) {
-        var channel = Channel(makeSocket(SOCK_DGRAM))
-        check("connect") { peer.lend { connect(channel.descriptor, $0, $1) } }
-        var order = Header(isUpload ? .upload : .download)
-        (order.milliseconds, order.megabits) = (UInt64(seconds * 1_000), megabits)
-        channel.send(order)
-        let (received, sent) = isUpload ? upload(&channel, order) : download(&channel)
-        let rate = Double(received) * Double(length) * 8 / seconds / 1e6
-        let lost = sent > received ? sent - received : 0
+    /// Sends at a rate, 0 for as fast as it goes, and prints what came.
+    func run(megabits: UInt64) {
+        let outcome = converse(megabits: megabits)
         report([
-            "sent": Int(sent), "received": Int(received), "lost": Int(lost), "mbit": Int(rate),
+            "sent": Int(outcome.sent), "received": Int(outcome.count.received),
+            "lost": Int(outcome.lost), "wrong": Int(outcome.count.wrong),
+            "mbit": Int(outcome.megabits),
         ])
     }
 
-    private static func upload(_ channel: inout Channel, _ order: Header) -> (UInt64, UInt64) {
-        guard channel.receive(milliseconds: 5_000)?.kind == .upload else {
-            fail("the server does not answer")
+    /// Prints the highest rate at which fewer than one datagram in a thousand is lost.
+    ///
+    /// By halving the interval between a sixteenth of what an unpaced sender sends and all of it, six times, on a logarithmic scale (the last step is 4 %).
+    /// A rate is refused when two conversations in a row lost something at it: one may have met another program.
+    func searchLossless() {
+        let unpaced = converse(megabits: 0)
+        var best = unpaced.isGood ? unpaced.megabits : 0
+        var high = unpaced.megabits / Double(max(unpaced.count.received, 1)) * Double(unpaced.sent)
+        var low = high / 16
+        for _ in 0..<6 where !unpaced.isGood {
+            let rate = (low * high).squareRoot()
+            var outcome = converse(megabits: UInt64(rate))
+            if !outcome.isGood { outcome = converse(megabits: UInt64(rate)) }
+            if outcome.isGood {
+                best = max(best, outcome.megabits)
+                low = rate
+            } else {
+                high = rate
+            }
         }
+        report(["mbit": Int(best)])
+    }
+
+    private func converse(megabits: UInt64) -> Outcome {
+        let channel = DatagramChannel(makeSocket(SOCK_DGRAM))
+        defer { channel.end() }
+        check("connect") { peer.lend { connect(channel.descriptor, $0, $1) } }
+        var order = DatagramOrder(isUpload ? .upload : .download)
+        (order.milliseconds, order.megabits) = (UInt64(seconds * 1_000), megabits)
+        (order.octets, order.atOnce) = (UInt64(shape.octets), UInt64(shape.atOnce))
+        let count = isUpload ? upload(channel, order) : download(channel, order)
+        let bits = Double(count.received) * Double(shape.octets) * 8
+        return Outcome(count: count, megabits: bits / seconds / 1e6)
+    }
+
+    private func upload(_ channel: DatagramChannel, _ order: DatagramOrder) -> DatagramCount {
+        // Again and again: the server may still be busy with the conversation before.
+        var isHeard = false
+        for _ in 0..<50 where !isHeard {
+            channel.send(order)
+            isHeard = channel.receiveOrder(milliseconds: 100)?.kind == .upload
+        }
+        if !isHeard { fail("the server does not answer") }
         let sent = channel.sendPayload(order)
         for _ in 0..<50 {
-            channel.send(Header(.end, number: sent))
-            if let answer = channel.receive(milliseconds: 200), answer.kind == .end {
-                return (answer.number, sent)
+            channel.send(DatagramOrder(.end, number: sent))
+            guard let answer = channel.receiveOrder(milliseconds: 200), answer.kind == .end else {
+                continue
             }
+            return DatagramCount(received: answer.number, wrong: answer.milliseconds, sent: sent)
         }
         fail("the server does not say how much came")
     }
 
-    private static func download(_ channel: inout Channel) -> (UInt64, UInt64) {
-        let (received, sent) = channel.countPayload()
-        guard let sent else { fail("the end did not come: \(received) datagrams did") }
-        channel.send(Header(.end))
-        return (received, sent)
+    private func download(_ channel: DatagramChannel, _ order: DatagramOrder) -> DatagramCount {
+        for _ in 0..<3 {
+            channel.send(order)
+            let count = channel.countPayload()
+            if count.sent != nil {
+                channel.send(DatagramOrder(.end))
+                return count
+            }
+            if count.received > 0 { fail("the end did not come: \(count.received) datagrams did") }
+        }
+        fail("the server does not answer")
     }
 
     // MARK: Server
@@ -152,39 +107,47 @@ enum DatagramLoad {
         while true {
             let descriptor = makeSocket(SOCK_DGRAM)
             check("bind") { Peer.any(port: port).lend { bind(descriptor, $0, $1) } }
-            var channel = Channel(descriptor)
-            serveOne(&channel)
-            close(descriptor)
+            let channel = DatagramChannel(descriptor)
+            serveOne(channel)
+            channel.end()
         }
     }
 
     /// Waits for a client, connects to it and does what it ordered.
-    private static func serveOne(_ channel: inout Channel) {
+    private static func serveOne(_ channel: DatagramChannel) {
         RequestResponse.waitForever(channel.descriptor)
-        var client = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let descriptor = channel.descriptor
-        // Sound: the call gets the storage's own length, and connect(2) the length that came back.
-        let count = withUnsafeMutableBytes(of: &client) { bytes -> Int in
-            let address = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
-            let count = recvfrom(descriptor, &channel.buffer, 2_048, 0, address, &length)
-            if count > 0 { check("connect") { connect(descriptor, address, length) } }
-            return count
-        }
-        guard let order = Header(channel.buffer, count: count) else { return }
+        guard let order = connectToClient(channel.descriptor) else { return }
         switch order.kind {
         case .upload:
             channel.send(order)
-            let (received, _) = channel.countPayload()
-            for _ in 0..<5 { channel.send(Header(.end, number: received)) }
+            let count = channel.countPayload()
+            var answer = DatagramOrder(.end, number: count.received)
+            answer.milliseconds = count.wrong
+            for _ in 0..<5 { channel.send(answer) }
         case .download:
             let sent = channel.sendPayload(order)
             for _ in 0..<50 {
-                channel.send(Header(.end, number: sent))
-                if channel.receive(milliseconds: 100)?.kind == .end { return }
+                channel.send(DatagramOrder(.end, number: sent))
+                if channel.receiveOrder(milliseconds: 100)?.kind == .end { return }
             }
         case .payload, .end:
             return
+        }
+    }
+
+    private static func connectToClient(_ descriptor: Int32) -> DatagramOrder? {
+        var client = sockaddr_storage()
+        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+        var octets = [UInt8](repeating: 0, count: 2_048)
+        // Sound: the call gets the storage's own length, and connect(2) the length that came back.
+        let count = withUnsafeMutableBytes(of: &client) { bytes -> Int in
+            let address = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
+            let count = recvfrom(descriptor, &octets, octets.count, 0, address, &length)
+            if count > 0 { check("connect") { connect(descriptor, address, length) } }
+            return count
+        }
+        return octets.withUnsafeBytes {
+            DatagramOrder(UnsafeRawBufferPointer(rebasing: $0[..<max(count, 0)]))
         }
     }
 }

@@ -9,15 +9,13 @@ struct EchoServer {
         var hasEnded = false
     }
 
-    private let listener = makeSocket(SOCK_STREAM)
+    private let listener: Int32
     private var readiness = Readiness()
     private var connections: [Int32: Connection] = [:]
     private var buffer = [UInt8](repeating: 0, count: 65_536)
 
     init(port: UInt16) {
-        setOption(listener, SOL_SOCKET, SO_REUSEADDR, 1)
-        check("bind") { [listener] in Peer.any(port: port).lend { bind(listener, $0, $1) } }
-        check("listen") { [listener] in listen(listener, 4_096) }
+        listener = listenSocket(port: port)
         readiness.watch(listener, isNew: true)
     }
 
@@ -31,11 +29,7 @@ struct EchoServer {
     }
 
     private mutating func acceptAll() {
-        while true {
-            let descriptor = accept(listener, nil, nil)
-            guard descriptor >= 0 else { return }
-            check("fcntl") { fcntl(descriptor, F_SETFL, O_NONBLOCK) }
-            setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        while let descriptor = acceptConnection(listener) {
             connections[descriptor] = Connection()
             readiness.watch(descriptor, isNew: true)
         }

@@ -71,6 +71,24 @@ func setOption(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int3
     }
 }
 
+/// Makes a socket that listens on a port of any address.
+func listenSocket(port: UInt16) -> Int32 {
+    let listener = makeSocket(SOCK_STREAM)
+    setOption(listener, SOL_SOCKET, SO_REUSEADDR, 1)
+    check("bind") { Peer.any(port: port).lend { bind(listener, $0, $1) } }
+    check("listen") { listen(listener, 4_096) }
+    return listener
+}
+
+/// Takes the next connection, if there is one; it does not block.
+func acceptConnection(_ listener: Int32) -> Int32? {
+    let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+    let descriptor = accept4(listener, nil, nil, flags)
+    guard descriptor >= 0 else { return nil }
+    setOption(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+    return descriptor
+}
+
 /// Begins a connection.
 func startConnection(to peer: Peer) -> Int32 {
     let descriptor = makeSocket(SOCK_STREAM)
@@ -91,7 +109,7 @@ func connectionError(_ descriptor: Int32) -> Int32 {
 func raiseDescriptorLimit() {
     var limit = rlimit()
     check("getrlimit") { getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
-    limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, 65_536))
+    limit.rlim_cur = max(limit.rlim_cur, min(limit.rlim_max, 131_072))
     check("setrlimit") { setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
 }
 
@@ -108,6 +126,11 @@ struct Readiness {
         check("epoll_ctl") {
             epoll_ctl(descriptor, isNew ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watched, &event)
         }
+    }
+
+    /// Gives the descriptor back.
+    func end() {
+        close(descriptor)
     }
 
     /// The descriptors that are ready, after this many milliseconds at most.

@@ -1,26 +1,24 @@
 import CLinux
 import Glibc
 
-/// Connections that are opened, kept, and looked at once more.
-struct HeldConnections {
-    private let peer: Peer
-    private var readiness = Readiness()
-
-    init(_ peer: Peer) {
-        self.peer = peer
-    }
-
-    /// Opens them, says so, waits for a line on standard input, and checks that each still answers.
-    mutating func run(count: Int) {
+/// Connections to one peer that are made a hundred at a time.
+enum ConnectionSet {
+    /// Connects so many, or ends the program.
+    static func connect(_ peer: Peer, count: Int) -> [Int32] {
+        var readiness = Readiness()
+        defer { readiness.end() }
         var open: [Int32] = []
-        while open.count < count { open += connect(min(100, count - open.count)) }
-        report(["held": open.count])
-        _ = readLine()
-        for descriptor in open { RequestResponse.exchange(descriptor) }
-        report(["alive": open.count])
+        while open.count < count {
+            open += connect(peer, min(100, count - open.count), &readiness)
+        }
+        return open
     }
 
-    private mutating func connect(_ count: Int) -> [Int32] {
+    private static func connect(
+        _ peer: Peer,
+        _ count: Int,
+        _ readiness: inout Readiness
+    ) -> [Int32] {
         var connecting: Set<Int32> = []
         for _ in 0..<count {
             let descriptor = startConnection(to: peer)
@@ -34,11 +32,20 @@ struct HeldConnections {
             for descriptor in ready where connecting.remove(descriptor) != nil {
                 let code = connectionError(descriptor)
                 if code != 0 { fail("connect: \(String(cString: strerror(code)))") }
-                readiness.watch(descriptor, isNew: false)
+                readiness.watch(descriptor, reading: false, isNew: false)
                 connected.append(descriptor)
             }
         }
         return connected
+    }
+
+    /// Opens them, says so, waits for a line on standard input, and checks that each still answers.
+    static func hold(_ peer: Peer, count: Int) {
+        let open = connect(peer, count: count)
+        report(["held": open.count])
+        _ = readLine()
+        for descriptor in open { RequestResponse.exchange(descriptor) }
+        report(["alive": open.count])
     }
 }
 

@@ -7,8 +7,13 @@ private let usage = """
            rdnet-load rr HOST PORT SECONDS
            rdnet-load crr HOST PORT SECONDS [AT-ONCE]
            rdnet-load hold HOST PORT COUNT
+           rdnet-load bulk-server PORT
+           rdnet-load bulk-up|bulk-down HOST PORT CONNECTIONS OCTETS
            rdnet-load echo-many HOST PORT [COUNT [OCTETS]]
-           rdnet-load udp-up|udp-down HOST PORT SECONDS [MEGABITS]
+           rdnet-load udp-up|udp-down HOST PORT SECONDS [MEGABITS [OCTETS [AT-ONCE]]]
+           rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS [OCTETS [AT-ONCE]]
+           rdnet-load ready exit|output|unix:PATH|address:ADDRESS COUNT COMMAND...
+           rdnet-load relay PATH INTERFACE
 
     The load that tests and benchmarks put on a network; results are JSON on standard output.
 
@@ -49,15 +54,36 @@ case "crr":
     var rate = ConnectionRate(peer)
     rate.run(seconds: number(4), atOnce: Int(number(5, default: 1)))
 case "hold":
-    var held = HeldConnections(peer)
-    held.run(count: Int(number(4)))
+    ConnectionSet.hold(peer, count: Int(number(4)))
+case "bulk-server":
+    var server = BulkServer(port: port(2))
+    server.run()
+case "bulk-up", "bulk-down":
+    var transfer = BulkTransfer()
+    transfer.run(
+        peer,
+        isUpload: CommandLine.arguments[1] == "bulk-up",
+        connections: max(Int(number(4)), 1),
+        octets: Int(number(5))
+    )
 case "echo-many":
     var echoed = EchoedConnections(octets: Int(number(5, default: 300_000)))
     echoed.run(peer, count: Int(number(4, default: 200)))
-case "udp-up", "udp-down":
-    let isUpload = CommandLine.arguments[1] == "udp-up"
-    let megabits = UInt64(number(5, default: 0))
-    DatagramLoad.run(peer, isUpload: isUpload, seconds: number(4), megabits: megabits)
+case "udp-up", "udp-down", "udp-lossless-up", "udp-lossless-down":
+    let name = CommandLine.arguments[1]
+    var load = DatagramLoad(peer: peer, isUpload: name.hasSuffix("up"), seconds: number(4))
+    let isSearch = name.contains("lossless")
+    let shape = isSearch ? 5 : 6
+    load.shape = (Int(number(shape, default: 1_400)), Int(number(shape + 1, default: 1)))
+    if isSearch { load.searchLossless() } else { load.run(megabits: UInt64(number(5, default: 0))) }
+case "ready":
+    guard CommandLine.arguments.count > 4 else { misuse() }
+    let sign = StartTime.Sign(CommandLine.arguments[2])
+    let command = Array(CommandLine.arguments.dropFirst(4))
+    StartTime.run(sign, count: Int(number(3)), command: command)
+case "relay":
+    guard CommandLine.arguments.count > 3 else { misuse() }
+    PlainRelay(path: CommandLine.arguments[2], interface: CommandLine.arguments[3]).run()
 default:
     misuse()
 }

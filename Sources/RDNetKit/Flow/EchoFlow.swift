@@ -121,6 +121,8 @@ final class EchoFlows {
     private var flows: [EchoFlow.Key: EchoFlow] = [:]
     private var ring = IdleRing<EchoFlow>(limit: maximumFlows)
     private var saidNoPermission = false
+    /// The reply that is being written.
+    private var octets: [UInt8] = []
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
@@ -184,7 +186,9 @@ final class EchoFlows {
         guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbour) }
         var answer = reply
         answer.rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
-        var octets = Array(message)
+        // One array for all of them: a reply costs no allocation.
+        octets.removeAll(keepingCapacity: true)
+        octets.append(contentsOf: message)
         ICMPError.finish(answer, &octets)
         let ip = IPv4Header(
             transport: IPProtocol.icmp,

@@ -3,10 +3,11 @@
 /// Sockets that fall short do so again and again: without this every time would cost an allocation and its page faults.
 final class SpareBuffers {
     private static let maximumCount = 16
-    /// Octets; a larger buffer goes back to the system.
-    private static let maximumCapacity = 1 << 18
+    /// Octets of all of them: one whole window; what is more goes back to the system.
+    private static let maximumCapacity = 4 << 20
 
     private var buffers: [[UInt8]] = []
+    private var capacity = 0
 
     init() {
         buffers.reserveCapacity(Self.maximumCount)
@@ -14,13 +15,16 @@ final class SpareBuffers {
 
     /// An empty buffer, with room where one is spare.
     fileprivate func take() -> [UInt8] {
-        buffers.popLast() ?? []
+        guard let buffer = buffers.popLast() else { return [] }
+        capacity -= buffer.capacity
+        return buffer
     }
 
     fileprivate func giveBack(_ buffer: consuming [UInt8]) {
-        guard buffers.count < Self.maximumCount, buffer.capacity <= Self.maximumCapacity else {
-            return
-        }
+        guard buffer.capacity > 0, buffers.count < Self.maximumCount,
+            capacity + buffer.capacity <= Self.maximumCapacity
+        else { return }
+        capacity += buffer.capacity
         buffer.removeAll(keepingCapacity: true)
         buffers.append(buffer)
     }

@@ -287,8 +287,7 @@ final class UDPFlows {
     }
 
     private func seenByGuest(_ host: Endpoint) -> Endpoint {
-        guard host.address.isLoopback else { return host }
-        return Endpoint(address: ethernet.plan.hostAlias, port: host.port)
+        Endpoint(address: ethernet.plan.seenByGuests(host.address), port: host.port)
     }
 
     // MARK: The end

@@ -11,6 +11,8 @@ final class HostNetwork: DatagramSender {
     private var dhcp: DHCPServer
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
+    /// Is told of each link that has ended.
+    var linkEnded: (any FrameLink) -> Void = { _ in }
     private let capture: CaptureSwitch
 
     /// Makes the network in memory: engine and services; nothing is opened yet.
@@ -24,12 +26,7 @@ final class HostNetwork: DatagramSender {
         self.loop = loop
         self.log = log
         var random = SystemRandomNumberGenerator()
-        let plan = GatewayPlan(
-            subnet: settings.subnet,
-            gatewayMAC: settings.gatewayMAC,
-            mtu: settings.mtu,
-            allowsLinkLocal: settings.allowsLinkLocal
-        )
+        let plan = GatewayPlan(settings)
         engine = PacketEngine(
             plan,
             loop: loop,
@@ -46,8 +43,9 @@ final class HostNetwork: DatagramSender {
         dns = Self.makeDNS(settings, plan, loop, log)
         dhcp = Self.makeDHCP(settings, plan, searching: dns.searchDomains(now: loop.now))
         dns.sender = self
-        engine.linkClosed = { link, reason in
+        engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
+            linkEnded(link)
         }
         connectServices()
     }
@@ -250,12 +248,21 @@ final class HostNetwork: DatagramSender {
         }
     }
 
-    private func attach(
+    /// Attaches a stream.
+    ///
+    /// - Parameters:
+    ///   - descriptor: Connected; nothing was read from it.
+    ///   - name: For people.
+    ///   - format: How its frames follow each other.
+    ///   - peer: Who called, if that has an address.
+    /// - Returns: The link; nil when it could not be attached or has ended already.
+    @discardableResult
+    func attach(
         _ descriptor: consuming OwnedDescriptor,
         named name: String,
         _ format: StreamFormat,
-        from peer: Endpoint?
-    ) {
+        from peer: Endpoint? = nil
+    ) -> (any FrameLink)? {
         let link = StreamLink(
             descriptor,
             StreamLink.Configuration(
@@ -269,12 +276,17 @@ final class HostNetwork: DatagramSender {
             loop: loop,
             log: log
         )
-        guard attach(link) else { return link.close() }
+        guard attach(link) else {
+            link.close()
+            return nil
+        }
         do {
             try link.start(for: engine, now: loop.now)
         } catch {
+            link.close()
             engine.closed(link, reason: "\(error)", now: loop.now)
         }
+        return link.isClosed ? nil : link
     }
 
     // MARK: Capture

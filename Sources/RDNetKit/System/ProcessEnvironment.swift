@@ -25,6 +25,11 @@ enum ProcessEnvironment {
         return variables
     }
 
+    /// This process's number.
+    ///
+    /// See getpid(2).
+    static var process: Int32 { getpid() }
+
     /// The path of the program's own file.
     ///
     /// See proc(5), readlink(2).

@@ -8,15 +8,20 @@ import Testing
 /// Whether this process may make network namespaces.
 let canMakeNamespaces = geteuid() == 0
 
-/// A network namespace of a test's own, which goes away with it.
+/// A network namespace with a name of a test's own, which goes away with it.
 final class NetworkNamespace {
     let name: String
     private let descriptor: OwnedDescriptor
 
-    init() throws {
+    /// Makes one, or gives a name to a process's.
+    ///
+    /// - Parameter process: Whose namespace it is; nil for a fresh one.
+    /// - Throws: When ip(8) cannot.
+    init(of process: Int32? = nil) throws {
         let name = "rdnet-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         self.name = name
-        _ = try RDNetKitTests.run(["ip", "netns", "add", name])
+        let verb = process.map { ["attach", name, String($0)] } ?? ["add", name]
+        _ = try RDNetKitTests.run(["ip", "netns"] + verb)
         let path = "/run/netns/\(name)"
         descriptor = OwnedDescriptor(adopting: try systemCall("open") { open(path, O_RDONLY) })
     }

@@ -6,28 +6,42 @@ import Testing
 @testable import RDNetKit
 
 /// `host-switch` in one namespace, `vm-switch` in another, a unix socket between them.
-final class SwitchedGuest {
+final class SwitchedGuest: GuestScene {
+    /// How the two come together.
+    enum Meeting {
+        /// `vm-switch` dials a link of `host-switch`.
+        case link
+        /// The test plays network-setup: the handshake, and the stream for `vm-switch` as a descriptor.
+        case handshake
+    }
+
     static let hostAlias = "192.168.127.254"
     static let gateway = "192.168.127.1"
 
     let host: NetworkNamespace
     let guest: NetworkNamespace
     let directory: TemporaryDirectory
+    private let programs: (host: [String], guest: [String])
+    private let meeting: Meeting
     private let hostOptions: [String]
     private let guestOptions: [String]
     private(set) var hostSwitch: RunningProgram?
     private(set) var vmSwitch: RunningProgram?
-    private var servers: [RunningProgram] = []
+    var servers: [RunningProgram] = []
 
     /// Starts both and waits for the guest's address.
     init(
+        _ meeting: Meeting = .link,
         address: String = "192.168.127.2",
+        programs: (host: [String], guest: [String]) = ([BuiltProgram.rdnet], [BuiltProgram.rdnet]),
         hostOptions: [String] = [],
         guestOptions: [String] = []
     ) throws {
         host = try NetworkNamespace()
         guest = try NetworkNamespace()
         directory = TemporaryDirectory()
+        self.programs = programs
+        self.meeting = meeting
         self.hostOptions = hostOptions
         self.guestOptions = guestOptions
         for namespace in [host, guest] { try namespace.run("ip", "link", "set", "lo", "up") }
@@ -46,19 +60,49 @@ final class SwitchedGuest {
     private var link: String { "unix://" + directory.file("link") }
 
     func startHostSwitch() throws {
-        let command = [
-            BuiltProgram.rdnet, "host-switch", "--link", link,
-            "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
-        ]
+        let guests = meeting == .link ? ["--link", link] : ["--vm", "unix://" + machine]
+        let command =
+            programs.host + ["host-switch"] + guests + [
+                "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
+            ]
         hostSwitch = try RunningProgram(command + hostOptions, in: host)
     }
 
     func startVMSwitch() throws {
-        let command = [
-            BuiltProgram.rdnet, "vm-switch", "--link", link, "--resolv-conf", "",
-            "--logfile", directory.file("guest.log"),
-        ]
-        vmSwitch = try RunningProgram(command + guestOptions, in: guest)
+        let stream = meeting == .link ? nil : try shakeHands()
+        let host = meeting == .link ? ["--link", link] : ["--vsock-fd", "0"]
+        let command =
+            programs.guest + ["vm-switch"] + host + [
+                "--resolv-conf", "", "--logfile", directory.file("guest.log"),
+            ]
+        vmSwitch = try RunningProgram(command + guestOptions, in: guest, stream: stream)
+        // Nobody else may hold it, or its end would not be seen.
+        try stream?.close()
+    }
+
+    /// Where the virtual machine waits for its host.
+    private var machine: String { directory.file("vm") }
+
+    /// The stream that a handshake leads to.
+    func shakeHands() throws -> FileHandle {
+        let loop = try EventLoop()
+        var stream: FileHandle?
+        let configuration = GuestHandshake.Configuration(
+            port: .stream(.unix(machine), .littleEndian16),
+            host: .stream(.unix(machine + "_6656"), .littleEndian16),
+            phrase: Array(RancherProfile.current.signature.utf8)
+        )
+        let guest = GuestHandshake(configuration, loop: loop, log: .discarding()) {
+            stream = FileHandle(fileDescriptor: $0.release(), closeOnDealloc: true)
+        }
+        try guest.start()
+        defer { guest.stop() }
+        let hasCome = try comesTrue {
+            try loop.turn(waitingAtMost: .milliseconds(10))
+            return stream != nil
+        }
+        try #require(hasCome, "no handshake: \(logs)")
+        return try #require(stream)
     }
 
     func waitForAddress(_ address: String = "192.168.127.2") throws {
@@ -74,34 +118,6 @@ final class SwitchedGuest {
             let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
             return "\(name):\n" + String(decoding: octets, as: UTF8.self)
         }.joined(separator: "\n")
-    }
-
-    /// Runs a server until the test ends.
-    func serve(_ arguments: String..., in namespace: NetworkNamespace) throws {
-        servers.append(try RunningProgram(arguments, in: namespace))
-    }
-
-    /// Begins to serve echo on a TCP port, and waits until it does.
-    func serveEcho(_ port: Int, in namespace: NetworkNamespace) throws {
-        try serve(BuiltProgram.load, "echo", String(port), in: namespace)
-        try waitForListener(port, in: namespace)
-    }
-
-    func waitForListener(_ port: Int, in namespace: NetworkNamespace, kind: String = "-tln") throws
-    {
-        let isThere = try comesTrue {
-            try namespace.run("ss", "-H", kind, "sport", "=", ":\(port)").contains(":\(port)")
-        }
-        try #require(isThere, "nobody listens on port \(port)")
-    }
-
-    /// Runs the load program in a namespace, for a minute at most; its JSON.
-    func load(_ arguments: String..., in namespace: NetworkNamespace) throws -> [String: Double] {
-        let output = try run(
-            ["timeout", "60", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
-        )
-        let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
-        return try #require(value as? [String: Double])
     }
 
     /// One octet from the guest to the host's echo server and back.

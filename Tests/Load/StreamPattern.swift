@@ -1,0 +1,41 @@
+import Glibc
+
+/// Octets that tell when they are not where they belong: one endless pattern, begun anywhere.
+enum StreamPattern {
+    /// A prime longer than most segments, so that a segment in another one's place shows.
+    private static let period = 65_521
+    /// The most that one slice lends.
+    static let longest = 1 << 18
+
+    private static let table: [UInt8] = {
+        var state: UInt32 = 0x9e37_79b9
+        let first = (0..<period).map { _ -> UInt8 in
+            state ^= state << 13
+            state ^= state >> 17
+            state ^= state << 5
+            return UInt8(truncatingIfNeeded: state >> 11)
+        }
+        return (0..<(period + longest)).map { first[$0 % period] }
+    }()
+
+    /// Lends the octets at a place of the pattern, at most `longest`.
+    static func lend<Result>(
+        at offset: Int,
+        _ count: Int,
+        _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        let start = offset % period
+        return table.withUnsafeBytes {
+            body(UnsafeRawBufferPointer(rebasing: $0[start..<(start + min(count, longest))]))
+        }
+    }
+
+    /// Whether octets, at most `longest`, are those at a place of the pattern.
+    static func matches(_ octets: UnsafeRawBufferPointer, at offset: Int) -> Bool {
+        guard let first = octets.baseAddress else { return true }
+        return lend(at: offset, octets.count) { expected in
+            guard let other = expected.baseAddress else { return false }
+            return expected.count == octets.count && memcmp(first, other, octets.count) == 0
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import Testing
+
+/// A namespace behind a Linux bridge in a guest, as container engines make them.
+final class BridgedContainer {
+    /// How the guest passes on what is not its own.
+    enum Way: CaseIterable {
+        /// An address range of the bridge's own, masqueraded; port 8080 of the guest leads to port 80.
+        case masquerade
+        /// The guest's interface is a port of the bridge, and the container an equal on the virtual Ethernet.
+        case bridge
+    }
+
+    let namespace: NetworkNamespace
+    private let guest: NetworkNamespace
+
+    /// Makes a container, its MTU 1500 whatever the guest's is.
+    init(in guest: NetworkNamespace, _ way: Way) throws {
+        self.guest = guest
+        namespace = try NetworkNamespace()
+        try namespace.run("ip", "link", "set", "lo", "up")
+        try guest.run("ip", "link", "add", "br0", "type", "bridge")
+        try guest.run(
+            "ip",
+            "link",
+            "add",
+            "port0",
+            "mtu",
+            "1500",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "eth0",
+            "mtu",
+            "1500",
+            "netns",
+            namespace.name
+        )
+        try guest.run("ip", "link", "set", "port0", "master", "br0", "up")
+        try guest.run("ip", "link", "set", "br0", "up")
+        try namespace.run("ip", "link", "set", "eth0", "up")
+        switch way {
+        case .masquerade: try masquerade()
+        case .bridge: try bridge()
+        }
+    }
+
+    private func masquerade() throws {
+        try guest.run("ip", "address", "add", "172.17.0.1/16", "dev", "br0")
+        try namespace.run("ip", "address", "add", "172.17.0.2/16", "dev", "eth0")
+        try namespace.run("ip", "route", "add", "default", "via", "172.17.0.1")
+        try guest.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        try guest.run(
+            "nft",
+            """
+            table ip container {
+                chain out {
+                    type nat hook postrouting priority 100
+                    ip saddr 172.17.0.0/16 oifname "eth0" masquerade
+                }
+                chain in { type nat hook prerouting priority -100; tcp dport 8080 dnat to 172.17.0.2:80; }
+            }
+            """
+        )
+    }
+
+    private func bridge() throws {
+        try guest.run("ip", "link", "set", "eth0", "master", "br0")
+        try namespace.run("ip", "address", "add", "192.168.127.3/24", "dev", "eth0")
+        try namespace.run("ip", "route", "add", "default", "via", "192.168.127.1")
+    }
+
+    /// Takes from the container's cable all that a plain one does not do: what passes it now is finished packets, whose checksums the
+    /// receiver believes only after adding up.
+    func dropOffloads() throws {
+        let off = ["tso", "gso", "gro", "tx", "rx", "sg"].flatMap { [$0, "off"] }
+        for (namespace, name) in [(guest, "port0"), (namespace, "eth0")] {
+            try run(["ip", "netns", "exec", namespace.name, "ethtool", "-K", name] + off)
+        }
+    }
+}
