@@ -155,6 +155,7 @@ extension TCPFlow {
         switch sender.receive(header, window: window, isBare: isBare, now: now) {
         case .advanced(let octets):
             toDiscard += octets
+            traffic.octetsToGuest &+= UInt64(octets)
             flows.enqueue(self)
             return true
         case .current:

@@ -111,7 +111,6 @@ extension TCPFlow {
         )
         flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
         flows.counters.octetsToGuest &+= UInt64(peeked)
-        traffic.octetsToGuest &+= UInt64(peeked)
         // Data carry the number but no blocks: while something is missing the ACK with them is still owed.
         if receiver.earlyOctets == 0 { needsACK = false }
         return peeked

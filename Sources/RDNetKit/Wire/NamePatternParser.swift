@@ -140,7 +140,7 @@ struct NamePatternParser {
         if skip("P<") || skip("<") {
             while let next = peek, Self.isWord(next) { position += 1 }
             let isNamed = scalars[position - 1] != "<"
-            guard skip(">"), isNamed else {
+            guard isNamed, skip(">") else {
                 while peek != nil, !skip(">") { position += 1 }
                 throw error(.badGroupName, from: start)
             }

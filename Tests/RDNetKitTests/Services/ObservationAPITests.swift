@@ -88,6 +88,7 @@ struct ObservationAPITests {
         try guest.turn(until: { host.text == "four" })
         try host.write("seven!!".utf8)
         try tcp.expect(.ack, at: 1, text: "seven!!")
+        tcp.send(.ack)
         let datagrams = try HostDatagrams()
         let remote = Endpoint(address: ScriptedGuest.hostAlias, port: datagrams.port)
         guest.sendUDP(from: 5_000, to: remote, [1, 2, 3])
