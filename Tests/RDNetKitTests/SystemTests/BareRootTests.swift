@@ -34,7 +34,11 @@ struct BareRootTests {
         let isThere = comesTrue { FileManager.default.fileExists(atPath: root.file("api")) }
         try #require(isThere)
         let answer = try run(
-            "curl", "-s", "--unix-socket", root.file("api"), "http:/unix/services/forwarder/all"
+            "curl",
+            "-s",
+            "--unix-socket",
+            root.file("api"),
+            "http:/unix/services/forwarder/all"
         )
         #expect(answer == "[]\n")
         program.end()
