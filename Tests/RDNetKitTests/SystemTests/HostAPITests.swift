@@ -91,7 +91,7 @@ struct HostAPITests {
                 world.directory.file("second.log"),
             ],
             environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-            standardStreams: [nil, nil, nil, socket.number]
+            descriptors: [nil, nil, nil, socket.number]
         )
         let program = try ChildProcess(command, on: loop) { _, _ in }
         // From here on it is the program's alone.
