@@ -21,7 +21,7 @@ private final class HandedStream {
     private var hostSwitch: RunningProgram?
     private(set) var process: SwitchProcess?
 
-    init(options: [String] = [], script: String = "") throws {
+    init(script: String = "", environment: [String] = []) throws {
         host = try NetworkNamespace()
         guest = try NetworkNamespace()
         loop = try EventLoop()
@@ -30,8 +30,8 @@ private final class HandedStream {
         var command = ChildProcess.Command(path: BuiltProgram.rdnet)
         command.arguments =
             ["vm-switch", "--logfile", directory.file("guest.log"), "--resolv-conf", ""]
-            + (script.isEmpty ? [] : ["--dhcp-script", script]) + options
-        command.environment = ProcessEnvironment.all
+            + (script.isEmpty ? [] : ["--dhcp-script", script])
+        command.environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] + environment
         let network = try guest.enter { try Namespace.currentNetwork() }
         process = try SwitchProcess(
             command,
@@ -163,8 +163,7 @@ struct SwitchProcessTests {
             """
         try AtomicFile.replace(script, with: text)
         try run("chmod", "+x", script)
-        setenv("NOTIFY_SOCKET", "/run/nowhere", 1)
-        let world = try HandedStream(script: script)
+        let world = try HandedStream(script: script, environment: ["NOTIFY_SOCKET=/run/nowhere"])
         try world.turn { FileManager.default.fileExists(atPath: seen) }
         let told = try String(contentsOfFile: seen, encoding: .utf8)
         #expect(told.contains("NOTIFY_SOCKET=/run/nowhere\n"))
