@@ -1,65 +1,28 @@
-/// The settings of `host-switch`.
-struct HostSwitchSettings: RoleSettings {
-    var common = CommonSettings()
-    var network = NetworkSettings()
-    var links: [LinkAddress] = []
+/// The host end at work: a network, links that it listens at, and the virtual machine that it looks for.
+final class HostSwitch {
+    /// Between two lines about the traffic, with `-debug`.
+    private static let reportInterval: Duration = .seconds(5)
 
-    var conflict: SettingsConflict? { network.conflict }
-}
+    private let settings: HostSwitchSettings
+    private let log: Logger
+    private let loop: EventLoop
+    private let network: HostNetwork
+    private var handshake: HostHandshake?
+    /// The link to the virtual machine that the handshake found.
+    private var tunnel: (any FrameLink)?
+    private var failure: HandshakeFailure?
 
-extension Option<HostSwitchSettings> {
-    /// The options of `host-switch`.
-    static let hostSwitch: [Option<HostSwitchSettings>] =
-        [
-            Option(
-                "link",
-                repeating: \.links,
-                .link,
-                unset: "none",
-                help: "where guests connect",
-                reason: """
-                    All links meet in one switch. Addresses are listened on; a descriptor is used as \
-                    it is. Without a link no guest can connect.
-                    """
-            )
-        ]
-        + Option.network(within: \.network)
-        + Option.common
-}
-
-extension Role {
-    /// The host end of a virtual machine's network.
-    static let hostSwitch = Role(
-        name: "host-switch",
-        summary: "the host end: a network whose gateway leads to the host's sockets",
-        operands: "",
-        options: Option.hostSwitch
-    ) { start throws(RoleFailure) in try HostSwitch.run(start) }
-}
-
-/// The host end at work.
-enum HostSwitch {
-    /// Serves until a signal ends it.
+    /// Serves until a signal ends it, or the handshake gives up.
     ///
     /// - Parameter start: Settings and logger.
     /// - Returns: Failure, as the original does: there is no other end than being told to.
-    /// - Throws: `RoleFailure` when it cannot begin.
+    /// - Throws: `RoleFailure` when it cannot begin or go on.
     static func run(_ start: RoleStart<HostSwitchSettings>) throws(RoleFailure) -> ExitCode {
-        guard !start.settings.links.isEmpty else {
-            throw RoleFailure(
-                "no guest can connect: expected at least one --link ADDRESS",
-                status: .misuse
-            )
-        }
         ProcessLimits.raiseDescriptors()
         do {
-            let loop = try EventLoop()
-            let network = HostNetwork(start.settings.network, loop: loop, log: start.logger)
-            defer { network.stop() }
-            try network.open()
-            for link in start.settings.links { try network.open(link) }
-            let signals = try watchSignals(loop, network, start.logger)
-            try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
+            let host = try HostSwitch(start)
+            defer { host.stop() }
+            try host.serve()
             return .failure
         } catch let failure as RoleFailure {
             throw failure
@@ -70,15 +33,81 @@ enum HostSwitch {
         }
     }
 
-    private static func watchSignals(
-        _ loop: EventLoop,
-        _ network: HostNetwork,
-        _ log: Logger
-    ) throws(SystemError) -> SignalWatch {
-        try SignalWatch([.terminate, .interrupt, .hangUp, .user1], loop: loop) { signal in
+    private init(_ start: RoleStart<HostSwitchSettings>) throws(SystemError) {
+        settings = start.settings
+        log = start.logger
+        loop = try EventLoop()
+        network = HostNetwork(settings.effectiveNetwork, loop: loop, log: log)
+    }
+
+    private func serve() throws {
+        try network.open()
+        for link in settings.links { try network.open(link) }
+        let signals = try watchSignals()
+        if settings.common.isDebugging { reportTraffic() }
+        if settings.looksForMachine { startHandshake() }
+        try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
+        if let failure { throw RoleFailure(failure) }
+    }
+
+    private func stop() {
+        handshake?.stop()
+        network.stop()
+    }
+
+    private func watchSignals() throws(SystemError) -> SignalWatch {
+        try SignalWatch([.terminate, .interrupt, .hangUp, .user1], loop: loop) {
+            [unowned self] signal in
             if signal == .user1 { return network.toggleCapture() }
             log.info("ended by a signal", ["signal": signal.name])
             loop.stop()
+        }
+    }
+
+    // MARK: The virtual machine
+
+    private func startHandshake() {
+        let terms = settings.handshake
+        let limit = settings.handshakeTimeout
+        let handshake = HostHandshake(
+            HostHandshake.Configuration(
+                machines: settings.machines,
+                phrase: terms.phrase,
+                handshakePort: terms.handshakePort,
+                dataPort: terms.dataPort,
+                searchLimit: limit == 0 ? nil : .seconds(limit)
+            ),
+            loop: loop,
+            log: log,
+            connected: { [unowned self] stream, address in connect(stream, address) },
+            failed: { [unowned self] failure in
+                self.failure = failure
+                loop.stop()
+            }
+        )
+        network.linkEnded = { [unowned self] link in
+            guard link === tunnel else { return }
+            tunnel = nil
+            handshake.streamEnded()
+        }
+        self.handshake = handshake
+        handshake.start()
+    }
+
+    private func connect(_ stream: consuming OwnedDescriptor, _ address: LinkAddress) {
+        tunnel = network.attach(stream, named: "\(address)", LinkOpener.format(of: address))
+        if tunnel == nil { handshake?.streamEnded() }
+    }
+
+    // MARK: Traffic
+
+    private func reportTraffic() {
+        loop.after(Self.reportInterval) { [unowned self] _ in
+            let counters = network.engine.ethernet.counters
+            let sent = OctetCount(counters.octetsSent)
+            let received = OctetCount(counters.octetsReceived)
+            log.debug("\(sent) sent to the VM, \(received) received from the VM")
+            reportTraffic()
         }
     }
 }

@@ -21,6 +21,19 @@ extension Socket {
         return descriptor
     }
 
+    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing waits.
+    ///
+    /// See recv(2).
+    static func receive(
+        _ descriptor: borrowing OwnedDescriptor,
+        upTo count: Int
+    ) throws(SystemError) -> [UInt8]? {
+        let number = descriptor.number
+        var octets = [UInt8](repeating: 0, count: count)
+        let received = try attempt("recv") { recv(number, &octets, count, 0) }
+        return received.map { Array(octets[..<$0]) }
+    }
+
     /// Sends octets of an array from an offset on; nil when it would block.
     ///
     /// See send(2).

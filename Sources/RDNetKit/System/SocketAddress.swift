@@ -115,6 +115,15 @@ struct SocketAddress {
         }
     }
 
+    /// The virtual machine's context; nil for other families.
+    ///
+    /// See vsock(7).
+    var vsockCID: UInt32? {
+        guard family == AF_VSOCK else { return nil }
+        // Sound: the family says which layout the storage has.
+        return withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_vm.self).svm_cid }
+    }
+
     /// The Ethernet address of a packet socket's neighbour; nil for other families.
     ///
     /// See packet(7).

@@ -70,6 +70,15 @@ extension Socket {
         )
     }
 
+    /// Makes calls on a socket wait, for a program that expects it.
+    ///
+    /// See fcntl(2), O_NONBLOCK.
+    static func setBlocking(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+        let number = descriptor.number
+        let mode = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
+        try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
+    }
+
     /// Sets an integer option.
     ///
     /// See setsockopt(2).

@@ -16,7 +16,7 @@ struct ConfigurationTests {
                 environment: { variables[$0] },
                 readFile: { $0 == path ? file.map { .text($0) } ?? .absent : .absent },
                 roles: ["host-switch", "vm-switch", "up"],
-                networkKeys: ["subnet", "mtu", "gateway-mac", "guest-mac"]
+                networkKeys: ["subnet", "mtu", "gateway-mac", "guest-mac", "profile"]
             )
         }
 
@@ -285,7 +285,7 @@ struct ConfigurationTests {
             "--port-forward", "127.0.0.1:80=10.1.0.9:80", "--link", "qemu+unix:///q", "-debug",
             "--link", "vsock://:6656", "--dns-server", "[2620:fe::fe]:5353", "--dns-search", "a.b",
             "--capture", "/tmp/c.pcap", "--lease-time", "60", "-allow-link-local", "--logfile",
-            "/l",
+            "/l", "--vm", "3-66", "--vm", "firecracker+unix:///a/", "--vsock-listen-port", "6657",
         ]
         let first = try Configuration(
             role: "host-switch",

@@ -10,7 +10,7 @@ struct Layer: CustomTestStringConvertible, Sendable {
 
     var testDescription: String { folder }
 
-    private static let foundation = ["Wire", "Log", "Config", "System", "Link"]
+    private static let foundation = ["Wire", "Log", "Config", "Handshake", "System", "Link"]
     private static let engine = foundation + ["Switch", "Gateway", "Flow"]
 
     /// The edges that exist.
@@ -20,10 +20,11 @@ struct Layer: CustomTestStringConvertible, Sendable {
         Layer(folder: "Wire", below: []),
         Layer(folder: "Log", below: []),
         Layer(folder: "Config", below: ["Wire", "Log"]),
+        Layer(folder: "Handshake", below: ["Wire", "Log", "Config"]),
         Layer(folder: "Switch", below: ["Wire"]),
         Layer(folder: "Gateway", below: ["Wire"]),
         Layer(folder: "System", below: ["Wire", "Log"]),
-        Layer(folder: "Link", below: ["Wire", "Log", "Config", "System"]),
+        Layer(folder: "Link", below: ["Wire", "Log", "Config", "Handshake", "System"]),
         Layer(folder: "Flow", below: foundation + ["Switch", "Gateway"]),
         Layer(folder: "Forwarding", below: engine),
         Layer(folder: "Services", below: engine + ["Forwarding"]),
@@ -32,7 +33,7 @@ struct Layer: CustomTestStringConvertible, Sendable {
     ]
 
     /// Those that see octets, values and `now`, and no descriptor.
-    static let pure = ["Wire", "Log", "Config", "Switch", "Gateway"]
+    static let pure = ["Wire", "Log", "Config", "Handshake", "Switch", "Gateway"]
 }
 
 @Suite("layers")

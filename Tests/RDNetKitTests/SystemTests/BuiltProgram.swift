@@ -12,6 +12,12 @@ enum BuiltProgram {
     /// rdnet that counts its allocations, optimised as the real one is; only `make test` has it.
     static let counting = ProcessInfo.processInfo.environment["RDNET_COUNTING"]
 
+    /// The one file that is shipped; a build of `swift test` alone needs libraries.
+    static func staticFile() throws -> String {
+        let variable = ProcessInfo.processInfo.environment["RDNET_BINARY"]
+        return try #require(variable, "make test says where the static file is")
+    }
+
     private static func path(_ variable: String, _ name: String) -> String {
         if let path = ProcessInfo.processInfo.environment[variable] { return path }
         return URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
@@ -29,13 +35,19 @@ final class RunningProgram {
     /// - Parameters:
     ///   - arguments: Its name first.
     ///   - namespace: Where; ip(8) becomes the program there, so signals reach it.
+    ///   - stream: What it gets as descriptor 0, instead of a pipe for lines.
     ///   - output: The file for its output; none to throw it away.
     /// - Throws: When it cannot be started.
-    init(_ arguments: [String], in namespace: NetworkNamespace? = nil, output: URL? = nil) throws {
+    init(
+        _ arguments: [String],
+        in namespace: NetworkNamespace? = nil,
+        stream: FileHandle? = nil,
+        output: URL? = nil
+    ) throws {
         let prefix = namespace.map { ["ip", "netns", "exec", $0.name] } ?? []
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = prefix + arguments
-        process.standardInput = input
+        process.standardInput = stream ?? input
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         if let output {

@@ -7,6 +7,14 @@ import Testing
 
 /// `host-switch` in one namespace, `vm-switch` in another, a unix socket between them.
 final class SwitchedGuest: GuestScene {
+    /// How the two come together.
+    enum Meeting {
+        /// `vm-switch` dials a link of `host-switch`.
+        case link
+        /// The test plays network-setup: the handshake, and the stream for `vm-switch` as a descriptor.
+        case handshake
+    }
+
     static let hostAlias = "192.168.127.254"
     static let gateway = "192.168.127.1"
 
@@ -14,6 +22,7 @@ final class SwitchedGuest: GuestScene {
     let guest: NetworkNamespace
     let directory: TemporaryDirectory
     private let programs: (host: [String], guest: [String])
+    private let meeting: Meeting
     private let hostOptions: [String]
     private let guestOptions: [String]
     private(set) var hostSwitch: RunningProgram?
@@ -22,6 +31,7 @@ final class SwitchedGuest: GuestScene {
 
     /// Starts both and waits for the guest's address.
     init(
+        _ meeting: Meeting = .link,
         address: String = "192.168.127.2",
         programs: (host: [String], guest: [String]) = ([BuiltProgram.rdnet], [BuiltProgram.rdnet]),
         hostOptions: [String] = [],
@@ -31,6 +41,7 @@ final class SwitchedGuest: GuestScene {
         guest = try NetworkNamespace()
         directory = TemporaryDirectory()
         self.programs = programs
+        self.meeting = meeting
         self.hostOptions = hostOptions
         self.guestOptions = guestOptions
         for namespace in [host, guest] { try namespace.run("ip", "link", "set", "lo", "up") }
@@ -49,19 +60,49 @@ final class SwitchedGuest: GuestScene {
     private var link: String { "unix://" + directory.file("link") }
 
     func startHostSwitch() throws {
-        let command = [
-            "host-switch", "--link", link,
-            "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
-        ]
-        hostSwitch = try RunningProgram(programs.host + command + hostOptions, in: host)
+        let guests = meeting == .link ? ["--link", link] : ["--vm", "unix://" + machine]
+        let command =
+            programs.host + ["host-switch"] + guests + [
+                "--api", "unix://" + directory.file("api"), "--logfile", directory.file("host.log"),
+            ]
+        hostSwitch = try RunningProgram(command + hostOptions, in: host)
     }
 
     func startVMSwitch() throws {
-        let command = [
-            "vm-switch", "--link", link, "--resolv-conf", "",
-            "--logfile", directory.file("guest.log"),
-        ]
-        vmSwitch = try RunningProgram(programs.guest + command + guestOptions, in: guest)
+        let stream = meeting == .link ? nil : try shakeHands()
+        let host = meeting == .link ? ["--link", link] : ["--vsock-fd", "0"]
+        let command =
+            programs.guest + ["vm-switch"] + host + [
+                "--resolv-conf", "", "--logfile", directory.file("guest.log"),
+            ]
+        vmSwitch = try RunningProgram(command + guestOptions, in: guest, stream: stream)
+        // Nobody else may hold it, or its end would not be seen.
+        try stream?.close()
+    }
+
+    /// Where the virtual machine waits for its host.
+    private var machine: String { directory.file("vm") }
+
+    /// The stream that a handshake leads to.
+    func shakeHands() throws -> FileHandle {
+        let loop = try EventLoop()
+        var stream: FileHandle?
+        let configuration = GuestHandshake.Configuration(
+            port: .stream(.unix(machine), .littleEndian16),
+            host: .stream(.unix(machine + "_6656"), .littleEndian16),
+            phrase: Array(RancherProfile.current.signature.utf8)
+        )
+        let guest = GuestHandshake(configuration, loop: loop, log: .discarding()) {
+            stream = FileHandle(fileDescriptor: $0.release(), closeOnDealloc: true)
+        }
+        try guest.start()
+        defer { guest.stop() }
+        let hasCome = try comesTrue {
+            try loop.turn(waitingAtMost: .milliseconds(10))
+            return stream != nil
+        }
+        try #require(hasCome, "no handshake: \(logs)")
+        return try #require(stream)
     }
 
     func waitForAddress(_ address: String = "192.168.127.2") throws {

@@ -1,0 +1,159 @@
+/// One call of a handshake at work: a socket, the exchange on it, and its deadline.
+///
+/// The exchange decides; this type reads a little when something has come, sends what it is told to, and ends exactly once: with the
+/// result and the socket, or by `cancel` without a word.
+final class HandshakeConnection: ReadinessObserver, TimerObserver {
+    /// Takes the result and the socket, which closes unless it is kept.
+    typealias Ending = (ExchangeResult, consuming OwnedDescriptor) -> Void
+
+    private static let octetsPerRead = 256
+
+    private let loop: EventLoop
+    private let ended: Ending
+    private var exchange: any HandshakeExchange
+    private var descriptor: OwnedDescriptor?
+    private var isConnected: Bool
+    private var unsent: [UInt8] = []
+    private var watch: EventLoop.Watch?
+    private var deadline: TimerWheel.Token?
+
+    /// Makes a connection that does nothing yet.
+    ///
+    /// - Parameters:
+    ///   - socket: Connected, or on its way to be.
+    ///   - exchange: What is to be said on it.
+    ///   - loop: Where everything runs.
+    ///   - ended: Is told how it ended.
+    init(
+        _ socket: consuming DialledSocket,
+        _ exchange: any HandshakeExchange,
+        loop: EventLoop,
+        ended: @escaping Ending
+    ) {
+        isConnected = socket.isConnected
+        descriptor = consume socket.descriptor
+        self.exchange = exchange
+        self.loop = loop
+        self.ended = ended
+    }
+
+    /// Begins; it may end before this returns.
+    ///
+    /// - Parameter patience: How long the whole exchange may take.
+    func start(within patience: Duration) {
+        guard let number = descriptor?.number else { return }
+        deadline = loop.schedule(loop.now + patience, observer: self)
+        do {
+            watch = try loop.watch(
+                number,
+                for: isConnected ? .readable : .writable,
+                observer: self
+            )
+        } catch {
+            return handle(.failed("\(error)"))
+        }
+        guard isConnected else { return }
+        handle(.connected)
+        // What the other end said before it was accepted counts at once: many others may come before the next turn.
+        receive()
+    }
+
+    /// Ends without a word.
+    func cancel() {
+        _ = close()
+    }
+
+    func timerFired(now: Instant) {
+        deadline = nil
+        handle(.deadlinePassed)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if !isConnected {
+            guard connect() else { return }
+            handle(.connected)
+        }
+        if readiness.contains(.writable) { flush() }
+        if !readiness.isDisjoint(with: [.readable, .hungUp, .failed]) { receive() }
+    }
+
+    /// Whether the call was taken.
+    private func connect() -> Bool {
+        let code =
+            switch descriptor {
+            case .some(let descriptor): Socket.takeError(descriptor)
+            case .none: Int32(0)
+            }
+        guard code == 0 else {
+            handle(.failed(SystemError.message(code)))
+            return false
+        }
+        isConnected = true
+        if let watch { loop.change(watch, to: .readable) }
+        return true
+    }
+
+    private func receive() {
+        let event = withUnsafeTemporaryAllocation(
+            byteCount: Self.octetsPerRead,
+            alignment: 1
+        ) { room -> ExchangeEvent? in
+            do throws(SystemError) {
+                let count: Int? =
+                    switch descriptor {
+                    case .some(let descriptor): try Socket.receive(descriptor, into: room)
+                    case .none: nil
+                    }
+                return count.map { $0 == 0 ? .ended : .received(Array(room[..<$0])) }
+            } catch {
+                return .failed(SystemError.message(error.errno))
+            }
+        }
+        if let event { handle(event) }
+    }
+
+    private func handle(_ event: ExchangeEvent) {
+        switch exchange.next(event) {
+        case .wait: break
+        case .send(let octets):
+            unsent += octets
+            flush()
+        case .end(let result): end(result)
+        }
+    }
+
+    private func flush() {
+        guard !unsent.isEmpty else { return }
+        let event: ExchangeEvent
+        do throws(SystemError) {
+            let count: Int? =
+                switch descriptor {
+                case .some(let descriptor): try Socket.send(descriptor, unsent)
+                case .none: nil
+                }
+            unsent.removeFirst(count ?? 0)
+            if let watch {
+                loop.change(watch, to: unsent.isEmpty ? .readable : [.readable, .writable])
+            }
+            guard unsent.isEmpty else { return }
+            event = .sent
+        } catch {
+            unsent = []
+            event = .sendingFailed(SystemError.message(error.errno))
+        }
+        handle(event)
+    }
+
+    private func end(_ result: ExchangeResult) {
+        guard let descriptor = close() else { return }
+        ended(result, descriptor)
+    }
+
+    private func close() -> OwnedDescriptor? {
+        if let watch { loop.forget(watch) }
+        watch = nil
+        if let deadline { loop.cancel(deadline) }
+        deadline = nil
+        return descriptor.take()
+    }
+}

@@ -1,0 +1,219 @@
+/// The host's end of the handshake: finds the virtual machine, tells it READY, takes its stream.
+///
+/// How it works: `HostHandshakeState` decides, this type calls. A round calls every machine at once, each call with its own deadline; a slow one
+/// is still waited for when the next round calls the same machine again. The stream's listener is there only between READY and the stream, and
+/// takes none but the announced machine's. What the stream carries is not known here: its owner says when it has ended.
+final class HostHandshake: TimerObserver {
+    /// Whom to look for, what to listen for, what to say.
+    struct Configuration {
+        /// Empty for what the kernel's vsock leads to.
+        var machines: [VMAddress]
+        /// What the machine says.
+        var phrase: [UInt8]
+        /// What it is told.
+        var ready = Array(RancherProfile.readyToken.utf8)
+        /// The machine's port.
+        var handshakePort: UInt32
+        /// This end's port.
+        var dataPort: UInt32
+        /// How long nobody may answer; nil for ever.
+        var searchLimit: Duration?
+    }
+
+    /// How long one call may take, as in Rancher Desktop 2.
+    static let patience: Duration = .seconds(5)
+
+    private struct Call {
+        let machine: VirtualMachine
+        let connection: HandshakeConnection
+    }
+
+    private let configuration: Configuration
+    private let loop: EventLoop
+    private let log: Logger
+    private let connected: (consuming OwnedDescriptor, LinkAddress) -> Void
+    private let failed: (HandshakeFailure) -> Void
+    private var state: HostHandshakeState
+    private var directory: VMDirectory
+    private var deadline: TimerWheel.Token?
+    private var questions: [UInt64: Call] = [:]
+    private var lastQuestion: UInt64 = 0
+    private var announcement: HandshakeConnection?
+    private var listener: StreamListener?
+    /// The machine whose stream is waited for, and where.
+    private var expected: (machine: VirtualMachine, address: LinkAddress)?
+    /// What each machine's last call came to, so that a line is written when it changes.
+    private var faults: [VirtualMachine: ExchangeFault] = [:]
+
+    /// Makes an end that does not call yet.
+    ///
+    /// - Parameters:
+    ///   - configuration: Whom, and what is said.
+    ///   - loop: Where everything runs.
+    ///   - log: For what a person should know.
+    ///   - connected: Takes the stream and where it came to; `streamEnded` is to be called when it has ended.
+    ///   - failed: Told when it goes on no longer.
+    init(
+        _ configuration: Configuration,
+        loop: EventLoop,
+        log: Logger,
+        connected: @escaping (consuming OwnedDescriptor, LinkAddress) -> Void,
+        failed: @escaping (HandshakeFailure) -> Void
+    ) {
+        self.configuration = configuration
+        self.loop = loop
+        self.log = log
+        self.connected = connected
+        self.failed = failed
+        state = HostHandshakeState(searchLimit: configuration.searchLimit)
+        directory = VMDirectory(configuration.machines, log: log)
+    }
+
+    /// Begins to search.
+    func start() {
+        log.info(
+            "waiting for the virtual machine",
+            ["machines": directory.description, "port": "\(configuration.handshakePort)"]
+        )
+        handle(.started)
+    }
+
+    /// Begins to search anew, because the stream that was handed over is gone.
+    func streamEnded() {
+        handle(.streamEnded)
+    }
+
+    /// Ends all that is under way; a stream that was handed over lives on.
+    func stop() {
+        handle(.stopped)
+    }
+
+    func timerFired(now: Instant) {
+        deadline = nil
+        handle(.deadlinePassed)
+    }
+
+    private func handle(_ event: HostHandshakeEvent, _ stream: consuming OwnedDescriptor? = nil) {
+        for action in state.next(event, now: loop.now) {
+            switch action {
+            case .ask(let one): ask(except: one)
+            case .endRound: endRound()
+            case .announce(let machine): announce(to: machine)
+            case .refuseStream: log.debug("a stream that nobody asked for was refused")
+            case .closeDataPort: closeDataPort()
+            case .serve: if let stream = stream.take() { serve(stream) }
+            case .report(let cause):
+                log.warning("a handshake came to nothing", ["cause": cause])
+            case .giveUp(let failure): failed(failure)
+            }
+        }
+        if let deadline { loop.cancel(deadline) }
+        deadline = state.nextDeadline.map { loop.schedule($0, observer: self) }
+    }
+
+    // MARK: Questions
+
+    private func ask(except leftOut: VirtualMachine?) {
+        let machines = directory.machines()
+        let present = Set(machines)
+        faults = faults.filter { present.contains($0.key) }
+        for machine in machines where machine != leftOut || machines.count == 1 {
+            // One of them may have answered at once.
+            guard case .searching = state.phase else { return }
+            ask(machine)
+        }
+    }
+
+    private func ask(_ machine: VirtualMachine) {
+        lastQuestion += 1
+        let number = lastQuestion
+        do throws(SystemError) {
+            let call = try call(machine, saying: []) { [weak self] result in
+                guard let self, let question = questions.removeValue(forKey: number) else { return }
+                switch result {
+                case .agreed: handle(.found(question.machine))
+                case .failed(let fault): note(fault, of: question.machine)
+                }
+            }
+            questions[number] = Call(machine: machine, connection: call)
+            call.start(within: Self.patience)
+        } catch {
+            note(.unreachable(SystemError.message(error.errno)), of: machine)
+        }
+    }
+
+    private func endRound() {
+        for question in questions.values { question.connection.cancel() }
+        questions = [:]
+    }
+
+    private func call(
+        _ machine: VirtualMachine,
+        saying words: [UInt8],
+        ended: @escaping (ExchangeResult) -> Void
+    ) throws(SystemError) -> HandshakeConnection {
+        let port = configuration.handshakePort
+        let socket = try LinkOpener.dial(machine.handshakeAddress(port: port))
+        let exchange = HostExchange(
+            hearing: configuration.phrase,
+            saying: words,
+            asking: machine.askedPort(port)
+        )
+        return HandshakeConnection(socket, exchange, loop: loop) { result, _ in ended(result) }
+    }
+
+    private func note(_ fault: ExchangeFault, of machine: VirtualMachine) {
+        guard faults.updateValue(fault, forKey: machine) != fault else { return }
+        let level: LogLevel =
+            switch fault {
+            case .unreachable: .debug
+            case .cutShort, .silent, .unlike: .warning
+            }
+        log.log(level, "not the virtual machine", ["vm": "\(machine)", "cause": "\(fault)"])
+    }
+
+    // MARK: READY and the stream
+
+    private func announce(to machine: VirtualMachine) {
+        faults = [:]
+        let address = machine.dataAddress(port: configuration.dataPort)
+        log.info("found the virtual machine", ["vm": "\(machine)", "stream": "\(address)"])
+        expected = (machine, address)
+        do throws(SystemError) {
+            listener = try LinkOpener.listen(at: address, loop: loop) {
+                [weak self] stream, _ in self?.take(stream)
+            }
+            let call = try call(machine, saying: configuration.ready) { [weak self] result in
+                switch result {
+                case .agreed: self?.handle(.announced)
+                case .failed(let fault): self?.handle(.announcementFailed("\(machine): \(fault)"))
+                }
+            }
+            announcement = call
+            call.start(within: Self.patience)
+        } catch {
+            handle(.announcementFailed("\(error)"))
+        }
+    }
+
+    private func take(_ stream: consuming OwnedDescriptor) {
+        if case .context(let context)? = expected?.machine,
+            let caller = Socket.peerContext(stream), caller != context
+        {
+            return log.debug("another machine's stream was refused", ["vm": "vsock://\(caller)"])
+        }
+        handle(.streamCame, stream)
+    }
+
+    private func serve(_ stream: consuming OwnedDescriptor) {
+        guard let address = expected?.address else { return }
+        connected(stream, address)
+    }
+
+    private func closeDataPort() {
+        listener?.close()
+        listener = nil
+        announcement?.cancel()
+        announcement = nil
+    }
+}

@@ -1,0 +1,81 @@
+/// The settings of `host-switch`.
+struct HostSwitchSettings: RoleSettings {
+    var common = CommonSettings()
+    var network = NetworkSettings()
+    var links: [LinkAddress] = []
+    var machines: [VMAddress] = []
+    var handshake = HandshakeSettings()
+    /// Seconds; 0 for ever.
+    var handshakeTimeout = 300
+
+    var conflict: SettingsConflict? { network.conflict }
+
+    /// Whether there is a virtual machine to be found: unless guests are to come by links alone.
+    var looksForMachine: Bool { links.isEmpty || !machines.isEmpty }
+
+    /// The network as it is made: `-debug` captures, as the original does.
+    var effectiveNetwork: NetworkSettings {
+        var network = network
+        if common.isDebugging, network.captureFile.isEmpty {
+            network.captureFile = Self.debugCapture
+        }
+        return network
+    }
+
+    private static let debugCapture = "capture.pcap"
+}
+
+extension Option<HostSwitchSettings> {
+    /// The options of `host-switch`.
+    static let hostSwitch: [Option<HostSwitchSettings>] =
+        waysToGuests
+        + Option<HandshakeSettings>.handshake(dataPort: "vsock-listen-port")
+        .map { $0.within(\.handshake) }
+        + Option.network(within: \.network)
+        + Option.common
+
+    private static let waysToGuests = [
+        Option(
+            "vm",
+            repeating: \.machines,
+            .machine,
+            unset: "without --link vsock contexts 1 and 3 to 66, else none",
+            help: "a virtual machine to look for by the handshake",
+            reason: """
+                The first that answers with the phrase is the one; when its stream ends the search \
+                begins again. Its forms are described under The handshake.
+                """
+        ),
+        Option(
+            "link",
+            repeating: \.links,
+            .link,
+            unset: "none",
+            help: "where guests connect without a handshake",
+            reason: """
+                All links meet in one switch. Addresses are listened on; a descriptor is used as it \
+                is.
+                """
+        ),
+        Option(
+            "handshake-timeout",
+            \.handshakeTimeout,
+            .integer(0...86_400, "SECONDS"),
+            help: "how long to look for a virtual machine before giving up; 0 for ever",
+            reason: """
+                The default is Rancher Desktop's, which starts the program anew when it has ended \
+                with status 1.
+                """
+        ),
+    ]
+}
+
+extension Role {
+    /// The host end of a virtual machine's network.
+    static let hostSwitch = Role(
+        name: "host-switch",
+        summary: "the host end: a network whose gateway leads to host sockets",
+        operands: "",
+        options: Option.hostSwitch
+    ) { start throws(RoleFailure) in try HostSwitch.run(start) }
+}

@@ -1,0 +1,99 @@
+/// The virtual machines that may be there, looked up anew each time they are asked.
+struct VMDirectory {
+    /// Where a machine's context is looked for when nothing else is said.
+    static let usualContexts: ClosedRange<UInt32> = 3...66
+
+    private static let pauseWithoutSockets = 9
+
+    private let addresses: [VMAddress]
+    private let log: Logger
+    /// What could not be read, so that it is said once.
+    private var unreadable: Set<String> = []
+    private var sockets: VirtualSockets?
+    /// Rounds before the kernel is asked again: where it knows no vsock it would look for a module each time.
+    private var pause = 0
+
+    /// Makes a directory.
+    ///
+    /// - Parameters:
+    ///   - addresses: Empty for what the kernel's vsock leads to.
+    ///   - log: For what cannot be read.
+    init(_ addresses: [VMAddress], log: Logger) {
+        self.addresses = addresses
+        self.log = log
+    }
+
+    /// Whom it looks for, in words.
+    var description: String {
+        addresses.isEmpty
+            ? "vsock://\(VirtualSockets.loopback) and \(VMAddress.contexts(Self.usualContexts))"
+            : addresses.map(\.description).joined(separator: " ")
+    }
+
+    /// All machines, at most `VMAddress.most`.
+    mutating func machines() -> [VirtualMachine] {
+        var machines: [VirtualMachine] = []
+        for address in addresses.isEmpty ? usual() : addresses {
+            switch address {
+            case .contexts(let range): machines += range.map { .context($0) }
+            case .socket(let path, let mapping): machines.append(.socket(path, mapping))
+            case .directory(let path, let mapping): machines += machinesIn(path, mapping)
+            }
+        }
+        return Array(machines.prefix(VMAddress.most))
+    }
+
+    private mutating func usual() -> [VMAddress] {
+        guard pause == 0 else {
+            pause -= 1
+            return []
+        }
+        let found = VirtualSockets.probe()
+        pause = found == .none ? Self.pauseWithoutSockets : 0
+        if found != sockets {
+            sockets = found
+            let fields: KeyValuePairs = [
+                "host": "\(found.isHost)", "loopback": "\(found.hasLoopback)",
+            ]
+            if found == .none {
+                log.warning(
+                    "this kernel has no virtual machines on vsock, as long as neither vhost_vsock nor "
+                        + "vsock_loopback is there; --vm and --link name others"
+                )
+            } else {
+                log.debug("the kernel's vsock", fields)
+            }
+        }
+        var addresses: [VMAddress] = []
+        if found.hasLoopback {
+            addresses.append(.contexts(VirtualSockets.loopback...VirtualSockets.loopback))
+        }
+        if found.isHost { addresses.append(.contexts(Self.usualContexts)) }
+        return addresses
+    }
+
+    private mutating func machinesIn(
+        _ path: String,
+        _ mapping: VirtualMachine.PortMapping
+    ) -> [VirtualMachine] {
+        do {
+            let names = try SocketDirectory.names(in: path)
+            unreadable.remove(path)
+            return names.filter {
+                Self.isMachine($0) && (path + $0).utf8.count <= VMAddress.longestPath
+            }
+            .map { .socket(path + $0, mapping) }
+        } catch {
+            if unreadable.insert(path).inserted {
+                log.warning("no virtual machines to be found", ["cause": "\(error)"])
+            }
+            return []
+        }
+    }
+
+    /// Whether a socket is a machine's own and not where its calls arrive, such as `name_6656`.
+    private static func isMachine(_ name: String) -> Bool {
+        guard let mark = name.lastIndex(of: "_") else { return true }
+        return name[name.index(after: mark)...].decimal(upTo: UInt64(UInt32.max)) == nil
+    }
+}

@@ -1,0 +1,38 @@
+internal import CLinux
+internal import Glibc
+
+/// A directory in which other programs leave unix sockets.
+enum SocketDirectory {
+    /// Entries that are looked at; those behind them are not.
+    private static let mostEntries = 4_096
+
+    /// The names of the sockets in a directory, sorted.
+    ///
+    /// See readdir(3).
+    ///
+    /// - Parameter path: With a slash at the end.
+    /// - Returns: Names without the path.
+    /// - Throws: `SystemError` with the path in it.
+    static func names(in path: String) throws(SystemError) -> [String] {
+        guard let directory = opendir(path) else {
+            throw SystemError(call: "open \(path)", errno: errno)
+        }
+        defer { closedir(directory) }
+        var names: [String] = []
+        for _ in 0..<mostEntries {
+            guard let entry = readdir(directory) else { break }
+            // Sound: the name ends with NUL, and the entry is good until the next call.
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if isSocket(path + name, Int32(entry.pointee.d_type)) { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    private static func isSocket(_ path: String, _ kind: Int32) -> Bool {
+        if kind != Int32(DT_UNKNOWN) { return kind == Int32(DT_SOCK) }
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
+    }
+}
