@@ -11,6 +11,7 @@ final class HostNetwork: DatagramSender {
     private var dhcp: DHCPServer
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
+    private var linkListeners: [LinkListener] = []
     /// Whether this process has begun the capture file: switched on again, it goes on there.
     private var hasCaptured = false
 
@@ -165,10 +166,7 @@ final class HostNetwork: DatagramSender {
         engine.tcp.services[80] = { stream, peer in guestServer.accept(stream, from: peer) }
         for address in settings.apiAddresses {
             do throws(SystemError) {
-                let listener = try LinkOpener.listen(
-                    at: .stream(address, .littleEndian16),
-                    loop: loop
-                ) {
+                let listener = try LinkOpener.listen(at: address, loop: loop) {
                     stream,
                     peer in hostServer.accept(stream, from: peer)
                 }
@@ -194,51 +192,24 @@ final class HostNetwork: DatagramSender {
         return true
     }
 
-    /// Listens for guests, or takes the one that a descriptor leads to.
+    /// Listens for guests, or takes the one that is connected already.
     ///
     /// - Parameter address: Where.
     /// - Throws: `RoleFailure` with the address.
     func open(_ address: LinkAddress) throws(RoleFailure) {
+        let terms = LinkTerms(
+            mtu: settings.mtu,
+            subnet: settings.subnet,
+            mac: settings.gatewayMAC
+        )
         do throws(SystemError) {
-            if case .descriptor = address {
-                let socket = try LinkOpener.dial(address)
-                attachStream(socket.descriptor, address, from: nil)
-                return
+            let listener = try LinkListener(at: address, terms, loop: loop, log: log) {
+                [unowned self] link in attach(link) ? engine : nil
             }
-            let listener = try LinkOpener.listen(at: address, loop: loop) {
-                [unowned self] stream, peer in attachStream(stream, address, from: peer)
-            }
-            listeners.append(listener)
-            log.info("waiting for guests", ["link": "\(address)"])
+            linkListeners.append(listener)
+            if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
         } catch {
             throw RoleFailure("link \(address): \(error)")
-        }
-    }
-
-    private func attachStream(
-        _ descriptor: consuming OwnedDescriptor,
-        _ address: LinkAddress,
-        from peer: Endpoint?
-    ) {
-        let format = LinkOpener.format(of: address)
-        let link = StreamLink(
-            descriptor,
-            StreamLink.Configuration(
-                name: peer.map { "\(address) from \($0)" } ?? "\(address)",
-                format: format,
-                mtu: settings.mtu,
-                role: format == .bigEndian32 ? .silent : .accepting,
-                subnet: settings.subnet,
-                mac: settings.gatewayMAC
-            ),
-            loop: loop,
-            log: log
-        )
-        guard attach(link) else { return link.close() }
-        do {
-            try link.start(for: engine, now: loop.now)
-        } catch {
-            engine.closed(link, reason: "\(error)", now: loop.now)
         }
     }
 
@@ -282,6 +253,7 @@ final class HostNetwork: DatagramSender {
     /// Closes listeners, forwards and links, and removes what they left in the file system.
     func stop() {
         for listener in listeners { listener.close() }
+        for listener in linkListeners { listener.close() }
         forwards.close()
         for server in servers { server.close() }
         engine.stop()
