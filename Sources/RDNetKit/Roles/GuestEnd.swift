@@ -2,7 +2,7 @@
 ///
 /// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes a new one. A stream that it
 /// dialled is dialled again, while interface, address and routes stay as they are.
-final class GuestEnd: ReadinessObserver {
+final class GuestEnd {
     private static let firstRedial: Duration = .milliseconds(100)
     private static let longestRedial: Duration = .seconds(2)
     /// A connection that lasts this long was a good one: the next is dialled at once again.
@@ -16,27 +16,29 @@ final class GuestEnd: ReadinessObserver {
     private let mac: MACAddress
     private var dhcp: GuestDHCP?
     private var signals: SignalWatch?
-    private var dialling: DialledSocket?
-    private var watch: EventLoop.Watch?
+    private var call: HostCall?
     private var redial = GuestEnd.firstRedial
     private var connections = 0
     private var traces = false
 
     /// Makes the interface; nothing is connected yet.
     ///
-    /// - Parameter start: Settings and logger.
+    /// - Parameters:
+    ///   - settings: What the role was told.
+    ///   - log: For what a person should know.
     /// - Throws: `RoleFailure`.
-    init(_ start: RoleStart<VMSwitchSettings>) throws(RoleFailure) {
-        settings = start.settings
-        log = start.logger
+    init(_ settings: VMSwitchSettings, log: Logger) throws(RoleFailure) {
+        self.settings = settings
+        self.log = log
         environment = ProcessEnvironment.all
         do {
             loop = try EventLoop()
-            let name = start.settings.tapInterface
+            let name = settings.tapInterface
             let device = try GuestInterface.make(
                 named: name,
-                mac: start.settings.tapMACAddress,
-                mtu: nil
+                mac: settings.tapMACAddress,
+                mtu: nil,
+                settings.ownership
             )
             relay = try FrameRelay(TAPLink(device, named: name, loop: loop), loop: loop)
             mac = try GuestInterface.mac(of: name)
@@ -69,7 +71,7 @@ final class GuestEnd: ReadinessObserver {
         do {
             try watchSignals()
             if settings.link == nil {
-                try adopt(LinkOpener.dial(settings.effectiveLink))
+                try adopt(.inherited(Int32(truncatingIfNeeded: settings.vsockDescriptor)))
             } else {
                 connect()
             }
@@ -78,6 +80,7 @@ final class GuestEnd: ReadinessObserver {
             throw RoleFailure("link \(settings.effectiveLink): \(error)")
         }
         relay.stop()
+        call?.close()
         if let reason { throw RoleFailure("link \(settings.effectiveLink): \(reason)") }
         return .failure
     }
@@ -94,27 +97,20 @@ final class GuestEnd: ReadinessObserver {
     // MARK: The stream
 
     private func connect() {
-        do throws(SystemError) {
-            let socket = try LinkOpener.dial(settings.effectiveLink)
-            if socket.isConnected { return try adopt(socket) }
-            watch = try loop.watch(socket.descriptor.number, for: .writable, observer: self)
-            dialling = consume socket
-        } catch {
-            connectLater(after: "\(error)")
-        }
-    }
-
-    func descriptorReady(_ readiness: Readiness, now: Instant) {
-        if let watch { loop.forget(watch) }
-        watch = nil
-        guard let socket = dialling.take() else { return }
-        let code = Socket.takeError(socket.descriptor)
-        guard code == 0 else { return connectLater(after: SystemError.message(code)) }
-        do throws(SystemError) {
-            try adopt(socket)
-        } catch {
-            connectLater(after: "\(error)")
-        }
+        call?.close()
+        let outcome = HostCall.Outcome(
+            connected: { [unowned self] stream in
+                do throws(SystemError) {
+                    try adopt(stream)
+                } catch {
+                    connectLater(after: "\(error)")
+                }
+            },
+            failed: { [unowned self] cause in connectLater(after: cause) }
+        )
+        let call = HostCall(settings.effectiveLink, loop: loop, outcome: outcome)
+        self.call = call
+        call.start()
     }
 
     private func connectLater(after cause: String) {
@@ -128,11 +124,11 @@ final class GuestEnd: ReadinessObserver {
         redial = min(redial * 2, Self.longestRedial)
     }
 
-    private func adopt(_ socket: consuming DialledSocket) throws(SystemError) {
+    private func adopt(_ descriptor: consuming OwnedDescriptor) throws(SystemError) {
         let address = settings.effectiveLink
         let format = LinkOpener.format(of: address)
         let stream = StreamLink(
-            socket.descriptor,
+            descriptor,
             StreamLink.Configuration(
                 name: "\(address)",
                 format: format,
@@ -168,6 +164,7 @@ final class GuestEnd: ReadinessObserver {
         options.script = settings.dhcpScript.isEmpty ? nil : settings.dhcpScript
         options.resolverFile = settings.resolvConf.isEmpty ? nil : settings.resolvConf
         options.environment = environment
+        options.largestMTU = settings.largestMTU
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.tapInterface,

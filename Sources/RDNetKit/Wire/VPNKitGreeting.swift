@@ -13,9 +13,7 @@ enum VPNKitGreeting {
     static let commandLength = 41
     static let answerLength = 258
 
-    /// The machine that a command speaks of, in lower case.
-    ///
-    /// - Parameter command: `commandLength` octets.
+    /// The machine that a command of `commandLength` octets speaks of, in lower case.
     static func machine(in command: [UInt8]) -> String {
         String(decoding: command[1..<37], as: UTF8.self).lowercased()
     }
