@@ -48,7 +48,9 @@ endef
 build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
 	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
-	procps:sysctl
+	procps:sysctl qemu-system-x86:qemu-system-x86_64 user-mode-linux:linux.uml kmod:depmod xz-utils:xz
+# Suites that boot guests with kernels of their own: by themselves, as each takes a processor whole.
+guest_suites := GuestMachine
 
 ## all (default): .build/rdnet, one static stripped file
 all: $(binary)
@@ -74,9 +76,13 @@ run: $(binary)
 ## test: all tests; the real-kernel ones need root
 test: $(binary) $(load) $(counting)
 	@$(call need,$(test_tools))
-	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) \
-		RDNET_COUNTING=$(CURDIR)/$(counting) \
-		swift test --disable-xctest $(ARGS)
+	@Tests/Guests/fetch.sh .build/guests
+	@export RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) \
+		RDNET_COUNTING=$(CURDIR)/$(counting); \
+	if [ -n "$(ARGS)" ]; then swift test --disable-xctest $(ARGS); else \
+		swift test --disable-xctest --skip $(guest_suites) && \
+		swift test --disable-xctest --skip-build --filter $(guest_suites); \
+	fi
 
 ## check: format, lengths, manual pages, build without warnings, tests
 check: lint limits man-check test

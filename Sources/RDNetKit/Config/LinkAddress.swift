@@ -1,91 +1,90 @@
-/// A stream socket's address, as people write it: `unix:///path` or `tcp://127.0.0.1:port`.
-enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
-    /// An absolute path of at most 107 octets (unix(7)).
-    case unix(String)
-    case tcp(Endpoint)
-
-    /// Parses either form; nil for anything else, host names included: nothing here looks names up.
-    init?(_ text: some StringProtocol) {
-        if let path = text.removingPrefix("unix://") {
-            guard path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
-                return nil
-            }
-            self = .unix(path)
-        } else if let address = text.removingPrefix("tcp://"), let endpoint = Endpoint(address) {
-            self = .tcp(endpoint)
-        } else {
-            return nil
-        }
-    }
-
-    var description: String {
-        switch self {
-        case .unix(let path): "unix://\(path)"
-        case .tcp(let endpoint): "tcp://\(endpoint)"
-        }
-    }
-}
-
-/// What stands before each frame on a stream.
-enum StreamFraming: Hashable, Sendable {
+/// How frames stand on a stream, and what is said before the first.
+enum StreamFraming: String, Hashable, Sendable, CaseIterable {
     /// The length in two octets, the low one first, as Rancher Desktop's tools send it.
-    case littleEndian16
+    case littleEndian16 = ""
     /// The length in four octets, the high one first, as QEMU's stream sockets send it.
-    case bigEndian32
+    case bigEndian32 = "qemu+"
+    /// As `littleEndian16`, after the greeting of VPNKit and hyperkit.
+    case vpnkit = "vpnkit+"
 }
 
 /// Where Ethernet frames come from and go to.
 enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
     case stream(StreamAddress, StreamFraming)
-    /// A virtual machine's socket (vsock(7)); nil is any context.
-    case vsock(cid: UInt32?, port: UInt32)
+    /// A unix socket of packets (SOCK_SEQPACKET), a frame each: BESS, and User Mode Linux's `bess` transport.
+    case packets(String)
+    /// A unix socket of datagrams, a frame each: vfkit and libkrun.
+    case datagrams(String)
     /// A connected stream that the program was started with.
     case descriptor(Int32)
+    /// A stream in at descriptor 0 and out at descriptor 1.
+    case standardStreams
+    /// A stream of gvproxy's API, on which an HTTP request for a path asks for frames.
+    case connect(StreamAddress, path: String)
+    /// The standard streams of a program that is run for it.
+    case program(String, arguments: [String])
 
-    /// Parses `unix:///path`, `tcp://ADDRESS:PORT`, either with `qemu+` before it, `vsock://CID:PORT` and `fd://N`.
+    /// A virtual machine's socket with frames as Rancher Desktop's tools send them.
+    static func vsock(cid: UInt32?, port: UInt32) -> LinkAddress {
+        .stream(.vsock(cid: cid, port: port), .littleEndian16)
+    }
+
+    /// Parses what `ValueSyntax.link` says; `init(forwarder:)` has the two other kinds.
     init?(_ text: some StringProtocol) {
-        if let address = text.removingPrefix("qemu+") {
-            guard let stream = StreamAddress(address) else { return nil }
-            self = .stream(stream, .bigEndian32)
-        } else if let address = text.removingPrefix("vsock://") {
-            let parts = address.split(separator: ":", omittingEmptySubsequences: false)
-            // VMADDR_CID_ANY and VMADDR_PORT_ANY, all bits one, name nobody to call.
-            guard parts.count == 2, let port = parts[1].decimal(upTo: UInt64(UInt32.max) - 1) else {
-                return nil
-            }
-            let cid = parts[0].decimal(upTo: UInt64(UInt32.max) - 1)
-            guard cid != nil || parts[0].isEmpty else { return nil }
-            self = .vsock(
-                cid: cid.map { UInt32(truncatingIfNeeded: $0) },
-                port: UInt32(truncatingIfNeeded: port)
-            )
+        if let path = text.removingPrefix("bess+unix://") {
+            guard StreamAddress.isPath(path) else { return nil }
+            self = .packets(path)
+        } else if let path = text.removingPrefix("vfkit+unixgram://") {
+            guard StreamAddress.isPath(path) else { return nil }
+            self = .datagrams(path)
         } else if let number = text.removingPrefix("fd://") {
             guard let descriptor = number.decimal(upTo: UInt64(Int32.max)) else { return nil }
             self = .descriptor(Int32(truncatingIfNeeded: descriptor))
-        } else if let stream = StreamAddress(text) {
-            self = .stream(stream, .littleEndian16)
+        } else if text == "stdio://" {
+            self = .standardStreams
         } else {
+            for framing in StreamFraming.allCases {
+                guard let address = text.removingPrefix(framing.rawValue),
+                    let stream = StreamAddress(address)
+                else { continue }
+                self = .stream(stream, framing)
+                return
+            }
             return nil
         }
     }
 
     var description: String {
         switch self {
-        case .stream(let address, .littleEndian16): "\(address)"
-        case .stream(let address, .bigEndian32): "qemu+\(address)"
-        case .vsock(let cid, let port): "vsock://\(cid.map { String($0) } ?? ""):\(port)"
+        case .stream(let address, let framing): "\(framing.rawValue)\(address)"
+        case .packets(let path): "bess+unix://\(path)"
+        case .datagrams(let path): "vfkit+unixgram://\(path)"
         case .descriptor(let number): "fd://\(number)"
+        case .standardStreams: "stdio://"
+        case .connect(.unix(let path), _): "unix://\(path)"
+        case .connect(let address, let path): "\(address)\(path)"
+        case .program(let path, let arguments):
+            "stdio:\(URLPath.encoded(path))\(Self.query(of: arguments))"
+        }
+    }
+
+    /// Whether a guest can call it.
+    var canBeCalled: Bool {
+        switch self {
+        case .stream(_, let framing): framing != .vpnkit
+        case .descriptor, .connect, .program: true
+        case .packets, .datagrams, .standardStreams: false
         }
     }
 }
 
 extension ValueSyntax where Value == LinkAddress {
-    /// Where frames come from and go to.
+    /// Where guests connect.
     static let link = ValueSyntax(
         placeholder: "ADDRESS",
         expected: """
-            unix:///PATH, tcp://ADDRESS:PORT, qemu+unix:///PATH, qemu+tcp://ADDRESS:PORT, \
-            vsock://CID:PORT or fd://NUMBER
+            unix:///PATH, tcp://ADDRESS:PORT or vsock://[CID]:PORT, each alone or with qemu+ or \
+            vpnkit+ before it, bess+unix:///PATH, vfkit+unixgram:///PATH, fd://NUMBER or stdio://
             """,
         parse: { LinkAddress($0) },
         text: { $0.description }
@@ -93,21 +92,18 @@ extension ValueSyntax where Value == LinkAddress {
 }
 
 extension ValueSyntax where Value == LinkAddress? {
-    /// Where frames come from and go to, or nothing.
+    /// The host that a guest calls, or nothing.
     static let optionalLink = ValueSyntax(
         placeholder: "ADDRESS",
-        expected: ValueSyntax<LinkAddress>.link.expected,
-        parse: { $0.isEmpty ? .some(nil) : LinkAddress($0).map { $0 } },
+        expected: """
+            unix:///PATH, tcp://ADDRESS:PORT or vsock://[CID]:PORT, each alone or with qemu+ before \
+            it, or fd://NUMBER
+            """,
+        parse: { text in
+            if text.isEmpty { return .some(nil) }
+            guard let address = LinkAddress(text), address.canBeCalled else { return nil }
+            return address
+        },
         text: { $0?.description ?? "" }
-    )
-}
-
-extension ValueSyntax where Value == StreamAddress {
-    /// Where a service listens.
-    static let stream = ValueSyntax(
-        placeholder: "ADDRESS",
-        expected: "unix:///PATH or tcp://ADDRESS:PORT",
-        parse: { StreamAddress($0) },
-        text: { $0.description }
     )
 }

@@ -9,6 +9,8 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
         var script: String?
         /// Where name servers are written; nil leaves name resolution alone.
         var resolverFile: String? = "/etc/resolv.conf"
+        /// The interface's MTU is never more than this, whatever the lease says.
+        var largestMTU: Int?
         /// Told to the server (option 12); nil tells none.
         var hostName: String?
         /// What the script inherits: `NAME=value`.
@@ -67,6 +69,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
             recipient = try LinkConfiguration(
                 interface: interface,
                 resolverFile: settings.resolverFile,
+                largestMTU: settings.largestMTU,
                 log: log
             )
         }

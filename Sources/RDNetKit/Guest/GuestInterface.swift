@@ -8,28 +8,39 @@ enum GuestInterface {
     /// Makes the interface in the calling thread's namespace, up, and the loopback interface with it.
     ///
     /// - Parameters:
-    ///   - name: It must not exist yet.
+    ///   - name: It must not exist yet, unless told otherwise.
     ///   - mac: Nil leaves the kernel's choice.
     ///   - mtu: Nil leaves the kernel's default until DHCP says.
+    ///   - ownership: A borrowed interface is neither given an address nor brought up: that is its owner's business.
     /// - Returns: The device.
     /// - Throws: `GuestInterfaceError`.
     static func make(
         named name: String,
         mac: MACAddress?,
-        mtu: Int?
+        mtu: Int?,
+        _ ownership: TAPDevice.Ownership = .exclusive
     ) throws(GuestInterfaceError) -> TAPDevice {
         let device: TAPDevice
         do {
-            device = try TAPDevice(named: name)
+            device = try TAPDevice(named: name, ownership)
         } catch {
             throw .tap(error)
         }
         do {
-            try configure(name, mac, mtu)
+            try prepareQueue(name)
+            if ownership != .borrowed { try configure(name, mac, mtu) }
         } catch {
             throw .configuration(name, error)
         }
         return device
+    }
+
+    /// Sizes what no address depends on.
+    private static func prepareQueue(_ name: String) throws(SystemError) {
+        var netlink = try Netlink()
+        let link = try netlink.link(named: name)
+        try netlink.setTransmitQueueLength(queueLength, ofLink: link.index)
+        try netlink.setGSOMaxSize(largestSegment, ofLink: link.index)
     }
 
     private static func configure(
@@ -41,8 +52,6 @@ enum GuestInterface {
         let link = try netlink.link(named: name)
         if let mac { try netlink.setMAC(mac, ofLink: link.index) }
         if let mtu { try netlink.setMTU(mtu, ofLink: link.index) }
-        try netlink.setTransmitQueueLength(queueLength, ofLink: link.index)
-        try netlink.setGSOMaxSize(largestSegment, ofLink: link.index)
         try netlink.setLink(link.index, up: true)
         let loopback = try netlink.link(named: "lo")
         try netlink.setLink(loopback.index, up: true)

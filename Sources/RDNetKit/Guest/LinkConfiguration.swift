@@ -6,12 +6,19 @@ final class LinkConfiguration: LeaseRecipient {
     private let interface: String
     /// nil leaves name resolution alone.
     private let resolverFile: String?
+    private let largestMTU: Int
     private let log: Logger
     private var netlink: Netlink
 
-    init(interface: String, resolverFile: String?, log: Logger) throws(SystemError) {
+    init(
+        interface: String,
+        resolverFile: String?,
+        largestMTU: Int?,
+        log: Logger
+    ) throws(SystemError) {
         self.interface = interface
         self.resolverFile = resolverFile
+        self.largestMTU = largestMTU ?? .max
         self.log = log
         netlink = try Netlink()
     }
@@ -40,7 +47,9 @@ final class LinkConfiguration: LeaseRecipient {
 
     private func setMTU(_ lease: DHCPLease) throws(SystemError) {
         let link = try netlink.link(named: interface)
-        guard let mtu = lease.mtu, mtu != link.mtu else { return }
+        guard let offered = lease.mtu else { return }
+        let mtu = min(offered, largestMTU)
+        guard mtu != link.mtu else { return }
         try netlink.setMTU(mtu, ofLink: link.index)
     }
 

@@ -5,11 +5,19 @@
 /// from then on that connection carries frames. An exchange is one such call. It is fed with what happens, does
 /// no input or output, and ends in any state when its deadline passes.
 protocol HandshakeExchange {
+    /// How many octets it may be given next, at most: what follows on the connection may be another's.
+    var octetsWanted: Int { get }
+
     /// Takes an event.
     ///
     /// - Parameter event: What happened on the connection.
     /// - Returns: What to do; after `end` nothing counts any more.
     mutating func next(_ event: ExchangeEvent) -> ExchangeStep
+}
+
+extension HandshakeExchange {
+    /// As many as come: nothing follows.
+    var octetsWanted: Int { .max }
 }
 
 /// What happens on a connection.

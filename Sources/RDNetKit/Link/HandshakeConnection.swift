@@ -94,10 +94,11 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
     }
 
     private func receive() {
-        let event = withUnsafeTemporaryAllocation(
-            byteCount: Self.octetsPerRead,
-            alignment: 1
-        ) { room -> ExchangeEvent? in
+        // An empty read would look like the end.
+        let count = min(Self.octetsPerRead, exchange.octetsWanted)
+        guard count > 0 else { return }
+        let event = withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) {
+            room -> ExchangeEvent? in
             do throws(SystemError) {
                 let count: Int? =
                     switch descriptor {
@@ -133,7 +134,9 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
                 }
             unsent.removeFirst(count ?? 0)
             if let watch {
-                loop.change(watch, to: unsent.isEmpty ? .readable : [.readable, .writable])
+                // What may not be read yet must not wake the loop again and again.
+                let reading: Readiness = exchange.octetsWanted > 0 ? .readable : []
+                loop.change(watch, to: unsent.isEmpty ? .readable : reading.union(.writable))
             }
             guard unsent.isEmpty else { return }
             event = .sent

@@ -1,81 +1,170 @@
-/// Opens links from addresses: listening for guests, or dialling a host.
-enum LinkOpener {
-    /// Listens at an address and hands on every connection.
-    ///
-    /// - Parameters:
-    ///   - address: A stream or vsock address.
-    ///   - loop: Where connections become events.
-    ///   - taking: Is given each connection.
-    /// - Returns: The listener, to be closed by its owner.
-    /// - Throws: `SystemError` with the address in it.
-    static func listen(
-        at address: LinkAddress,
-        loop: EventLoop,
-        taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
-    ) throws(SystemError) -> StreamListener {
-        switch address {
-        case .stream(.unix(let path), _):
-            let socket = try ListeningSocket.unix(path: path)
-            return try StreamListener(socket, path: path, loop: loop, taking: taking)
-        case .stream(.tcp(let endpoint), _):
-            let socket = try ListeningSocket.tcp(endpoint)
-            return try StreamListener(socket, loop: loop, taking: taking)
-        case .vsock(let cid, let port):
-            let socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
-            return try StreamListener(socket, loop: loop, taking: taking)
-        case .descriptor(let number):
-            preconditionFailure("descriptor \(number) is connected already: nothing to listen at")
-        }
-    }
+/// What the near end of a guest's link has to know of the network.
+struct LinkTerms {
+    /// The largest payload of a frame to a guest.
+    var mtu: Int
+    /// For the comparison with the other end's.
+    var subnet: Subnet
+    /// The gateway's.
+    var mac: MACAddress
+    /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an address of chance.
+    var machines: [String: MACAddress] = [
+        "c3d68012-0208-11ea-9fd7-f2189899ab08": .standardGuest
+    ]
 
-    /// Begins to connect to an address.
-    ///
-    /// - Parameter address: A stream or vsock address, or a descriptor that is connected already.
-    /// - Returns: The socket, and whether it is connected already.
-    /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
-    static func dial(_ address: LinkAddress) throws(SystemError) -> DialledSocket {
-        switch address {
-        case .stream(.unix(let path), _):
-            guard let target = SocketAddress(path: path) else {
-                throw SystemError.tooLong("connect \(path)")
-            }
-            return try dial(Socket.makeUnix(), to: target)
-        case .stream(.tcp(let endpoint), _):
-            let socket = try Socket.make(Socket.family(of: endpoint.address), .stream)
-            try Socket.setNoDelay(socket)
-            try Socket.setKeepAlive(socket)
-            return try dial(socket, to: SocketAddress(endpoint))
-        case .vsock(let cid, let port):
-            // Without a context the host, which is where a guest's other end is.
-            let target = SocketAddress(vsockCID: cid ?? 2, port: port)
-            return try dial(Socket.makeVsock(), to: target)
-        case .descriptor(let number):
-            return DialledSocket(
-                descriptor: try OwnedDescriptor.inherited(number),
-                isConnected: true
-            )
-        }
-    }
-
-    private static func dial(
-        _ socket: consuming OwnedDescriptor,
-        to address: SocketAddress
-    ) throws(SystemError) -> DialledSocket {
-        let isConnected = try Socket.connect(socket, to: address)
-        return DialledSocket(descriptor: socket, isConnected: isConnected)
-    }
-
-    /// What stands before each frame at an address.
-    static func format(of address: LinkAddress) -> StreamFormat {
-        switch address {
-        case .stream(_, .bigEndian32): .bigEndian32
-        case .stream(_, .littleEndian16), .vsock, .descriptor: .littleEndian16
-        }
+    /// How the host's end of a stream is set up.
+    func stream(named name: String, _ format: StreamFormat) -> StreamLink.Configuration {
+        StreamLink.Configuration(
+            name: name,
+            format: format,
+            mtu: mtu,
+            role: format == .bigEndian32 ? .silent : .accepting,
+            subnet: subnet,
+            mac: mac
+        )
     }
 }
 
-/// A socket on its way to being connected.
-struct DialledSocket: ~Copyable {
-    let descriptor: OwnedDescriptor
-    let isConnected: Bool
+/// An address at which guests connect: whatever it is, each guest comes out of it as a link.
+///
+/// The listener goes on when a link ends. What ends is told to whoever takes the link's frames (`FrameReceiver.closed`): the one who
+/// wants to end with its guest ends there.
+final class LinkListener {
+    /// Says who takes a new link's frames; nil refuses the link.
+    typealias Taking = (any FrameLink) -> (any FrameReceiver)?
+
+    /// Greetings under way at once; more callers than that are turned away.
+    private static let mostGreetings = 64
+    /// How long a caller may take for all it has to say.
+    private static let patience: Duration = .seconds(10)
+
+    private let address: LinkAddress
+    private let terms: LinkTerms
+    private let loop: EventLoop
+    private let log: Logger
+    private let taking: Taking
+    private var streams: StreamListener?
+    private var datagrams: DatagramListener?
+    /// Callers that have not become links, by their numbers.
+    private var greetings: [Int: HandshakeConnection] = [:]
+    private var callers = 0
+
+    /// Starts to listen; a descriptor that is connected already becomes a link at once.
+    ///
+    /// - Parameters:
+    ///   - address: Not one to call.
+    ///   - terms: What every link has to know.
+    ///   - loop: Where everything runs.
+    ///   - log: For callers that come to nothing.
+    ///   - taking: Is given each link before it is started.
+    /// - Throws: `SystemError` with the address in it.
+    init(
+        at address: LinkAddress,
+        _ terms: LinkTerms,
+        loop: EventLoop,
+        log: Logger,
+        taking: @escaping Taking
+    ) throws(SystemError) {
+        self.address = address
+        self.terms = terms
+        self.loop = loop
+        self.log = log
+        self.taking = taking
+        switch address {
+        case .stream, .packets:
+            streams = try LinkOpener.listen(at: address, loop: loop) {
+                [unowned self] connection, peer in take(connection, from: peer)
+            }
+        case .datagrams(let path):
+            datagrams = try DatagramListener(path: path, mtu: terms.mtu, loop: loop) { link in
+                taking(link)
+            }
+        case .descriptor(let number):
+            start(stream(ByteStream(try .inherited(number)), named: "\(address)"))
+        case .standardStreams:
+            start(stream(try ByteStream.standardStreams(), named: "\(address)"))
+        case .connect, .program:
+            preconditionFailure("\(address) is called, not listened at")
+        }
+    }
+
+    /// Whether guests are still to come: not where there is one connection from the start.
+    var isWaiting: Bool { streams != nil || datagrams != nil }
+
+    /// Stops listening; links live on, but for those over a socket of datagrams.
+    func close() {
+        streams?.close()
+        datagrams?.close()
+        for client in greetings.values { client.cancel() }
+        greetings = [:]
+    }
+
+    // MARK: Connections
+
+    private func take(_ connection: consuming OwnedDescriptor, from peer: Endpoint?) {
+        let name = peer.map { "\(address) from \($0)" } ?? "\(address)"
+        switch address {
+        case .packets:
+            let link = PacketLink(connection, named: name, mtu: terms.mtu, loop: loop)
+            start(link) { receiver throws(SystemError) in try link.start(for: receiver) }
+        case .stream(_, .vpnkit):
+            greet(connection, named: name)
+        default:
+            start(stream(ByteStream(connection), named: name))
+        }
+    }
+
+    private func stream(_ stream: consuming ByteStream, named name: String) -> StreamLink {
+        let format = LinkOpener.format(of: address)
+        return StreamLink(stream, terms.stream(named: name, format), loop: loop, log: log)
+    }
+
+    private func start(_ link: StreamLink) {
+        start(link) { [loop] receiver throws(SystemError) in
+            try link.start(for: receiver, now: loop.now)
+        }
+    }
+
+    private func start(
+        _ link: any FrameLink,
+        _ begin: (any FrameReceiver) throws(SystemError) -> Void
+    ) {
+        guard let receiver = taking(link) else { return link.close() }
+        do throws(SystemError) {
+            try begin(receiver)
+        } catch {
+            link.close()
+            receiver.closed(link, reason: "\(error)", now: loop.now)
+        }
+    }
+
+    // MARK: VPNKit's greeting
+
+    private func greet(_ connection: consuming OwnedDescriptor, named name: String) {
+        guard greetings.count < Self.mostGreetings else {
+            return log.warning("too many callers that have not greeted", ["link": name])
+        }
+        var random = SystemRandomNumberGenerator()
+        let exchange = VPNKitExchange(
+            mtu: terms.mtu,
+            machines: terms.machines,
+            spare: .local(using: &random)
+        )
+        callers += 1
+        let number = callers
+        let client = HandshakeConnection(
+            DialledSocket(descriptor: connection, isConnected: true),
+            exchange,
+            loop: loop
+        ) { [unowned self] result, connection in
+            greetings[number] = nil
+            switch result {
+            case .agreed:
+                start(stream(ByteStream(connection), named: name))
+            case .failed(let fault):
+                log.info("a caller did not greet", ["link": name, "reason": "\(fault)"])
+            }
+        }
+        greetings[number] = client
+        client.start(within: Self.patience)
+    }
 }

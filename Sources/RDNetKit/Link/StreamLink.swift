@@ -1,4 +1,4 @@
-/// A byte stream as a link: unix, TCP or vsock connection with length-prefixed frames.
+/// A byte stream as a link: unix, TCP or vsock connection, or a pair of pipes, with length-prefixed frames.
 ///
 /// How it works: readable → one large read, frames parsed in place and handed to the receiver as one batch.
 /// Outwards, frames collect in one buffer during the turn and leave in one write; what the kernel does not take
@@ -44,23 +44,35 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private let configuration: Configuration
     private let loop: EventLoop
     private let log: Logger
-    private let descriptor: OwnedDescriptor
+    private let stream: ByteStream
     private var input: StreamInput
     private var output: StreamOutput
     private var watch: EventLoop.Watch?
+    /// Of the descriptor that is written to where that is another one, and only while writing has to wait.
+    private var outputWatch: EventLoop.Watch?
     private var waitsForWriting = false
     private var refusedRoom = false
     private weak var receiver: (any FrameReceiver)?
 
-    /// Makes a link that does not read yet, and gives the socket large buffers.
-    init(
-        _ descriptor: consuming OwnedDescriptor,
+    /// Makes a link over a connected socket that does not read yet, and gives it large buffers.
+    convenience init(
+        _ socket: consuming OwnedDescriptor,
         _ configuration: Configuration,
         loop: EventLoop,
         log: Logger
     ) {
-        Socket.enlargeBuffers(descriptor, to: Self.socketBuffer)
-        self.descriptor = descriptor
+        self.init(ByteStream(socket), configuration, loop: loop, log: log)
+    }
+
+    /// Makes a link that does not read yet, and gives the stream large buffers.
+    init(
+        _ stream: consuming ByteStream,
+        _ configuration: Configuration,
+        loop: EventLoop,
+        log: Logger
+    ) {
+        stream.enlargeBuffers(to: Self.socketBuffer)
+        self.stream = stream
         self.configuration = configuration
         self.loop = loop
         self.log = log
@@ -76,7 +88,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     /// - Throws: `SystemError` when the kernel takes no more watches.
     func start(for receiver: any FrameReceiver, now: Instant) throws(SystemError) {
         self.receiver = receiver
-        watch = try loop.watch(descriptor.number, for: .readable, observer: self)
+        watch = try loop.watch(stream.input.number, for: .readable, observer: self)
         if case .offering(let capabilities) = configuration.role {
             _ = negotiate(.offer, capabilities)
             flush(now: now)
@@ -91,7 +103,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         do {
             for _ in 0..<Self.readsPerTurn {
                 let count = try input.fill { (room) throws(SystemError) in
-                    try Socket.receive(descriptor, into: room)
+                    try stream.receive(into: room)
                 }
                 guard let count else { break }
                 if count == 0 { return fail("the other end closed the stream", now: now) }
@@ -207,21 +219,41 @@ final class StreamLink: FrameLink, ReadinessObserver {
     func flush(now: Instant) {
         guard !isClosed else { return }
         do {
-            try output.drain { (octets) throws(SystemError) in try Socket.send(descriptor, octets) }
+            try output.drain { (octets) throws(SystemError) in try stream.send(octets) }
+            try waitForWriting(output.count > 0)
         } catch {
             return fail("\(error)", now: now)
         }
-        waitForWriting(output.count > 0)
         if refusedRoom, output.hasRoom {
             refusedRoom = false
             receiver?.hasRoom(self, now: now)
         }
     }
 
-    private func waitForWriting(_ wanted: Bool) {
+    private func waitForWriting(_ wanted: Bool) throws(SystemError) {
         guard wanted != waitsForWriting, let watch else { return }
         waitsForWriting = wanted
-        loop.change(watch, to: wanted ? [.readable, .writable] : .readable)
+        guard stream.outputNumber != stream.input.number else {
+            return loop.change(watch, to: wanted ? [.readable, .writable] : .readable)
+        }
+        if let outputWatch { loop.forget(outputWatch) }
+        outputWatch =
+            wanted
+            ? try loop.watch(stream.outputNumber, for: .writable, observer: OutputObserver(self))
+            : nil
+    }
+
+    /// Hears of the descriptor that is only written to: an error there is met by the write.
+    private final class OutputObserver: ReadinessObserver {
+        private unowned let link: StreamLink
+
+        init(_ link: StreamLink) {
+            self.link = link
+        }
+
+        func descriptorReady(_ readiness: Readiness, now: Instant) {
+            link.flush(now: now)
+        }
     }
 
     func close() {
@@ -229,7 +261,9 @@ final class StreamLink: FrameLink, ReadinessObserver {
         isClosed = true
         if let watch { loop.forget(watch) }
         watch = nil
-        Socket.shutDownBoth(descriptor)
+        if let outputWatch { loop.forget(outputWatch) }
+        outputWatch = nil
+        stream.shutDown()
     }
 
     private func fail(_ reason: String, now: Instant) {

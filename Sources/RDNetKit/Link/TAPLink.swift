@@ -200,6 +200,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
         isClosed = true
         if let watch { loop.forget(watch) }
         watch = nil
+        device.refuseOffloads()
     }
 
     private func fail(_ error: SystemError, now: Instant) {

@@ -3,7 +3,7 @@
 /// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes a new one. Our own
 /// `network-setup` hands over new ones while the program runs (`LinkSupply`), and a stream that the program dialled is dialled again:
 /// then interface, address and routes stay as they are.
-final class GuestEnd: ReadinessObserver {
+final class GuestEnd {
     private let settings: VMSwitchSettings
     private let environment: [String]
     private let log: Logger
@@ -12,8 +12,7 @@ final class GuestEnd: ReadinessObserver {
     private let mac: MACAddress
     private var dhcp: GuestDHCP?
     private var signals: SignalWatch?
-    private var dialling: DialledSocket?
-    private var watch: EventLoop.Watch?
+    private var call: HostCall?
     private var redial = Backoff(first: .milliseconds(100), longest: .seconds(2))
     private var supply: LinkSupply?
     private var outcome: String?
@@ -21,27 +20,33 @@ final class GuestEnd: ReadinessObserver {
 
     /// Makes the interface; nothing is connected yet.
     ///
-    /// - Parameter start: Settings and logger.
+    /// - Parameters:
+    ///   - settings: What the role was told.
+    ///   - log: For what a person should know.
+    ///   - supplier: What network-setup says of where new streams come from (`LinkSupply`).
     /// - Throws: `RoleFailure`.
-    init(_ start: RoleStart<VMSwitchSettings>) throws(RoleFailure) {
-        settings = start.settings
-        log = start.logger
+    init(
+        _ settings: VMSwitchSettings,
+        log: Logger,
+        supplier: String? = nil
+    ) throws(RoleFailure) {
+        self.settings = settings
+        self.log = log
         environment = ProcessEnvironment.all.filter { !$0.hasPrefix(LinkSupply.variable + "=") }
         if !settings.dhcpScript.isEmpty, !ProgramPath.isExecutable(settings.dhcpScript) {
             throw .notExecutable(settings.dhcpScript, option: "dhcp-script")
         }
         do {
             loop = try EventLoop()
-            if settings.link == nil,
-                let number = start.surroundings.environment(LinkSupply.variable)
-            {
-                supply = try LinkSupply(number, loop: loop)
+            if settings.link == nil, let supplier {
+                supply = try LinkSupply(supplier, loop: loop)
             }
-            let name = start.settings.tapInterface
+            let name = settings.tapInterface
             let device = try GuestInterface.make(
                 named: name,
-                mac: start.settings.tapMACAddress,
-                mtu: nil
+                mac: settings.tapMACAddress,
+                mtu: nil,
+                settings.ownership
             )
             relay = try FrameRelay(TAPLink(device, named: name, loop: loop), loop: loop)
             mac = try GuestInterface.mac(of: name)
@@ -65,7 +70,7 @@ final class GuestEnd: ReadinessObserver {
         do {
             try watchSignals()
             if settings.link == nil {
-                try adopt(LinkOpener.dial(settings.effectiveLink))
+                try adopt(.inherited(Int32(truncatingIfNeeded: settings.vsockDescriptor)))
             } else {
                 connect()
             }
@@ -75,6 +80,7 @@ final class GuestEnd: ReadinessObserver {
             throw RoleFailure("link \(settings.effectiveLink): \(error)")
         }
         relay.stop()
+        call?.close()
         if let outcome { throw RoleFailure("link \(settings.effectiveLink): \(outcome)") }
         return .failure
     }
@@ -109,34 +115,27 @@ final class GuestEnd: ReadinessObserver {
     private func adopt(supplied stream: consuming OwnedDescriptor) {
         guard !relay.isConnected else { return }
         do throws(SystemError) {
-            try adopt(DialledSocket(descriptor: stream, isConnected: true))
+            try adopt(stream)
         } catch {
             streamEnded("\(error)")
         }
     }
 
     private func connect() {
-        do throws(SystemError) {
-            let socket = try LinkOpener.dial(settings.effectiveLink)
-            if socket.isConnected { return try adopt(socket) }
-            watch = try loop.watch(socket.descriptor.number, for: .writable, observer: self)
-            dialling = consume socket
-        } catch {
-            connectLater(after: "\(error)")
-        }
-    }
-
-    func descriptorReady(_ readiness: Readiness, now: Instant) {
-        if let watch { loop.forget(watch) }
-        watch = nil
-        guard let socket = dialling.take() else { return }
-        let code = Socket.takeError(socket.descriptor)
-        guard code == 0 else { return connectLater(after: SystemError.message(code)) }
-        do throws(SystemError) {
-            try adopt(socket)
-        } catch {
-            connectLater(after: "\(error)")
-        }
+        call?.close()
+        let outcome = HostCall.Outcome(
+            connected: { [unowned self] stream in
+                do throws(SystemError) {
+                    try adopt(stream)
+                } catch {
+                    connectLater(after: "\(error)")
+                }
+            },
+            failed: { [unowned self] cause in connectLater(after: cause) }
+        )
+        let call = HostCall(settings.effectiveLink, loop: loop, outcome: outcome)
+        self.call = call
+        call.start()
     }
 
     private func connectLater(after cause: String) {
@@ -149,11 +148,11 @@ final class GuestEnd: ReadinessObserver {
         loop.after(delay) { [weak self] _ in self?.connect() }
     }
 
-    private func adopt(_ socket: consuming DialledSocket) throws(SystemError) {
+    private func adopt(_ descriptor: consuming OwnedDescriptor) throws(SystemError) {
         let address = settings.effectiveLink
         let format = LinkOpener.format(of: address)
         let stream = StreamLink(
-            socket.descriptor,
+            descriptor,
             StreamLink.Configuration(
                 name: "\(address)",
                 format: format,
@@ -184,6 +183,7 @@ final class GuestEnd: ReadinessObserver {
         options.script = settings.dhcpScript.isEmpty ? nil : settings.dhcpScript
         options.resolverFile = settings.resolvConf.isEmpty ? nil : settings.resolvConf
         options.environment = environment
+        options.largestMTU = settings.largestMTU
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.tapInterface,

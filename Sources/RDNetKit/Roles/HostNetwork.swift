@@ -11,6 +11,7 @@ final class HostNetwork: DatagramSender {
     private var dhcp: DHCPServer
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
+    private var linkListeners: [LinkListener] = []
     /// Is told of each link that has ended.
     var linkEnded: (any FrameLink) -> Void = { _ in }
     private let capture: CaptureSwitch
@@ -195,10 +196,9 @@ final class HostNetwork: DatagramSender {
         servers.append(server)
         for address in addresses {
             do throws(SystemError) {
-                let listener = try LinkOpener.listen(
-                    at: .stream(address, .littleEndian16),
-                    loop: loop
-                ) { stream, peer in server.accept(stream, from: peer) }
+                let listener = try LinkOpener.listen(at: address, loop: loop) { stream, peer in
+                    server.accept(stream, from: peer)
+                }
                 listeners.append(listener)
             } catch {
                 throw RoleFailure("api \(address): \(error)")
@@ -221,31 +221,24 @@ final class HostNetwork: DatagramSender {
         return true
     }
 
-    /// Listens for guests, or takes the one that a descriptor leads to.
+    /// Listens for guests, or takes the one that is connected already.
     ///
     /// - Parameter address: Where.
     /// - Throws: `RoleFailure` with the address.
     func open(_ address: LinkAddress) throws(RoleFailure) {
         do throws(SystemError) {
-            if case .descriptor = address {
-                let socket = try LinkOpener.dial(address)
-                attach(
-                    socket.descriptor,
-                    named: "\(address)",
-                    LinkOpener.format(of: address),
-                    from: nil
-                )
-                return
+            let listener = try LinkListener(at: address, terms, loop: loop, log: log) {
+                [unowned self] link in attach(link) ? engine : nil
             }
-            let listener = try LinkOpener.listen(at: address, loop: loop) {
-                [unowned self] stream, peer in
-                attach(stream, named: "\(address)", LinkOpener.format(of: address), from: peer)
-            }
-            listeners.append(listener)
-            log.info("waiting for guests", ["link": "\(address)"])
+            linkListeners.append(listener)
+            if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
         } catch {
             throw RoleFailure("link \(address): \(error)")
         }
+    }
+
+    private var terms: LinkTerms {
+        LinkTerms(mtu: settings.mtu, subnet: settings.subnet, mac: settings.gatewayMAC)
     }
 
     /// Attaches a stream.
@@ -264,15 +257,8 @@ final class HostNetwork: DatagramSender {
         from peer: Endpoint? = nil
     ) -> (any FrameLink)? {
         let link = StreamLink(
-            descriptor,
-            StreamLink.Configuration(
-                name: peer.map { "\(name) from \($0)" } ?? name,
-                format: format,
-                mtu: settings.mtu,
-                role: format == .bigEndian32 ? .silent : .accepting,
-                subnet: settings.subnet,
-                mac: settings.gatewayMAC
-            ),
+            ByteStream(descriptor),
+            terms.stream(named: peer.map { "\(name) from \($0)" } ?? name, format),
             loop: loop,
             log: log
         )
@@ -314,6 +300,7 @@ final class HostNetwork: DatagramSender {
     /// Closes listeners, forwards and links, and removes what they left in the file system.
     func stop() {
         for listener in listeners { listener.close() }
+        for listener in linkListeners { listener.close() }
         forwards.close()
         for server in servers { server.close() }
         engine.stop()

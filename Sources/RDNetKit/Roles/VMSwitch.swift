@@ -14,6 +14,9 @@ struct VMSwitchSettings: RoleSettings {
     /// Empty to leave it alone.
     var resolvConf = "/etc/resolv.conf"
     var tracesPackets = false
+    /// Whose the interface is, and the most that its MTU may be: what gvforwarder has options for.
+    var ownership = TAPDevice.Ownership.exclusive
+    var largestMTU: Int?
 
     init() {
         common.logFile = "/var/log/vm-switch.log"
@@ -133,5 +136,11 @@ extension Role {
         summary: "the guest end: TAP interface, DHCP, frames to and from the host",
         operands: "",
         options: Option.vmSwitch
-    ) { start throws(RoleFailure) in try GuestEnd(start).run() }
+    ) { start throws(RoleFailure) in
+        try GuestEnd(
+            start.settings,
+            log: start.logger,
+            supplier: start.surroundings.environment(LinkSupply.variable)
+        ).run()
+    }
 }

@@ -35,24 +35,29 @@ enum ListeningSocket {
         try bound(endpoint, SOCK_DGRAM) { _ throws(SystemError) in }
     }
 
-    /// A unix socket that listens, for this user alone (mode 0600).
+    /// A unix socket that listens, for this user alone (mode 0600); one of datagrams is bound only.
     ///
     /// A socket that nobody listens on any more is replaced; anything else at the path is an error.
     ///
-    /// - Parameter path: At most 107 octets, none of them NUL.
+    /// - Parameters:
+    ///   - path: At most 107 octets, none of them NUL.
+    ///   - kind: Streams, packets or datagrams.
     /// - Returns: The listening socket.
     /// - Throws: `SystemError` of the call that failed.
-    static func unix(path: String) throws(SystemError) -> OwnedDescriptor {
+    static func unix(
+        path: String,
+        _ kind: SocketKind = .stream
+    ) throws(SystemError) -> OwnedDescriptor {
         guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
             throw SystemError(call: "bind \(path)", errno: EINVAL)
         }
-        if try isStale(path, address) { removeFile(path) }
-        let socket = try Socket.make(AF_UNIX, SOCK_STREAM)
+        if try isStale(path, address, kind) { removeFile(path) }
+        let socket = try Socket.make(AF_UNIX, kind)
         // The file is born with the mode; changing it afterwards would leave a gap.
         let mask = umask(0o177)
         defer { umask(mask) }
         try Socket.bind(socket, to: address, named: path)
-        try Socket.listen(socket)
+        if kind != .datagram { try Socket.listen(socket) }
         return socket
     }
 
@@ -63,12 +68,14 @@ enum ListeningSocket {
         _ = unlink(path)
     }
 
-    private static func isStale(_ path: String, _ address: SocketAddress) throws(SystemError)
-        -> Bool
-    {
+    private static func isStale(
+        _ path: String,
+        _ address: SocketAddress,
+        _ kind: SocketKind
+    ) throws(SystemError) -> Bool {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
-        let probe = try Socket.make(AF_UNIX, SOCK_STREAM)
+        let probe = try Socket.make(AF_UNIX, kind)
         do {
             _ = try Socket.connect(probe, to: address)
             return false

@@ -51,6 +51,15 @@ struct OwnedDescriptor: ~Copyable {
         return number
     }
 
+    /// Makes calls on it wait, as programs expect of what they are started with.
+    ///
+    /// See fcntl(2), O_NONBLOCK.
+    func setBlocking() throws(SystemError) {
+        let number = number
+        let mode = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
+        try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
+    }
+
     /// A second descriptor for the same open file, close-on-exec.
     ///
     /// See fcntl(2), F_DUPFD_CLOEXEC.

@@ -24,6 +24,8 @@ struct EchoSocket: ~Copyable {
 enum SocketKind {
     case stream
     case datagram
+    /// Packets of a connected unix socket, which keep their bounds.
+    case packet
     case raw
 }
 
@@ -58,6 +60,7 @@ enum Socket {
         switch kind {
         case .stream: try make(family, SOCK_STREAM, transport)
         case .datagram: try make(family, SOCK_DGRAM, transport)
+        case .packet: try make(family, SOCK_SEQPACKET, transport)
         case .raw: try make(family, SOCK_RAW, transport)
         }
     }
@@ -106,13 +109,14 @@ enum Socket {
         return socket
     }
 
-    /// Two connected stream sockets.
+    /// Two connected unix sockets, of streams unless of packets.
     ///
     /// See socketpair(2).
-    static func pair() throws(SystemError) -> SocketPair {
+    static func pair(ofPackets: Bool = false) throws(SystemError) -> SocketPair {
         var numbers: [Int32] = [-1, -1]
+        let kind = ofPackets ? SOCK_SEQPACKET : SOCK_STREAM
         try systemCall("socketpair") {
-            socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | birthFlags, 0, &numbers)
+            socketpair(AF_UNIX, Int32(kind.rawValue) | birthFlags, 0, &numbers)
         }
         return SocketPair(
             one: OwnedDescriptor(adopting: numbers[0]),

@@ -11,6 +11,12 @@ struct SocketAddress {
     /// Room for the kernel to write an address into.
     init() {}
 
+    /// What the kernel wrote.
+    init(_ storage: sockaddr_storage, length: socklen_t) {
+        self.storage = storage
+        self.length = length
+    }
+
     /// An IPv4 or IPv6 transport address.
     ///
     /// See ip(7), ipv6(7).
@@ -128,6 +134,17 @@ struct SocketAddress {
                 return nil
             }
         }
+    }
+
+    /// The name of a unix socket in the file system; nil for other families, and for a socket without such a name.
+    ///
+    /// See unix(7).
+    var path: String? {
+        let start = MemoryLayout<sa_family_t>.size
+        guard family == AF_UNIX, Int(length) > start else { return nil }
+        // Sound: the kernel says how much it wrote; a NUL may end the name before, and begins one that is no path.
+        let octets = withUnsafeBytes(of: storage) { $0[start..<Int(length)].prefix { $0 != 0 } }
+        return octets.isEmpty ? nil : String(decoding: octets, as: UTF8.self)
     }
 
     /// The virtual machine's context; nil for other families.

@@ -9,6 +9,10 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
     case noDevice
     /// An interface of that name is there already: a TAP of one's own is never somebody else's.
     case taken(String)
+    /// There is no interface of that name.
+    case missing(String)
+    /// Another program has the interface.
+    case busy(String)
     /// A call failed.
     case refused(SystemError)
 
@@ -19,6 +23,8 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
         case .noDevice:
             "/dev/net/tun: No such file or directory (is the tun module loaded? try modprobe tun)"
         case .taken(let name): "\(name): an interface of that name exists already"
+        case .missing(let name): "\(name): there is no interface of that name"
+        case .busy(let name): "\(name): another program uses the interface"
         case .refused(let error):
             error.errno == EPERM ? "\(error) (needs CAP_NET_ADMIN)" : "\(error)"
         }
@@ -27,12 +33,23 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
 
 /// A TAP: a kernel network interface whose frames this process reads and writes.
 ///
-/// The interface lives as long as the descriptor: it is never made persistent. Every frame is preceded by a
-/// `virtio_net_hdr`, so that TCP segments of up to 64 KiB pass in one call. See linux/if_tun.h.
+/// An interface that was made here lives as long as the descriptor: it is never made persistent. One that others have made
+/// persistent stays so. Every frame is preceded by a `virtio_net_hdr`, so that TCP segments of up to 64 KiB pass in one call. See
+/// linux/if_tun.h.
 struct TAPDevice: ~Copyable {
     let descriptor: OwnedDescriptor
     /// Whether the kernel takes and gives unsegmented UDP (USO, since Linux 6.2).
     let hasUSO: Bool
+
+    /// Whose an interface is.
+    enum Ownership {
+        /// One's own: it must not exist yet.
+        case exclusive
+        /// One that somebody has made is used, or else one's own is made.
+        case either
+        /// One that somebody has made; it stays when it is let go of.
+        case borrowed
+    }
 
     /// Whether there is a device to make TAPs with.
     ///
@@ -45,31 +62,42 @@ struct TAPDevice: ~Copyable {
 
     /// Opens a TAP in the namespace of the calling thread.
     ///
-    /// - Parameter name: The interface's name; it must not exist yet.
+    /// - Parameters:
+    ///   - name: The interface's name.
+    ///   - ownership: Whether it may or must exist.
     /// - Throws: `TAPError`.
-    init(named name: String) throws(TAPError) {
+    init(named name: String, _ ownership: Ownership = .exclusive) throws(TAPError) {
         let octets = Array(name.utf8)
         guard (1..<Int(IFNAMSIZ)).contains(octets.count) else { throw .badName(name) }
+        if ownership == .borrowed, !Self.exists(name) { throw .missing(name) }
         do {
-            try self.init(opening: octets)
+            try self.init(opening: octets, isExclusive: ownership == .exclusive)
         } catch {
             switch error.errno {
             case ENOENT: throw .noDevice
+            case EBUSY where ownership != .exclusive: throw .busy(name)
             // EINVAL: an interface of another kind has the name.
             case EBUSY, EEXIST: throw .taken(name)
-            case EINVAL where if_nametoindex(name) != 0: throw .taken(name)
+            case EINVAL where Self.exists(name): throw .taken(name)
             default: throw .refused(error)
             }
         }
     }
 
-    private init(opening name: [UInt8]) throws(SystemError) {
+    /// Whether there is an interface of a name, of whatever kind.
+    ///
+    /// See if_nametoindex(3).
+    static func exists(_ name: String) -> Bool {
+        if_nametoindex(name) != 0
+    }
+
+    private init(opening name: [UInt8], isExclusive: Bool) throws(SystemError) {
         let descriptor = OwnedDescriptor(
             adopting: try systemCall("/dev/net/tun") {
                 open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)
             }
         )
-        try Self.attach(descriptor.number, name)
+        try Self.attach(descriptor.number, name, isExclusive: isExclusive)
         try self.init(adopting: descriptor)
     }
 
@@ -82,12 +110,17 @@ struct TAPDevice: ~Copyable {
         self.descriptor = descriptor
     }
 
-    private static func attach(_ number: Int32, _ name: [UInt8]) throws(SystemError) {
+    private static func attach(
+        _ number: Int32,
+        _ name: [UInt8],
+        isExclusive: Bool
+    ) throws(SystemError) {
         var request = ifreq()
         // Sound: the name was checked against IFNAMSIZ, and the flags lie right behind it.
         withUnsafeMutableBytes(of: &request) { octets in
             octets.copyBytes(from: name)
-            let flags = UInt16(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL)
+            let exclusion = isExclusive ? IFF_TUN_EXCL : 0
+            let flags = UInt16(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | exclusion)
             octets.storeBytes(of: flags, toByteOffset: Int(IFNAMSIZ), as: UInt16.self)
         }
         let label = String(decoding: name, as: UTF8.self)
@@ -107,6 +140,12 @@ struct TAPDevice: ~Copyable {
         if ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), withUSO) == 0 { return true }
         try systemCall("ioctl(TUNSETOFFLOAD)") { ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), base) }
         return false
+    }
+
+    /// Has the kernel finish all frames again, for whoever uses a borrowed interface next.
+    func refuseOffloads() {
+        // A failure would mean that the interface is gone, and nobody uses it next.
+        _ = ioctl(descriptor.number, UInt(CLINUX_TUNSETOFFLOAD), 0 as Int32)
     }
 
     /// Reads one frame and its header; nil when none waits.

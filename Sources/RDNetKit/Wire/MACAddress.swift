@@ -13,6 +13,11 @@ struct MACAddress: Hashable, Sendable {
         self.rawValue = rawValue & 0xffff_ffff_ffff
     }
 
+    /// One machine's address, out of those that everybody may give away (IEEE 802, 8.4: the second lowest bit).
+    static func local(using random: inout some RandomNumberGenerator) -> MACAddress {
+        MACAddress(rawValue: random.next() & 0xfcff_ffff_ffff | 0x0200_0000_0000)
+    }
+
     /// Reads six octets; traps beyond the end.
     @inline(__always)
     init(reading octets: RawSpan, at offset: Int) {

@@ -1,6 +1,7 @@
 /// The parameters of a URL's query (the form encoding of HTML, as Go's `url.ParseQuery` reads it).
 struct URLQuery {
-    private let parameters: [(name: String, value: String)]
+    /// Names and values, in order.
+    let parameters: [(name: String, value: String)]
 
     /// Takes a query apart; parameters with malformed escapes or a semicolon are left out.
     init(_ text: some StringProtocol) {

@@ -7,7 +7,7 @@ struct AddressTextTests {
     private static let loopback = Endpoint(address: .loopbackIPv4, port: 6000)
 
     @Test(
-        "a link address is a stream, a virtual machine's socket or a descriptor",
+        "a link address is a stream, a socket of packets or datagrams, or what is open already",
         arguments: [
             ("unix:///run/net.sock", LinkAddress.stream(.unix("/run/net.sock"), .littleEndian16)),
             ("qemu+unix:///q", .stream(.unix("/q"), .bigEndian32)),
@@ -15,7 +15,14 @@ struct AddressTextTests {
             ("qemu+tcp://127.0.0.1:6000", .stream(.tcp(loopback), .bigEndian32)),
             ("vsock://2:6656", .vsock(cid: 2, port: 6656)),
             ("vsock://:6656", .vsock(cid: nil, port: 6656)),
+            ("qemu+vsock://2:1", .stream(.vsock(cid: 2, port: 1), .bigEndian32)),
+            ("vpnkit+unix:///k", .stream(.unix("/k"), .vpnkit)),
+            ("vpnkit+tcp://127.0.0.1:6000", .stream(.tcp(loopback), .vpnkit)),
+            ("vpnkit+vsock://:1", .stream(.vsock(cid: nil, port: 1), .vpnkit)),
+            ("bess+unix:///b", .packets("/b")),
+            ("vfkit+unixgram:///v", .datagrams("/v")),
             ("fd://3", .descriptor(3)),
+            ("stdio://", .standardStreams),
         ]
     )
     func link(text: String, expected: LinkAddress) {
@@ -31,12 +38,67 @@ struct AddressTextTests {
             "tcp://127.0.0.1:0", "tcp://127.0.0.1:65536", "tcp://:80", "tcp://::1:80", "vsock://2",
             "vsock://a:1", "vsock://2:", "vsock://2:1:3", "vsock://4294967295:1", "vsock://-1:1",
             "vsock://2:4294967295", "fd://", "fd://-1", "fd://3x", "fd://2147483648", "qemu+fd://3",
-            "qemu+vsock://2:1", "qemu+qemu+unix:///x", "http://127.0.0.1:80", "UNIX:///x",
+            "qemu+qemu+unix:///x", "qemu+vpnkit+unix:///x", "bess+tcp://127.0.0.1:80",
+            "bess+unix://x",
+            "vfkit+unix:///x", "unixgram:///x", "vfkit+unixgram://", "stdio:", "stdio:///x",
+            "qemu+stdio://", "http://127.0.0.1:80", "UNIX:///x",
             "unix:///" + String(repeating: "x", count: 107), "unix:///a\u{0}b",
         ]
     )
     func noLink(text: String) {
         #expect(LinkAddress(text) == nil)
+    }
+
+    @Test(
+        "a guest calls streams, and what it was started with",
+        arguments: [
+            ("unix:///x", true), ("qemu+tcp://127.0.0.1:80", true), ("vsock://2:1", true),
+            ("fd://3", true), ("", true), ("vpnkit+unix:///x", false), ("bess+unix:///x", false),
+            ("vfkit+unixgram:///x", false), ("stdio://", false),
+        ]
+    )
+    func host(text: String, isGood: Bool) {
+        #expect((ValueSyntax<LinkAddress?>.optionalLink.parse(text) != nil) == isGood)
+    }
+
+    @Test(
+        "gvforwarder's host is a stream with a path to ask for, or a program",
+        arguments: [
+            (
+                "vsock://2:1024/connect",
+                .connect(.vsock(cid: 2, port: 1024), path: "/connect"), nil
+            ),
+            ("vsock://2:1024/a/b?c", .connect(.vsock(cid: 2, port: 1024), path: "/a/b?c"), nil),
+            ("vsock://2:1024", .stream(.vsock(cid: 2, port: 1024), .littleEndian16), nil),
+            ("unix:///run/x.sock", .connect(.unix("/run/x.sock"), path: "/connect"), nil),
+            ("stdio:/bin/x", .program("/bin/x", arguments: []), nil),
+            ("stdio:///bin/x", .program("/bin/x", arguments: []), "stdio:/bin/x"),
+            (
+                "stdio:/bin/x?a=b&c=d+e%26&f",
+                .program("/bin/x", arguments: ["-a=b", "-c=d e&", "-f="]),
+                "stdio:/bin/x?a=b&c=d%20e%26&f="
+            ),
+            (
+                "stdio:/bin/a%20b?k=x=y", .program("/bin/a b", arguments: ["-k=x=y"]),
+                "stdio:/bin/a%20b?k=x%3Dy"
+            ),
+        ] as [(String, LinkAddress, String?)]
+    )
+    func forwarder(text: String, expected: LinkAddress, description: String?) {
+        #expect(LinkAddress(forwarder: text) == expected)
+        #expect(expected.description == description ?? text)
+        #expect(LinkAddress(forwarder: expected.description) == expected)
+    }
+
+    @Test(
+        "what is no host of gvforwarder's is refused",
+        arguments: [
+            "", "http://x/connect", "unix://relative", "vsock://2", "vsock://a:1/x", "stdio:x",
+            "stdio:", "stdio:/x?a=%00", "stdio:/x%00", "vsock://2:1/a b", "tcp://127.0.0.1:80",
+        ]
+    )
+    func noForwarder(text: String) {
+        #expect(LinkAddress(forwarder: text) == nil)
     }
 
     @Test func `a path of 107 octets is the longest`() {

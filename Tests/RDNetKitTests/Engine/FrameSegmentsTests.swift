@@ -4,25 +4,6 @@ import Testing
 
 @Suite("segmentation in software")
 struct FrameSegmentsTests {
-    /// A TCP super-frame over IPv4 as the engine makes it: checksum unfinished.
-    private func tcpFrame(payload: [UInt8], flags: UInt8 = 0x18, options: [UInt8] = []) -> [UInt8] {
-        var ip: [UInt8] = [
-            0x45, 0, 0, 0, 0xff, 0xfe, 0x40, 0, 64, 6, 0, 0,
-            192, 168, 127, 1, 192, 168, 127, 2,
-        ]
-        let tcp: [UInt8] = [
-            0, 80, 0x9c, 0x40,  // ports
-            0xff, 0xff, 0xff, 0x00,  // a sequence number that wraps on the way
-            0, 0, 0, 7, UInt8((20 + options.count) / 4) << 4, flags, 1, 0, 0xab, 0xcd, 0, 0,
-        ]
-        let total = ip.count + tcp.count + options.count + payload.count
-        ip[2] = UInt8(total >> 8)
-        ip[3] = UInt8(total & 255)
-        PlainChecksum.store(PlainChecksum.of(ip), in: &ip, at: 10)
-        return MACAddress.standardGuest.octets + MACAddress.standardGateway.octets + [8, 0] + ip
-            + tcp + options + payload
-    }
-
     private func cut(
         _ frame: [UInt8],
         _ kind: VirtioNetHeader.Segmentation,
@@ -58,7 +39,11 @@ struct FrameSegmentsTests {
     func tcp(size: Int) throws {
         let payload = (0..<10_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         // ACK, PSH, FIN, CWR.
-        let packets = try cut(tcpFrame(payload: payload, flags: 0x99), .tcpIPv4, size: UInt16(size))
+        let packets = try cut(
+            SuperFrame.tcp(payload: payload, flags: 0x99),
+            .tcpIPv4,
+            size: UInt16(size)
+        )
         #expect(packets.count == (10_000 + size - 1) / size)
         #expect(packets.flatMap { $0[54...] } == payload)
         for (index, packet) in packets.enumerated() {
@@ -74,7 +59,7 @@ struct FrameSegmentsTests {
 
     @Test func `options are repeated in every packet`() throws {
         let options: [UInt8] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]
-        let frame = tcpFrame(payload: [UInt8](repeating: 5, count: 3000), options: options)
+        let frame = SuperFrame.tcp(payload: [UInt8](repeating: 5, count: 3000), options: options)
         let packets = try cut(frame, .tcpIPv4, size: 1448)
         #expect(packets.count == 3)
         for packet in packets {
@@ -84,7 +69,7 @@ struct FrameSegmentsTests {
     }
 
     @Test func `UDP becomes datagrams, each with its length and checksum`() throws {
-        var frame = tcpFrame(payload: [])
+        var frame = SuperFrame.tcp(payload: [])
         frame[23] = 17
         frame.removeSubrange(34...)
         frame += [0, 53, 0, 99, 0, 0, 0, 0] + (0..<2500).map { UInt8(truncatingIfNeeded: $0) }
@@ -103,7 +88,7 @@ struct FrameSegmentsTests {
     @Test func `TCP over IPv6 is cut too`() throws {
         let source = (0..<16).map { UInt8($0 + 1) }
         let destination = (0..<16).map { UInt8(0xf0 + $0) }
-        let tcp = Array(tcpFrame(payload: [])[34...])
+        let tcp = Array(SuperFrame.tcp(payload: [])[34...])
         let payload = (0..<3000).map { UInt8(truncatingIfNeeded: $0) }
         let frame =
             [UInt8](repeating: 2, count: 12) + [0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 6, 64] + source
@@ -125,7 +110,7 @@ struct FrameSegmentsTests {
     @Test("frames that contradict their header are refused, never trapped on", arguments: 0..<400)
     func lies(length: Int) throws {
         var random = SeededRandom(seed: UInt64(length))
-        var frame = Array(tcpFrame(payload: [UInt8](repeating: 1, count: 400)).prefix(length))
+        var frame = Array(SuperFrame.tcp(payload: [UInt8](repeating: 1, count: 400)).prefix(length))
         for kind in [VirtioNetHeader.Segmentation.tcpIPv4, .tcpIPv6, .udp] {
             if frame.count > 14 {
                 frame[Int.random(in: 14..<frame.count, using: &random)] = random.next(
@@ -147,7 +132,7 @@ struct FrameSegmentsTests {
     }
 
     @Test func `a checksum is completed where the header says, or not at all`() {
-        var frame = tcpFrame(payload: Array("hello".utf8))
+        var frame = SuperFrame.tcp(payload: Array("hello".utf8))
         let pseudo = PlainChecksum.pseudoHeader(
             IPAddress(ipv4: 0xc0a8_7f01),
             IPAddress(ipv4: 0xc0a8_7f02),

@@ -44,14 +44,6 @@ private final class ForeignPeer {
 
 @Suite("a link's other end")
 struct StreamLinkPeerTests {
-    private static let guest: [UInt8] = [0x52, 0x54, 0, 0x12, 0x34, 0x56]
-
-    /// Who has 192.168.127.1? Tell 192.168.127.2.
-    private static let question: [UInt8] =
-        [255, 255, 255, 255, 255, 255] + guest + [0x08, 0x06]  // to all, ARP
-        + [0, 1, 0x08, 0, 6, 4, 0, 1]  // Ethernet, IPv4, request
-        + guest + [192, 168, 127, 2] + [0, 0, 0, 0, 0, 0] + [192, 168, 127, 1]
-
     @Test(
         "is asked for nothing it does not know, and gets plain frames",
         arguments: ["qemu+unix", "unix"]
@@ -69,16 +61,11 @@ struct StreamLinkPeerTests {
                 ? [0, 0, UInt8(length >> 8), UInt8(length & 0xff)]
                 : [UInt8(length & 0xff), UInt8(length >> 8)]
         }
-        try peer.send(Self.question)
+        try peer.send(ARPQuestion.frame)
         let prefix = try peer.receive(isQEMU ? 4 : 2)
         let length = isQEMU ? Int(prefix[2]) << 8 | Int(prefix[3]) : Int(prefix[0])
         let answer = try peer.receive(length)
-        try #require(answer.count >= 42)
-        #expect(Array(answer[0..<6]) == Self.guest)
-        #expect(Array(answer[12..<14]) == [0x08, 0x06])
-        #expect(Array(answer[20..<22]) == [0, 2])
-        #expect(Array(answer[22..<28]) == [0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd])
-        #expect(Array(answer[28..<32]) == [192, 168, 127, 1])
+        ARPQuestion.expectAnswer(answer)
         #expect(program.isRunning)
     }
 }

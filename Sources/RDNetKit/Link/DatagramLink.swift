@@ -1,0 +1,121 @@
+/// One sender of datagrams as a link: a frame each, both ways, over the socket that all senders share.
+///
+/// The kernel keeps few datagrams for a receiver (`net.unix.max_dgram_qlen`, 10 by default) and cannot say when it
+/// takes more, unless the receiver is connected to our socket. So what is not taken waits in a bounded queue, and is offered again
+/// with every turn and after a pause; when nothing of it was taken for a second it is dropped, as a cable's other end drops what it
+/// cannot take. Only an address at which nobody listens any more ends the link.
+final class DatagramLink: FrameLink {
+    private static let shortestPause: Duration = .milliseconds(1)
+    private static let longestPause: Duration = .milliseconds(64)
+    /// How long frames wait for a receiver that takes none.
+    private static let patience: Duration = .seconds(1)
+
+    let name: String
+    private(set) var counters = LinkCounters()
+    private(set) var isClosed = false
+
+    private let peer: SocketAddress
+    private let loop: EventLoop
+    /// Nil once the link is closed.
+    private var socket: DatagramListener?
+    private var output: PacketOutput
+    private var pause = DatagramLink.shortestPause
+    private var retry: TimerWheel.Token?
+    private var blockedSince: Instant?
+    private weak var receiver: (any FrameReceiver)?
+
+    /// Makes a link to one sender.
+    ///
+    /// - Parameters:
+    ///   - peer: Its address.
+    ///   - socket: Sends to it, and hears from it.
+    ///   - name: What the link is called in logs.
+    ///   - mtu: The largest payload of a frame to the other end.
+    ///   - loop: Where everything runs.
+    init(
+        _ peer: SocketAddress,
+        of socket: DatagramListener,
+        named name: String,
+        mtu: Int,
+        loop: EventLoop
+    ) {
+        self.peer = peer
+        self.socket = socket
+        self.name = name
+        self.loop = loop
+        output = PacketOutput(mtu: mtu)
+    }
+
+    func start(for receiver: any FrameReceiver) {
+        self.receiver = receiver
+    }
+
+    // MARK: Inwards
+
+    /// Takes one datagram of the peer's; nil stands for one that was too long.
+    func receive(_ packet: UnsafeRawBufferPointer?, now: Instant) {
+        guard let packet, packet.count >= EthernetHeader.length else {
+            counters.malformed &+= 1
+            return
+        }
+        counters.framesReceived &+= 1
+        counters.octetsReceived &+= UInt64(packet.count)
+        receiver?.receive(Frame(packet), from: self, now: now)
+    }
+
+    func batchEnded(now: Instant) {
+        receiver?.batchEnded(on: self, now: now)
+    }
+
+    // MARK: Outwards
+
+    func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer? {
+        isClosed ? nil : output.reserve(count, priority, &counters)
+    }
+
+    func commit(_ count: Int, _ header: VirtioNetHeader) {
+        output.commit(count, header, &counters)
+    }
+
+    func flush(now: Instant) {
+        guard let socket, !output.isEmpty else { return }
+        do {
+            let gone = try output.drain(&counters) { (batch) throws(SystemError) in
+                try socket.send(&batch, to: peer)
+            }
+            if gone > 0 { (blockedSince, pause) = (nil, Self.shortestPause) }
+        } catch {
+            return fail("\(error)", now: now)
+        }
+        if !output.isEmpty { wait(now: now) }
+        if output.hasRoomAgain() { receiver?.hasRoom(self, now: now) }
+    }
+
+    /// Arranges for another try, or gives up what has waited too long.
+    private func wait(now: Instant) {
+        let start = blockedSince ?? now
+        blockedSince = start
+        if now - start >= Self.patience { return output.removeAll(&counters) }
+        guard retry == nil else { return }
+        retry = loop.after(pause) { [weak self] now in
+            self?.retry = nil
+            self?.flush(now: now)
+        }
+        pause = min(pause * 2, Self.longestPause)
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        if let retry { loop.cancel(retry) }
+        socket?.forget(peer)
+        socket = nil
+    }
+
+    private func fail(_ reason: String, now: Instant) {
+        guard !isClosed else { return }
+        socket?.pause(now: now)
+        close()
+        receiver?.closed(self, reason: reason, now: now)
+    }
+}

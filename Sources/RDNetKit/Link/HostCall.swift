@@ -1,0 +1,139 @@
+/// One call of the host by a guest: until there is a stream that carries frames, or a reason why there is none.
+///
+/// gvproxy's API is asked for frames by an HTTP request that it never answers, so nothing says when it has understood. What comes in
+/// one piece with the request it throws away, and a frame that is cut there would ruin all that follow: so the stream is handed
+/// on a moment later, and nothing is sent before.
+final class HostCall: ReadinessObserver {
+    /// Between the request and the first frame.
+    static let pause: Duration = .milliseconds(100)
+    /// How long a call may take until it is connected.
+    static let patience: Duration = .seconds(10)
+
+    /// How a call ends: one of the two is called once.
+    struct Outcome {
+        /// Takes the stream.
+        var connected: (consuming OwnedDescriptor) -> Void
+        /// Is told why there is none.
+        var failed: (String) -> Void
+    }
+
+    private let address: LinkAddress
+    private let loop: EventLoop
+    private let outcome: Outcome
+    private var socket: OwnedDescriptor?
+    private var watch: EventLoop.Watch?
+    private var timer: TimerWheel.Token?
+    private var program: ChildProcess?
+
+    /// Makes a call that does nothing yet.
+    ///
+    /// - Parameters:
+    ///   - address: One that `canBeCalled`.
+    ///   - loop: Where everything runs.
+    ///   - outcome: Is told how it ended; perhaps before `start` returns.
+    init(_ address: LinkAddress, loop: EventLoop, outcome: Outcome) {
+        self.address = address
+        self.loop = loop
+        self.outcome = outcome
+    }
+
+    /// Begins to call.
+    func start() {
+        do throws(SystemError) {
+            if case .program(let path, let arguments) = address {
+                return outcome.connected(try run(path, arguments))
+            }
+            let dialled = try LinkOpener.dial(address)
+            let (number, isConnected) = (dialled.descriptor.number, dialled.isConnected)
+            socket = .some(dialled.descriptor)
+            if isConnected { return try connected() }
+            watch = try loop.watch(number, for: .writable, observer: self)
+            timer = loop.after(Self.patience) { [weak self] _ in
+                self?.fail("no answer within \(Self.patience)")
+            }
+        } catch {
+            fail("\(error)")
+        }
+    }
+
+    /// Ends the call, and the program that was run for it; a stream that was handed on stays.
+    func close() {
+        release()
+        socket = nil
+        program?.terminate()
+        program = nil
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        release()
+        do throws(SystemError) {
+            let code: Int32 =
+                switch socket {
+                case .some(let socket): Socket.takeError(socket)
+                case .none: 0
+                }
+            guard code == 0 else { return fail(SystemError.message(code)) }
+            try connected()
+        } catch {
+            fail("\(error)")
+        }
+    }
+
+    private func connected() throws(SystemError) {
+        guard case .connect(_, let path) = address else { return handOn() }
+        let request = Self.request(for: path)
+        let count: Int? =
+            switch socket {
+            case .some(let socket): try Socket.send(socket, request)
+            case .none: nil
+            }
+        guard count == request.count else { return fail("it takes no request") }
+        timer = loop.after(Self.pause) { [weak self] _ in self?.handOn() }
+    }
+
+    /// What gvforwarder says, to the octet.
+    private static func request(for path: String) -> [UInt8] {
+        let lines = [
+            "POST \(path) HTTP/1.1", "Host: ", "User-Agent: Go-http-client/1.1",
+            "Content-Length: 0", "", "",
+        ]
+        return Array(lines.joined(separator: "\r\n").utf8)
+    }
+
+    private func handOn() {
+        release()
+        if let stream = socket.take() { outcome.connected(stream) }
+    }
+
+    private func fail(_ reason: String) {
+        close()
+        outcome.failed(reason)
+    }
+
+    private func release() {
+        if let watch { loop.forget(watch) }
+        watch = nil
+        if let timer { loop.cancel(timer) }
+        timer = nil
+    }
+
+    /// Runs a program whose standard input and output are the other end of the stream.
+    private func run(_ path: String, _ arguments: [String]) throws(SystemError) -> OwnedDescriptor {
+        let pair = try Socket.pair()
+        try pair.other.setBlocking()
+        let number = pair.other.number
+        program = try ChildProcess(
+            ChildProcess.Command(
+                path: path,
+                arguments: arguments,
+                environment: ProcessEnvironment.all,
+                descriptors: [number, number, nil],
+                leadsGroup: true
+            ),
+            on: loop
+        ) { _, _ in
+            // The stream ends with it, and that is what counts.
+        }
+        return pair.one
+    }
+}

@@ -1,0 +1,109 @@
+/// Opens sockets at addresses: listening for those who call, or calling.
+enum LinkOpener {
+    /// Listens at a stream's address and hands on every connection.
+    ///
+    /// - Parameters:
+    ///   - address: A unix, TCP or vsock address.
+    ///   - loop: Where connections become events.
+    ///   - taking: Is given each connection.
+    /// - Returns: The listener, to be closed by its owner.
+    /// - Throws: `SystemError` with the address in it.
+    static func listen(
+        at address: StreamAddress,
+        loop: EventLoop,
+        taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
+    ) throws(SystemError) -> StreamListener {
+        switch address {
+        case .unix(let path):
+            let socket = try ListeningSocket.unix(path: path)
+            return try StreamListener(socket, path: path, loop: loop, taking: taking)
+        case .tcp(let endpoint):
+            let socket = try ListeningSocket.tcp(endpoint)
+            return try StreamListener(socket, loop: loop, taking: taking)
+        case .vsock(let cid, let port):
+            let socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
+            return try StreamListener(socket, loop: loop, taking: taking)
+        }
+    }
+
+    /// Listens at a link's address and hands on every connection.
+    ///
+    /// - Parameters:
+    ///   - address: A stream's address.
+    ///   - loop: Where connections become events.
+    ///   - taking: Is given each connection.
+    /// - Returns: The listener, to be closed by its owner.
+    /// - Throws: `SystemError` with the address in it.
+    static func listen(
+        at address: LinkAddress,
+        loop: EventLoop,
+        taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
+    ) throws(SystemError) -> StreamListener {
+        switch address {
+        case .stream(let address, _):
+            return try listen(at: address, loop: loop, taking: taking)
+        case .packets(let path):
+            let socket = try ListeningSocket.unix(path: path, .packet)
+            return try StreamListener(socket, path: path, loop: loop, taking: taking)
+        case .datagrams, .descriptor, .standardStreams, .connect, .program:
+            preconditionFailure("\(address) takes no connections")
+        }
+    }
+
+    /// Begins to call an address.
+    ///
+    /// - Parameter address: A stream's address, or a descriptor that is connected already.
+    /// - Returns: The socket, and whether it is connected already.
+    /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
+    static func dial(_ address: LinkAddress) throws(SystemError) -> DialledSocket {
+        switch address {
+        case .stream(let address, _), .connect(let address, _):
+            return try dial(address)
+        case .descriptor(let number):
+            return DialledSocket(
+                descriptor: try OwnedDescriptor.inherited(number),
+                isConnected: true
+            )
+        case .packets, .datagrams, .standardStreams, .program:
+            preconditionFailure("\(address) cannot be called")
+        }
+    }
+
+    private static func dial(_ address: StreamAddress) throws(SystemError) -> DialledSocket {
+        switch address {
+        case .unix(let path):
+            guard let target = SocketAddress(path: path) else {
+                throw SystemError.tooLong("connect \(path)")
+            }
+            return try dial(Socket.makeUnix(), to: target)
+        case .tcp(let endpoint):
+            let socket = try Socket.make(Socket.family(of: endpoint.address), .stream)
+            try Socket.setNoDelay(socket)
+            try Socket.setKeepAlive(socket)
+            return try dial(socket, to: SocketAddress(endpoint))
+        case .vsock(let cid, let port):
+            // Without a context the host, which is where a guest's other end is.
+            let target = SocketAddress(vsockCID: cid ?? 2, port: port)
+            return try dial(Socket.makeVsock(), to: target)
+        }
+    }
+
+    private static func dial(
+        _ socket: consuming OwnedDescriptor,
+        to address: SocketAddress
+    ) throws(SystemError) -> DialledSocket {
+        let isConnected = try Socket.connect(socket, to: address)
+        return DialledSocket(descriptor: socket, isConnected: isConnected)
+    }
+
+    /// What stands before each frame of a stream.
+    static func format(of address: LinkAddress) -> StreamFormat {
+        if case .stream(_, .bigEndian32) = address { .bigEndian32 } else { .littleEndian16 }
+    }
+}
+
+/// A socket on its way to being connected.
+struct DialledSocket: ~Copyable {
+    let descriptor: OwnedDescriptor
+    let isConnected: Bool
+}

@@ -1,0 +1,124 @@
+/// A connected socket of packets as a link: BESS's ports and User Mode Linux's `bess` transport.
+///
+/// One packet is one frame, both ways: there is nothing in front of it and no limit but the buffers', so a runt or an
+/// oversized frame concerns no other. Many packets pass in one system call. What the other end does not take now waits in a
+/// bounded queue.
+final class PacketLink: FrameLink, ReadinessObserver {
+    /// How much one turn reads before others get theirs: two batches.
+    private static let batchesPerTurn = 2
+    /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
+    private static let socketBuffer: Int32 = 4 << 20
+
+    let name: String
+    private(set) var counters = LinkCounters()
+    private(set) var isClosed = false
+
+    private let loop: EventLoop
+    private let descriptor: OwnedDescriptor
+    private var input = ReceivedPackets(longest: Frame.maximumLength)
+    private var output: PacketOutput
+    private var watch: EventLoop.Watch?
+    private var waitsForWriting = false
+    private weak var receiver: (any FrameReceiver)?
+
+    /// Makes a link that does not read yet, and gives the socket large buffers.
+    ///
+    /// - Parameters:
+    ///   - descriptor: A connected SOCK_SEQPACKET socket.
+    ///   - name: What it is called in logs.
+    ///   - mtu: The largest payload of a frame to the other end.
+    ///   - loop: Where everything runs.
+    init(_ descriptor: consuming OwnedDescriptor, named name: String, mtu: Int, loop: EventLoop) {
+        Socket.enlargeBuffers(descriptor, to: Self.socketBuffer)
+        self.descriptor = descriptor
+        self.name = name
+        self.loop = loop
+        output = PacketOutput(mtu: mtu)
+    }
+
+    /// Begins to read frames for a receiver.
+    ///
+    /// - Parameter receiver: Not kept alive.
+    /// - Throws: `SystemError` when the kernel takes no more watches.
+    func start(for receiver: any FrameReceiver) throws(SystemError) {
+        self.receiver = receiver
+        watch = try loop.watch(descriptor.number, for: [.readable, .ended], observer: self)
+    }
+
+    // MARK: Inwards
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if readiness.contains(.writable) { flush(now: now) }
+        let hasEnded = !readiness.isDisjoint(with: [.ended, .hungUp])
+        do {
+            for _ in 0..<Self.batchesPerTurn {
+                if isClosed { return }
+                let count = try input.receive(from: descriptor)
+                for index in 0..<count where !isClosed {
+                    // An empty packet is how the end reads, too: the socket's state tells them apart.
+                    if hasEnded, input.packet(index)?.isEmpty == true {
+                        return fail("the other end closed the connection", now: now)
+                    }
+                    deliver(input.packet(index), now: now)
+                }
+                if count < ReceivedPackets.most { break }
+            }
+        } catch {
+            return fail("\(error)", now: now)
+        }
+        receiver?.batchEnded(on: self, now: now)
+    }
+
+    private func deliver(_ packet: UnsafeRawBufferPointer?, now: Instant) {
+        guard let packet, packet.count >= EthernetHeader.length else {
+            counters.malformed &+= 1
+            return
+        }
+        counters.framesReceived &+= 1
+        counters.octetsReceived &+= UInt64(packet.count)
+        receiver?.receive(Frame(packet), from: self, now: now)
+    }
+
+    // MARK: Outwards
+
+    func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer? {
+        isClosed ? nil : output.reserve(count, priority, &counters)
+    }
+
+    func commit(_ count: Int, _ header: VirtioNetHeader) {
+        output.commit(count, header, &counters)
+    }
+
+    func flush(now: Instant) {
+        guard !isClosed, !output.isEmpty else { return }
+        do {
+            _ = try output.drain(&counters) { (batch) throws(SystemError) in
+                try batch.send(over: descriptor, to: nil)
+            }
+        } catch {
+            return fail("\(error)", now: now)
+        }
+        waitForWriting(!output.isEmpty)
+        if output.hasRoomAgain() { receiver?.hasRoom(self, now: now) }
+    }
+
+    private func waitForWriting(_ wanted: Bool) {
+        guard wanted != waitsForWriting, let watch else { return }
+        waitsForWriting = wanted
+        loop.change(watch, to: wanted ? [.readable, .ended, .writable] : [.readable, .ended])
+    }
+
+    func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        if let watch { loop.forget(watch) }
+        watch = nil
+        Socket.shutDownBoth(descriptor)
+    }
+
+    private func fail(_ reason: String, now: Instant) {
+        guard !isClosed else { return }
+        close()
+        receiver?.closed(self, reason: reason, now: now)
+    }
+}

@@ -1,0 +1,133 @@
+/// Frames on their way to a socket of packets: the queue of a stream, emptied frame by frame.
+///
+/// The queue is `StreamOutput`'s, with a length in front of each frame that stays here: what a receiver of plain frames cannot
+/// take is cut there. It takes no offloads, ever: nothing is negotiated on packets.
+struct PacketOutput: ~Copyable {
+    private static let format = StreamFormat.bigEndian32
+
+    private var queue: StreamOutput
+    private var batch = OutgoingPackets()
+    private var refusedRoom = false
+
+    /// Makes an empty queue.
+    ///
+    /// - Parameter mtu: The largest payload of a frame, which is what segments are cut to fit.
+    init(mtu: Int) {
+        queue = StreamOutput(format: Self.format, mtu: mtu)
+    }
+
+    /// Whether frames wait.
+    var isEmpty: Bool { queue.count == 0 }
+
+    /// Lends room for a frame, as `StreamOutput.reserve` does.
+    @inline(__always)
+    mutating func reserve(
+        _ count: Int,
+        _ priority: FramePriority,
+        _ counters: inout LinkCounters
+    ) -> UnsafeMutableRawBufferPointer? {
+        if let room = queue.reserve(count, priority) { return room }
+        counters.dropped &+= priority == .control ? 1 : 0
+        refusedRoom = true
+        return nil
+    }
+
+    /// Queues the reserved frame, as `StreamOutput.commit` does.
+    @inline(__always)
+    mutating func commit(
+        _ count: Int,
+        _ header: VirtioNetHeader,
+        _ counters: inout LinkCounters
+    ) {
+        let frames = queue.commit(count, header)
+        counters.framesSent &+= UInt64(frames)
+        if frames == 0 { counters.dropped &+= 1 } else { counters.octetsSent &+= UInt64(count) }
+    }
+
+    /// Sends what waits, as far as the receiver takes it; a packet that is refused for its own sake is dropped.
+    ///
+    /// - Parameters:
+    ///   - counters: The link's.
+    ///   - send: Given up to 64 frames; returns how many were taken, nil when none can be now.
+    /// - Returns: How many frames were taken or dropped.
+    /// - Throws: `SystemError` when there is nobody to send to.
+    mutating func drain(
+        _ counters: inout LinkCounters,
+        _ send: (inout OutgoingPackets) throws(SystemError) -> Int?
+    ) throws(SystemError) -> Int {
+        var gone = 0
+        var isBlocked = false
+        while queue.count > 0, !isBlocked {
+            try queue.drain { (octets) throws(SystemError) in
+                batch.removeAll()
+                Self.forEachFrame(in: octets) { frame in
+                    batch.append(frame)
+                    return !batch.isFull
+                }
+                var count = 0
+                do throws(SystemError) {
+                    let taken = try send(&batch)
+                    isBlocked = taken == nil
+                    count = taken ?? 0
+                } catch {
+                    guard error.concernsOnePacket else { throw error }
+                    counters.dropped &+= 1
+                    count = 1
+                }
+                gone += count
+                return Self.length(of: count, octets)
+            }
+        }
+        return gone
+    }
+
+    /// Whether room that was refused before is there now; said once.
+    mutating func hasRoomAgain() -> Bool {
+        guard refusedRoom, queue.hasRoom else { return false }
+        refusedRoom = false
+        return true
+    }
+
+    /// Throws away what waits.
+    mutating func removeAll(_ counters: inout LinkCounters) {
+        do throws(SystemError) {
+            try queue.drain { (octets) throws(SystemError) in
+                Self.forEachFrame(in: octets) { _ in
+                    counters.dropped &+= 1
+                    return true
+                }
+                return octets.count
+            }
+        } catch {
+            preconditionFailure("nothing was called that fails")
+        }
+    }
+
+    // MARK: The queue's octets
+
+    /// Shows frame after frame until told to stop.
+    private static func forEachFrame(
+        in octets: UnsafeRawBufferPointer,
+        _ body: (UnsafeRawBufferPointer) -> Bool
+    ) {
+        var start = 0
+        while let length = format.frameLength(octets.bytes, at: start) {
+            start += format.prefixLength
+            let end = start + length
+            guard body(UnsafeRawBufferPointer(rebasing: octets[start..<end])) else { return }
+            start = end
+        }
+    }
+
+    /// Octets of the first frames with their prefixes.
+    private static func length(of frames: Int, _ octets: UnsafeRawBufferPointer) -> Int {
+        guard frames > 0 else { return 0 }
+        var (count, total) = (0, 0)
+        forEachFrame(in: octets) { frame in
+            count += 1
+            total += format.prefixLength + frame.count
+            return count < frames
+        }
+        return total
+    }
+}

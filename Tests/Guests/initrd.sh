@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# initrd.sh [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT: a file system for a guest, as an archive.
+#
+# DIRECTORY is fetch.sh's. In the guest are busybox's tools, the kernel modules named, which init loads with all that they
+# need, and the files named. init then runs the lines that come in on the console: see init.sh.
+set -euo pipefail
+
+modules=()
+files=()
+while getopts m:f: option; do
+    case $option in
+    m) modules+=("$OPTARG") ;;
+    f) files+=("$OPTARG") ;;
+    *) exit 2 ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# = 2 ] || { echo "usage: initrd.sh [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT" >&2; exit 2; }
+readonly here=${0%/*} directory=$1 output=$2
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root"/{bin,dev,etc,proc,root,run,sys,tmp,modules}
+cp "$directory/busybox" "$root/bin/busybox"
+cp "$here/init.sh" "$root/init"
+cp "$here/udhcpc.sh" "$root/etc/udhcpc.sh"
+
+# modules.dep has a line for each module: its file, a colon, the files that it needs, those needed first last.
+source=$(echo "$directory"/root/lib/modules/*)
+: >"$root/modules/order"
+for module in "${modules[@]}"; do
+    line=$(grep -m 1 -E "/${module//[_-]/[_-]}\.ko(\.[a-z]+)?:" "$source/modules.dep") || {
+        # It may be part of the kernel.
+        grep -q -E "/${module//[_-]/[_-]}\.ko" "$source/modules.builtin" && continue
+        echo "initrd.sh: the kernel has no module $module" >&2
+        exit 1
+    }
+    for file in $(tr ' ' '\n' <<<"${line/:/}" | tac); do
+        name=$(basename "${file%%.ko*}").ko
+        [ -e "$root/modules/$name" ] && continue
+        case $file in
+        *.xz) xz -dc "$source/$file" ;;
+        *.zst) zstd -qdc "$source/$file" ;;
+        *) cat "$source/$file" ;;
+        esac >"$root/modules/$name"
+        echo "$name" >>"$root/modules/order"
+    done
+done
+
+for file in "${files[@]}"; do
+    install -D -m 755 "${file%%:*}" "$root/${file#*:}"
+done
+(cd "$root" && find . | ./bin/busybox cpio -o -H newc 2>/dev/null) >"$output"

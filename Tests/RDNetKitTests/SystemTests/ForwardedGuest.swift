@@ -1,0 +1,118 @@
+import CLinux
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// `gvforwarder` in a namespace, and a `/connect` of the test's own that leads to `host-switch`.
+final class ForwardedGuest {
+    /// What the original says, to the octet.
+    static let request =
+        "POST /connect HTTP/1.1\r\nHost: \r\nUser-Agent: Go-http-client/1.1\r\n"
+        + "Content-Length: 0\r\n\r\n"
+
+    let guest: NetworkNamespace
+    let directory = TemporaryDirectory()
+    private(set) var forwarder: RunningProgram?
+    private var listener: OwnedDescriptor?
+    private var host: Process?
+
+    init() throws {
+        guest = try NetworkNamespace()
+    }
+
+    deinit {
+        forwarder?.end(with: SIGKILL)
+        endHost()
+    }
+
+    /// Starts gvforwarder, with a URL that leads to `accept` unless there is another.
+    func start(_ options: String..., url: String? = nil) throws {
+        let path = directory.file("connect")
+        if url == nil { listener = .some(try ListeningSocket.unix(path: path)) }
+        forwarder = try RunningProgram(
+            [
+                BuiltProgram.rdnet, "gvforwarder", "-url", url ?? "unix://\(path)", "-logfile",
+                directory.file("log"), "-resolv-conf", directory.file("resolv.conf"),
+            ] + options,
+            in: guest
+        )
+    }
+
+    /// Takes gvforwarder's next connection.
+    func accept() throws -> HostPeer {
+        var peer: HostPeer?
+        let hasCome = try comesTrue {
+            switch listener {
+            case .some(let listener):
+                if let accepted = try Socket.accept(listener) {
+                    peer = HostPeer(try accepted.descriptor.duplicate())
+                }
+            case .none: break
+            }
+            return peer != nil
+        }
+        #expect(hasCome, "\(log)")
+        return try #require(peer)
+    }
+
+    /// What comes in on a connection in place of a request of a known length; what follows is for another reader.
+    func readRequest(_ peer: HostPeer) -> String {
+        let length = Self.request.utf8.count
+        _ = comesTrue {
+            peer.read(atMost: length - peer.received.count)
+            return peer.received.count == length || peer.hasEnded
+        }
+        return String(decoding: peer.received, as: UTF8.self)
+    }
+
+    /// Lets host-switch go on with a connection.
+    func serve(_ peer: HostPeer, _ options: String...) throws {
+        endHost()
+        let stream = try peer.duplicate()
+        try stream.setBlocking()
+        let handle = FileHandle(fileDescriptor: stream.release(), closeOnDealloc: true)
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: BuiltProgram.rdnet)
+        process.arguments = ["host-switch", "--link", "stdio://"] + options
+        process.standardInput = handle
+        process.standardOutput = handle
+        process.standardError = FileHandle.nullDevice
+        try process.run()
+        try handle.close()
+        peer.close()
+        host = process
+    }
+
+    func endHost() {
+        host?.terminate()
+        host?.waitUntilExit()
+        host = nil
+    }
+
+    func waitForAddress(_ interface: String) throws {
+        let hasCome = try comesTrue {
+            try guest.run("ip", "-4", "address", "show", interface).contains(
+                "inet 192.168.127.2/24"
+            )
+        }
+        #expect(hasCome, "\(log)")
+    }
+
+    func reachesGateway() -> Bool {
+        do {
+            try guest.run("ping", "-c", "1", "-W", "1", "192.168.127.1")
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    var log: String { text("log") }
+
+    func text(_ file: String) -> String {
+        let octets = FileManager.default.contents(atPath: directory.file(file)) ?? Data()
+        return String(decoding: octets, as: UTF8.self)
+    }
+}

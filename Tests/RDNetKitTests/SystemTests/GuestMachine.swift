@@ -1,0 +1,144 @@
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// What guests boot: Debian's kernel and busybox, fetched once (Tests/Guests/fetch.sh).
+enum GuestImage {
+    private static let scripts = SourceTree.root.appendingPathComponent("Tests/Guests").path
+    private static let fetched = Result {
+        let directory = SourceTree.root.appendingPathComponent(".build/guests").path
+        try run("\(scripts)/fetch.sh", directory)
+        return directory
+    }
+
+    /// The kernel's file.
+    static func kernel() throws -> String {
+        try fetched.get() + "/vmlinuz"
+    }
+
+    /// Makes a file system: an archive with kernel modules to load, those that they need, and files by their paths in the guest.
+    ///
+    /// See Tests/Guests/initrd.sh.
+    static func makeFileSystem(
+        _ path: String,
+        modules: [String],
+        files: [String: String] = [:]
+    ) throws {
+        let options =
+            modules.flatMap { ["-m", $0] } + files.flatMap { ["-f", "\($0.value):\($0.key)"] }
+        try run(["\(scripts)/initrd.sh"] + options + [try fetched.get(), path])
+    }
+}
+
+/// A guest with a kernel of its own, which runs the lines that it is given on its console.
+final class GuestMachine {
+    private let program: RunningProgram
+    private let console: URL
+    /// Octets of the console's output that were looked at.
+    private var seen = 0
+
+    private init(_ arguments: [String], console: String) throws {
+        self.console = URL(fileURLWithPath: console)
+        program = try RunningProgram(arguments, output: self.console)
+    }
+
+    deinit {
+        kill()
+    }
+
+    /// Starts QEMU, which emulates the processor: that needs no privilege, and a few seconds.
+    ///
+    /// The console's output goes to a file. The network is `-netdev`'s argument without its name, and the Ethernet address; memory is
+    /// in mebibytes.
+    static func qemu(
+        _ fileSystem: String,
+        console: String,
+        network: (backend: String, mac: String)? = nil,
+        memory: Int = 128
+    ) throws -> GuestMachine {
+        let fixed = [
+            "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "\(memory)", "-nodefaults",
+            "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio", "-kernel",
+            try GuestImage.kernel(), "-initrd", fileSystem, "-append",
+            "console=ttyS0 quiet panic=-1",
+        ]
+        let device = network.map { backend, mac in
+            [
+                "-netdev", "\(backend),id=net", "-device",
+                "virtio-net-pci,netdev=net,mac=\(mac),romfile=",
+            ]
+        }
+        return try GuestMachine(fixed + (device ?? []), console: console)
+    }
+
+    /// Starts User Mode Linux, with its `bess` transport as interface vec0.
+    static func userMode(
+        _ fileSystem: String,
+        console: String,
+        socket: String,
+        mac: String
+    ) throws -> GuestMachine {
+        try GuestMachine(
+            [
+                "linux.uml", "mem=64M", "initrd=\(fileSystem)", "quiet", "panic=-1",
+                "con=fd:0,fd:1",
+                "uml_dir=\(console).uml", "vec0:transport=bess,dst=\(socket),mac=\(mac)",
+            ],
+            console: console
+        )
+    }
+
+    /// Waits until the guest takes commands.
+    func waitUntilReady() throws {
+        _ = try wait(for: "@@ready", within: .seconds(40))
+    }
+
+    /// Runs a line of shell in the guest; its output.
+    ///
+    /// Throws when the status is not 0, or it takes too long.
+    @discardableResult
+    func run(_ command: String, within limit: Duration = .seconds(30)) throws -> String {
+        try program.write(line: command)
+        let (output, status) = try wait(for: "@@", within: limit)
+        guard status == "0" else {
+            throw ProgramFailure(description: "in the guest, \(command): \(output)")
+        }
+        return output
+    }
+
+    /// Ends it as a power failure would.
+    func kill() {
+        // User Mode Linux has many processes; a program leads a group of its own.
+        if program.isRunning { Glibc.kill(-program.number, SIGKILL) }
+        program.end(with: SIGKILL)
+    }
+
+    /// Waits for a line that begins with a mark: what came before it, and the line's rest.
+    private func wait(for mark: String, within limit: Duration) throws -> (String, String) {
+        var found: (String, String)?
+        let hasCome = try comesTrue(within: limit) {
+            let text = String(
+                decoding: try Data(contentsOf: console).dropFirst(seen),
+                as: UTF8.self
+            )
+            var before = ""
+            for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
+                if line.hasPrefix(mark) {
+                    seen += before.utf8.count + line.utf8.count + 1
+                    let rest = line.dropFirst(mark.count)
+                    found = (before, rest.trimmingCharacters(in: .whitespaces))
+                    return true
+                }
+                before += line + "\n"
+            }
+            return !program.isRunning
+        }
+        guard hasCome, let found else {
+            let text = String(decoding: try Data(contentsOf: console), as: UTF8.self)
+            throw ProgramFailure(description: "no \(mark) on the guest's console: \(text)")
+        }
+        return found
+    }
+}
