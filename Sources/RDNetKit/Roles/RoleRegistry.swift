@@ -5,7 +5,7 @@ struct RoleRegistry: Sendable {
     let roles: [Role]
 
     /// The program's own.
-    static let standard = RoleRegistry(roles: [.hostSwitch, .vmSwitch, .up])
+    static let standard = RoleRegistry(roles: [.hostSwitch, .vmSwitch, .wslProxy, .up])
 
     /// Runs what the arguments name.
     ///
