@@ -104,7 +104,7 @@ man-check: $(binary)
 			{ echo "$$page: run make man" >&2; exit 1; }; \
 	done
 
-## bench: throughput, latency, memory and CPU beside slirp4netns and passt
+## bench: the figures, beside slirp4netns, passt and the bars; SCALE=1: cost against scale
 bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
@@ -130,15 +130,16 @@ install: $(binary)
 		install -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/"; \
 	done
 
-## dist: a tarball of exactly what install makes, the same for the same commit
+## dist: a tarball to unpack at / of a distro: what install makes, service files, an example rdnet.conf
 dist: $(binary)
 	@tree=$$(mktemp -d); trap 'rm -rf "$$tree"' EXIT; \
-	$(MAKE) install DESTDIR="$$tree" PREFIX=$(PREFIX); \
+	$(MAKE) install DESTDIR="$$tree" PREFIX=/usr/local; \
+	cp -r .dist/. "$$tree"; \
 	mkdir -p dist; \
 	name=rdnet-$$($(binary) --version | cut -d' ' -f2)-linux-$$(uname -m).tar.gz; \
 	tar -C "$$tree" --sort=name --mtime="@$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}" \
 		--owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --format=ustar -cf - \
-		"$$(echo $(PREFIX) | cut -d/ -f2)" | gzip -9n >"dist/$$name"; \
+		etc usr | gzip -9n >"dist/$$name"; \
 	ls -l "dist/$$name" | awk '{ print $$9 ": " $$5 " octets" }'
 
 ## clean: everything that was made

@@ -56,6 +56,8 @@ int unshare(int flags);
 int setns(int descriptor, int kind);
 int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
 int pidfd_open(pid_t process, unsigned int flags);
+int pidfd_send_signal(int process, int signal, void *origin, unsigned int flags);
+int pidfd_getfd(int process, int descriptor, unsigned int flags);
 int pipe2(int descriptors[2], int flags);
 ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t length, unsigned int flags);
 int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);

@@ -9,7 +9,7 @@ public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: octets, count: count))
     let (choice, rest) = (Int(input[0]), Array(input[1...]))
     do {
-        try Parser.parse(rest, choice: choice % 16)
+        try Parser.parse(rest, choice: choice % 17)
     } catch {
         return 0
     }
@@ -36,6 +36,7 @@ private enum Parser {
         case 12: _ = try DNSQuery(reading: octets)
         case 13: _ = try JSONParser.parse(octets)
         case 14: _ = NetlinkMessage.messages(reading: bytes)
+        case 15: try pattern(octets)
         default: http(octets)
         }
     }
@@ -43,6 +44,13 @@ private enum Parser {
     private static func dnsName(_ octets: [UInt8]) throws {
         var offset = 0
         _ = try DNSName(reading: octets.span.bytes, at: &offset)
+    }
+
+    /// The expression up to the first zero octet, tried on what follows.
+    private static func pattern(_ octets: [UInt8]) throws {
+        let parts = octets.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+        let pattern = try NamePattern(String(decoding: parts[0], as: UTF8.self))
+        _ = pattern.matches(parts.count > 1 ? parts[1].prefix(255) : [])
     }
 
     /// The same octets in two pieces must amount to the same as in one.

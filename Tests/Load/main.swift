@@ -13,7 +13,9 @@ private let usage = """
            rdnet-load udp-up|udp-down HOST PORT SECONDS [MEGABITS [OCTETS [AT-ONCE]]]
            rdnet-load udp-echo PORT
            rdnet-load udp-clients HOST PORT COUNT
-           rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS
+           rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS [OCTETS [AT-ONCE]]
+           rdnet-load ready exit|output|unix:PATH|address:ADDRESS COUNT COMMAND...
+           rdnet-load relay PATH INTERFACE
 
     The load that tests and benchmarks put on a network; results are JSON on standard output.
 
@@ -78,12 +80,18 @@ case "udp-clients":
 case "udp-up", "udp-down", "udp-lossless-up", "udp-lossless-down":
     let name = CommandLine.arguments[1]
     var load = DatagramLoad(peer: peer, isUpload: name.hasSuffix("up"), seconds: number(4))
-    if name.contains("lossless") {
-        load.searchLossless()
-    } else {
-        load.shape = (Int(number(6, default: 1_400)), Int(number(7, default: 1)))
-        load.run(megabits: UInt64(number(5, default: 0)))
-    }
+    let isSearch = name.contains("lossless")
+    let shape = isSearch ? 5 : 6
+    load.shape = (Int(number(shape, default: 1_400)), Int(number(shape + 1, default: 1)))
+    if isSearch { load.searchLossless() } else { load.run(megabits: UInt64(number(5, default: 0))) }
+case "ready":
+    guard CommandLine.arguments.count > 4 else { misuse() }
+    let sign = StartTime.Sign(CommandLine.arguments[2])
+    let command = Array(CommandLine.arguments.dropFirst(4))
+    StartTime.run(sign, count: Int(number(3)), command: command)
+case "relay":
+    guard CommandLine.arguments.count > 3 else { misuse() }
+    PlainRelay(path: CommandLine.arguments[2], interface: CommandLine.arguments[3]).run()
 default:
     misuse()
 }

@@ -6,6 +6,16 @@ struct NetworkSettings: Sendable {
     var guestMAC = MACAddress.standardGuest
     var portForwards: [PortForward] = []
     var apiAddresses: [StreamAddress] = []
+    /// Gateway, usual guest and host alias where they are not in their usual places.
+    var gatewayAddress: IPAddress?
+    var guestAddress: IPAddress?
+    var hostAddress: IPAddress?
+    /// What guests see in place of hosts' addresses; empty for the host alias in place of 127.0.0.1.
+    var translations: [AddressTranslation] = []
+    /// Addresses besides its own that the gateway answers for; empty for the host alias.
+    var virtualAddresses: [IPAddress] = []
+    /// Whether the usual guest's address is kept for it.
+    var hasUsualGuest = true
     /// Empty for no capture.
     var captureFile = ""
     var allowsLinkLocal = false
@@ -19,13 +29,14 @@ struct NetworkSettings: Sendable {
     var hosts = "/etc/hosts"
 
     /// The gateway: the first usable address.
-    var gateway: IPAddress { subnet.host(1) }
+    var gateway: IPAddress { gatewayAddress ?? subnet.host(1) }
     /// The usual guest's address: the second, unless a static lease says otherwise.
     var guest: IPAddress {
-        staticLeases.first { $0.mac == guestMAC }?.address ?? subnet.host(2)
+        staticLeases.first { $0.mac == guestMAC }?.address ?? usualGuest
     }
+    private var usualGuest: IPAddress { guestAddress ?? subnet.host(2) }
     /// The host's 127.0.0.1: the last usable address.
-    var hostAlias: IPAddress { subnet.host(-2) }
+    var hostAlias: IPAddress { hostAddress ?? subnet.host(-2) }
 
     /// The forwards without those that a later one for the same host address and port replaces.
     var effectivePortForwards: [PortForward] {
@@ -36,6 +47,7 @@ struct NetworkSettings: Sendable {
 
     /// The static leases, and the usual guest's unless its address or the guest itself is in the list.
     var effectiveStaticLeases: [StaticLease] {
+        guard hasUsualGuest else { return staticLeases }
         let isListed = staticLeases.contains { $0.mac == guestMAC || $0.address == guest }
         return isListed ? staticLeases : staticLeases + [StaticLease(mac: guestMAC, address: guest)]
     }
@@ -81,8 +93,8 @@ struct NetworkSettings: Sendable {
             return "an address of \(subnet) that is not the network's, the gateway's (\(gateway)), "
                 + "the host's (\(hostAlias)) or the broadcast address"
         }
-        let hasOther = staticLeases.contains { $0.mac == guestMAC }
-        if lease.address == subnet.host(2), lease.mac != guestMAC, !hasOther {
+        let hasOther = !hasUsualGuest || staticLeases.contains { $0.mac == guestMAC }
+        if lease.address == usualGuest, lease.mac != guestMAC, !hasOther {
             return "another address: \(lease.address) is that of the guest with MAC \(guestMAC)"
         }
         if others.contains(where: { $0.address == lease.address || $0.mac == lease.mac }) {

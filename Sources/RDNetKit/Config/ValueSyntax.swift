@@ -9,6 +9,19 @@ struct ValueSyntax<Value: Sendable>: Sendable {
     let text: @Sendable (Value) -> String
 }
 
+extension ValueSyntax {
+    /// The same, or nothing.
+    static func optional<Wrapped>(_ syntax: ValueSyntax<Wrapped>) -> ValueSyntax
+    where Value == Wrapped? {
+        ValueSyntax(
+            placeholder: syntax.placeholder,
+            expected: syntax.expected + ", or nothing",
+            parse: { $0.isEmpty ? .some(nil) : syntax.parse($0).map { $0 } },
+            text: { $0.map(syntax.text) ?? "" }
+        )
+    }
+}
+
 extension ValueSyntax where Value == Bool {
     /// A truth value in Go's words; as an argument it stands alone or with `=`.
     static let boolean = ValueSyntax(
@@ -128,12 +141,7 @@ extension ValueSyntax where Value == MACAddress {
 
 extension ValueSyntax where Value == MACAddress? {
     /// The Ethernet address of one machine, or nothing to leave things as they are.
-    static let optionalMAC = ValueSyntax(
-        placeholder: "MAC",
-        expected: "one machine's Ethernet address such as 5a:94:ef:e4:0c:ee, or nothing",
-        parse: { $0.isEmpty ? .some(nil) : ValueSyntax<MACAddress>.mac.parse($0).map { $0 } },
-        text: { $0?.description ?? "" }
-    )
+    static let optionalMAC = optional(.mac)
 }
 
 extension ValueSyntax where Value == LogLevel {

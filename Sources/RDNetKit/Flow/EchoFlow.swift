@@ -19,7 +19,10 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private let isRaw: Bool
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
-    private var lastUsed: Instant
+    private(set) var lastUsed: Instant
+    private(set) var traffic: FlowTraffic
+    /// The host asked last.
+    private(set) var lastHost: IPAddress?
     private var hosts: Set<IPAddress> = []
     var wasUsed = true
     var ringIndex = 0
@@ -35,6 +38,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         self.key = key
         self.flows = flows
         lastUsed = now
+        traffic = FlowTraffic(start: now)
         let sockets = try Socket.makeEcho()
         isRaw = sockets.isRaw
         socket = sockets.descriptor
@@ -46,6 +50,8 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     func send(_ message: UnsafeRawBufferPointer, to host: IPAddress, now: Instant) {
         lastUsed = now
         wasUsed = true
+        lastHost = host
+        traffic.octetsToHost &+= UInt64(message.count)
         if hosts.count < 1024 { hosts.insert(host) }
         do {
             let address = SocketAddress(Endpoint(address: host, port: 0))
@@ -81,6 +87,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
             guard reply.kind == .echoReply, !isRaw || reply.identifier == key.identifier else {
                 return
             }
+            traffic.octetsToGuest &+= UInt64(message.count)
             flows.sendReply(message, reply, from: host, to: key)
         } catch {
             flows.dropped(.malformed)
@@ -135,6 +142,9 @@ final class EchoFlows {
 
     /// Flows at present.
     var count: Int { flows.count }
+
+    /// Every flow, for the API.
+    var all: [EchoFlow] { ring.all }
 
     /// Passes a guest's echo request on to a host.
     ///

@@ -21,7 +21,7 @@ final class SpareBuffers {
     }
 
     fileprivate func giveBack(_ buffer: consuming [UInt8]) {
-        guard buffers.count < Self.maximumCount,
+        guard buffer.capacity > 0, buffers.count < Self.maximumCount,
             capacity + buffer.capacity <= Self.maximumCapacity
         else { return }
         capacity += buffer.capacity

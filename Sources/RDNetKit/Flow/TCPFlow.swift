@@ -82,6 +82,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var stateDeadline: Instant?
     var stateRetries = 0
     var lastHeard: Instant
+    var traffic: FlowTraffic
     var lastChallenge: Instant?
 
     /// A flow that has not sent anything yet.
@@ -93,6 +94,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         pending = OctetQueue(flows.spareBuffers)
         windowLimit = flows.firstWindow
         lastHeard = now
+        traffic = FlowTraffic(start: now)
         sender = TCPSender(
             first: sequence + 1,
             window: 0,

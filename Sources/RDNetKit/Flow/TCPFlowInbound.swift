@@ -155,6 +155,7 @@ extension TCPFlow {
         switch sender.receive(header, window: window, isBare: isBare, now: now) {
         case .advanced(let octets):
             toDiscard += octets
+            traffic.octetsToGuest &+= UInt64(octets)
             flows.enqueue(self)
             return true
         case .current:
@@ -195,6 +196,7 @@ extension TCPFlow {
         guard phase == .open else { return }
         passedSinceGrowth += payload.count
         flows.counters.octetsToHost &+= UInt64(payload.count)
+        traffic.octetsToHost &+= UInt64(payload.count)
         if pending.isEmpty, flows.stage(payload, of: self, now: now) { return }
         pass(payload, now: now)
     }

@@ -18,10 +18,11 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private let socket: OwnedDescriptor
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
-    private var lastUsed: Instant
+    private(set) var lastUsed: Instant
+    private(set) var traffic: FlowTraffic
     private var wasAnswered = false
     /// The host sent to last: most flows have one only.
-    private var lastHost: IPAddress?
+    private(set) var lastHost: IPAddress?
     private var recentHosts: Set<IPAddress> = []
     private var olderHosts: Set<IPAddress> = []
     var wasUsed = true
@@ -38,6 +39,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         self.guest = guest
         self.flows = flows
         lastUsed = now
+        traffic = FlowTraffic(start: now)
         socket = try Socket.make(Socket.family(of: guest.address), .datagram)
         try HostError.collect(on: socket)
         try Socket.allowFragments(socket)
@@ -65,6 +67,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     ) {
         contact(host.address)
         use(now: now)
+        traffic.octetsToHost &+= UInt64(octets.count)
         let address = SocketAddress(host)
         if octets.count > segmentSize {
             do {
@@ -155,6 +158,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         }
         use(now: now)
         wasAnswered = true
+        traffic.octetsToGuest &+= UInt64(train.count)
         flows.receive(train, of: self, from: host)
     }
 

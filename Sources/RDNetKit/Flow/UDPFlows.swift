@@ -35,6 +35,9 @@ final class UDPFlows {
     /// Flows at present.
     var count: Int { flows.count }
 
+    /// Every flow, for the API.
+    var all: [UDPFlow] { ring.all }
+
     // MARK: From guests
 
     /// Passes a guest's datagram on to a host.
@@ -284,8 +287,7 @@ final class UDPFlows {
     }
 
     private func seenByGuest(_ host: Endpoint) -> Endpoint {
-        guard host.address.isLoopback else { return host }
-        return Endpoint(address: ethernet.plan.hostAlias, port: host.port)
+        Endpoint(address: ethernet.plan.seenByGuests(host.address), port: host.port)
     }
 
     // MARK: The end

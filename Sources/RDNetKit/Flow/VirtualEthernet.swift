@@ -18,6 +18,9 @@ final class VirtualEthernet {
     private(set) var bridge: EthernetSwitch
     private(set) var neighbours = NeighbourTable()
     private var links: [(any FrameLink)?] = []
+    /// The number of the link at each port; a number is never given twice.
+    private var numbers: [Int] = []
+    private var nextNumber = 0
     private var lastIdentification: UInt16 = 0
     /// Sees every frame that crosses the gateway's own port; nil when nobody captures.
     var capture: FrameCapture?
@@ -34,6 +37,16 @@ final class VirtualEthernet {
     /// The links that are attached.
     var attached: [any FrameLink] { links.compactMap { $0 } }
 
+    /// The links that are attached, each with its number: they count from 0 in the order of attachment.
+    var numbered: [(number: Int, link: any FrameLink)] {
+        zip(numbers, links).compactMap { number, link in link.map { (number, $0) } }
+    }
+
+    /// Every address that was learned and the number of the link that it is behind.
+    var addresses: [(mac: MACAddress, link: Int)] {
+        bridge.entries.map { (mac: $0.mac, link: numbers[$0.port]) }
+    }
+
     /// Attaches a link.
     ///
     /// - Parameter link: Not started yet.
@@ -41,10 +54,13 @@ final class VirtualEthernet {
     func attach(_ link: any FrameLink) -> Bool {
         if let index = links.firstIndex(where: { $0 == nil }) {
             links[index] = link
-            return true
+            numbers[index] = nextNumber
+        } else {
+            guard links.count < Self.maximumLinks else { return false }
+            links.append(link)
+            numbers.append(nextNumber)
         }
-        guard links.count < Self.maximumLinks else { return false }
-        links.append(link)
+        nextNumber += 1
         return true
     }
 

@@ -20,10 +20,13 @@ enum ForwardAddress {
     static func remote(_ text: String) throws(ForwardError) -> Endpoint {
         let parts = try split(text)
         guard !parts.host.contains(":") else { throw .remoteNotIPv4 }
-        let port = try remotePort(parts.port)
-        guard let address = IPAddress(parts.host), address.isIPv4 else {
-            throw .remoteIsName(parts.host)
-        }
+        return try guest(parts.host, port: parts.port)
+    }
+
+    /// The guest endpoint that an address and a port name.
+    static func guest(_ host: String, port: String) throws(ForwardError) -> Endpoint {
+        let port = try remotePort(port)
+        guard let address = IPAddress(host), address.isIPv4 else { throw .remoteIsName(host) }
         return Endpoint(address: address, port: port)
     }
 

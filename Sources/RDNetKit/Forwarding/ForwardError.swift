@@ -20,6 +20,8 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     case badRemote(HostPortError)
     /// A port that is no number from 0 to 65535.
     case badRemotePort(String, isNumber: Bool)
+    /// A tunnel's request names no guest.
+    case missingAddress
     /// Neither `a.b.c.d:port` nor anything like it.
     case remoteNotIPv4
     /// A name, where only an address can be dialled in the virtual network.
@@ -53,6 +55,7 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
         case .badRemotePort(let text, let isNumber):
             "strconv.ParseUint: parsing \"\(text)\": "
                 + (isNumber ? "value out of range" : "invalid syntax")
+        case .missingAddress: "ip is mandatory"
         case .remoteNotIPv4: "invalid remote addr"
         case .remoteIsName(let name): "invalid remote addr: \(name) is not an IPv4 address"
         case .badURL(let text, let reason):

@@ -76,7 +76,7 @@ final class ForwardTable {
     ///
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
-    ///   - local: Where to listen on the host: `[address]:port`, or the path of a unix socket.
+    ///   - local: Where to listen on the host: `[address]:port`, or the path or URL of a unix socket.
     ///   - remote: The guest: `[address]:port`, or `tcp://address:port` behind a unix socket.
     ///   - client: Who asks, and whose address completes a remote that has none.
     /// - Throws: `ForwardError` as the API tells it.
@@ -154,11 +154,12 @@ final class ForwardTable {
             }
         case .unix:
             let guest = try ForwardAddress.unixRemote(remote)
-            guard key.local.hasPrefix("/") else {
-                throw .badLocal("listen unix \(key.local): path is not absolute")
+            let path = key.local.removingPrefix("unix://") ?? key.local
+            guard path.hasPrefix("/") else {
+                throw .badLocal("listen unix \(path): path is not absolute")
             }
-            return try listen("unix", key.local) { connector throws(SystemError) in
-                try openUnix(key.local, guest, connector)
+            return try listen("unix", path) { connector throws(SystemError) in
+                try openUnix(path, guest, connector)
             }
         }
     }

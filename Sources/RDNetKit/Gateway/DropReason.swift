@@ -34,6 +34,11 @@ struct DropCounters {
         counts[index] &+= 1
     }
 
+    /// The number of one reason.
+    func count(of reason: DropReason) -> UInt64 {
+        all.first { $0.reason == reason }?.count ?? 0
+    }
+
     /// Every reason and its number.
     var all: [(reason: DropReason, count: UInt64)] {
         zip(DropReason.allCases, counts).map { (reason: $0, count: $1) }

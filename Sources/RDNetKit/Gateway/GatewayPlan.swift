@@ -3,12 +3,16 @@ struct GatewayPlan: Equatable {
     let subnet: Subnet
     /// The gateway's own address: DHCP, DNS and API live there.
     ///
-    /// The first usable one.
-    let gateway: IPAddress
+    /// The first usable one, unless set otherwise.
+    var gateway: IPAddress
     /// Stands for the host's 127.0.0.1.
     ///
-    /// The last usable one.
-    let hostAlias: IPAddress
+    /// The last usable one, unless set otherwise.
+    var hostAlias: IPAddress
+    /// What guests see in place of hosts' addresses; the first that fits counts.
+    var translations: [AddressTranslation]
+    /// Addresses besides its own that the gateway answers for.
+    var virtualAddresses: [IPAddress]
     let gatewayMAC: MACAddress
     /// The guests' MTU.
     let mtu: Int
@@ -22,6 +26,8 @@ struct GatewayPlan: Equatable {
         self.allowsLinkLocal = allowsLinkLocal
         gateway = subnet.host(1)
         hostAlias = subnet.host(-2)
+        translations = [AddressTranslation(seen: hostAlias, host: .loopbackIPv4)]
+        virtualAddresses = [hostAlias]
     }
 
     /// What a destination address stands for.
@@ -40,7 +46,9 @@ struct GatewayPlan: Equatable {
     @inline(__always)
     func destination(of address: IPAddress) -> Destination {
         if address == gateway { return .gateway }
-        if address == hostAlias { return .host(.loopbackIPv4) }
+        for translation in translations where translation.seen == address {
+            return .host(translation.host)
+        }
         if subnet.contains(address) || address.isLoopback || address.isMulticast
             || address.isUnspecified || address == .broadcastIPv4
         {
@@ -52,15 +60,21 @@ struct GatewayPlan: Equatable {
         return .host(address)
     }
 
-    /// Whether the gateway answers "who has" for an address (RFC 826): its own two only.
+    /// What guests call an address of the host's network: every loopback address is the host alias.
+    func seenByGuests(_ host: IPAddress) -> IPAddress {
+        for translation in translations where translation.host == host { return translation.seen }
+        return host.isLoopback ? hostAlias : host
+    }
+
+    /// Whether the gateway answers "who has" for an address (RFC 826): its own and those it stands for only.
     func answersARP(for address: IPAddress) -> Bool {
-        address == gateway || address == hostAlias
+        address == gateway || virtualAddresses.contains(address)
     }
 
     /// Whether a packet may come from an address (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
     @inline(__always)
     func isGuest(_ source: IPAddress) -> Bool {
-        subnet.contains(source) && source != gateway && source != hostAlias
+        subnet.contains(source) && source != gateway && !virtualAddresses.contains(source)
             && source != subnet.network && source != subnet.broadcast
     }
 }

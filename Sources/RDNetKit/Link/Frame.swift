@@ -30,6 +30,8 @@ protocol FrameLink: AnyObject {
     var name: String { get }
     /// Counters of what went through and what did not.
     var counters: LinkCounters { get }
+    /// How frames follow each other on a stream; nil where the kernel keeps them apart.
+    var format: StreamFormat? { get }
     /// Whether it can carry nothing any more.
     var isClosed: Bool { get }
 
@@ -55,6 +57,8 @@ protocol FrameLink: AnyObject {
 }
 
 extension FrameLink {
+    var format: StreamFormat? { nil }
+
     func send(_ frame: Frame, _ priority: FramePriority) {
         guard frame.octets.count <= Frame.maximumLength,
             let room = reserve(frame.octets.count, priority)

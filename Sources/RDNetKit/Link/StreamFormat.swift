@@ -49,3 +49,14 @@ enum StreamFormat: Equatable, Sendable {
         }
     }
 }
+
+extension StreamFormat: CustomStringConvertible {
+    /// As gvproxy's documentation calls it: `hyperkit`, `qemu`; or `extended`.
+    var description: String {
+        switch self {
+        case .littleEndian16: "hyperkit"
+        case .bigEndian32: "qemu"
+        case .extended: "extended"
+        }
+    }
+}

@@ -35,6 +35,8 @@ final class StreamLink: FrameLink, ReadinessObserver {
 
     private(set) var counters = LinkCounters()
     private(set) var isClosed = false
+    /// How frames go out.
+    var format: StreamFormat? { output.format }
     /// Whether frames go out in extended form.
     var isExtended: Bool { output.format == .extended }
     var name: String { configuration.name }

@@ -20,6 +20,13 @@ struct RoleFailure: Error, Equatable {
         self.status = status
     }
 
+    /// An option that names a program which cannot be run.
+    static func notExecutable(_ path: String, option: String) -> RoleFailure {
+        RoleFailure(
+            "--\(option): \"\(path)\" is no program; expected the path of an executable file"
+        )
+    }
+
     /// A failure of something the role needs, with status 1.
     init(_ cause: some Error & CustomStringConvertible) {
         self.init(cause.description)

@@ -1,13 +1,9 @@
 /// `vm-switch` at work: a TAP, a stream to the host, a DHCP client.
 ///
-/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes a new one. A stream that it
-/// dialled is dialled again, while interface, address and routes stay as they are.
+/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes a new one. Our own
+/// `network-setup` hands over new ones while the program runs (`LinkSupply`), and a stream that the program dialled is dialled again:
+/// then interface, address and routes stay as they are.
 final class GuestEnd: ReadinessObserver {
-    private static let firstRedial: Duration = .milliseconds(100)
-    private static let longestRedial: Duration = .seconds(2)
-    /// A connection that lasts this long was a good one: the next is dialled at once again.
-    private static let settled: Duration = .seconds(5)
-
     private let settings: VMSwitchSettings
     private let environment: [String]
     private let log: Logger
@@ -18,8 +14,9 @@ final class GuestEnd: ReadinessObserver {
     private var signals: SignalWatch?
     private var dialling: DialledSocket?
     private var watch: EventLoop.Watch?
-    private var redial = GuestEnd.firstRedial
-    private var connections = 0
+    private var redial = Backoff(first: .milliseconds(100), longest: .seconds(2))
+    private var supply: LinkSupply?
+    private var outcome: String?
     private var traces = false
 
     /// Makes the interface; nothing is connected yet.
@@ -29,9 +26,17 @@ final class GuestEnd: ReadinessObserver {
     init(_ start: RoleStart<VMSwitchSettings>) throws(RoleFailure) {
         settings = start.settings
         log = start.logger
-        environment = ProcessEnvironment.all
+        environment = ProcessEnvironment.all.filter { !$0.hasPrefix(LinkSupply.variable + "=") }
+        if !settings.dhcpScript.isEmpty, !ProgramPath.isExecutable(settings.dhcpScript) {
+            throw .notExecutable(settings.dhcpScript, option: "dhcp-script")
+        }
         do {
             loop = try EventLoop()
+            if settings.link == nil,
+                let number = start.surroundings.environment(LinkSupply.variable)
+            {
+                supply = try LinkSupply(number, loop: loop)
+            }
             let name = start.settings.tapInterface
             let device = try GuestInterface.make(
                 named: name,
@@ -52,19 +57,10 @@ final class GuestEnd: ReadinessObserver {
     /// - Returns: Failure: there is no normal end.
     /// - Throws: `RoleFailure` when it cannot begin, or the handed stream ended.
     func run() throws(RoleFailure) -> ExitCode {
-        var reason: String?
-        relay.streamEnded = { [unowned self] cause in
-            if settings.link == nil {
-                reason = cause
-                loop.stop()
-            } else {
-                connectLater(after: cause)
-            }
-        }
-        relay.tapEnded = { [unowned self] cause in
-            reason = "\(settings.tapInterface): \(cause)"
-            loop.stop()
-        }
+        relay.streamEnded = { [unowned self] cause in streamEnded(cause) }
+        relay.tapEnded = { [unowned self] cause in end("\(settings.tapInterface): \(cause)") }
+        supply?.supplied = { [unowned self] stream in adopt(supplied: stream) }
+        supply?.ended = { [unowned self] in end("network-setup is gone") }
         if settings.tracesPackets { setTracing(true) }
         do {
             try watchSignals()
@@ -73,13 +69,19 @@ final class GuestEnd: ReadinessObserver {
             } else {
                 connect()
             }
-            try loop.run()
+            // The first stream may have ended before the loop began.
+            if outcome == nil { try loop.run() }
         } catch {
             throw RoleFailure("link \(settings.effectiveLink): \(error)")
         }
         relay.stop()
-        if let reason { throw RoleFailure("link \(settings.effectiveLink): \(reason)") }
+        if let outcome { throw RoleFailure("link \(settings.effectiveLink): \(outcome)") }
         return .failure
+    }
+
+    private func end(_ reason: String) {
+        outcome = reason
+        loop.stop()
     }
 
     private func watchSignals() throws(SystemError) {
@@ -92,6 +94,26 @@ final class GuestEnd: ReadinessObserver {
     }
 
     // MARK: The stream
+
+    private func streamEnded(_ cause: String) {
+        if let supply {
+            log.warning("the stream to the host ended; waiting for another", ["cause": cause])
+            supply.request()
+        } else if settings.link == nil {
+            end(cause)
+        } else {
+            connectLater(after: cause)
+        }
+    }
+
+    private func adopt(supplied stream: consuming OwnedDescriptor) {
+        guard !relay.isConnected else { return }
+        do throws(SystemError) {
+            try adopt(DialledSocket(descriptor: stream, isConnected: true))
+        } catch {
+            streamEnded("\(error)")
+        }
+    }
 
     private func connect() {
         do throws(SystemError) {
@@ -118,14 +140,13 @@ final class GuestEnd: ReadinessObserver {
     }
 
     private func connectLater(after cause: String) {
-        let level: LogLevel = redial == Self.firstRedial ? .warning : .debug
+        let delay = redial.failed(now: loop.now)
         log.log(
-            level,
+            redial.failures == 1 ? .warning : .debug,
             "no connection to the host",
             ["link": "\(settings.effectiveLink)", "cause": cause]
         )
-        loop.after(redial) { [weak self] _ in self?.connect() }
-        redial = min(redial * 2, Self.longestRedial)
+        loop.after(delay) { [weak self] _ in self?.connect() }
     }
 
     private func adopt(_ socket: consuming DialledSocket) throws(SystemError) {
@@ -144,12 +165,7 @@ final class GuestEnd: ReadinessObserver {
             loop: loop,
             log: log
         )
-        connections += 1
-        let number = connections
-        loop.after(Self.settled) { [weak self] _ in
-            guard let self, connections == number, relay.isConnected else { return }
-            redial = Self.firstRedial
-        }
+        redial.succeeded(now: loop.now)
         try relay.attach(stream, now: loop.now)
         log.info("connected to the host", ["link": "\(address)"])
         try startDHCP()

@@ -13,8 +13,7 @@ final class HostNetwork: DatagramSender {
     private var listeners: [StreamListener] = []
     /// Is told of each link that has ended.
     var linkEnded: (any FrameLink) -> Void = { _ in }
-    /// Whether this process has begun the capture file: switched on again, it goes on there.
-    private var hasCaptured = false
+    private let capture: CaptureSwitch
 
     /// Makes the network in memory: engine and services; nothing is opened yet.
     ///
@@ -27,12 +26,7 @@ final class HostNetwork: DatagramSender {
         self.loop = loop
         self.log = log
         var random = SystemRandomNumberGenerator()
-        let plan = GatewayPlan(
-            subnet: settings.subnet,
-            gatewayMAC: settings.gatewayMAC,
-            mtu: settings.mtu,
-            allowsLinkLocal: settings.allowsLinkLocal
-        )
+        let plan = GatewayPlan(settings)
         engine = PacketEngine(
             plan,
             loop: loop,
@@ -41,6 +35,11 @@ final class HostNetwork: DatagramSender {
             seed: random.next()
         )
         forwards = ForwardTable(loop: loop, connector: engine)
+        capture = CaptureSwitch(
+            settings.captureFile.isEmpty ? "capture.pcap" : settings.captureFile,
+            ethernet: engine.ethernet,
+            log: log
+        )
         dns = Self.makeDNS(settings, plan, loop, log)
         dhcp = Self.makeDHCP(settings, plan, searching: dns.searchDomains(now: loop.now))
         dns.sender = self
@@ -154,27 +153,52 @@ final class HostNetwork: DatagramSender {
         }
     }
 
+    // MARK: API
+
     private func openAPI() throws(RoleFailure) {
-        let api = API(
-            forwards: forwards,
-            leases: { [unowned self] in
-                dhcp.takenAddresses(now: loop.now).map { API.Lease(address: $0.0, mac: $0.1) }
-            },
-            statistics: { [unowned self] in NetworkStatistics.tree(engine, dns.counters) }
-        )
+        let api = api
         let guestServer = HTTPServer(loop: loop, routes: api.guestRoutes)
-        let hostServer = HTTPServer(loop: loop, routes: api.hostRoutes)
-        servers = [guestServer, hostServer]
+        servers.append(guestServer)
         engine.tcp.services[80] = { stream, peer in guestServer.accept(stream, from: peer) }
-        for address in settings.apiAddresses {
+        try serve(api.hostRoutes, at: settings.apiAddresses)
+    }
+
+    /// Everything that can be asked of this network.
+    var api: API {
+        API(
+            forwarding: ForwardingAPI(forwards: forwards),
+            names: NameAPI(dns: dns),
+            observation: ObservationAPI(
+                leases: { [unowned self] in
+                    dhcp.takenAddresses(now: loop.now).map {
+                        ObservationAPI.Lease(address: $0.0, mac: $0.1)
+                    }
+                },
+                statistics: { [unowned self] in NetworkStatistics.tree(engine, dns.counters) },
+                engine: engine,
+                capture: capture
+            ),
+            access: GuestAccessAPI(connector: engine) { [unowned self] stream, peer in
+                attach(stream, named: "/connect", .littleEndian16, from: peer)
+            }
+        )
+    }
+
+    /// Offers a choice of the API on the host.
+    ///
+    /// - Parameters:
+    ///   - routes: What may be asked there.
+    ///   - addresses: Where; clients of all of them share one server's limits.
+    /// - Throws: `RoleFailure` with the address that could not be had.
+    func serve(_ routes: [HTTPRoute], at addresses: [StreamAddress]) throws(RoleFailure) {
+        let server = HTTPServer(loop: loop, routes: routes)
+        servers.append(server)
+        for address in addresses {
             do throws(SystemError) {
                 let listener = try LinkOpener.listen(
                     at: .stream(address, .littleEndian16),
                     loop: loop
-                ) {
-                    stream,
-                    peer in hostServer.accept(stream, from: peer)
-                }
+                ) { stream, peer in server.accept(stream, from: peer) }
                 listeners.append(listener)
             } catch {
                 throw RoleFailure("api \(address): \(error)")
@@ -205,11 +229,17 @@ final class HostNetwork: DatagramSender {
         do throws(SystemError) {
             if case .descriptor = address {
                 let socket = try LinkOpener.dial(address)
-                _ = attach(socket.descriptor, from: address)
+                attach(
+                    socket.descriptor,
+                    named: "\(address)",
+                    LinkOpener.format(of: address),
+                    from: nil
+                )
                 return
             }
             let listener = try LinkOpener.listen(at: address, loop: loop) {
-                [unowned self] stream, peer in _ = attach(stream, from: address, peer)
+                [unowned self] stream, peer in
+                attach(stream, named: "\(address)", LinkOpener.format(of: address), from: peer)
             }
             listeners.append(listener)
             log.info("waiting for guests", ["link": "\(address)"])
@@ -222,19 +252,21 @@ final class HostNetwork: DatagramSender {
     ///
     /// - Parameters:
     ///   - descriptor: Connected; nothing was read from it.
-    ///   - address: Where it came to, which says how its frames follow each other.
+    ///   - name: For people.
+    ///   - format: How its frames follow each other.
     ///   - peer: Who called, if that has an address.
     /// - Returns: The link; nil when it could not be attached or has ended already.
+    @discardableResult
     func attach(
         _ descriptor: consuming OwnedDescriptor,
-        from address: LinkAddress,
-        _ peer: Endpoint? = nil
+        named name: String,
+        _ format: StreamFormat,
+        from peer: Endpoint? = nil
     ) -> (any FrameLink)? {
-        let format = LinkOpener.format(of: address)
         let link = StreamLink(
             descriptor,
             StreamLink.Configuration(
-                name: peer.map { "\(address) from \($0)" } ?? "\(address)",
+                name: peer.map { "\(name) from \($0)" } ?? name,
                 format: format,
                 mtu: settings.mtu,
                 role: format == .bigEndian32 ? .silent : .accepting,
@@ -261,12 +293,7 @@ final class HostNetwork: DatagramSender {
 
     /// Begins or ends the capture while the program runs.
     func toggleCapture() {
-        if engine.ethernet.capture != nil {
-            engine.ethernet.capture?.flush()
-            engine.ethernet.capture = nil
-            log.info("capture stopped", ["file": capturePath])
-            return
-        }
+        if capture.isOn { return capture.stop() }
         do {
             try startCapture()
         } catch {
@@ -274,21 +301,11 @@ final class HostNetwork: DatagramSender {
         }
     }
 
-    private var capturePath: String {
-        settings.captureFile.isEmpty ? "capture.pcap" : settings.captureFile
-    }
-
     private func startCapture() throws(RoleFailure) {
         do {
-            let file = try CaptureDestination(capturePath, appending: hasCaptured)
-            engine.ethernet.capture = FrameCapture(
-                continuing: hasCaptured,
-                wallClock: WallClock.microseconds
-            ) { octets in file.write(octets) }
-            hasCaptured = true
-            log.info("capture started", ["file": capturePath])
+            try capture.start()
         } catch {
-            throw RoleFailure("capture \(capturePath): \(error)")
+            throw RoleFailure("capture \(capture.path): \(error)")
         }
     }
 

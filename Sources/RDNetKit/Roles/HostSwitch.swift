@@ -95,7 +95,7 @@ final class HostSwitch {
     }
 
     private func connect(_ stream: consuming OwnedDescriptor, _ address: LinkAddress) {
-        tunnel = network.attach(stream, from: address)
+        tunnel = network.attach(stream, named: "\(address)", LinkOpener.format(of: address))
         if tunnel == nil { handshake?.streamEnded() }
     }
 

@@ -74,7 +74,7 @@ extension Role {
     /// The host end of a virtual machine's network.
     static let hostSwitch = Role(
         name: "host-switch",
-        summary: "the host end: a network whose gateway leads to the host's sockets",
+        summary: "the host end: a network whose gateway leads to host sockets",
         operands: "",
         options: Option.hostSwitch
     ) { start throws(RoleFailure) in try HostSwitch.run(start) }

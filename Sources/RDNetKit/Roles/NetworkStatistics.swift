@@ -29,6 +29,16 @@ enum NetworkStatistics {
                 "Packets and frames dropped for any reason.",
                 engine.drops.total &+ link.dropped &+ link.malformed
             ),
+            .counter(
+                "UnknownProtocolRcvdPackets",
+                "Packets of a protocol that the gateway does not speak.",
+                engine.drops.count(of: .unknownProtocol)
+            ),
+            .counter(
+                "MalformedRcvdPackets",
+                "Packets whose headers contradict themselves.",
+                engine.drops.count(of: .malformed)
+            ),
             .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
             .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
             .group("Drops", drops),

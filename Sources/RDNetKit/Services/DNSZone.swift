@@ -24,16 +24,23 @@ struct DNSLocalAnswer: Equatable {
 struct DNSZone: Equatable, Sendable {
     /// One name of a zone.
     struct Record: Equatable, Sendable {
-        /// Relative to the zone: `host`.
+        /// Relative to the zone: `host`; empty where there is a pattern alone.
         let name: String
         /// Nil for a name that exists without an address.
         let address: IPAddress?
+        /// Stands for every name, relative to the zone and without a final dot, that it matches.
+        let pattern: NamePattern?
         fileprivate let domain: DNSName?
 
-        init(name: String, address: IPAddress?) {
+        init(name: String, address: IPAddress?, pattern: NamePattern? = nil) {
             self.name = name
             self.address = address
+            self.pattern = pattern
             domain = DNSName(name)
+        }
+
+        fileprivate func stands(for name: DNSName) -> Bool {
+            domain == name || pattern?.matches(name.description.utf8.dropLast()) ?? false
         }
     }
 
@@ -74,18 +81,24 @@ struct DNSZone: Equatable, Sendable {
         if offset == 0 { return apexAnswer(to: question) }
         let relative = question.name.prefix(before: offset)
         var (ipv4, ipv6): (IPAddress?, IPAddress?)
-        var exists = false
-        for record in records where record.domain?.offset(of: relative) != nil {
-            exists = true
-            guard let address = record.address, record.domain == relative else { continue }
+        var isRecorded = false
+        for record in records where record.stands(for: relative) {
+            isRecorded = true
+            guard let address = record.address else { continue }
             // The first of each family: a record added later stands in front and hides the older.
             if address.isIPv4 { ipv4 = ipv4 ?? address } else { ipv6 = ipv6 ?? address }
         }
-        if exists || defaultAddress != nil {
-            let known = exists ? [ipv4, ipv6] : [defaultAddress]
-            return .addresses(known.compactMap(\.self), for: question, zone: offset)
-        }
-        return DNSLocalAnswer(code: .nameError, records: [], zone: offset)
+        let known = isRecorded ? [ipv4, ipv6] : [defaultAddress]
+        let exists =
+            isRecorded || defaultAddress != nil
+            || records.contains { $0.domain?.offset(of: relative) != nil }
+        guard exists else { return DNSLocalAnswer(code: .nameError, records: [], zone: offset) }
+        return .addresses(known.compactMap(\.self), for: question, zone: offset)
+    }
+
+    /// What all patterns together cost a question, in steps for each octet of its name.
+    fileprivate var patternCost: Int {
+        records.reduce(0) { $0 + ($1.pattern?.cost ?? 0) }
     }
 
     private func apexAnswer(to question: DNSQuestion) -> DNSLocalAnswer {
@@ -98,6 +111,11 @@ struct DNSZone: Equatable, Sendable {
 struct DNSZones: Sendable {
     /// How many zones there may be.
     static let limit = 256
+    /// What the patterns of all zones may cost together: some milliseconds for the longest name.
+    static let patternBudget = 16_384
+    /// Why a zone is not added.
+    static let fullSentence =
+        "too many zones: the limit is \(limit), with \(patternBudget) instructions of their expressions"
 
     private(set) var all: [DNSZone]
 
@@ -123,6 +141,8 @@ struct DNSZones: Sendable {
     /// - Parameter zone: Its name is compared without regard to case and final dot.
     /// - Returns: Whether there was room.
     mutating func add(_ zone: DNSZone) -> Bool {
+        let cost = all.reduce(zone.patternCost) { $0 + $1.patternCost }
+        guard cost <= Self.patternBudget else { return false }
         let known = all.firstIndex {
             $0.name == zone.name || ($0.domain != nil && $0.domain == zone.domain)
         }

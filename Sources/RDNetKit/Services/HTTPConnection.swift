@@ -1,4 +1,7 @@
 /// One client's connection to an HTTP server.
+///
+/// What the client sent is looked at first and taken out of the socket when it is answered: octets behind a
+/// request that hands the connection over were never taken, and are the new owner's.
 final class HTTPConnection: ReadinessObserver, TimerObserver {
     private enum Phase {
         /// No octet of a request is here.
@@ -17,11 +20,12 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     private static let requestsPerTurn = 32
     private static let mostUnsent = 65_536
 
-    private let stream: OwnedDescriptor
+    /// Nil once the connection is somebody else's.
+    private var stream: OwnedDescriptor?
     private let loop: EventLoop
     private let limits: HTTPServer.Limits
     private let held: HTTPHeldOctets
-    private let answering: (HTTPRequest) -> HTTPResponse
+    private let deciding: (HTTPRequest) -> HTTPOutcome
     private let date: () -> Int64
     private let ended: (HTTPConnection) -> Void
 
@@ -34,8 +38,8 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     private var inputEnded = false
     /// Nothing is answered after what is unsent.
     private var isLast = false
-    /// Requests may be complete that were not answered yet.
-    private var hasBacklog = false
+    /// Gets the connection when everything is sent.
+    private var newOwner: HTTPHandover?
     private var watch: EventLoop.Watch?
     private var watched: Readiness = .readable
     private var deadline: TimerWheel.Token?
@@ -44,19 +48,18 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
 
     init(
         _ stream: consuming OwnedDescriptor,
-        peer: Endpoint?,
         loop: EventLoop,
         limits: HTTPServer.Limits,
         held: HTTPHeldOctets,
-        answering: @escaping (HTTPRequest) -> HTTPResponse,
+        deciding: @escaping (HTTPRequest) -> HTTPOutcome,
         date: @escaping () -> Int64,
         ended: @escaping (HTTPConnection) -> Void
     ) {
-        self.stream = stream
+        self.stream = .some(stream)
         self.loop = loop
         self.limits = limits
         self.held = held
-        self.answering = answering
+        self.deciding = deciding
         self.date = date
         self.ended = ended
         since = loop.now
@@ -70,7 +73,9 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     /// - Returns: Whether the loop watches the connection; if not, it is over.
     func start() -> Bool {
         do {
-            watch = try loop.watch(stream.number, for: watched, observer: self)
+            watch = try withStream { stream throws(SystemError) in
+                try loop.watch(stream.number, for: watched, observer: self)
+            }
         } catch {
             return false
         }
@@ -78,7 +83,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         return true
     }
 
-    /// Ends the connection at once.
+    /// Ends the connection at once; the socket closes with this object, unless it was handed over.
     func close() {
         guard phase != .closed else { return }
         phase = .closed
@@ -86,8 +91,22 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         if let deadline { loop.cancel(deadline) }
         held.count -= heldHere
         heldHere = 0
-        // Resets nothing that a peer waits for: the socket itself closes with this object.
         ended(self)
+    }
+
+    private func handOver(to owner: HTTPHandover) {
+        guard let stream = stream.take() else { return }
+        close()
+        owner(stream)
+    }
+
+    private func withStream<Result>(
+        _ body: (borrowing OwnedDescriptor) throws(SystemError) -> Result
+    ) throws(SystemError) -> Result {
+        switch stream {
+        case .some(let stream): return try body(stream)
+        case .none: preconditionFailure("a connection that was handed over is used")
+        }
     }
 
     func timerFired(now: Instant) {
@@ -100,23 +119,38 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.failed) { return close() }
         if phase == .draining { return drain() }
-        if watched.contains(.readable) {
-            guard read() else { return }
+        guard flush() else { return }
+        var answered = 0
+        if watched.contains(.readable), unsent.isEmpty {
+            guard let count = read(), flush() else { return }
+            answered = count
         }
-        advance(now: now)
+        guard stayWithinLimit() else { return }
+        if unsent.isEmpty, let newOwner { return handOver(to: newOwner) }
+        settle(progress: answered > 0, now: now)
     }
 
-    /// Reads once; false when the connection is over.
-    private func read() -> Bool {
+    /// Looks at what has come, answers what is complete, and takes that much out of the socket.
+    ///
+    /// - Returns: How many requests were answered; nil when the connection is over.
+    private func read() -> Int? {
         withUnsafeTemporaryAllocation(byteCount: Self.octetsPerRead, alignment: 1) { buffer in
             do {
-                guard let count = try Socket.receive(stream, into: buffer) else { return true }
+                let count = try withStream { stream throws(SystemError) in
+                    try Socket.peek(stream, into: buffer)
+                }
+                guard let count else { return 0 }
                 if count == 0 { inputEnded = true }
                 reader.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-                return true
+                let (answered, rest) = answerRequests()
+                // The rest is part of what was just looked at: before, no request was complete.
+                try withStream { stream throws(SystemError) in
+                    try Socket.skip(stream, count - rest, over: buffer)
+                }
+                return answered
             } catch {
                 close()
-                return false
+                return nil
             }
         }
     }
@@ -127,7 +161,9 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
             alignment: 1
         ) { buffer in
             do {
-                return try Socket.receive(stream, into: buffer) == 0
+                return try withStream { stream throws(SystemError) in
+                    try Socket.receive(stream, into: buffer) == 0
+                }
             } catch {
                 return true
             }
@@ -137,33 +173,17 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
 
     // MARK: Answering
 
-    private func advance(now: Instant) {
-        guard flush() else { return }
-        var answered = 0
-        if unsent.isEmpty, !isLast {
-            answered = answerRequests()
-            accountHeld()
-            guard flush() else { return }
-        }
-        settle(progress: answered > 0, now: now)
-    }
-
     /// Answers what is complete, within a turn's bounds.
     ///
-    /// - Returns: How many requests.
-    private func answerRequests() -> Int {
-        hasBacklog = false
+    /// - Returns: How many requests, and how many octets are left for later, or for a new owner.
+    private func answerRequests() -> (answered: Int, rest: Int) {
         var answered = 0
         do {
-            while !isLast {
-                guard answered < Self.requestsPerTurn, unsent.count < Self.mostUnsent else {
-                    hasBacklog = true
-                    break
-                }
+            while !isLast, answered < Self.requestsPerTurn, unsent.count < Self.mostUnsent {
                 switch try reader.next() {
                 case .needsMore:
                     isLast = inputEnded
-                    return answered
+                    return (answered, 0)
                 case .continueExpected:
                     unsent += Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
                 case .request(let request):
@@ -171,22 +191,30 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
                     answered += 1
                 }
             }
+            return (answered, reader.dropRest())
         } catch {
             refuse(error)
+            return (answered, 0)
         }
-        return answered
     }
 
     private func answer(_ request: HTTPRequest) {
         let head = request.head
-        isLast = !head.keepsAlive
-        let delivery = HTTPResponse.Delivery(
-            minorVersion: head.minorVersion,
-            keepsAlive: head.keepsAlive,
-            omitsBody: head.method == "HEAD",
-            date: date()
-        )
-        answering(request).write(to: &unsent, delivery)
+        switch deciding(request) {
+        case .response(let response):
+            isLast = !head.keepsAlive
+            let delivery = HTTPResponse.Delivery(
+                minorVersion: head.minorVersion,
+                keepsAlive: head.keepsAlive,
+                omitsBody: head.method == "HEAD",
+                date: date()
+            )
+            response.write(to: &unsent, delivery)
+        case .handover(let octets, let owner):
+            isLast = true
+            unsent += octets
+            newOwner = owner
+        }
     }
 
     private func refuse(_ error: HTTPError) {
@@ -195,14 +223,27 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         HTTPResponse.refusal(error).write(to: &unsent, delivery)
     }
 
-    private func accountHeld() {
-        held.count += reader.heldOctets - heldHere
-        heldHere = reader.heldOctets
-        guard held.count > limits.heldOctets, !isLast else { return }
+    /// Refuses the request, or drops the answer, that makes all connections hold too much together.
+    ///
+    /// - Returns: False when the connection is over.
+    private func stayWithinLimit() -> Bool {
+        account()
+        guard held.count > limits.heldOctets, heldHere > 0 else { return true }
+        guard unsent.isEmpty, !isLast else {
+            close()
+            return false
+        }
         reader = HTTPRequestReader()
-        held.count -= heldHere
-        heldHere = 0
         refuse(.overloaded)
+        guard flush() else { return false }
+        account()
+        return true
+    }
+
+    private func account() {
+        let count = reader.heldOctets + unsent.count - sent
+        held.count += count - heldHere
+        heldHere = count
     }
 
     // MARK: Writing
@@ -211,8 +252,8 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     private func flush() -> Bool {
         while sent < unsent.count {
             do {
-                let count = try unsent.withUnsafeBytes { octets throws(SystemError) in
-                    try Socket.send(stream, UnsafeRawBufferPointer(rebasing: octets[sent...]))
+                let count = try withStream { stream throws(SystemError) in
+                    try Socket.send(stream, unsent, from: sent)
                 }
                 guard let count else { return true }
                 sent += count
@@ -233,15 +274,19 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
             enter(.writing, limits.writeTimeout, watching: .writable, again: progress, now: now)
         } else if isLast {
             if inputEnded { return close() }
-            Socket.shutDownSending(stream)
+            endAnswers()
             enter(.draining, limits.drainTimeout, watching: .readable, again: false, now: now)
-        } else if hasBacklog {
-            // Writable at once: the rest is answered in the next turn, after everyone else.
-            enter(.writing, limits.writeTimeout, watching: .writable, again: progress, now: now)
         } else if reader.isInsideRequest {
             enter(.reading, limits.readTimeout, watching: .readable, again: progress, now: now)
         } else {
             enter(.idle, limits.idleTimeout, watching: .readable, again: progress, now: now)
+        }
+    }
+
+    private func endAnswers() {
+        switch stream {
+        case .some(let stream): Socket.shutDownSending(stream)
+        case .none: break
         }
     }
 

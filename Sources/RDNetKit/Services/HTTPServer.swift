@@ -3,8 +3,11 @@
 /// How it works: each connection reads a little, answers what is complete, and writes; all on the loop.
 /// While answers wait to be written nothing more is read, so a client that does not read slows itself.
 /// A request, an answer and idleness each have a deadline; the number of connections, the octets of a
-/// request and those of all requests together have a limit. The longest idle connection gives way to a
-/// new one.
+/// request and those of all requests and answers together have a limit. The longest idle connection gives way
+/// to a new one.
+///
+/// A connection never takes more out of its socket than the requests that it answers need, so a route can
+/// hand the socket over to somebody else, with everything that the client sent behind its request.
 final class HTTPServer: StreamService {
     /// What clients may use up.
     struct Limits {
@@ -17,8 +20,8 @@ final class HTTPServer: StreamService {
         /// From the end of a connection's last answer to its close.
         var drainTimeout: Duration = .milliseconds(500)
         var connections = 256
-        /// Octets of requests that are held for all connections together.
-        var heldOctets = 8 << 20
+        /// Octets of requests and answers that are held for all connections together.
+        var heldOctets = 16 << 20
     }
 
     private let loop: EventLoop
@@ -54,11 +57,10 @@ final class HTTPServer: StreamService {
         if connections.count >= limits.connections { dropLongestIdle() }
         let connection = HTTPConnection(
             stream,
-            peer: peer,
             loop: loop,
             limits: limits,
             held: held,
-            answering: { [router] in router.answer($0, from: peer) },
+            deciding: { [router] in router.decide($0, from: peer) },
             date: date
         ) { [weak self] in self?.connections[ObjectIdentifier($0)] = nil }
         // A loop that cannot watch any more descriptors leaves the connection unregistered: closed.
@@ -78,7 +80,7 @@ final class HTTPServer: StreamService {
     }
 }
 
-/// How many octets of unfinished requests a server holds.
+/// How many octets of unfinished requests and of answers a server holds.
 final class HTTPHeldOctets {
     var count = 0
 }

@@ -12,13 +12,18 @@ enum AtomicFile {
     /// - Parameters:
     ///   - path: Absolute.
     ///   - text: The whole content.
+    ///   - mode: Who may read and write; nil keeps the old file's.
     /// - Throws: `SystemError` when neither way works.
-    static func replace(_ path: String, with text: String) throws(SystemError) {
+    static func replace(
+        _ path: String,
+        with text: String,
+        mode: UInt32? = nil
+    ) throws(SystemError) {
         let target = resolved(path)
         let temporary = "\(target).\(getpid()).new"
         do {
             try write(text, to: temporary, flags: O_CREAT | O_EXCL | O_WRONLY)
-            copyMode(of: target, to: temporary)
+            setMode(of: temporary, to: mode ?? self.mode(of: target))
             do {
                 try systemCall("rename \(temporary)") { rename(temporary, target) }
             } catch {
@@ -27,15 +32,19 @@ enum AtomicFile {
             }
         } catch {
             try write(text, to: target, flags: O_CREAT | O_TRUNC | O_WRONLY)
+            if let mode { setMode(of: target, to: mode) }
         }
     }
 
     /// Everyone may read the new file who could read the old one, whatever the umask.
-    private static func copyMode(of target: String, to temporary: String) {
+    private static func mode(of path: String) -> mode_t {
         var status = stat()
-        let mode = stat(target, &status) == 0 ? status.st_mode & 0o777 : 0o644
-        // A mode that cannot be set leaves the stricter one.
-        _ = chmod(temporary, mode)
+        return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0o644
+    }
+
+    private static func setMode(of path: String, to mode: mode_t) {
+        // A mode that cannot be set leaves the one that the umask made of 0644.
+        _ = chmod(path, mode)
     }
 
     /// The path behind symbolic links; the path itself when they lead nowhere.

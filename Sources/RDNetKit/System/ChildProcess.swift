@@ -29,16 +29,21 @@ final class ChildProcess: ReadinessObserver {
         var arguments: [String] = []
         /// `NAME=value`; nothing is inherited but what stands here.
         var environment: [String] = []
-        /// Descriptors 0, 1 and 2; nil inherits the caller's.
-        var standardStreams: [Int32?] = [nil, nil, nil]
+        /// What the program's descriptors are, from 0 on, by the caller's numbers.
+        ///
+        /// Nil inherits 0, 1 or 2, and leaves any other closed.
+        var descriptors: [Int32?] = []
+        /// Whether standard input is empty (/dev/null).
+        var readsNothing = false
         /// Whether it leads a process group of its own; not for a program that uses the terminal.
         ///
         /// `terminate` then ends the program's children too.
         var leadsGroup = false
     }
 
+    /// Its number; the kernel gives it to nobody else before the program's end was told.
+    let process: Int32
     private let loop: EventLoop
-    private let process: pid_t
     private let leadsGroup: Bool
     private let descriptor: OwnedDescriptor
     private var watch: EventLoop.Watch?
@@ -149,9 +154,20 @@ final class ChildProcess: ReadinessObserver {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        for (target, source) in command.standardStreams.enumerated() {
+        // Copies above the program's own: a source may have a number that another one is to get.
+        var copies: [Int32] = []
+        defer { copies.forEach { _ = close($0) } }
+        for (target, source) in command.descriptors.enumerated() {
             guard let source else { continue }
-            posix_spawn_file_actions_adddup2(&actions, source, Int32(target))
+            let lowest = max(Int32(command.descriptors.count), STDERR_FILENO + 1)
+            let copy = try systemCall("fcntl(F_DUPFD_CLOEXEC)") {
+                fcntl(source, F_DUPFD_CLOEXEC, lowest)
+            }
+            copies.append(copy)
+            posix_spawn_file_actions_adddup2(&actions, copy, Int32(target))
+        }
+        if command.readsNothing {
+            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
         }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

@@ -126,12 +126,17 @@ enum ProgramPath {
         let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
         for folder in folders.split(separator: ":", omittingEmptySubsequences: false) {
             let path = (folder.isEmpty ? "." : String(folder)) + "/" + name
-            var status = stat()
-            if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0
-            {
-                return path
-            }
+            if isExecutable(path) { return path }
         }
         return nil
+    }
+
+    /// Whether a path leads to a file that this process may run.
+    ///
+    /// See access(2).
+    static func isExecutable(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+            && access(path, X_OK) == 0
     }
 }

@@ -10,9 +10,18 @@ struct NetworkLink: Equatable {
 }
 
 /// An IPv4 address of an interface.
-struct InterfaceAddress: Equatable {
+struct InterfaceAddress: Equatable, CustomStringConvertible {
     var address: IPAddress
     var prefixLength: Int
+
+    /// The network's address with all host bits one.
+    var broadcast: IPAddress {
+        guard prefixLength < 32, let bits = address.ipv4 else { return address }
+        return IPAddress(ipv4: bits | UInt32.max >> UInt32(prefixLength))
+    }
+
+    /// `192.168.143.1/24`.
+    var description: String { "\(address)/\(prefixLength)" }
 }
 
 /// Interfaces, addresses and routes of one network namespace, by rtnetlink.
@@ -102,6 +111,42 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): set gso_max_size \(octets)")
     }
 
+    /// Makes two Ethernet interfaces that are each other's far end, each in a namespace.
+    ///
+    /// They are born where they belong, so neither has ever been seen elsewhere. See veth(4).
+    ///
+    /// - Parameters:
+    ///   - name: The name of one.
+    ///   - home: The one's network namespace.
+    ///   - peer: The name of the other.
+    ///   - away: The other's network namespace.
+    /// - Throws: `SystemError` with EEXIST when either namespace has an interface of the name.
+    mutating func addVeth(
+        _ name: String,
+        in home: borrowing OwnedDescriptor,
+        peer: String,
+        in away: borrowing OwnedDescriptor
+    ) throws(SystemError) {
+        let (here, there) = (UInt32(bitPattern: home.number), UInt32(bitPattern: away.number))
+        var request = NetlinkRequest(
+            link: NetlinkType.newLink,
+            [.acknowledge, .create, .exclusive]
+        )
+        request.append(NetlinkAttribute.Link.name, name)
+        request.append(NetlinkAttribute.Link.namespaceDescriptor, here)
+        request.append(NetlinkAttribute.Link.description) { link in
+            link.append(NetlinkAttribute.LinkDescription.kind, "veth")
+            link.append(NetlinkAttribute.LinkDescription.kindDetails) { veth in
+                veth.append(NetlinkAttribute.LinkDescription.vethPeer) { other in
+                    other.appendLinkWithin()
+                    other.append(NetlinkAttribute.Link.name, peer)
+                    other.append(NetlinkAttribute.Link.namespaceDescriptor, there)
+                }
+            }
+        }
+        try exchange(request, "add veth pair \(name), \(peer)")
+    }
+
     mutating func deleteLink(_ link: UInt32) throws(SystemError) {
         let request = NetlinkRequest(link: NetlinkType.deleteLink, .acknowledge, link: link)
         try exchange(request, "link \(link): delete")
@@ -148,7 +193,7 @@ struct Netlink: ~Copyable {
         request.append(NetlinkAttribute.Address.local, address.address)
         request.append(NetlinkAttribute.Address.address, address.address)
         request.append(NetlinkAttribute.Address.broadcast, broadcast)
-        try exchange(request, "link \(link): add \(address.address)/\(address.prefixLength)")
+        try exchange(request, "link \(link): add \(address)")
     }
 
     /// Removes an IPv4 address and the routes that depend on it.
@@ -163,7 +208,7 @@ struct Netlink: ~Copyable {
             link: link
         )
         request.append(NetlinkAttribute.Address.local, address.address)
-        try exchange(request, "link \(link): remove \(address.address)/\(address.prefixLength)")
+        try exchange(request, "link \(link): remove \(address)")
     }
 
     /// Removes all IPv4 addresses of an interface, but those that are to stay.

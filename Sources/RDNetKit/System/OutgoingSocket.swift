@@ -21,6 +21,19 @@ extension Socket {
         return descriptor
     }
 
+    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing waits.
+    ///
+    /// See recv(2).
+    static func receive(
+        _ descriptor: borrowing OwnedDescriptor,
+        upTo count: Int
+    ) throws(SystemError) -> [UInt8]? {
+        let number = descriptor.number
+        var octets = [UInt8](repeating: 0, count: count)
+        let received = try attempt("recv") { recv(number, &octets, count, 0) }
+        return received.map { Array(octets[..<$0]) }
+    }
+
     /// A TCP socket that has begun to connect on this machine, to carry what another connection carries.
     ///
     /// See connect(2).

@@ -77,6 +77,15 @@ extension Socket {
         )
     }
 
+    /// Makes calls on a socket wait, for a program that expects it.
+    ///
+    /// See fcntl(2), O_NONBLOCK.
+    static func setBlocking(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
+        let number = descriptor.number
+        let mode = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
+        try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
+    }
+
     /// Sends the connection's octets as fast as the peer takes them, whatever the system's rule is for networks.
     ///
     /// For a peer on the same machine: there is no queue on the way to be considerate of, and BBR's pacing costs a third of the

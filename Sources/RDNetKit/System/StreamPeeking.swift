@@ -14,6 +14,29 @@ extension Socket {
         try receive(descriptor, into: buffer, flags: Int32(MSG_PEEK))
     }
 
+    /// Takes octets that were peeked at out of a stream of any family.
+    ///
+    /// - Parameters:
+    ///   - descriptor: The stream.
+    ///   - count: So many have been peeked at before.
+    ///   - scratch: Where they go: a unix socket cannot throw them away in the kernel.
+    /// - Throws: `SystemError`: a socket that failed loses what it has shown.
+    static func skip(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ count: Int,
+        over scratch: UnsafeMutableRawBufferPointer
+    ) throws(SystemError) {
+        var remaining = count
+        while remaining > 0 {
+            let room = scratch[..<min(remaining, scratch.count)]
+            let taken = try receive(descriptor, into: UnsafeMutableRawBufferPointer(rebasing: room))
+            guard let taken, taken > 0 else {
+                throw SystemError(call: "recv", errno: ECONNRESET)
+            }
+            remaining -= taken
+        }
+    }
+
     /// Throws away octets at the front of a TCP stream.
     ///
     /// See tcp(7), MSG_TRUNC.

@@ -16,6 +16,14 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
         SystemError(call: call, errno: ENAMETOOLONG)
     }
 
+    /// A value that means nothing to the call.
+    static func invalid(_ call: String) -> SystemError {
+        SystemError(call: call, errno: EINVAL)
+    }
+
+    /// Whether there is no interface of that name or number.
+    var isMissingDevice: Bool { errno == ENODEV }
+
     /// The C library's sentence for an error number.
     ///
     /// See strerror(3).

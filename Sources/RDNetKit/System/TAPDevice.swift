@@ -16,7 +16,8 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
     var description: String {
         switch self {
         case .badName(let name): "TAP name \"\(name)\": expected 1 to 15 octets"
-        case .noDevice: "/dev/net/tun: No such file or directory (is the tun module loaded?)"
+        case .noDevice:
+            "/dev/net/tun: No such file or directory (is the tun module loaded? try modprobe tun)"
         case .taken(let name): "\(name): an interface of that name exists already"
         case .refused(let error):
             error.errno == EPERM ? "\(error) (needs CAP_NET_ADMIN)" : "\(error)"
@@ -32,6 +33,15 @@ struct TAPDevice: ~Copyable {
     let descriptor: OwnedDescriptor
     /// Whether the kernel takes and gives unsegmented UDP (USO, since Linux 6.2).
     let hasUSO: Bool
+
+    /// Whether there is a device to make TAPs with.
+    ///
+    /// See access(2).
+    ///
+    /// - Throws: `TAPError.noDevice` when there is none.
+    static func check() throws(TAPError) {
+        if access("/dev/net/tun", F_OK) != 0 { throw .noDevice }
+    }
 
     /// Opens a TAP in the namespace of the calling thread.
     ///

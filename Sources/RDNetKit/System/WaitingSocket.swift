@@ -52,12 +52,9 @@ struct WaitingSocket: ~Copyable {
 
     /// Receives what comes next, up to so many octets; empty at the stream's end.
     func receive(upTo count: Int, within limit: Duration) throws(SystemError) -> [UInt8] {
-        var octets = [UInt8](repeating: 0, count: count)
         while true {
             try Self.wait(for: descriptor, Int16(POLLIN), limit, "receive")
-            let number = descriptor.number
-            let received = try attempt("recv") { recv(number, &octets, count, 0) }
-            if let received { return Array(octets[..<received]) }
+            if let octets = try Socket.receive(descriptor, upTo: count) { return octets }
         }
     }
 

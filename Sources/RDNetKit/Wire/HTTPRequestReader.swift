@@ -46,6 +46,15 @@ struct HTTPRequestReader {
         buffer.append(contentsOf: octets)
     }
 
+    /// Forgets the octets behind the last complete request.
+    ///
+    /// - Returns: How many they were.
+    mutating func dropRest() -> Int {
+        let count = buffer.count - start
+        consume(to: buffer.count)
+        return count
+    }
+
     /// How many octets are held.
     var heldOctets: Int { buffer.count - start + body.count }
 

@@ -19,6 +19,13 @@ enum JSON: Equatable, Sendable {
         }
     }
 
+    /// The value that an object's member of a name has, in any case of letters; of several the last one's.
+    func member(_ name: String) -> JSON? {
+        guard case .object(let members) = self else { return nil }
+        let folded = name.lowercased()
+        return members.last { $0.name.lowercased() == folded }?.value
+    }
+
     /// A whole number's digits.
     static func integer(_ value: UInt64) -> JSON { .number(String(value)) }
 
@@ -151,6 +158,8 @@ enum JSONError: Error, Equatable, CustomStringConvertible {
 struct JSONRecord {
     /// What Go calls the type, for its errors.
     let name: String
+    /// The field that holds such records inside another one.
+    var path = ""
     /// Each member's name, and what Go calls its type.
     let fields: [(name: String, type: String)]
 
@@ -170,13 +179,19 @@ struct JSONRecord {
         var texts: [String: String] = [:]
         for member in members {
             let folded = member.name.lowercased()
-            guard let field = fields.first(where: { $0.name == folded }) else { continue }
+            guard let field = fields.first(where: { $0.name.lowercased() == folded }) else {
+                continue
+            }
             switch member.value {
             case .string(let text): texts[field.name] = text
             case .null: continue
             case .bool, .number, .array, .object:
-                let path = "\(name).\(field.name)"
-                throw .wrongField(kind: member.value.kind, field: path, type: field.type)
+                let place = path.isEmpty ? field.name : "\(path).\(field.name)"
+                throw .wrongField(
+                    kind: member.value.kind,
+                    field: "\(name).\(place)",
+                    type: field.type
+                )
             }
         }
         return texts

@@ -20,6 +20,8 @@ struct NetlinkFlags: OptionSet, Sendable {
     /// Every object instead of one (NLM_F_DUMP).
     static let dump = NetlinkFlags(rawValue: 0x300)
     static let replace = NetlinkFlags(rawValue: 0x100)
+    /// Fail when the object is there already.
+    static let exclusive = NetlinkFlags(rawValue: 0x200)
     static let create = NetlinkFlags(rawValue: 0x400)
 }
 
@@ -30,9 +32,21 @@ enum NetlinkAttribute {
         static let name: UInt16 = 3
         static let mtu: UInt16 = 4
         static let transmitQueueLength: UInt16 = 13
+        /// A list: what kind of interface (`kind`), and what is special about the kind (`kindDetails`).
+        static let description: UInt16 = 18
+        /// The namespace that the interface is to be in, by a descriptor of the sender's.
+        static let namespaceDescriptor: UInt16 = 28
         static let gsoMaxSize: UInt16 = 41
         /// Since Linux 6.3; older kernels skip it.
         static let gsoIPv4MaxSize: UInt16 = 63
+    }
+
+    /// Within a link's description (linux/if_link.h, linux/veth.h).
+    enum LinkDescription {
+        static let kind: UInt16 = 1
+        static let kindDetails: UInt16 = 2
+        /// Within a veth's details.
+        static let vethPeer: UInt16 = 1
     }
 
     enum Address {
@@ -125,6 +139,22 @@ struct NetlinkRequest {
     /// A text with the NUL that the kernel wants.
     mutating func append(_ attribute: UInt16, _ text: String) {
         append(attribute, Array(text.utf8) + [0])
+    }
+
+    /// A list of attributes as one attribute's value.
+    mutating func append(_ attribute: UInt16, list: (inout NetlinkRequest) -> Void) {
+        let start = body.count
+        append(attribute, [])
+        list(&self)
+        // Sound: an integer's memory is read as octets.
+        withUnsafeBytes(of: UInt16(truncatingIfNeeded: body.count - start)) { length in
+            body.replaceSubrange(start..<(start + 2), with: length)
+        }
+    }
+
+    /// The fixed part of a link that is described within an attribute (`struct ifinfomsg`, 16 octets).
+    mutating func appendLinkWithin() {
+        body += [UInt8](repeating: 0, count: 16)
     }
 
     /// The whole message.

@@ -4,7 +4,7 @@ import Testing
 @testable import RDNetKit
 
 /// The virtual machine's end on unix sockets, and the means to play its host octet by octet.
-private final class HandshakingGuest {
+private final class CalledGuest {
     static let phrase = RancherProfile.current.signature
 
     let clock = HandMovedClock()
@@ -79,10 +79,10 @@ extension EventLoop {
 
 @Suite("the virtual machine's end of the handshake")
 struct GuestHandshakeTests {
-    private let scene: HandshakingGuest
+    private let scene: CalledGuest
 
     init() throws {
-        scene = try HandshakingGuest()
+        scene = try CalledGuest()
     }
 
     private func expectStream() throws {
@@ -99,7 +99,7 @@ struct GuestHandshakeTests {
     @Test func `probe, READY, stream: as the products' host does it`() throws {
         let probe = try scene.call()
         try scene.loop.settle()
-        #expect(probe.text == HandshakingGuest.phrase)
+        #expect(probe.text == CalledGuest.phrase)
         #expect(!probe.hasEnded)
         probe.close()
         try scene.loop.settle()
@@ -117,7 +117,7 @@ struct GuestHandshakeTests {
         }
         for caller in mute { caller.read() }
         #expect(mute.count { $0.hasEnded } == 100 - GuestHandshake.maximumCalls)
-        #expect(mute.allSatisfy { $0.text == HandshakingGuest.phrase })
+        #expect(mute.allSatisfy { $0.text == CalledGuest.phrase })
         try scene.openDataPort()
         try scene.announce()
         try expectStream()
@@ -209,7 +209,7 @@ struct GuestHandshakeTests {
         try scene.guest?.start()
         let probe = try scene.call()
         try scene.loop.settle()
-        #expect(probe.text == HandshakingGuest.phrase)
+        #expect(probe.text == CalledGuest.phrase)
     }
 
     @Test func `when it is stopped nothing is left`() throws {

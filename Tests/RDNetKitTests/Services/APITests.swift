@@ -4,24 +4,11 @@ import Testing
 
 @Suite("forwarding API")
 struct APITests {
-    private let loop: EventLoop
-    private let connector = RecordingConnector()
-    private let forwards: ForwardTable
-    private let api: API
+    private let fixture: APIFixture
+    private var forwards: ForwardTable { fixture.forwards }
 
     init() throws {
-        loop = try EventLoop()
-        forwards = ForwardTable(loop: loop, connector: connector)
-        api = API(
-            forwards: forwards,
-            leases: {
-                [
-                    Self.lease(2, 0x5a94_efe4_0cee), Self.lease(10, 1),
-                    Self.lease(1, 0x5a94_efe4_0cdd),
-                ]
-            },
-            statistics: { Statistics([.counter("BytesSent", "Octets.", 7)]) }
-        )
+        fixture = try APIFixture()
     }
 
     @Test(
@@ -198,58 +185,53 @@ struct APITests {
 
     @Test(
         "guests see forwards and nothing else",
-        arguments: ["/stats", "/metrics", "/leases", "/x"]
+        arguments: [
+            "/stats", "/metrics", "/leases", "/services/dhcp/leases", "/services/dns/all", "/cam",
+            "/tunnel", "/connect", "/flows", "/links", "/capture", "/services", "/x",
+        ]
     )
     func guestRoutes(path: String) {
-        let request = request("GET", path, "")
         #expect(
-            HTTPRouter(api.guestRoutes).answer(request, from: nil)
-                == .error(404, "404 page not found")
+            fixture.ask("GET", path, at: fixture.guestRoutes) == .error(404, "404 page not found")
         )
     }
 
-    @Test(
-        "the host sees leases and statistics",
-        arguments: [
-            (
-                "/leases",
-                #"{"192.168.127.1":"5a:94:ef:e4:0c:dd","192.168.127.10":"00:00:00:00:00:01","#
-                    + #""192.168.127.2":"5a:94:ef:e4:0c:ee"}"#
-            ),
-            ("/stats", #"{"BytesSent":7}"#),
-            (
-                "/metrics",
-                """
-                # HELP rdnet_bytes_sent_total Octets.
-                # TYPE rdnet_bytes_sent_total counter
-                rdnet_bytes_sent_total 7
-                """
-            ),
-        ]
-    )
-    func hostRoutes(path: String, body: String) {
-        #expect(String(decoding: ask("GET", path).body, as: UTF8.self) == body + "\n")
+    @Test("the same forwards are seen from everywhere", arguments: ["all", "expose", "unexpose"])
+    func sameForwards(name: String) {
+        for routes in [fixture.guestRoutes, fixture.serviceRoutes, fixture.hostRoutes] {
+            let answer = fixture.ask("GET", "/services/forwarder/\(name)", at: routes)
+            #expect(
+                answer == (name == "all" ? .content(Array("[]\n".utf8)) : .error(400, "post only"))
+            )
+        }
     }
 
     @Test(
         "a path that is not canonical is redirected",
         arguments: [
-            ("GET", "//leases", nil, "/leases"), ("GET", "/a/../leases", "x=y", "/leases?x=y"),
-            ("POST", "/services//forwarder/all", nil, "/services/forwarder/all"),
-            ("GET", "//a\r\nb", nil, "/a%0D%0Ab"),
-        ] as [(String, String, String?, String)]
+            ("GET", "//leases", "/leases"), ("GET", "/a/../leases?x=y", "/leases?x=y"),
+            ("POST", "/services//forwarder/all", "/services/forwarder/all"),
+            ("GET", "//a%0D%0Ab", "/a%0D%0Ab"),
+        ]
     )
-    func redirect(method: String, path: String, query: String?, location: String) {
-        var request = request(method, path, "")
-        request.head.query = query
-        let response = HTTPRouter(api.hostRoutes).answer(request, from: nil)
+    func redirect(method: String, target: String, location: String) {
+        let response = ask(method, target)
         #expect(response.status == 307)
         #expect(response.fields.first == HTTPField("Location", location))
         #expect(response.body.isEmpty == (method == "POST"))
     }
 
-    private static func lease(_ host: UInt32, _ mac: UInt64) -> API.Lease {
-        API.Lease(address: IPAddress(ipv4: 0xc0a8_7f00 + host), mac: MACAddress(rawValue: mac))
+    @Test(
+        "a directory without its slash is redirected to nothing, as in gvproxy",
+        arguments: ["/services", "/services/forwarder", "/services/dns", "/services/dhcp"]
+    )
+    func directories(path: String) {
+        let response = ask("GET", path + "?a=b")
+        #expect(response.status == 307)
+        #expect(response.fields.first == HTTPField("Location", path + "/?a=b"))
+        let page = "<a href=\"\(path)/?a=b\">Temporary Redirect</a>.\n\n"
+        #expect(response.body == Array(page.utf8))
+        #expect(ask("GET", path + "/") == .error(404, "404 page not found"))
     }
 
     private func ask(
@@ -258,16 +240,6 @@ struct APITests {
         _ body: String = "",
         from peer: Endpoint? = nil
     ) -> HTTPResponse {
-        HTTPRouter(api.hostRoutes).answer(request(method, path, body), from: peer)
-    }
-
-    private func request(_ method: String, _ path: String, _ body: String) -> HTTPRequest {
-        do {
-            var head = try HTTPRequestHead(parsing: Array("GET / HTTP/1.0\r\n\r\n".utf8)[...])
-            (head.method, head.path) = (method, path)
-            return HTTPRequest(head: head, body: Array(body.utf8))
-        } catch {
-            preconditionFailure("\(error)")
-        }
+        fixture.ask(method, path, body, from: peer)
     }
 }

@@ -164,6 +164,51 @@ struct HTTPServerTests {
         #expect(try answer(one).hasPrefix("HTTP/1.1 200 "))
     }
 
+    @Test func `clients that do not take their answers are held to a limit together`() throws {
+        let server = makeServer { $0.heldOctets = 2_000_000 }
+        let request = "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+        let clients = try (0..<40).map { _ in try connect(to: server) }
+        for client in clients {
+            // More than the socket takes: the rest is held.
+            try client.send(String(repeating: request, count: 10))
+            for _ in 0..<10 { try settle() }
+        }
+        let ended = clients.filter { $0.receive().ended }
+        #expect(!ended.isEmpty && ended.count < clients.count)
+        let other = try connect(to: server)
+        try other.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try answer(other).hasSuffix("hello\n"))
+    }
+
+    @Test("octets of chance hurt nobody", arguments: [UInt64](0..<60))
+    func garbage(seed: UInt64) throws {
+        var random = SeededRandom(seed: seed)
+        let server = makeServer()
+        let client = try connect(to: server)
+        let words = [
+            "GET ", "POST ", "/echo ", "/hello ", "HTTP/1.1\r\n", "HTTP/1.0\r\n", "Host: a\r\n",
+            "Content-Length: ", "Transfer-Encoding: chunked\r\n", "Expect: 100-continue\r\n",
+            "\r\n",
+            "\r\n\r\n", "5\r\n", "0\r\n\r\n", "ffffffff\r\n", "18446744073709551616\r\n", " ", "\n",
+            "\0", "%2e%2e/", "*", ":", "\u{e9}", String(repeating: "y", count: 5_000),
+        ]
+        for _ in 0..<200 where server.connectionCount > 0 {
+            let word = words.randomElement(using: &random) ?? ""
+            do {
+                try client.send(word)
+            } catch {
+                break
+            }
+            if Bool.random(using: &random) { try loop.turn(waitingAtMost: .zero) }
+        }
+        clock.advance(.seconds(11))
+        try settle()
+        #expect(server.connectionCount == 0)
+        let other = try connect(to: server)
+        try other.send("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n")
+        #expect(try answer(other).hasSuffix("hello\n"))
+    }
+
     @Test func `a last answer arrives whole though the client still sends`() throws {
         let server = makeServer()
         let client = try connect(to: server)

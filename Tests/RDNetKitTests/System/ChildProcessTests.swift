@@ -58,13 +58,41 @@ struct ChildProcessTests {
         let command = ChildProcess.Command(
             path: "/bin/echo",
             arguments: ["hello"],
-            standardStreams: [nil, pipe.fileHandleForWriting.fileDescriptor, nil]
+            descriptors: [nil, pipe.fileHandleForWriting.fileDescriptor]
         )
         _ = try ChildProcess(command, on: loop) { status, _ in end = status }
         try turn { end != nil }
         #expect(end == .exited(0))
         try pipe.fileHandleForWriting.close()
         #expect(pipe.fileHandleForReading.readDataToEndOfFile() == Data("hello\n".utf8))
+    }
+
+    @Test func `gets the descriptors that it is given, whatever their numbers were`() throws {
+        let directory = TemporaryDirectory()
+        // Two files whose numbers are each other's places in the program.
+        let names = ["one", "two"]
+        let files = try names.map { name in
+            try AtomicFile.replace(directory.file(name), with: name)
+            return try #require(FileHandle(forReadingAtPath: directory.file(name)))
+        }
+        let numbers = files.map { Int($0.fileDescriptor) }
+        var descriptors = [Int32?](repeating: nil, count: max(numbers[0], numbers[1]) + 1)
+        descriptors[numbers[0]] = Int32(numbers[1])
+        descriptors[numbers[1]] = Int32(numbers[0])
+        let command = ChildProcess.Command(
+            path: "/bin/bash",
+            arguments: [
+                "-c", "test \"$(cat <&\(numbers[0]))$(cat <&\(numbers[1]))$(cat)\" = twoone",
+            ],
+            environment: ["PATH=/bin:/usr/bin"],
+            descriptors: descriptors,
+            readsNothing: true
+        )
+        var end: ProcessEnd?
+        let child = try ChildProcess(command, on: loop) { status, _ in end = status }
+        try turn { end != nil }
+        #expect(end == .exited(0))
+        _ = child
     }
 
     @Test func `can be terminated`() throws {

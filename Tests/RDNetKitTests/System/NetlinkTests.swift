@@ -114,6 +114,34 @@ struct NetlinkTests {
         }
     }
 
+    @Test func `makes a veth pair across two namespaces, with its ends' addresses`() throws {
+        let other = try NetworkNamespace()
+        let pair = VethPair(
+            outer: .init(name: "veth-a", address: try Self.address("192.168.143.2")),
+            inner: .init(name: "veth-b", address: try Self.address("192.168.143.1"))
+        )
+        let there = try other.enter { try Namespace.currentNetwork() }
+        try namespace.enter {
+            #expect(try !pair.remove())
+            try pair.make(to: there)
+            #expect(throws: SystemError.self) { try pair.make(to: there) }
+        }
+        let inner = try other.run("ip", "-4", "address", "show", "veth-b")
+        #expect(
+            inner.contains("inet 192.168.143.1/24 brd 192.168.143.255") && inner.contains(",UP")
+        )
+        #expect(try !namespace.run("ip", "link").contains("veth-b"))
+        try namespace.run("ping", "-c", "1", "-W", "5", "192.168.143.1")
+        let isRemoved = try namespace.enter { try pair.remove() }
+        #expect(isRemoved)
+        #expect(try !other.run("ip", "link").contains("veth-b"))
+        #expect(try !namespace.run("ip", "link").contains("veth-a"))
+    }
+
+    private static func address(_ text: String) throws -> InterfaceAddress {
+        InterfaceAddress(address: try #require(IPAddress(text)), prefixLength: 24)
+    }
+
     private static func find(_ name: String) throws -> NetworkLink {
         var netlink = try Netlink()
         return try netlink.link(named: name)

@@ -12,6 +12,12 @@ enum BuiltProgram {
     /// rdnet that counts its allocations, optimised as the real one is; only `make test` has it.
     static let counting = ProcessInfo.processInfo.environment["RDNET_COUNTING"]
 
+    /// The one file that is shipped; a build of `swift test` alone needs libraries.
+    static func staticFile() throws -> String {
+        let variable = ProcessInfo.processInfo.environment["RDNET_BINARY"]
+        return try #require(variable, "make test says where the static file is")
+    }
+
     private static func path(_ variable: String, _ name: String) -> String {
         if let path = ProcessInfo.processInfo.environment[variable] { return path }
         return URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()

@@ -61,6 +61,31 @@ struct NetlinkMessageTests {
         #expect(request.octets(sequence: 2) == octets)
     }
 
+    @Test func `writes lists of attributes within lists`() {
+        var request = NetlinkRequest(link: NetlinkType.newLink, [.create, .exclusive])
+        request.append(NetlinkAttribute.Link.description) { link in
+            link.append(NetlinkAttribute.LinkDescription.kind, "veth")
+            link.append(NetlinkAttribute.LinkDescription.kindDetails) { veth in
+                veth.append(NetlinkAttribute.LinkDescription.vethPeer) { other in
+                    other.appendLinkWithin()
+                    other.append(NetlinkAttribute.Link.name, "b")
+                }
+            }
+        }
+        let octets: [UInt8] =
+            [0x50, 0, 0, 0]  // length 80
+            + [0x10, 0] + [0x01, 0x06]  // RTM_NEWLINK; REQUEST, EXCL, CREATE
+            + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // sequence, port
+            + [UInt8](repeating: 0, count: 16)  // ifinfomsg
+            + [0x30, 0, 0x12, 0]  // 48 octets, IFLA_LINKINFO
+            + [0x09, 0, 0x01, 0] + Array("veth".utf8) + [0, 0, 0, 0]  // IFLA_INFO_KIND
+            + [0x20, 0, 0x02, 0]  // 32 octets, IFLA_INFO_DATA
+            + [0x1c, 0, 0x01, 0]  // 28 octets, VETH_INFO_PEER
+            + [UInt8](repeating: 0, count: 16)  // the peer's ifinfomsg
+            + [0x06, 0, 0x03, 0] + Array("b".utf8) + [0, 0, 0]  // IFLA_IFNAME
+        #expect(request.octets(sequence: 1) == octets)
+    }
+
     /// An acknowledgement and an error, as one receive may give them.
     private static let answers: [UInt8] =
         [0x14, 0, 0, 0] + [0x02, 0] + [0, 0] + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // NLMSG_ERROR

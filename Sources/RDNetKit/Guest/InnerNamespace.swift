@@ -1,0 +1,78 @@
+/// The network namespace of the containers and of `vm-switch`: one of our own with an init in it, or a systemd service's.
+///
+/// What is in one of our own ends with it: init, and all that it has started.
+final class InnerNamespace {
+    static let nsenter = "/usr/bin/nsenter"
+    static let unshare = "/usr/bin/unshare"
+
+    let network: OwnedDescriptor
+    private let isOurs: Bool
+    private let residents = NamespaceResidents()
+    private var initProcess: ChildProcess?
+
+    /// Makes a fresh one.
+    ///
+    /// - Throws: `SystemError` with EPERM without CAP_SYS_ADMIN.
+    init() throws(SystemError) {
+        network = try Namespace.makeNetwork()
+        isOurs = true
+    }
+
+    /// Takes the one that a process is in.
+    ///
+    /// - Parameter process: The process's number.
+    /// - Throws: `SystemError` with ENOENT when there is no such process.
+    init(of process: Int32) throws(SystemError) {
+        network = try Namespace.network(of: process)
+        isOurs = false
+    }
+
+    /// Starts an init in fresh process and mount namespaces as well.
+    ///
+    /// The process that is started here waits for init: init is its only child.
+    ///
+    /// - Parameters:
+    ///   - program: What becomes init; one word.
+    ///   - environment: `NAME=value`.
+    ///   - loop: Waits for the end.
+    ///   - ended: Told when it has ended.
+    /// - Returns: The number of the process that waits for init.
+    /// - Throws: `SystemError` when it cannot be started.
+    func startInit(
+        _ program: String,
+        environment: [String],
+        on loop: EventLoop,
+        ended: @escaping (ProcessEnd) -> Void
+    ) throws(SystemError) -> Int32 {
+        var command = ChildProcess.Command(path: Self.nsenter)
+        command.arguments = Self.arguments(
+            process: ProcessEnvironment.process,
+            descriptor: network.number,
+            program: program
+        )
+        command.environment = environment
+        command.readsNothing = true
+        let process = try ChildProcess(command, on: loop) { [weak self] end, _ in
+            self?.initProcess = nil
+            ended(end)
+        }
+        initProcess = process
+        return process.process
+    }
+
+    /// The arguments of `nsenter`, which busybox and util-linux both take.
+    static func arguments(process: Int32, descriptor: Int32, program: String) -> [String] {
+        [
+            "-n/proc/\(process)/fd/\(descriptor)", "-F", unshare, "--pid", "--mount-proc", "--fork",
+            "--propagation", "slave", program,
+        ]
+    }
+
+    /// Kills all that lives in a namespace of our own; to be called until it says that nothing does.
+    ///
+    /// - Returns: Whether nothing lives there any more, and init was waited for.
+    func clear() -> Bool {
+        guard isOurs else { return true }
+        return residents.kill(in: network) == 0 && initProcess == nil
+    }
+}

@@ -1,0 +1,17 @@
+extension GatewayPlan {
+    /// The plan of a network as it was set up.
+    init(_ settings: NetworkSettings) {
+        self.init(
+            subnet: settings.subnet,
+            gatewayMAC: settings.gatewayMAC,
+            mtu: settings.mtu,
+            allowsLinkLocal: settings.allowsLinkLocal
+        )
+        gateway = settings.gateway
+        hostAlias = settings.hostAlias
+        let usual = AddressTranslation(seen: hostAlias, host: .loopbackIPv4)
+        translations = settings.translations.isEmpty ? [usual] : settings.translations
+        let alias = [hostAlias]
+        virtualAddresses = settings.virtualAddresses.isEmpty ? alias : settings.virtualAddresses
+    }
+}

@@ -1,0 +1,301 @@
+/// `network-setup` at work.
+///
+/// How it works: the host shakes hands and is dialled; a namespace is made with an init in it (or a systemd service's is
+/// taken); a veth pair leads there; `vm-switch` is started there with the stream. That order is the
+/// original's, and the product waits for the file that names init. From then on this process watches: when the stream
+/// ends, the host shakes hands again and `vm-switch` is handed the next stream; when `vm-switch` dies, it is started anew,
+/// in the same namespace. Init's end, a signal, or a `vm-switch` that never stays up end all of it. However it ends, nothing is left:
+/// no process, no namespace, no interface, no file.
+final class NetworkSetupSession {
+    /// How long the kernel may take to end what was killed.
+    private static let clearance: Duration = .seconds(3)
+    /// How often a `vm-switch` that has never stayed up is started.
+    private static let mostStarts = 5
+
+    private let settings: NetworkSetupSettings
+    private let log: Logger
+    private let environment: [String]
+    /// The path of systemctl; nil when systemd did not start this process.
+    private let systemctl: String?
+    private let loop: EventLoop
+    private var signals: SignalWatch?
+    private var handshake: GuestHandshake?
+    private var lookup: ServiceLookup?
+    private var namespace: InnerNamespace?
+    private var pidFile: PidFile?
+    /// What this process has made, and no other.
+    private var veth: VethPair?
+    private var vmSwitch: SwitchProcess?
+    /// The stream that came before there was a namespace.
+    private var waitingStream: OwnedDescriptor?
+    private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
+    /// Set while the next handshake is put off.
+    private var pause: TimerWheel.Token?
+    /// How many `vm-switch` have ended.
+    private var deaths = 0
+    private var outcome: Result<ExitCode, RoleFailure>?
+
+    /// Prepares; nothing is made yet.
+    ///
+    /// - Parameter start: Settings, logger, environment.
+    /// - Throws: `RoleFailure` for what is missing on this machine or in the settings.
+    init(_ start: RoleStart<NetworkSetupSettings>) throws(RoleFailure) {
+        settings = start.settings
+        log = start.logger
+        environment = ProcessEnvironment.all
+        systemctl = try NetworkSetupRequirements(start).check()
+        do throws(SystemError) {
+            loop = try EventLoop()
+        } catch {
+            throw RoleFailure(error)
+        }
+    }
+
+    /// Works until there is nothing to watch any more.
+    ///
+    /// - Returns: Success when `vm-switch` ended with it; failure after a signal.
+    /// - Throws: `RoleFailure` when something could not be made, or has ended.
+    func run() throws(RoleFailure) -> ExitCode {
+        defer { clear() }
+        do throws(SystemError) {
+            let ending: [ProcessSignal] = [.terminate, .interrupt, .hangUp, .quit]
+            signals = try SignalWatch(ending, loop: loop) { [unowned self] signal in
+                log.info("ended by a signal", ["signal": signal.name])
+                end(.success(.failure))
+            }
+            if try settings.veth.remove() {
+                log.info("deleted what an earlier run left", ["veth": settings.veth.outer.name])
+            }
+            makeHandshake()
+            shakeHands()
+            while outcome == nil { try loop.turn() }
+        } catch {
+            end(.failure(RoleFailure(error)))
+        }
+        guard let outcome else { return .failure }
+        return try outcome.get()
+    }
+
+    /// Decides how all of it ends; only the first cause counts.
+    private func end(_ outcome: Result<ExitCode, RoleFailure>) {
+        if self.outcome == nil { self.outcome = outcome }
+    }
+
+    // MARK: The host
+
+    private func makeHandshake() {
+        handshake = GuestHandshake(
+            GuestHandshake.Configuration(
+                port: settings.effectiveHandshakeLink,
+                host: settings.effectiveDataLink,
+                phrase: settings.handshake.phrase
+            ),
+            loop: loop,
+            log: log
+        ) { [unowned self] stream in take(stream) }
+    }
+
+    private func shakeHands() {
+        guard outcome == nil else { return }
+        do throws(SystemError) {
+            try handshake?.start()
+        } catch {
+            // The first time nothing depends on it yet.
+            guard namespace != nil else { return end(.failure(RoleFailure(error))) }
+            log.error("the host cannot shake hands", ["cause": "\(error)"])
+            shakeHandsLater()
+        }
+    }
+
+    private func shakeHandsLater() {
+        guard handshake?.isListening != true, pause == nil else { return }
+        pause = loop.after(backoff.failed(now: loop.now)) { [unowned self] _ in
+            pause = nil
+            shakeHands()
+        }
+    }
+
+    private func take(_ stream: consuming OwnedDescriptor) {
+        do throws(SystemError) {
+            if let vmSwitch {
+                hand(stream, to: vmSwitch)
+            } else if let namespace {
+                restartSwitch(in: namespace, stream)
+            } else {
+                waitingStream = consume stream
+                try prepareNamespace()
+            }
+        } catch {
+            end(.failure(RoleFailure(error)))
+        }
+    }
+
+    private func hand(_ stream: consuming OwnedDescriptor, to vmSwitch: SwitchProcess) {
+        do throws(SystemError) {
+            try vmSwitch.hand(stream)
+            backoff.succeeded(now: loop.now)
+            log.info("vm-switch has the new stream")
+        } catch {
+            // It is ending, or broken: then a new one is started.
+            log.warning("vm-switch does not take the new stream", ["cause": "\(error)"])
+            vmSwitch.kill()
+        }
+    }
+
+    // MARK: The namespace
+
+    private func prepareNamespace() throws(SystemError) {
+        guard let systemctl else {
+            let namespace = try InnerNamespace()
+            self.namespace = namespace
+            try startInit(in: namespace)
+            return try connect(namespace)
+        }
+        lookup = try ServiceLookup(
+            of: settings.namespaceService,
+            by: systemctl,
+            environment: environment,
+            on: loop
+        ) { [unowned self] answer in
+            lookup = nil
+            switch answer {
+            case .success(let process): connect(toNamespaceOf: process)
+            case .failure(let failure): end(.failure(RoleFailure(failure)))
+            }
+        }
+    }
+
+    private func connect(toNamespaceOf process: Int32) {
+        guard outcome == nil else { return }
+        do throws(SystemError) {
+            let namespace = try InnerNamespace(of: process)
+            self.namespace = namespace
+            log.info(
+                "the namespace is a service's",
+                ["service": settings.namespaceService, "process": "\(process)"]
+            )
+            try connect(namespace)
+        } catch {
+            end(.failure(RoleFailure(error)))
+        }
+    }
+
+    private func startInit(in namespace: InnerNamespace) throws(SystemError) {
+        let process = try namespace.startInit(
+            settings.initProgram,
+            environment: environment,
+            on: loop
+        ) { [unowned self] cause in
+            end(.failure(RoleFailure("init (\(settings.initProgram)) has ended: \(cause)")))
+        }
+        let file = PidFile(path: settings.pidFile, process: process)
+        pidFile = file
+        try file.write()
+        log.info("the namespace is made and init started", ["process": "\(process)"])
+    }
+
+    private func connect(_ namespace: InnerNamespace) throws(SystemError) {
+        let veth = settings.veth
+        try veth.make(to: namespace.network)
+        self.veth = veth
+        log.info(
+            "the veth pair is up",
+            [veth.outer.name: "\(veth.outer.address)", veth.inner.name: "\(veth.inner.address)"]
+        )
+        if let stream = waitingStream.take() { try startSwitch(in: namespace, stream) }
+    }
+
+    // MARK: vm-switch
+
+    private func startSwitch(
+        in namespace: InnerNamespace,
+        _ stream: consuming OwnedDescriptor
+    ) throws(SystemError) {
+        var command = ChildProcess.Command(path: settings.vmSwitchPath)
+        command.arguments = settings.vmSwitchArguments
+        command.environment = environment
+        // What the one before it had to say stays; another's vm-switch has no such variable.
+        if deaths > 0 { command.environment.append("RDNET_VM_SWITCH_LOGFILE_APPEND=true") }
+        let process = try SwitchProcess(
+            command,
+            in: namespace.network,
+            stream: stream,
+            on: loop,
+            wantsStream: { [unowned self] in
+                log.warning("the stream to the host ended; waiting for the host to shake hands")
+                shakeHandsLater()
+            },
+            ended: { [unowned self] cause, now in switchEnded(cause, now: now) }
+        )
+        vmSwitch = process
+        backoff.succeeded(now: loop.now)
+        log.info("vm-switch is started", ["process": process.process.map { "\($0)" } ?? ""])
+    }
+
+    /// Init and the containers live on when it cannot be started again: its file may be replaced right now.
+    private func restartSwitch(in namespace: InnerNamespace, _ stream: consuming OwnedDescriptor) {
+        do throws(SystemError) {
+            try startSwitch(in: namespace, stream)
+        } catch {
+            log.error("vm-switch cannot be started", ["cause": "\(error)"])
+            shakeHandsLater()
+        }
+    }
+
+    private func switchEnded(_ cause: ProcessEnd, now: Instant) {
+        vmSwitch = nil
+        guard outcome == nil else { return }
+        if cause == .exited(0) {
+            log.info("vm-switch ended of its own accord")
+            return end(.success(.success))
+        }
+        deaths += 1
+        shakeHandsLater()
+        guard backoff.hasSettled || deaths < Self.mostStarts else {
+            let sentence = "vm-switch (\(settings.vmSwitchPath)) does not stay up: \(cause)"
+            return end(.failure(RoleFailure(sentence)))
+        }
+        log.warning(
+            "vm-switch ended; it is started anew when the host shakes hands",
+            ["cause": "\(cause)"]
+        )
+    }
+
+    // MARK: The end
+
+    /// Takes everything back, in the order in which it depends on each other.
+    private func clear() {
+        handshake?.stop()
+        lookup = nil
+        waitingStream = nil
+        clearProcesses()
+        attempt { () throws(SystemError) in try veth?.remove() }
+        attempt { () throws(SystemError) in try pidFile?.remove() }
+        namespace = nil
+    }
+
+    private func clearProcesses() {
+        vmSwitch?.kill()
+        let deadline = EventLoop.monotonicClock() + Self.clearance
+        while true {
+            let isClear = namespace?.clear() ?? true
+            if isClear, vmSwitch == nil { return }
+            guard EventLoop.monotonicClock() < deadline else {
+                return log.error("processes in the namespace do not end")
+            }
+            do throws(SystemError) {
+                try loop.turn(waitingAtMost: .milliseconds(10))
+            } catch {
+                return log.error("\(error)")
+            }
+        }
+    }
+
+    private func attempt(_ step: () throws(SystemError) -> Void) {
+        do throws(SystemError) {
+            try step()
+        } catch {
+            log.error("\(error)")
+        }
+    }
+}

@@ -1,0 +1,99 @@
+/// What `/flows` shows: how many flows there are of each kind, and a bounded number of them.
+struct FlowReport {
+    /// Flows of each kind in one report: more would keep everyone else waiting.
+    static let limit = 1_000
+
+    private let engine: PacketEngine
+    private let offset: Int
+    private let now: Instant
+
+    /// Makes a report.
+    ///
+    /// - Parameters:
+    ///   - engine: Whose flows.
+    ///   - offset: How many flows of each kind earlier reports have shown; new ones come in anywhere.
+    init(_ engine: PacketEngine, skipping offset: Int) {
+        self.engine = engine
+        self.offset = offset
+        now = engine.loop.now
+    }
+
+    var json: JSON {
+        .object([
+            JSON.Member("tcp", .array(page(engine.tcp.all).map(json))),
+            JSON.Member("udp", .array(page(engine.udp.all).map(json))),
+            JSON.Member("echo", .array(page(engine.echo.all).map(json))),
+            JSON.Member(
+                "total",
+                .object([
+                    JSON.Member("tcp", .integer(UInt64(engine.tcp.count))),
+                    JSON.Member("udp", .integer(UInt64(engine.udp.count))),
+                    JSON.Member("echo", .integer(UInt64(engine.echo.count))),
+                ])
+            ),
+        ])
+    }
+
+    private func page<Flow>(_ flows: [Flow]) -> ArraySlice<Flow> {
+        flows.dropFirst(offset).prefix(Self.limit)
+    }
+
+    private func json(_ flow: TCPFlow) -> JSON {
+        .object(
+            [
+                JSON.Member("guest", .string("\(flow.key.guest)")),
+                JSON.Member("remote", .string("\(flow.key.remote)")),
+                JSON.Member("phase", .string("\(flow.phase)")),
+            ]
+                + numbers(flow.traffic, since: flow.lastHeard)
+                + [
+                    JSON.Member("windowOfGuest", .integer(UInt64(flow.sender.window))),
+                    JSON.Member("windowForGuest", .integer(UInt64(flow.receiver.offered))),
+                ]
+        )
+    }
+
+    private func json(_ flow: UDPFlow) -> JSON {
+        .object(
+            [
+                JSON.Member("guest", .string("\(flow.guest)")),
+                JSON.Member("remote", remote(flow.lastHost)),
+            ] + numbers(flow.traffic, since: flow.lastUsed)
+        )
+    }
+
+    private func json(_ flow: EchoFlow) -> JSON {
+        .object(
+            [
+                JSON.Member("guest", .string("\(flow.key.guest)")),
+                JSON.Member("remote", remote(flow.lastHost)),
+                JSON.Member("identifier", .integer(UInt64(flow.key.identifier))),
+            ] + numbers(flow.traffic, since: flow.lastUsed)
+        )
+    }
+
+    /// A host as guests know it: 127.0.0.1 is the host alias.
+    private func remote(_ host: IPAddress?) -> JSON {
+        guard let host else { return .null }
+        return .string("\(host.isLoopback ? engine.plan.hostAlias : host)")
+    }
+
+    /// Ages are in seconds.
+    private func numbers(_ traffic: FlowTraffic, since lastUse: Instant) -> [JSON.Member] {
+        [
+            JSON.Member("bytesToHost", .integer(traffic.octetsToHost)),
+            JSON.Member("bytesToGuest", .integer(traffic.octetsToGuest)),
+            JSON.Member("age", .seconds(now - traffic.start)),
+            JSON.Member("idle", .seconds(now - lastUse)),
+        ]
+    }
+}
+
+extension JSON {
+    /// A duration in seconds, to the millisecond.
+    fileprivate static func seconds(_ duration: Duration) -> JSON {
+        let milliseconds = max(duration.wholeNanoseconds / 1_000_000, 0)
+        let fraction = String(1_000 + milliseconds % 1_000).dropFirst()
+        return .number("\(milliseconds / 1_000).\(fraction)")
+    }
+}

@@ -1,0 +1,13 @@
+/// The API's DNS zones, which can be added to while the program runs.
+struct NameAPI {
+    let dns: DNSService
+
+    var routes: [HTTPRoute] {
+        [
+            HTTPRoute("/services/dns/all") { _, _ in .json(.array(dns.zones.all.map(\.json))) },
+            HTTPRoute(posting: "/services/dns/add", { try DNSZone(reading: $0) }) { zone, _ in
+                dns.zones.add(zone) ? .empty : .error(500, DNSZones.fullSentence)
+            },
+        ]
+    }
+}

@@ -1,0 +1,105 @@
+import CLinux
+import Glibc
+
+/// A guest end that knows no offloads, as those are that rdnet replaces: a plain TAP, 16-bit little-endian lengths on a unix
+/// stream, one write a frame, each direction in a thread of its own.
+final class PlainRelay: Sendable {
+    private static let longestFrame = 4_014
+
+    private let tap: Int32
+    private let stream: Int32
+
+    /// Makes the interface and dials the host.
+    init(path: String, interface: String) {
+        tap = check("/dev/net/tun") { open("/dev/net/tun", O_RDWR | O_CLOEXEC) }
+        var request = ifreq()
+        // Sound: the name fits with its end, or the program has ended.
+        withUnsafeMutableBytes(of: &request.ifr_ifrn) { name in
+            guard interface.utf8.count < Int(IFNAMSIZ) else { fail("\"\(interface)\" is too long") }
+            name.copyBytes(from: interface.utf8)
+        }
+        request.ifr_ifru.ifru_flags = Int16(IFF_TAP | IFF_NO_PI)
+        check("TUNSETIFF") { [tap] in
+            ioctl(tap, UInt(CLINUX_TUNSETIFF), &request)
+        }
+        stream = connectToPath(path)
+        guard stream >= 0 else { fail("\(path): \(String(cString: strerror(errno)))") }
+    }
+
+    /// Carries frames until the host goes away.
+    func run() -> Never {
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(self).toOpaque()
+        pthread_create(
+            &thread,
+            nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<PlainRelay>.fromOpaque(context).takeUnretainedValue().carryOut()
+            },
+            context
+        )
+        carryIn()
+    }
+
+    private func carryOut() -> Never {
+        var octets = [UInt8](repeating: 0, count: 2 + Self.longestFrame)
+        while true {
+            let count = octets.withUnsafeMutableBytes { room in
+                check("read TAP") { [tap] in
+                    read(tap, room.baseAddress.map { $0 + 2 }, Self.longestFrame)
+                }
+            }
+            (octets[0], octets[1]) = (UInt8(count & 0xff), UInt8(count >> 8))
+            guard write(stream, octets, 2 + count) == 2 + count else { exit(0) }
+        }
+    }
+
+    private func carryIn() -> Never {
+        var octets = [UInt8](repeating: 0, count: 1 << 16)
+        var filled = 0
+        while true {
+            let count = octets.withUnsafeMutableBytes { room in
+                read(stream, room.baseAddress.map { $0 + filled }, room.count - filled)
+            }
+            guard count > 0 else { exit(0) }
+            filled += count
+            var start = 0
+            while filled - start >= 2 {
+                let length = Int(octets[start]) | Int(octets[start + 1]) << 8
+                guard filled - start >= 2 + length else { break }
+                octets.withUnsafeBytes { whole in
+                    // What the interface does not take is lost, as on a wire.
+                    _ = write(tap, whole.baseAddress.map { $0 + start + 2 }, length)
+                }
+                start += 2 + length
+            }
+            octets.withUnsafeMutableBytes { whole in
+                whole.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[start..<filled]))
+            }
+            filled -= start
+        }
+    }
+}
+
+/// A blocking stream to a unix socket; -1 while nobody listens there.
+func connectToPath(_ path: String) -> Int32 {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    // Sound: the path fits with its end, or the program has ended.
+    withUnsafeMutableBytes(of: &address.sun_path) { room in
+        guard path.utf8.count < room.count else { fail("\"\(path)\" is too long") }
+        room.copyBytes(from: path.utf8)
+    }
+    let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+    let descriptor = check("socket") { socket(AF_UNIX, kind, 0) }
+    // Sound: a sockaddr_un begins as every sockaddr does, and the call gets its length.
+    let result = withUnsafePointer(to: address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+        }
+    }
+    if result == 0 { return descriptor }
+    close(descriptor)
+    return -1
+}

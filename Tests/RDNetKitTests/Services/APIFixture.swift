@@ -1,0 +1,98 @@
+import CLinux
+import Glibc
+
+@testable import RDNetKit
+
+/// An API over an engine with a scripted guest, and over forwards that lead to a recording connector.
+final class APIFixture {
+    let guest: ScriptedGuest
+    let connector = RecordingConnector()
+    let forwards: ForwardTable
+    let dns: DNSService
+    let directory = TemporaryDirectory()
+    /// Connections that became links, and who their clients are.
+    private(set) var links: [(client: StreamClient, peer: Endpoint?)] = []
+    private(set) var api: API?
+
+    init() throws {
+        guest = try ScriptedGuest()
+        forwards = ForwardTable(loop: guest.loop, connector: connector)
+        var settings = DNSSettings(hostAlias: ScriptedGuest.hostAlias)
+        (settings.hostsPath, settings.resolverPath) = (
+            directory.file("hosts"), directory.file("no")
+        )
+        dns = DNSService(
+            loop: guest.loop,
+            settings: settings,
+            zones: DNSZones(),
+            random: SeededRandom(seed: 1),
+            log: .discarding()
+        )
+        let path = directory.file("frames.pcap")
+        api = API(
+            forwarding: ForwardingAPI(forwards: forwards),
+            names: NameAPI(dns: dns),
+            observation: ObservationAPI(
+                leases: {
+                    [
+                        Self.lease(2, 0x5a94_efe4_0cee), Self.lease(10, 1),
+                        Self.lease(1, 0x5a94_efe4_0cdd),
+                    ]
+                },
+                statistics: { Statistics([.counter("BytesSent", "Octets.", 7)]) },
+                engine: guest.engine,
+                capture: CaptureSwitch(path, ethernet: guest.engine.ethernet, log: .discarding())
+            ),
+            access: GuestAccessAPI(connector: connector) { [unowned self] stream, peer in
+                links.append((StreamClient(stream), peer))
+            }
+        )
+    }
+
+    deinit {
+        forwards.close()
+    }
+
+    private static func lease(_ host: UInt32, _ mac: UInt64) -> ObservationAPI.Lease {
+        let address = IPAddress(ipv4: 0xc0a8_7f00 + host)
+        return ObservationAPI.Lease(address: address, mac: MACAddress(rawValue: mac))
+    }
+
+    var loop: EventLoop { guest.loop }
+    var hostRoutes: [HTTPRoute] { api?.hostRoutes ?? [] }
+    var serviceRoutes: [HTTPRoute] { api?.serviceRoutes ?? [] }
+    var guestRoutes: [HTTPRoute] { api?.guestRoutes ?? [] }
+
+    /// The answer to a request that is not handed over.
+    func ask(
+        _ method: String,
+        _ target: String,
+        _ body: String = "",
+        from peer: Endpoint? = nil,
+        at routes: [HTTPRoute]? = nil
+    ) -> HTTPResponse {
+        let request = Self.request(method, target, body)
+        switch HTTPRouter(routes ?? hostRoutes).decide(request, from: peer) {
+        case .response(let response): return response
+        case .handover(let octets, _):
+            preconditionFailure("\(target) is handed over behind \(octets)")
+        }
+    }
+
+    /// A body as text.
+    func text(_ method: String, _ target: String, _ body: String = "") -> String {
+        String(decoding: ask(method, target, body).body, as: UTF8.self)
+    }
+
+    static func request(_ method: String, _ target: String, _ body: String = "") -> HTTPRequest {
+        do {
+            let octets = Array("\(method) \(target) HTTP/1.0\r\n\r\n".utf8)
+            return HTTPRequest(
+                head: try HTTPRequestHead(parsing: octets[...]),
+                body: Array(body.utf8)
+            )
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }
+}
