@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: all help run test check lint limits man man-check bench fuzz install dist clean
+.PHONY: all help run test check lint limits man man-check bench bench-wsl-proxy fuzz install dist clean
 .DEFAULT_GOAL := all
 
 PREFIX ?= /usr/local
@@ -114,6 +114,11 @@ man-check: $(binary)
 bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
+
+## bench-wsl-proxy: throughput through wsl-proxy beside that without it; fails below 80 %
+bench-wsl-proxy: $(binary)
+	@$(call need,iproute2:ip iperf3:iperf3 jq:jq netcat-openbsd:nc)
+	@RDNET_BINARY=$(CURDIR)/$(binary) Tests/Bench/wsl-proxy.sh
 
 ## fuzz: made-up octets for everything that parses, SECONDS=60 long
 fuzz:
