@@ -106,12 +106,20 @@ hold() {
     [[ $answer == *alive* ]]
 }
 
+# Whether so many connections can be held here: each costs a descriptor in the guest, the stack and the server.
+may_hold() {
+    # A quarter of a megabyte each: 50,000 would need more than such machines have.
+    [[ $stack = slirp4netns && $1 -gt 10000 ]] && return 1
+    (($1 + 100 <= $(ulimit -n))) && return
+    put "unheld_$1" "$(ulimit -n)"
+    return 1
+}
+
 measure_memory() {
     local count
     ((${#pids[@]} > 0)) || return
     for count in $held; do
-        # A quarter of a megabyte each: 50,000 would need more than such machines have.
-        [[ $stack = slirp4netns && $count -gt 10000 ]] && continue
+        may_hold "$count" || continue
         hold "$count" put_resident "held_$count" || put "failed_held_$count" 1
     done
 }

@@ -101,4 +101,6 @@ def bars($rows):
   ($rows[] | select(.missing) | "\(.stack), MTU \(.mtu): \(.missing)"),
   ($rows[] | to_entries[] as {$key, $value} | select($key | startswith("failed_"))
     | "\(.stack): the connections of \($key[7:]) were not all alive afterwards"),
+  ($rows[] | to_entries[] as {$key, $value} | select($key | startswith("unheld_"))
+    | "\(.stack): \($key[7:]) connections were not tried: a process may have \($value) descriptors here"),
   ([bars($rows)] | if length > 0 then "", ([["reached", "is", "bar", ""]] + . | table) else empty end)

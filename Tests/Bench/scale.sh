@@ -7,7 +7,7 @@ readonly scale_octets=1000000000
 measure_scale() {
     local count
     for count in $held; do
-        [[ $stack = slirp4netns && $count -gt 10000 ]] && continue
+        may_hold "$count" || continue
         hold "$count" put_held "$count" || put "failed_held_$count" 1
     done
     for count in $flows; do
