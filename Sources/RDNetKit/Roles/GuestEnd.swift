@@ -17,6 +17,7 @@ final class GuestEnd {
     private var supply: LinkSupply?
     private var outcome: String?
     private var traces = false
+    private var hasAnnounced = false
 
     /// Makes the interface; nothing is connected yet.
     ///
@@ -191,8 +192,23 @@ final class GuestEnd {
             settings: options,
             log: log
         )
+        // A script says so itself.
+        if options.script == nil { client.onBound = { [unowned self] _ in announce() } }
         dhcp = client
         try client.start()
+    }
+
+    /// Tells a service manager that waits for it that there is a network now.
+    private func announce() {
+        guard !hasAnnounced, let socket = ProcessEnvironment.value(of: "NOTIFY_SOCKET"),
+            !socket.isEmpty
+        else { return }
+        hasAnnounced = true
+        do throws(SystemError) {
+            try ServiceNotification.ready(to: socket)
+        } catch {
+            log.warning("the service manager is not told", ["cause": "\(error)"])
+        }
     }
 
     // MARK: Tracing
