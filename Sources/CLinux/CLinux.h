@@ -38,6 +38,10 @@ enum {
     CLINUX_CLONE_NEWNS = 0x00020000,
     CLINUX_MNT_DETACH = 2,
     CLINUX_POLLRDHUP = 0x2000,
+    CLINUX_F_SETPIPE_SZ = 1031,
+    CLINUX_F_GETPIPE_SZ = 1032,
+    CLINUX_SPLICE_F_MOVE = 1,
+    CLINUX_SPLICE_F_NONBLOCK = 2,
     CLINUX_UDP_SEGMENT = 103,
     CLINUX_UDP_GRO = 104,
 };
@@ -55,6 +59,7 @@ int pidfd_open(pid_t process, unsigned int flags);
 int pidfd_send_signal(int process, int signal, void *origin, unsigned int flags);
 int pidfd_getfd(int process, int descriptor, unsigned int flags);
 int pipe2(int descriptors[2], int flags);
+ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t length, unsigned int flags);
 int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);
 int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags);
 

@@ -5,7 +5,9 @@
 #   RUNS=5 SECONDS=1 MTUS="1500 65520"      how often, how long, with what; only TCP's throughput at a second MTU
 #   PHASES="start memory rr crr udp tcp"    what: RUNS=3 MTUS=1500 PHASES="rr crr" up switch pasta takes half a minute
 #   HELD="4000 50000"                       connections held open for the figures of memory
-#   SCALE=1                                 cost against scale instead, of up and switch if none is named
+#   SCALE=1                                 cost against scale instead, of up and switch if none is named:
+#       HELD="0 1000 4000 10000 50000"      connections held open
+#       FLOWS="1 10 100 1000 10000"         among which a gigabyte is divided
 #
 # loopback and veth are the machine itself, as a yardstick; classic is host-switch with a guest end that knows no offloads.
 # Needs root. Two namespaces of its own: "host" has the servers and the stack, "guest" the clients; nothing leaves them.
@@ -21,6 +23,7 @@ json=
 folder=$(dirname "$0")
 if [ -n "${SCALE-}" ]; then
     stacks=${*:-up switch} mtus=${MTUS:-1500} phases=scale
+    held=${HELD:-0 1000 4000 10000 50000} flows=${FLOWS:-1 10 100 1000 10000}
 else
     stacks=${*:-loopback veth up switch classic slirp4netns pasta}
 fi

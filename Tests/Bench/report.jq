@@ -24,17 +24,17 @@ def figures:
     ["UDP up unpaced, received, Gbit/s", "udp_up", 2], ["lost, %", "udp_up_loss", 1],
     ["UDP down unpaced, received, Gbit/s", "udp_down", 2], ["lost, %", "udp_down_loss", 1],
     ["memory idle, largest process, MB", "rss_idle", 1], ["all its processes, MB", "rss_idle_all", 1],
-    (("4000", "50000") | ["memory with \(.) connections, MB", "rss_held_\(.)", 1],
-        ["all its processes, MB", "rss_held_\(.)_all", 1]),
+    (("0", "1000", "4000", "10000", "50000")
+        | ["memory with \(.) connections, MB", "rss_held_\(.)", 1], ["all its processes, MB", "rss_held_\(.)_all", 1]),
     ["--help, ms", "help_p50_us", 3], ["ready (host end, command), ms", "ready_p50_us", 3],
     ["guest end has its address, ms", "ready_guest_p50_us", 3];
 
 def scale_figures:
     (("1", "10", "100", "1000", "10000") | ["\(.) flows up, Gbit/s", "bulk_up_\(.)", 2],
         ["\(.) flows down, Gbit/s", "bulk_down_\(.)", 2]),
-    (("0", "1000", "4000", "10000", "50000") | ["\(.) held: memory, largest process, MB", "rss_held_\(.)", 1],
-        ["\(.) held: octet there and back, p50, us", "rr_\(.)_p50_us", 0],
-        ["\(.) held: connections of 16 at once, per s", "crr16_\(.)_rate", 0]);
+    (("0", "1000", "4000", "10000", "50000") | ["\(.) held: octet there and back, p50, us", "rr_\(.)_p50_us", 0],
+        ["\(.) held: connections of 16 at once, per s", "crr16_\(.)_rate", 0]),
+    ["afterwards: memory, largest process, MB", "rss_afterwards", 1];
 
 # Times are kept in microseconds and shown in the unit that the line names.
 def shown($line): if ($line[0] | endswith(", ms")) and type == "number" then . / 1000 else . end;

@@ -6,14 +6,16 @@ readonly scale_octets=1000000000
 
 measure_scale() {
     local count
-    for count in 1 10 100 1000 10000; do
-        put_bulk "$count" up
-        put_bulk "$count" down
-    done
-    for count in 0 1000 4000 10000 50000; do
+    for count in $held; do
         [[ $stack = slirp4netns && $count -gt 10000 ]] && continue
         hold "$count" put_held "$count" || put "failed_held_$count" 1
     done
+    for count in $flows; do
+        put_bulk "$count" up
+        put_bulk "$count" down
+    done
+    # What stays when all of them are gone.
+    put_resident afterwards
 }
 
 # The clock runs from when all connections stand until the last octet has come and been compared.

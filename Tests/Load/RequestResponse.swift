@@ -46,6 +46,8 @@ enum RequestResponse {
 
 /// Connect, one octet there and back, close: several at once, over and over.
 struct ConnectionRate {
+    /// How many connections are made at most.
+    var most = Int.max
     private let peer: Peer
     private var readiness = Readiness()
     /// When each connection was begun, and whether its octet is under way.
@@ -62,7 +64,7 @@ struct ConnectionRate {
         let end = start + UInt64(seconds * 1e9)
         var lastProgress = start
         for _ in 0..<atOnce { begin() }
-        while nanoseconds() < end {
+        while nanoseconds() < end, samples.count + failures < most {
             let ready = readiness.wait(milliseconds: 100)
             if !ready.isEmpty { lastProgress = nanoseconds() }
             if nanoseconds() - lastProgress > 10_000_000_000 { fail("no progress for 10 seconds") }

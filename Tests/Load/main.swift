@@ -5,12 +5,14 @@ private let usage = """
     Usage: rdnet-load echo PORT
            rdnet-load udp-server PORT
            rdnet-load rr HOST PORT SECONDS
-           rdnet-load crr HOST PORT SECONDS [AT-ONCE]
+           rdnet-load crr HOST PORT SECONDS [AT-ONCE [COUNT]]
            rdnet-load hold HOST PORT COUNT
            rdnet-load bulk-server PORT
            rdnet-load bulk-up|bulk-down HOST PORT CONNECTIONS OCTETS
            rdnet-load echo-many HOST PORT [COUNT [OCTETS]]
            rdnet-load udp-up|udp-down HOST PORT SECONDS [MEGABITS [OCTETS [AT-ONCE]]]
+           rdnet-load udp-echo PORT
+           rdnet-load udp-clients HOST PORT COUNT
            rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS [OCTETS [AT-ONCE]]
            rdnet-load ready exit|output|unix:PATH|address:ADDRESS COUNT COMMAND...
            rdnet-load relay PATH INTERFACE
@@ -52,6 +54,7 @@ case "rr":
     RequestResponse.run(peer, seconds: number(4))
 case "crr":
     var rate = ConnectionRate(peer)
+    rate.most = Int(number(6, default: 1e9))
     rate.run(seconds: number(4), atOnce: Int(number(5, default: 1)))
 case "hold":
     ConnectionSet.hold(peer, count: Int(number(4)))
@@ -69,6 +72,11 @@ case "bulk-up", "bulk-down":
 case "echo-many":
     var echoed = EchoedConnections(octets: Int(number(5, default: 300_000)))
     echoed.run(peer, count: Int(number(4, default: 200)))
+case "udp-echo":
+    DatagramEchoServer.run(port: port(2))
+case "udp-clients":
+    var clients = DatagramClients()
+    clients.run(peer, count: Int(number(4)))
 case "udp-up", "udp-down", "udp-lossless-up", "udp-lossless-down":
     let name = CommandLine.arguments[1]
     var load = DatagramLoad(peer: peer, isUpload: name.hasSuffix("up"), seconds: number(4))

@@ -75,10 +75,11 @@ extension Option<NetworkSettings> {
             repeating: \.apiAddresses,
             .stream,
             unset: "none",
-            help: "where the host offers the forwarding API",
+            help: "where the host offers the HTTP API",
             reason: """
-                Guests always have it on port 80 of the gateway. Whoever can connect can publish \
-                ports: use a path that only its owner can reach, or a loopback address.
+                Guests have the part about forwards on port 80 of the gateway, always. Whoever can \
+                connect can publish ports, reach guests and become one: use a path that only its \
+                owner can reach, or a loopback address.
                 """
         ),
     ]

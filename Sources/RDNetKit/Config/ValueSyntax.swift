@@ -101,6 +101,22 @@ extension ValueSyntax where Value == String {
     )
 }
 
+extension ValueSyntax where Value == IPAddress? {
+    /// One machine's address, or nothing.
+    static let optionalAddress = ValueSyntax(
+        placeholder: "ADDRESS",
+        expected: "one machine's literal IPv4 or IPv6 address such as 192.168.143.1",
+        parse: { text in
+            if text.isEmpty { return .some(nil) }
+            guard let address = IPAddress(text), !address.isUnspecified, !address.isMulticast else {
+                return nil
+            }
+            return .some(address)
+        },
+        text: { $0?.description ?? "" }
+    )
+}
+
 extension ValueSyntax where Value == Subnet {
     /// An IPv4 network.
     static let subnet = ValueSyntax(

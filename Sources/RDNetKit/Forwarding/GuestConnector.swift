@@ -1,15 +1,18 @@
-/// What a forward asks of the packet engine: connections and datagrams towards a guest.
+/// What a forward asks of whatever leads to guests, the packet engine or the kernel: connections and datagrams.
 protocol GuestConnector: AnyObject {
-    /// Opens a TCP connection from the gateway to a guest and joins it to a host stream.
+    /// Whether one more connection can be opened.
+    var hasRoom: Bool { get }
+
+    /// Opens a TCP connection to a guest and joins it to a host stream.
     ///
     /// A guest that refuses or cannot be reached resets the host stream.
     ///
     /// - Parameters:
     ///   - guest: Where to connect to, in the virtual network.
-    ///   - stream: A connected, non-blocking stream socket; the engine closes it.
+    ///   - stream: A connected, non-blocking stream socket; the connector closes it.
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor)
 
-    /// Takes a gateway UDP port for one host client of a forward.
+    /// Takes a UDP port for one host client of a forward.
     ///
     /// - Parameters:
     ///   - guest: The only guest endpoint that datagrams go to and come from.
@@ -21,7 +24,11 @@ protocol GuestConnector: AnyObject {
     ) -> (any GuestDatagramPort)?
 }
 
-/// A gateway UDP port that talks to one guest endpoint.
+extension GuestConnector {
+    var hasRoom: Bool { true }
+}
+
+/// A UDP port that talks to one guest endpoint.
 protocol GuestDatagramPort: AnyObject {
     /// Sends one datagram, which may be empty, to the guest.
     func send(_ payload: UnsafeRawBufferPointer)

@@ -23,7 +23,8 @@ final class TCPForward: HostForward {
         listener = try StreamListener(
             socket,
             path: path,
-            loop: loop
+            loop: loop,
+            admitting: { [weak connector] in connector?.hasRoom ?? true }
         ) { [weak connector] stream, _ in
             counters.connections += 1
             connector?.connect(to: guest, joining: stream)

@@ -1,6 +1,6 @@
 /// A UDP socket on the host whose clients talk to one guest's UDP port.
 ///
-/// Each client has a gateway port of its own, so that the guest's answers find their way back; a port
+/// Each client has a port of its own on the guest's side, so that the guest's answers find their way back; a port
 /// that was idle for 90 seconds is given back, and so is the longest idle one when there are too many.
 final class UDPForward: HostForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
@@ -96,20 +96,28 @@ final class UDPForward: HostForward, ReadinessObserver {
     }
 
     private func admit(_ source: Endpoint, at address: SocketAddress) -> UDPForwardClient? {
-        if clients.count >= Self.mostClients {
-            clients.values.min { $0.lastUse < $1.lastUse }?.close()
-        }
+        if clients.count >= Self.mostClients { closeOldest() }
         let client = UDPForwardClient(loop: loop) { [weak self] payload in
             self?.reply(payload, to: address)
         } ended: { [weak self] in
             self?.clients[source] = nil
         }
-        guard let port = connector?.openDatagramPort(to: guest, receiver: client) else {
-            return nil
-        }
+        guard let port = openPort(for: client) else { return nil }
         client.start(port)
         clients[source] = client
         return client
+    }
+
+    /// A port for a client, at the cost of the longest idle one where there are no more.
+    private func openPort(for client: UDPForwardClient) -> (any GuestDatagramPort)? {
+        if let port = connector?.openDatagramPort(to: guest, receiver: client) { return port }
+        guard !clients.isEmpty else { return nil }
+        closeOldest()
+        return connector?.openDatagramPort(to: guest, receiver: client)
+    }
+
+    private func closeOldest() {
+        clients.values.min { $0.lastUse < $1.lastUse }?.close()
     }
 
     // MARK: Guest to host

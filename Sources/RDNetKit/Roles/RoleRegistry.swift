@@ -5,7 +5,9 @@ struct RoleRegistry: Sendable {
     let roles: [Role]
 
     /// The program's own.
-    static let standard = RoleRegistry(roles: [.hostSwitch, .vmSwitch, .networkSetup, .up])
+    static let standard = RoleRegistry(roles: [
+        .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up,
+    ])
 
     /// Runs what the arguments name.
     ///

@@ -83,13 +83,8 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         return true
     }
 
-    /// Ends the connection at once.
+    /// Ends the connection at once; the socket closes with this object, unless it was handed over.
     func close() {
-        // The socket itself closes with this object.
-        leave()
-    }
-
-    private func leave() {
         guard phase != .closed else { return }
         phase = .closed
         if let watch { loop.forget(watch) }
@@ -101,7 +96,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
 
     private func handOver(to owner: HTTPHandover) {
         guard let stream = stream.take() else { return }
-        leave()
+        close()
         owner(stream)
     }
 

@@ -28,7 +28,15 @@ struct HTTPRoute {
         self.init(path) { .response(answer($0, $1)) }
     }
 
-    /// Makes a route that changes something: by POST alone, with what a JSON body says.
+    /// Makes a route that changes something, by POST alone.
+    init(posting path: String, _ change: @escaping (HTTPRequest, Endpoint?) -> HTTPResponse) {
+        self.init(path) { request, peer in
+            // gvproxy's words.
+            request.head.method == "POST" ? change(request, peer) : .error(400, "post only")
+        }
+    }
+
+    /// Makes a route that changes something, by POST alone, as a JSON body says.
     ///
     /// - Parameters:
     ///   - path: The whole path.
@@ -39,8 +47,7 @@ struct HTTPRoute {
         _ read: @escaping (JSON) throws -> Value,
         _ change: @escaping (Value, Endpoint?) -> HTTPResponse
     ) {
-        self.init(path) { request, peer in
-            guard request.head.method == "POST" else { return .postOnly }
+        self.init(posting: path) { request, peer in
             do {
                 return change(try read(JSONParser.parse(request.body)), peer)
             } catch {
@@ -51,9 +58,6 @@ struct HTTPRoute {
 }
 
 extension HTTPResponse {
-    /// What gvproxy says to other methods where only POST changes anything.
-    static let postOnly = error(400, "post only")
-
     /// 200 with a JSON value in a line of its own; gvproxy's replies do not say that they are JSON.
     static func json(_ value: JSON) -> HTTPResponse {
         content(value.octets + [0x0a])

@@ -35,8 +35,7 @@ struct ObservationAPI {
             HTTPRoute("/links") { _, _ in .json(LinkReport.links(of: engine.ethernet)) },
             HTTPRoute("/flows") { request, _ in flows(URLQuery(request.head.query ?? "")) },
             HTTPRoute("/capture") { _, _ in .json(captureState()) },
-            HTTPRoute("/capture/on") { request, _ in
-                guard request.head.method == "POST" else { return .postOnly }
+            HTTPRoute(posting: "/capture/on") { _, _ in
                 do {
                     try capture.start()
                     return .empty
@@ -44,8 +43,7 @@ struct ObservationAPI {
                     return .error(500, "\(capture.path): \(error)")
                 }
             },
-            HTTPRoute("/capture/off") { request, _ in
-                guard request.head.method == "POST" else { return .postOnly }
+            HTTPRoute(posting: "/capture/off") { _, _ in
                 capture.stop()
                 return .empty
             },

@@ -101,7 +101,7 @@ struct HostStream: ~Copyable {
             )
             kernelOffset = offset
         }
-        let count = try Socket.receive(descriptor, into: room, flags: Int32(MSG_PEEK))
+        let count = try Socket.peek(descriptor, into: room)
         kernelOffset += count ?? 0
         return count
     }
@@ -152,28 +152,28 @@ struct HostStream: ~Copyable {
     /// - Throws: `SystemError`.
     @inline(__always)
     mutating func discard(_ count: Int, scratch: PeekScratch) throws(SystemError) {
+        if isTCP {
+            try Socket.discard(descriptor, count)
+        } else {
+            try discardByReading(count, scratch)
+        }
+        kernelOffset = max(kernelOffset - count, 0)
+    }
+
+    private func discardByReading(_ count: Int, _ scratch: PeekScratch) throws(SystemError) {
         var remaining = count
         while remaining > 0 {
-            let taken: Int?
-            if isTCP {
-                let number = descriptor.number
-                taken = try attempt("recv(MSG_TRUNC)") {
-                    recv(number, nil, remaining, Int32(MSG_TRUNC))
-                }
-            } else {
-                let room = scratch.room(min(remaining, 1 << 16))
-                taken = try Socket.receive(
-                    descriptor,
-                    into: UnsafeMutableRawBufferPointer(rebasing: room[..<min(remaining, 1 << 16)])
-                )
-            }
+            let room = scratch.room(min(remaining, 1 << 16))
+            let taken = try Socket.receive(
+                descriptor,
+                into: UnsafeMutableRawBufferPointer(rebasing: room[..<min(remaining, 1 << 16)])
+            )
             guard let taken, taken > 0 else {
                 // Only a socket that failed loses what it has shown.
-                throw SystemError(call: "recv(MSG_TRUNC)", errno: ECONNRESET)
+                throw SystemError(call: "recv", errno: ECONNRESET)
             }
             remaining -= taken
         }
-        kernelOffset = max(kernelOffset - count, 0)
     }
 }
 

@@ -8,7 +8,8 @@ enum ListeningSocket {
 
     /// A TCP socket that listens; the unspecified address of either family takes clients of both.
     ///
-    /// What is set here the kernel hands on to every accepted socket: no delay, keep-alive.
+    /// What is set here the kernel hands on to every accepted socket: no delay, keep-alive,
+    /// urgent octets in line.
     ///
     /// - Parameter endpoint: Port 0 lets the kernel choose.
     /// - Returns: The listening socket.
@@ -19,6 +20,7 @@ enum ListeningSocket {
             try Socket.set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, to: 1)
             try Socket.set(socket, SOL_SOCKET, SO_KEEPALIVE, to: 1)
             try Socket.set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: keepAliveIdle)
+            try Socket.keepUrgentInLine(socket)
         }
         try Socket.listen(socket)
         return socket
@@ -119,6 +121,11 @@ extension SystemError {
             errno
         )
     }
+
+    /// Whether somebody else has the address, or a file the name.
+    ///
+    /// See bind(2), EADDRINUSE.
+    var isAddressInUse: Bool { errno == EADDRINUSE }
 
     /// The error's sentence as Go words it, which is the C library's in lower case.
     var reason: String {

@@ -34,6 +34,19 @@ extension Socket {
         return received.map { Array(octets[..<$0]) }
     }
 
+    /// A TCP socket that has begun to connect on this machine, to carry what another connection carries.
+    ///
+    /// See connect(2).
+    static func relayingStream(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try make(family(of: peer.address), SOCK_STREAM)
+        try setNoDelay(descriptor)
+        try setKeepAlive(descriptor)
+        try keepUrgentInLine(descriptor)
+        sendUnpaced(descriptor)
+        _ = try connect(descriptor, to: SocketAddress(peer))
+        return descriptor
+    }
+
     /// Sends octets of an array from an offset on; nil when it would block.
     ///
     /// See send(2).

@@ -89,11 +89,21 @@ enum ProcessLimits {
     /// Raises the number of descriptors to all that is allowed: a flow takes one.
     ///
     /// See setrlimit(2).
-    static func raiseDescriptors() {
+    ///
+    /// - Parameter wanted: Beyond what is allowed where privilege (CAP_SYS_RESOURCE) makes that possible.
+    /// - Returns: How many the process may have.
+    @discardableResult
+    static func raiseDescriptors(toAtLeast wanted: Int = 0) -> Int {
+        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        guard getrlimit(kind, &limit) == 0 else { return 0 }
         limit.rlim_cur = limit.rlim_max
+        if limit.rlim_max < rlim_t(wanted) {
+            var more = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
+            if setrlimit(kind, &more) == 0 { return wanted }
+        }
         // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no failure.
-        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        _ = setrlimit(kind, &limit)
+        return Int(clamping: limit.rlim_cur)
     }
 }

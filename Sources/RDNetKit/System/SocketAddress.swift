@@ -52,6 +52,21 @@ struct SocketAddress {
         store(address)
     }
 
+    /// A unix socket's name that is no file's; nil when it is longer than 107 octets.
+    ///
+    /// See unix(7), abstract.
+    init?(abstractName name: String) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let octets = [0] + Array(name.utf8)
+        guard octets.count <= MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        // Sound: the length was checked.
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: octets) }
+        store(address)
+        // The length is part of the name.
+        length = socklen_t(MemoryLayout<sa_family_t>.size + octets.count)
+    }
+
     /// A virtual machine's port.
     ///
     /// See vsock(7).

@@ -1,6 +1,6 @@
 /// Takes connections from a listening socket and hands them on.
 ///
-/// A turn takes a bounded number. When the process or the system is out of descriptors, or memory, the
+/// A turn takes a bounded number. When whoever takes them has no room, or the process or the system is out of descriptors, or memory, the
 /// listener rests for a while: the waiting connection keeps the socket readable, and asking again at
 /// once would keep the loop from sleeping.
 final class StreamListener: ReadinessObserver {
@@ -10,6 +10,7 @@ final class StreamListener: ReadinessObserver {
     private let loop: EventLoop
     private let socket: OwnedDescriptor
     private let path: String?
+    private let admitting: () -> Bool
     private let taking: (consuming OwnedDescriptor, Endpoint?) -> Void
     private var watch: EventLoop.Watch?
     private var resting: TimerWheel.Token?
@@ -25,17 +26,20 @@ final class StreamListener: ReadinessObserver {
     ///   - socket: Listens already; closed by `close`.
     ///   - path: The file of a unix socket, to be removed by `close`.
     ///   - loop: Tells when clients come.
+    ///   - admitting: Whether there is room for one more; without room clients wait in the kernel's queue.
     ///   - taking: Is given each connection and its client; nil for a client on a unix socket.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         path: String? = nil,
         loop: EventLoop,
+        admitting: @escaping () -> Bool = { true },
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.socket = socket
         self.path = path
+        self.admitting = admitting
         self.taking = taking
         do {
             watch = try loop.watch(self.socket.number, for: .readable, observer: self)
@@ -67,6 +71,7 @@ final class StreamListener: ReadinessObserver {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         for _ in 0..<Self.acceptedPerTurn {
+            guard admitting() else { return pause() }
             do {
                 guard let connection = try Socket.accept(socket) else { return }
                 accepted += 1

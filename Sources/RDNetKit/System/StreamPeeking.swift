@@ -36,4 +36,30 @@ extension Socket {
             remaining -= taken
         }
     }
+
+    /// Throws away octets at the front of a TCP stream.
+    ///
+    /// See tcp(7), MSG_TRUNC.
+    ///
+    /// - Parameters:
+    ///   - descriptor: A TCP socket.
+    ///   - count: So many have been peeked at before.
+    /// - Throws: `SystemError`: a socket that failed loses what it has shown.
+    @inline(__always)
+    static func discard(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ count: Int
+    ) throws(SystemError) {
+        let number = descriptor.number
+        var remaining = count
+        while remaining > 0 {
+            let taken = try attempt("recv(MSG_TRUNC)") {
+                recv(number, nil, remaining, Int32(MSG_TRUNC))
+            }
+            guard let taken, taken > 0 else {
+                throw SystemError(call: "recv(MSG_TRUNC)", errno: ECONNRESET)
+            }
+            remaining -= taken
+        }
+    }
 }

@@ -109,7 +109,7 @@ enum JSONError: Error, Equatable, CustomStringConvertible {
     case invalidCharacter(UInt8, context: String)
     /// Arrays and objects nested deeper than `JSONParser.deepest`.
     case tooDeep
-    /// More values than `JSONParser.mostValues`.
+    /// More values than the reader takes.
     case tooManyValues
     /// The whole value is of another kind than the record.
     case wrongValue(kind: String, record: String)

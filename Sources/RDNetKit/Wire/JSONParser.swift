@@ -4,20 +4,25 @@
 struct JSONParser {
     /// How deep arrays and objects may nest.
     static let deepest = 64
-    /// How many values a document may have.
+    /// How many values a document may have unless its reader says otherwise.
     static let mostValues = 16_384
 
     private let octets: [UInt8]
+    private let mostValues: Int
     private var position = 0
     private var values = 0
 
-    private init(_ octets: [UInt8]) {
+    private init(_ octets: [UInt8], _ mostValues: Int) {
         self.octets = octets
+        self.mostValues = mostValues
     }
 
     /// Reads the first value.
-    static func parse(_ octets: [UInt8]) throws(JSONError) -> JSON {
-        var parser = JSONParser(octets)
+    static func parse(
+        _ octets: [UInt8],
+        mostValues: Int = Self.mostValues
+    ) throws(JSONError) -> JSON {
+        var parser = JSONParser(octets, mostValues)
         parser.skipSpace()
         guard parser.peek != nil else { throw .empty }
         return try parser.value(depth: 0)
@@ -44,7 +49,7 @@ struct JSONParser {
 
     private mutating func value(depth: Int) throws(JSONError) -> JSON {
         values += 1
-        guard values <= Self.mostValues else { throw .tooManyValues }
+        guard values <= mostValues else { throw .tooManyValues }
         guard depth < Self.deepest else { throw .tooDeep }
         let first = try takeAfterSpace()
         switch first {

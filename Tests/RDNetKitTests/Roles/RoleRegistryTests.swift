@@ -76,7 +76,9 @@ struct RoleRegistryTests {
 
     @Test func `--list prints the names and nothing else`() {
         #expect(run("rdnet", "--list") == .success)
-        #expect(recorded.output == "host-switch\nvm-switch\nnetwork-setup\nup\n")
+        #expect(
+            recorded.output == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\n"
+        )
     }
 
     @Test func `--version prints the version`() {

@@ -82,20 +82,15 @@ struct HostAPITests {
         #expect(Array(answer[22..<24]) == [0, 2])
         #expect(recv(number, &answer, 62, 0) == 62)
 
-        let loop = try EventLoop()
-        let command = ChildProcess.Command(
-            path: "/usr/bin/env",
-            arguments: [
-                "ip", "netns", "exec", second.name, BuiltProgram.rdnet, "vm-switch",
-                "--tap-mac-address", "52:54:00:00:00:77", "--resolv-conf", "", "--logfile",
-                world.directory.file("second.log"),
-            ],
-            environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
-            descriptors: [nil, nil, nil, socket.number]
-        )
-        let program = try ChildProcess(command, on: loop) { _, _ in }
+        let stream = FileHandle(fileDescriptor: socket.release(), closeOnDealloc: true)
+        let command = [
+            BuiltProgram.rdnet, "vm-switch", "--vsock-fd", "0", "--tap-mac-address",
+            "52:54:00:00:00:77", "--resolv-conf", "", "--logfile",
+            world.directory.file("second.log"),
+        ]
+        let program = try RunningProgram(command, in: second, stream: stream)
         // From here on it is the program's alone.
-        _ = consume socket
+        try stream.close()
         let hasAddress = try comesTrue {
             try second.run("ip", "-4", "address").contains("inet 192.168.127.3/24")
         }
@@ -110,7 +105,7 @@ struct HostAPITests {
         for address in [Guest.gateway, Guest.hostAlias, "192.168.127.2"] {
             try second.run("ping", "-c", "1", "-W", "5", address)
         }
-        program.terminate()
+        program.end()
         let isGone = try comesTrue {
             try world.askAPI("/cam") == #"{"5a:94:ef:e4:0c:ee":0}"# + "\n"
         }

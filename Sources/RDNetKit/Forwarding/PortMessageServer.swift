@@ -1,0 +1,172 @@
+/// The socket on which guest agents say which ports are published: one message a connection, no answer.
+///
+/// How it works: messages count in the order in which their connections were accepted, because an agent that moves a port sends
+/// "remove" on one connection and "add" on the next. So whenever any of them has something to say, all that wait are read, the
+/// oldest first. One that says nothing delays nobody: it is passed over, dropped after five seconds, or earlier when too
+/// many wait.
+final class PortMessageServer {
+    /// How long a connection may take to say all.
+    static let patience: Duration = .seconds(5)
+    static let mostWaiting = 64
+
+    private let loop: EventLoop
+    private let log: Logger
+    private let received: (PortMessage) -> Void
+    private var listener: StreamListener?
+    private var waiting: [PortMessageConnection] = []
+    /// Good until the next read.
+    private let buffer = ReceiveBuffer()
+
+    /// Starts to listen.
+    ///
+    /// - Parameters:
+    ///   - path: A socket that nobody listens on any more is replaced.
+    ///   - loop: Tells when agents come.
+    ///   - log: For messages that make no sense.
+    ///   - received: Is given each message.
+    /// - Throws: `SystemError` when the path cannot be had.
+    init(
+        path: String,
+        loop: EventLoop,
+        log: Logger,
+        received: @escaping (PortMessage) -> Void
+    ) throws(SystemError) {
+        self.loop = loop
+        self.log = log
+        self.received = received
+        listener = try StreamListener(
+            ListeningSocket.unix(path: path),
+            path: path,
+            loop: loop
+        ) { [unowned self] stream, _ in accept(stream) }
+    }
+
+    /// Stops listening and removes the socket.
+    func close() {
+        listener?.close()
+        listener = nil
+        for connection in waiting { connection.close() }
+        waiting = []
+    }
+
+    private func accept(_ stream: consuming OwnedDescriptor) {
+        if waiting.count >= Self.mostWaiting {
+            readAll()
+            if waiting.count >= Self.mostWaiting, let oldest = waiting.first {
+                drop(oldest, "too many others wait")
+            }
+        }
+        let connection = PortMessageConnection(stream, loop: loop)
+        do {
+            try connection.start { [unowned self] in
+                readAll()
+            } expired: { [unowned self, unowned connection] in
+                drop(connection, "nothing whole came in \(Self.patience)")
+            }
+            waiting.append(connection)
+        } catch {
+            log.error("a message is lost", ["cause": "\(error)"])
+        }
+    }
+
+    /// Reads what has come, in the order of acceptance.
+    private func readAll() {
+        for connection in waiting {
+            switch connection.read(buffer) {
+            case .partial: continue
+            case .whole(let octets): finish(connection, octets)
+            case .silent: remove(connection)
+            case .failed(let cause): drop(connection, cause)
+            }
+        }
+    }
+
+    private func finish(_ connection: PortMessageConnection, _ octets: [UInt8]) {
+        remove(connection)
+        do {
+            let message = try PortMessage(decoding: octets)
+            received(message)
+        } catch {
+            log.error("a message makes no sense", ["cause": "\(error)"])
+        }
+    }
+
+    private func drop(_ connection: PortMessageConnection, _ cause: String) {
+        log.warning("a message is dropped", ["cause": cause])
+        remove(connection)
+    }
+
+    private func remove(_ connection: PortMessageConnection) {
+        connection.close()
+        waiting.removeAll { $0 === connection }
+    }
+}
+
+/// One agent's connection, until its message is whole.
+private final class PortMessageConnection: ReadinessObserver, TimerObserver {
+    /// What reading came to.
+    enum Outcome {
+        /// More has to come.
+        case partial
+        case whole([UInt8])
+        /// The end came first, as when somebody asks whether anyone listens.
+        case silent
+        case failed(String)
+    }
+
+    private let stream: OwnedDescriptor
+    private let loop: EventLoop
+    private var reader = PortMessageReader()
+    private var watch: EventLoop.Watch?
+    private var deadline: TimerWheel.Token?
+    private var ready: () -> Void = {}
+    private var expired: () -> Void = {}
+
+    init(_ stream: consuming OwnedDescriptor, loop: EventLoop) {
+        self.stream = stream
+        self.loop = loop
+    }
+
+    /// Begins to wait for the message.
+    func start(
+        ready: @escaping () -> Void,
+        expired: @escaping () -> Void
+    ) throws(SystemError) {
+        watch = try loop.watch(stream.number, for: .readable, observer: self)
+        deadline = loop.schedule(loop.now + PortMessageServer.patience, observer: self)
+        self.ready = ready
+        self.expired = expired
+    }
+
+    /// Ends the connection; harmless when it has ended.
+    func close() {
+        if let watch { loop.forget(watch) }
+        if let deadline { loop.cancel(deadline) }
+        watch = nil
+        deadline = nil
+    }
+
+    /// Reads all that has come: a message at most.
+    func read(_ buffer: ReceiveBuffer) -> Outcome {
+        do {
+            while let count = try Socket.receive(stream, into: buffer.memory) {
+                if count == 0 { return reader.octets.isEmpty ? .silent : .whole(reader.octets) }
+                let octets = UnsafeRawBufferPointer(rebasing: buffer.memory[..<count])
+                if reader.append(octets) { return .whole(reader.octets) }
+                if reader.isTooLong { return .failed("longer than \(PortMessageReader.longest)") }
+            }
+            return .partial
+        } catch {
+            return .failed("\(error)")
+        }
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        ready()
+    }
+
+    func timerFired(now: Instant) {
+        deadline = nil
+        expired()
+    }
+}

@@ -1,0 +1,157 @@
+/// The kernel's own sockets as the way to guests: for a guest whose address this machine reaches by itself.
+///
+/// Every connection costs two descriptors and every UDP client one. There is room until they are used up; then TCP clients wait
+/// in their listener's queue until a connection ends, and a UDP client takes the place of its port's oldest.
+final class RelayConnector: GuestConnector, TurnParticipant {
+    /// Octets that all relays together move in one direction in a turn, about.
+    private static let turnShare = 8_388_608
+    /// What each may move at least.
+    private static let smallestShare = 65_536
+    private static let relaysPerTurn = 256
+    /// Replies that wait in the kernel for one UDP client: what a server sends while this process sleeps.
+    private static let mostReplyOctets: Int32 = 1_048_576
+
+    let loop: EventLoop
+    let counters: ForwardCounters
+    private let log: Logger
+    private let descriptors: Int
+    private let replyOctets: Int32
+    private let buffer = ReceiveBuffer()
+    /// Lent to relays.
+    var pipes = SplicePipePool()
+    private var relays: [ObjectIdentifier: TCPRelay] = [:]
+    private var due: [TCPRelay] = []
+    private var datagramPorts = 0
+
+    /// Begins to take turns in a loop, which keeps it until `close`.
+    ///
+    /// - Parameters:
+    ///   - loop: Where everything runs.
+    ///   - log: For what goes wrong, at level debug.
+    ///   - counters: Counts datagrams that are lost.
+    ///   - descriptors: How many sockets there may be.
+    ///   - replyOctets: How many octets of UDP replies the kernel may keep for a client, at most 1 MiB.
+    init(
+        loop: EventLoop,
+        log: Logger,
+        counters: ForwardCounters,
+        descriptors: Int,
+        replyOctets: Int32
+    ) {
+        self.loop = loop
+        self.log = log
+        self.counters = counters
+        self.descriptors = descriptors
+        self.replyOctets = min(replyOctets, Self.mostReplyOctets)
+        SplicePipe.blockBrokenPipeSignal()
+        loop.join(self)
+    }
+
+    /// Room for the longest datagram, good until the next call of anyone.
+    var memory: UnsafeMutableRawBufferPointer { buffer.memory }
+
+    /// How many TCP connections are relayed.
+    var relayCount: Int { relays.count }
+
+    var hasRoom: Bool { hasRoom(for: 2) }
+
+    private func hasRoom(for sockets: Int) -> Bool {
+        relays.count * 2 + datagramPorts + sockets <= descriptors
+    }
+
+    /// Cuts every connection.
+    func close() {
+        loop.leave(self)
+        for relay in Array(relays.values) { relay.close() }
+        due = []
+    }
+
+    // MARK: TCP
+
+    func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
+        do throws(SystemError) {
+            // Somebody who called the very address that this would call: ourselves, as likely as not.
+            if try Socket.localAddress(stream).endpoint == guest {
+                failed("\(guest) would be relayed to itself")
+                return Socket.resetOnClose(stream)
+            }
+            try dial(guest, stream)
+        } catch {
+            failed("\(error)")
+        }
+    }
+
+    private func dial(
+        _ guest: Endpoint,
+        _ stream: consuming OwnedDescriptor
+    ) throws(SystemError) {
+        let upstream: OwnedDescriptor
+        do throws(SystemError) {
+            upstream = try Socket.relayingStream(to: guest)
+        } catch {
+            Socket.resetOnClose(stream)
+            throw error
+        }
+        let relay = TCPRelay(stream, upstream, self)
+        relays[ObjectIdentifier(relay)] = relay
+        do {
+            try relay.start()
+        } catch {
+            relay.abort()
+            throw error
+        }
+    }
+
+    /// Says why a client was not connected.
+    func failed(_ cause: String) {
+        log.debug("a client is refused", ["cause": cause])
+    }
+
+    /// Forgets a relay that has closed.
+    func ended(_ relay: TCPRelay) {
+        relays[ObjectIdentifier(relay)] = nil
+    }
+
+    /// Gives a relay its part of the turn.
+    func enqueue(_ relay: TCPRelay) {
+        due.append(relay)
+    }
+
+    func takeTurn(now: Instant) -> Bool {
+        let count = min(due.count, Self.relaysPerTurn)
+        guard count > 0 else { return false }
+        let share = min(max(Self.turnShare / count, Self.smallestShare), SplicePipe.capacity)
+        // Those that have more go to the end of the queue.
+        for index in 0..<count {
+            let relay = due[index]
+            if relay.takeTurn(share: share) { due.append(relay) }
+        }
+        due.removeFirst(count)
+        return !due.isEmpty
+    }
+
+    // MARK: UDP
+
+    func openDatagramPort(
+        to guest: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        guard hasRoom(for: 1) else { return nil }
+        do {
+            let socket = try Socket.connectedDatagram(to: guest)
+            Socket.enlargeBuffers(socket, to: replyOctets)
+            let port = RelayDatagramPort(socket, receiver, self)
+            try port.start()
+            datagramPorts += 1
+            return port
+        } catch {
+            failed("\(error)")
+            return nil
+        }
+    }
+
+    /// Forgets a port that has closed.
+    func closedDatagramPort() {
+        datagramPorts -= 1
+    }
+}

@@ -1,0 +1,188 @@
+/// The settings of `wsl-proxy`.
+struct WSLProxySettings: RoleSettings {
+    var common = CommonSettings()
+    var profile = RancherProfile.current
+    var socketFile = "/run/wsl-proxy.sock"
+    /// Nil for the profile's.
+    var upstreamAddress: IPAddress?
+    /// Octets.
+    var udpBuffer = 8_388_608
+
+    init() {
+        common.logFile = "/var/log/wsl-proxy.log"
+    }
+
+    /// Where published ports are relayed to.
+    var effectiveUpstream: IPAddress { upstreamAddress ?? profile.innerVeth.address }
+
+    var conflict: SettingsConflict? { nil }
+}
+
+extension Option<WSLProxySettings> {
+    /// The options of `wsl-proxy`.
+    static let wslProxy: [Option<WSLProxySettings>] =
+        [
+            Option(
+                "socketFile",
+                \.socketFile,
+                .path,
+                help: "the unix socket on which agents say which ports are published",
+                reason: """
+                    Only its owner may connect. A socket that nobody listens on any more is \
+                    replaced; one that is in use ends the program with status 1.
+                    """
+            ),
+            Option(
+                "upstreamAddress",
+                \.upstreamAddress,
+                .optionalAddress,
+                unset: "the profile's: 192.168.143.1, or 192.168.1.2 for legacy",
+                help: "the address whose ports clients are relayed to",
+                reason: "It is the containers' end of the veth pair that network-setup makes."
+            ),
+            Option(
+                "udpBuffer",
+                \.udpBuffer,
+                .integer(1...Int(Int32.max), "OCTETS"),
+                help: "how much the kernel may keep for a published UDP port",
+                reason: """
+                    It is the socket's buffer in both directions, and at most 1 MiB of it that of \
+                    each client's replies. Nothing is allocated until datagrams wait.
+                    """
+            ),
+            Option.profile(\.profile),
+        ]
+        + Option.common
+}
+
+extension Role {
+    /// The listeners of published ports, in the default namespace.
+    static let wslProxy = Role(
+        name: "wsl-proxy",
+        summary: "published ports: listens here for containers in a namespace",
+        operands: "",
+        options: Option.wslProxy
+    ) { start throws(RoleFailure) in try WSLProxy.run(start) }
+}
+
+/// Published ports at work.
+enum WSLProxy {
+    /// More descriptors than any machine's clients need: two for each of half a million connections.
+    private static let descriptors = 1_048_576
+    /// Descriptors for everything but clients: listeners, agents, the log.
+    private static let reserve = 64
+
+    /// Serves until a signal ends it.
+    ///
+    /// - Parameter start: Settings and logger.
+    /// - Returns: Success.
+    /// - Throws: `RoleFailure` when it cannot begin.
+    static func run(_ start: RoleStart<WSLProxySettings>) throws(RoleFailure) -> ExitCode {
+        let settings = start.settings
+        let limit = ProcessLimits.raiseDescriptors(toAtLeast: descriptors)
+        do {
+            let loop = try EventLoop()
+            let connector = RelayConnector(
+                loop: loop,
+                log: start.logger,
+                counters: ForwardCounters(),
+                descriptors: limit - reserve,
+                replyOctets: Int32(clamping: settings.udpBuffer)
+            )
+            let ports = PublishedPorts(log: start.logger) { port, address throws(SystemError) in
+                try open(port, at: address, settings, connector)
+            }
+            let server = try listen(settings, loop, start.logger) { ports.apply($0) }
+            defer {
+                server.close()
+                ports.close()
+                connector.close()
+            }
+            let signals = try SignalWatch([.terminate, .interrupt], loop: loop) { signal in
+                start.logger.info("ended by a signal", ["signal": signal.name])
+                loop.stop()
+            }
+            announce(start)
+            try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
+            return .success
+        } catch let failure as RoleFailure {
+            throw failure
+        } catch let error as SystemError {
+            throw RoleFailure(error)
+        } catch {
+            throw RoleFailure("\(error)")
+        }
+    }
+
+    private static func listen(
+        _ settings: WSLProxySettings,
+        _ loop: EventLoop,
+        _ log: Logger,
+        _ received: @escaping (PortMessage) -> Void
+    ) throws(RoleFailure) -> PortMessageServer {
+        do {
+            return try PortMessageServer(
+                path: settings.socketFile,
+                loop: loop,
+                log: log,
+                received: received
+            )
+        } catch {
+            let path = settings.socketFile
+            guard error.isAddressInUse else { throw RoleFailure("socketFile: \(error)") }
+            throw RoleFailure(
+                "socketFile \(path): somebody listens there, or it is no socket; "
+                    + "expected a path that is free or was left behind"
+            )
+        }
+    }
+
+    /// Says that agents can connect: to whoever reads the log, and to a service manager that waits for it.
+    private static func announce(_ start: RoleStart<WSLProxySettings>) {
+        start.logger.info(
+            "waiting for published ports",
+            [
+                "socket": start.settings.socketFile,
+                "upstream": "\(start.settings.effectiveUpstream)",
+            ]
+        )
+        guard let socket = start.surroundings.environment("NOTIFY_SOCKET"), !socket.isEmpty else {
+            return
+        }
+        do {
+            try ServiceNotification.ready(to: socket)
+        } catch {
+            start.logger.warning("the service manager is not told", ["cause": "\(error)"])
+        }
+    }
+
+    private static func open(
+        _ port: PublishedPorts.Port,
+        at address: IPAddress,
+        _ settings: WSLProxySettings,
+        _ connector: RelayConnector
+    ) throws(SystemError) -> any HostForward {
+        let local = Endpoint(address: address, port: port.number)
+        let upstream = Endpoint(address: settings.effectiveUpstream, port: port.number)
+        switch port.transport {
+        case .tcp, .unix:
+            return try TCPForward(
+                ListeningSocket.tcp(local),
+                to: upstream,
+                connector: connector,
+                loop: connector.loop,
+                counters: connector.counters
+            )
+        case .udp:
+            let socket = try ListeningSocket.udp(local)
+            Socket.enlargeBuffers(socket, to: Int32(clamping: settings.udpBuffer))
+            return try UDPForward(
+                socket,
+                to: upstream,
+                connector: connector,
+                loop: connector.loop,
+                counters: connector.counters
+            )
+        }
+    }
+}

@@ -1,0 +1,161 @@
+import CLinux
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// One end of a relayed connection, used without waiting.
+final class RelayedPeer {
+    /// What reading came to, besides octets.
+    enum State: Equatable {
+        case open
+        case ended
+        case reset
+    }
+
+    let descriptor: OwnedDescriptor
+    /// All that has been received.
+    private(set) var received: [UInt8] = []
+    private(set) var state = State.open
+
+    init(_ descriptor: consuming OwnedDescriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Sends what fits; how many octets.
+    @discardableResult
+    func send(_ octets: ArraySlice<UInt8>) throws -> Int {
+        try octets.withUnsafeBytes { try Socket.send(descriptor, $0) } ?? 0
+    }
+
+    func send(_ text: String) throws {
+        #expect(try send(Array(text.utf8)[...]) == text.utf8.count)
+    }
+
+    func endSending() {
+        Socket.shutDownSending(descriptor)
+    }
+
+    func resetOnClose() {
+        Socket.resetOnClose(descriptor)
+    }
+
+    /// Receives what waits, up to so many octets, and looks at the stream's state.
+    func receive(upTo most: Int = .max) {
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        var remaining = most
+        while state == .open, remaining > 0 {
+            do {
+                let count = try buffer.withUnsafeMutableBytes {
+                    try Socket.receive(
+                        descriptor,
+                        into: UnsafeMutableRawBufferPointer(rebasing: $0.prefix(remaining))
+                    )
+                }
+                guard let count else { return }
+                if count == 0 { state = .ended }
+                received += buffer[..<count]
+                remaining -= count
+            } catch {
+                state = .reset
+            }
+        }
+    }
+
+    var text: String { String(decoding: received, as: UTF8.self) }
+}
+
+/// Takes one waiting connection.
+func acceptOne(_ listener: borrowing OwnedDescriptor) -> OwnedDescriptor? {
+    let number = accept4(listener.number, nil, nil, CInt(SOCK_NONBLOCK.rawValue))
+    return number >= 0 ? OwnedDescriptor(adopting: number) : nil
+}
+
+/// A forward to a server of the test's own, all on 127.0.0.1, in one loop.
+final class RelayScene {
+    let loop: EventLoop
+    let clock = HandMovedClock()
+    let counters = ForwardCounters()
+    let connector: RelayConnector
+    let server: Endpoint
+    private let listener: OwnedDescriptor
+    private let forward: TCPForward
+
+    /// Makes everything.
+    ///
+    /// - Parameters:
+    ///   - descriptors: How many sockets the relays may have.
+    ///   - usesPipes: Whether there are pipes, or all are taken.
+    ///   - serverBuffer: Octets that the kernel keeps for a server that does not read; nil for its own choice.
+    /// - Throws: When a socket cannot be had.
+    init(descriptors: Int = 10_000, usesPipes: Bool = true, serverBuffer: Int32? = nil) throws {
+        let clock = clock
+        loop = try EventLoop { clock.now }
+        connector = RelayConnector(
+            loop: loop,
+            log: .discarding(),
+            counters: counters,
+            descriptors: descriptors,
+            replyOctets: 1 << 20
+        )
+        while !usesPipes, connector.pipes.take() != nil {}
+        let anyPort = Endpoint(address: .loopbackIPv4, port: 0)
+        listener = try ListeningSocket.tcp(anyPort)
+        if let serverBuffer { try Socket.set(listener, SOL_SOCKET, SO_RCVBUF, to: serverBuffer) }
+        server = try #require(try Socket.localAddress(listener).endpoint)
+        forward = try TCPForward(
+            try ListeningSocket.tcp(anyPort),
+            to: server,
+            connector: connector,
+            loop: loop,
+            counters: counters
+        )
+    }
+
+    deinit {
+        forward.close()
+        connector.close()
+    }
+
+    /// A client that has connected to the forward.
+    func connect() throws -> RelayedPeer {
+        let endpoint = try #require(forward.endpoint)
+        let socket = try Socket.make(AF_INET, SOCK_STREAM)
+        _ = try Socket.connect(socket, to: SocketAddress(endpoint))
+        return RelayedPeer(socket)
+    }
+
+    /// What the server accepts next.
+    func accept() throws -> RelayedPeer {
+        for _ in 0..<500 {
+            if let accepted = acceptOne(listener) { return RelayedPeer(accepted) }
+            try loop.turn(waitingAtMost: .milliseconds(10))
+        }
+        throw ProgramFailure(description: "nothing was relayed to the server")
+    }
+
+    /// A client and what the server sees of it.
+    func connectBoth() throws -> (client: RelayedPeer, server: RelayedPeer) {
+        let client = try connect()
+        return (client, try accept())
+    }
+
+    /// Takes turns until something is true.
+    func turn(until isDone: () throws -> Bool) throws {
+        for _ in 0..<2_000 {
+            if try isDone() { return }
+            try loop.turn(waitingAtMost: .milliseconds(5))
+        }
+        Issue.record("it did not happen in 2,000 turns")
+    }
+
+    /// Takes turns until a peer has received a text or come to a state.
+    func turn(until peer: RelayedPeer, has text: String? = nil, is state: RelayedPeer.State? = nil)
+        throws
+    {
+        try turn {
+            peer.receive()
+            return (text ?? peer.text) == peer.text && (state ?? peer.state) == peer.state
+        }
+    }
+}

@@ -1,0 +1,270 @@
+import CLinux
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+@Suite("TCP relay")
+struct TCPRelayTests {
+    @Test("octets go both ways and keep their order", arguments: [true, false])
+    func bothWays(usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        let (client, server) = try scene.connectBoth()
+        var random = SeededRandom(seed: 42)
+        let streams = (0..<2).map { _ in
+            (0..<400_000).flatMap { _ in withUnsafeBytes(of: random.next()) { Array($0) } }
+        }
+        let peers = [(client, server), (server, client)]
+        var sent = [0, 0]
+        try scene.turn {
+            for (index, (source, sink)) in peers.enumerated() {
+                let stream = streams[index]
+                if sent[index] < stream.count {
+                    let size = Int.random(in: 1...400_000, using: &random)
+                    let end = min(sent[index] + size, stream.count)
+                    sent[index] += try source.send(stream[sent[index]..<end])
+                    if sent[index] == stream.count { source.endSending() }
+                }
+                // A receiver that is sometimes too slow, so that something has to be kept.
+                if Int.random(in: 0..<3, using: &random) == 0 {
+                    sink.receive(upTo: Int.random(in: 1...2_000_000, using: &random))
+                }
+            }
+            return client.state == .ended && server.state == .ended
+        }
+        #expect(server.received == streams[0])
+        #expect(client.received == streams[1])
+        try scene.turn { scene.connector.relayCount == 0 }
+        #expect(scene.connector.relayCount == 0)
+    }
+
+    @Test("a client that ends its direction gets the answer", arguments: [true, false])
+    func clientEnds(usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        let (client, server) = try scene.connectBoth()
+        try client.send("question")
+        client.endSending()
+        try scene.turn(until: server, has: "question", is: .ended)
+        try server.send("answer")
+        try scene.turn(until: client, has: "answer")
+        #expect(client.state == .open)
+        try server.send(", and more")
+        server.endSending()
+        try scene.turn(until: client, has: "answer, and more", is: .ended)
+        try scene.turn { scene.connector.relayCount == 0 }
+    }
+
+    @Test("a server that ends its direction hears the client out", arguments: [true, false])
+    func serverEnds(usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        let (client, server) = try scene.connectBoth()
+        try server.send("greeting")
+        server.endSending()
+        try scene.turn(until: client, has: "greeting", is: .ended)
+        try client.send("all the same")
+        client.endSending()
+        try scene.turn(until: server, has: "all the same", is: .ended)
+        try scene.turn { scene.connector.relayCount == 0 }
+    }
+
+    @Test(
+        "a reset is passed on, behind what came before it",
+        arguments: [(true, true), (true, false), (false, true), (false, false)]
+    )
+    func reset(byClient: Bool, usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        var (resetting, other): (RelayedPeer?, RelayedPeer) = try {
+            let (client, server) = try scene.connectBoth()
+            return byClient ? (client, server) : (server, client)
+        }()
+        try resetting?.send("last words")
+        resetting?.resetOnClose()
+        try scene.turn(until: other, has: "last words")
+        #expect(other.state == .open)
+        resetting = nil
+        try scene.turn(until: other, is: .reset)
+        #expect(other.text == "last words")
+        try scene.turn { scene.connector.relayCount == 0 }
+    }
+
+    @Test("a reset of one half is a reset of all", arguments: [true, false])
+    func resetAfterEnd(byClient: Bool) throws {
+        let scene = try RelayScene()
+        var (resetting, other): (RelayedPeer?, RelayedPeer) = try {
+            let (client, server) = try scene.connectBoth()
+            return byClient ? (client, server) : (server, client)
+        }()
+        resetting?.endSending()
+        try scene.turn(until: other, is: .ended)
+        resetting?.resetOnClose()
+        resetting = nil
+        // What has ended cannot be read to be reset; writing tells.
+        try scene.turn { scene.connector.relayCount == 0 }
+        #expect(Socket.takeError(other.descriptor) != 0)
+    }
+
+    @Test func `a server that closes without reading is heard out, then reset`() throws {
+        let scene = try RelayScene()
+        let client = try scene.connect()
+        var server: RelayedPeer? = try scene.accept()
+        try client.send("a body that nobody reads")
+        try server?.send("413")
+        // Closing with octets unread resets.
+        try scene.turn { hasUnread(server) }
+        server = nil
+        try scene.turn(until: client, is: .reset)
+        #expect(client.text == "413")
+    }
+
+    private func hasUnread(_ peer: RelayedPeer?) -> Bool {
+        var octet: UInt8 = 0
+        return recv(peer?.descriptor.number ?? -1, &octet, 1, Int32(MSG_PEEK)) == 1
+    }
+
+    @Test("an urgent octet stays in its place", arguments: [true, false])
+    func urgent(usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        let (client, server) = try scene.connectBoth()
+        try client.send("before")
+        var octet = UInt8(ascii: "!")
+        #expect(send(client.descriptor.number, &octet, 1, Int32(MSG_OOB)) == 1)
+        try client.send("behind")
+        client.endSending()
+        try scene.turn(until: server, has: "before!behind", is: .ended)
+        #expect(server.text == "before!behind")
+    }
+
+    @Test func `a refusal resets the client`() throws {
+        let scene = try RelayScene()
+        let closed = try #require(
+            try Socket.localAddress(
+                try ListeningSocket.tcp(
+                    Endpoint(address: .loopbackIPv4, port: 0)
+                )
+            ).endpoint
+        )
+        let pair = try ConnectedPair()
+        scene.connector.connect(to: closed, joining: try pair.takeAccepted())
+        try scene.turn(until: pair.client, is: .reset)
+        #expect(scene.connector.relayCount == 0)
+    }
+
+    @Test func `a server that does not answer resets the client after five seconds`() throws {
+        let scene = try RelayScene()
+        let deaf = try DeafServer()
+        let pair = try ConnectedPair()
+        scene.connector.connect(to: deaf.endpoint, joining: try pair.takeAccepted())
+        scene.clock.advance(.milliseconds(4_990))
+        for _ in 0..<3 { try scene.loop.turn(waitingAtMost: .zero) }
+        pair.client.receive()
+        #expect(pair.client.state == .open)
+        scene.clock.advance(.milliseconds(20))
+        try scene.turn(until: pair.client, is: .reset)
+        #expect(scene.connector.relayCount == 0)
+    }
+
+    @Test func `a connection that would be relayed to itself is reset`() throws {
+        let scene = try RelayScene()
+        let pair = try ConnectedPair()
+        scene.connector.connect(to: pair.endpoint, joining: try pair.takeAccepted())
+        try scene.turn(until: pair.client, is: .reset)
+        #expect(scene.connector.relayCount == 0)
+    }
+
+    @Test func `without room clients wait until a connection ends`() throws {
+        let scene = try RelayScene(descriptors: 5)
+        var (first, firstServer): (RelayedPeer?, RelayedPeer) = try scene.connectBoth()
+        let second = try scene.connectBoth()
+        let third = try scene.connect()
+        try third.send("patience")
+        for _ in 0..<20 { try scene.loop.turn(waitingAtMost: .milliseconds(1)) }
+        #expect(scene.connector.relayCount == 2)
+        #expect(!scene.connector.hasRoom)
+        first = nil
+        firstServer.endSending()
+        // The listener looks again after a while.
+        try scene.turn { scene.connector.relayCount == 1 }
+        scene.clock.advance(StreamListener.rest + .milliseconds(2))
+        let thirdServer = try scene.accept()
+        try scene.turn(until: thirdServer, has: "patience")
+        #expect(second.client.state == .open)
+        firstServer.receive()
+        #expect(firstServer.state == .ended && first == nil)
+    }
+
+    @Test func `peers that do not read cost a bounded number of pipes and delay nobody`() throws {
+        let scene = try RelayScene(serverBuffer: 4096)
+        let block = [UInt8](repeating: 7, count: 1 << 20)
+        var deaf: [(client: RelayedPeer, server: RelayedPeer)] = []
+        var sent: [Int] = []
+        for _ in 0..<SplicePipePool.limit + 6 {
+            let pair = try scene.connectBoth()
+            var count = 0
+            // Until the kernel and the relay together take no more.
+            try scene.turn {
+                let more = try pair.client.send(block[...])
+                count += more
+                return more == 0
+            }
+            deaf.append(pair)
+            sent.append(count)
+        }
+        #expect(scene.connector.pipes.take() == nil)
+        let (client, server) = try scene.connectBoth()
+        try client.send("hello")
+        try scene.turn(until: server, has: "hello")
+        try server.send("and back")
+        try scene.turn(until: client, has: "and back")
+        // And nothing of what was kept is lost.
+        for (index, pair) in deaf.enumerated() {
+            pair.client.endSending()
+            try scene.turn(until: pair.server, is: .ended)
+            #expect(pair.server.received.count == sent[index])
+            pair.server.endSending()
+        }
+        try scene.turn { scene.connector.relayCount == 1 }
+        #expect(scene.connector.pipes.take() != nil)
+    }
+}
+
+/// A connection between a client of the test and a listener of the test.
+private final class ConnectedPair {
+    let endpoint: Endpoint
+    let client: RelayedPeer
+    private let listener: OwnedDescriptor
+
+    init() throws {
+        listener = try ListeningSocket.tcp(Endpoint(address: .loopbackIPv4, port: 0))
+        endpoint = try #require(try Socket.localAddress(listener).endpoint)
+        let socket = try Socket.make(AF_INET, SOCK_STREAM)
+        _ = try Socket.connect(socket, to: SocketAddress(endpoint))
+        client = RelayedPeer(socket)
+    }
+
+    func takeAccepted() throws -> OwnedDescriptor {
+        guard let accepted = acceptOne(listener) else {
+            throw ProgramFailure(description: "nobody has connected")
+        }
+        return accepted
+    }
+}
+
+/// A listener whose queue is full: it answers no handshake.
+private final class DeafServer {
+    let endpoint: Endpoint
+    private let listener: OwnedDescriptor
+    private var fillers: [RelayedPeer] = []
+
+    init() throws {
+        listener = try Socket.make(AF_INET, SOCK_STREAM)
+        let any = SocketAddress(Endpoint(address: .loopbackIPv4, port: 0))
+        try Socket.bind(listener, to: any, named: "loopback")
+        #expect(listen(listener.number, 0) == 0)
+        endpoint = try #require(try Socket.localAddress(listener).endpoint)
+        for _ in 0..<3 {
+            let socket = try Socket.make(AF_INET, SOCK_STREAM)
+            _ = try Socket.connect(socket, to: SocketAddress(endpoint))
+            fillers.append(RelayedPeer(socket))
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import CLinux
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// Two namespaces with a veth pair between them, as `network-setup` makes them, and `wsl-proxy` in the outer one.
+final class ProxiedNamespaces: GuestScene {
+    static let inside = "192.168.143.1"
+    static let outside = "192.168.143.2"
+
+    /// Where clients and the proxy are.
+    let host: NetworkNamespace
+    /// Where containers are.
+    let guest: NetworkNamespace
+    let directory = TemporaryDirectory()
+    var servers: [RunningProgram] = []
+    private(set) var proxy: RunningProgram?
+
+    /// Makes the namespaces, starts the proxy and waits until agents can connect.
+    init(options: [String] = [], hasIPv6: Bool = true) throws {
+        host = try NetworkNamespace()
+        guest = try NetworkNamespace()
+        if !hasIPv6 { try host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1") }
+        try host.run(
+            "ip",
+            "link",
+            "add",
+            "veth-rd-wsl",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "veth-rd-ns",
+            "netns",
+            guest.name
+        )
+        let ends = [(host, "veth-rd-wsl", Self.outside), (guest, "veth-rd-ns", Self.inside)]
+        for (namespace, name, address) in ends {
+            try namespace.run("ip", "address", "add", "\(address)/24", "dev", name)
+            for link in ["lo", name] { try namespace.run("ip", "link", "set", link, "up") }
+        }
+        try start(options)
+    }
+
+    deinit {
+        proxy?.end(with: SIGKILL)
+        for server in servers { server.end(with: SIGKILL) }
+    }
+
+    var socket: String { directory.file("proxy.sock") }
+    var arguments: [String] {
+        [
+            BuiltProgram.rdnet, "wsl-proxy", "-socketFile", socket,
+            "-logfile", directory.file("proxy.log"),
+        ]
+    }
+
+    /// Starts the proxy, for the first time or anew.
+    func start(_ options: [String] = []) throws {
+        // Or the log of the one before would say that this one is ready.
+        unlink(directory.file("proxy.log"))
+        proxy = try RunningProgram(arguments + options, in: host)
+        let isReady = comesTrue { log.contains("waiting for published ports") }
+        try #require(isReady, "the proxy does not start: \(log)")
+    }
+
+    var log: String {
+        let octets = FileManager.default.contents(atPath: directory.file("proxy.log")) ?? Data()
+        return String(decoding: octets, as: UTF8.self)
+    }
+
+    /// Sends one message as an agent does.
+    func say(_ text: String) throws {
+        let descriptor = try Socket.makeUnix()
+        let isConnected = try Socket.connect(
+            descriptor,
+            to: try #require(SocketAddress(path: socket))
+        )
+        #expect(isConnected)
+        #expect(try Socket.send(descriptor, Array(text.utf8)) == text.utf8.count)
+    }
+
+    /// Adds or removes one binding.
+    func say(
+        _ verb: String,
+        _ port: Int,
+        _ address: String = "0.0.0.0",
+        _ transport: String = "tcp"
+    )
+        throws
+    {
+        try say(
+            """
+            {"remove":\(verb == "remove"),"ports":{"\(port)/\(transport)":[{"HostIp":"\(address)",\
+            "HostPort":"\(port)"}]},"connectAddrs":null}
+
+            """
+        )
+    }
+
+    /// Publishes a port and waits until the proxy listens.
+    func publish(_ port: Int, _ address: String = "0.0.0.0", _ transport: String = "tcp") throws {
+        try say("add", port, address, transport)
+        try waitForListener(port, in: host, kind: transport == "tcp" ? "-tln" : "-uln")
+    }
+
+    /// What `ss` shows of a port's listeners: their local addresses.
+    func listeners(_ port: Int, _ kind: String = "-tln") throws -> [String] {
+        try host.run("ss", "-H", kind, "sport", "=", ":\(port)").split(separator: "\n")
+            .compactMap { line in line.split(separator: " ").first { $0.hasSuffix(":\(port)") } }
+            .map { String($0.dropLast("\(port)".count + 1)) }.sorted()
+    }
+
+    /// A socket in the inner namespace that listens.
+    func listen(_ port: UInt16) throws -> WaitingSocket {
+        let address = try #require(IPAddress(Self.inside))
+        return try guest.enter {
+            WaitingSocket(try ListeningSocket.tcp(Endpoint(address: address, port: port)))
+        }
+    }
+}
