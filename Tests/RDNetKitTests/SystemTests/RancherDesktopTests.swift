@@ -92,30 +92,4 @@ struct RancherDesktopTests {
         // That generation's vm-switch does not know it.
         #expect(try !distro.run("pgrep", "-a", "-x", "vm-switch").contains("-dhcp-script"))
     }
-
-    @Test func `ports are published by the API that the guest agent speaks to`() throws {
-        let distro = try machine()
-        for (transport, server) in [("tcp", "echo"), ("udp", "udp-server")] {
-            try distro.startInside(BuiltProgram.load, server, "7")
-            try distro.waitInside(forPort: 7, kind: transport == "tcp" ? "-tln" : "-uln")
-            let address = #""local":"127.0.0.1:8080","remote":"192.168.127.2:7""#
-            try distro.runInside(
-                "curl",
-                "-sSf",
-                "-d",
-                "{\(address),\"protocol\":\"\(transport)\"}",
-                "http://gateway.rancher-desktop.internal:80/services/forwarder/expose"
-            )
-        }
-        try distro.host.run(BuiltProgram.load, "rr", "127.0.0.1", "8080", "0.1")
-        let sent = try distro.host.run(
-            BuiltProgram.load,
-            "udp-up",
-            "127.0.0.1",
-            "8080",
-            "0.2",
-            "20"
-        )
-        #expect(!sent.contains(#""received": 0"#), "\(sent)")
-    }
 }

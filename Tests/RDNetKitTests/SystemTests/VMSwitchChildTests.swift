@@ -126,8 +126,8 @@ struct VMSwitchChildTests {
                     + "expected the path of an executable file"
             ),
             (
-                ["-vsock-fd", "77"],
-                "link fd://77: descriptor 77 was not handed over: Bad file descriptor"
+                ["-vsock-fd", "987654"],
+                "link fd://987654: descriptor 987654 was not handed over: Bad file descriptor"
             ),
         ]
     )
