@@ -130,7 +130,7 @@ install: $(binary)
 		"$(DESTDIR)$(PREFIX)/share/man/man8"
 	@install -m 755 $(binary) "$(DESTDIR)$(PREFIX)/bin/rdnet"
 	@$(binary) --list | while read -r role; do \
-		ln -sfn rdnet "$(DESTDIR)$(PREFIX)/bin/$$role"; \
+		ln -f "$(DESTDIR)$(PREFIX)/bin/rdnet" "$(DESTDIR)$(PREFIX)/bin/$$role"; \
 	done
 	@for page in man/*; do \
 		install -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/"; \
