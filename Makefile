@@ -50,7 +50,7 @@ test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:bus
 	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
 	procps:sysctl qemu-system-x86:qemu-system-x86_64 user-mode-linux:linux.uml kmod:depmod xz-utils:xz
 # Suites that boot guests with kernels of their own: by themselves, as each takes a processor whole.
-guest_suites := GuestMachine
+guest_suites := "GuestMachine|VsockDistro"
 
 ## all (default): .build/rdnet, one static stripped file
 all: $(binary)
