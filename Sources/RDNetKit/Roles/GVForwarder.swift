@@ -129,7 +129,7 @@ extension Role {
     /// The guest end behind gvisor-tap-vsock's command line.
     static let gvForwarder = Role(
         name: "gvforwarder",
-        summary: "the guest end for gvproxy: a TAP interface, DHCP, frames over /connect",
+        summary: "the guest end for gvproxy: TAP interface, DHCP, /connect",
         operands: "",
         options: Option.gvForwarder
     ) { start throws(RoleFailure) in

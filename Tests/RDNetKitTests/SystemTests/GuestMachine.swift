@@ -82,7 +82,7 @@ final class GuestMachine {
     ) throws -> GuestMachine {
         try GuestMachine(
             [
-                "linux.uml", "mem=64M", "initrd=\(fileSystem)", "quiet", "panic=-1",
+                "linux.uml", "mem=192M", "initrd=\(fileSystem)", "quiet", "panic=-1",
                 "con=fd:0,fd:1",
                 "uml_dir=\(console).uml", "vec0:transport=bess,dst=\(socket),mac=\(mac)",
             ],
