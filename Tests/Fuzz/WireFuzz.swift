@@ -69,7 +69,7 @@ private enum Parser {
             do {
                 while true {
                     let progress = try reader.next()
-                    if case .request(let request) = progress { found.append(request) }
+                    if case .message(let request) = progress { found.append(request) }
                     if progress == .needsMore { break }
                 }
             } catch {

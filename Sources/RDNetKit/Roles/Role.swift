@@ -35,12 +35,14 @@ struct Role: Sendable {
     ///   - summary: A phrase without a stop.
     ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
     ///   - options: Its whole table.
+    ///   - hasMixedArguments: Whether options may also stand behind other words.
     ///   - body: Its work; what it throws is said in one sentence.
     init<Settings>(
         name: String,
         summary: String,
         operands: String,
         options: [Option<Settings>],
+        hasMixedArguments: Bool = false,
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
         self.name = name
@@ -53,7 +55,8 @@ struct Role: Sendable {
                 environment: surroundings.environment,
                 readFile: surroundings.readFile,
                 roles: registry.roles.map(\.name),
-                networkKeys: registry.roles.flatMap(\.networkKeys)
+                networkKeys: registry.roles.flatMap(\.networkKeys),
+                hasMixedArguments: hasMixedArguments
             )
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
