@@ -5,6 +5,8 @@ enum ControlCommand: Equatable {
     case unexpose(local: String)
     case leases
     case names
+    /// A name with a dot in it, and its IPv4 address.
+    case addName(String, IPAddress)
     case stats
     case flows
     case links
@@ -16,24 +18,50 @@ enum ControlCommand: Equatable {
     private struct Form {
         let word: String
         let operands: String
+        let help: String
         let parse: @Sendable ([String]) -> ControlCommand?
     }
 
     private static let forms = [
-        Form(word: "forwards", operands: "") { $0.isEmpty ? .forwards : nil },
-        Form(word: "expose", operands: " LOCAL REMOTE") {
+        Form(word: "forwards", operands: "", help: "the host's ports that lead to guests") {
+            $0.isEmpty ? .forwards : nil
+        },
+        Form(word: "expose", operands: " LOCAL REMOTE", help: "let a host's port lead to a guest's")
+        {
             $0.count == 2 ? .expose(local: $0[0], remote: $0[1]) : nil
         },
-        Form(word: "unexpose", operands: " LOCAL") {
+        Form(word: "unexpose", operands: " LOCAL", help: "take that back") {
             $0.count == 1 ? .unexpose(local: $0[0]) : nil
         },
-        Form(word: "leases", operands: "") { $0.isEmpty ? .leases : nil },
-        Form(word: "names", operands: "") { $0.isEmpty ? .names : nil },
-        Form(word: "stats", operands: "") { $0.isEmpty ? .stats : nil },
-        Form(word: "flows", operands: "") { $0.isEmpty ? .flows : nil },
-        Form(word: "links", operands: "") { $0.isEmpty ? .links : nil },
-        Form(word: "capture", operands: " [on|off]", parse: capture),
-        Form(word: "tunnel", operands: " ADDRESS:PORT") { words in
+        Form(word: "leases", operands: "", help: "addresses and who has them") {
+            $0.isEmpty ? .leases : nil
+        },
+        Form(
+            word: "names",
+            operands: " [add NAME ADDRESS]",
+            help: "the zones that are answered here, or one more name",
+            parse: names
+        ),
+        Form(word: "stats", operands: "", help: "what has been counted") {
+            $0.isEmpty ? .stats : nil
+        },
+        Form(word: "flows", operands: "", help: "connections, UDP ports and pings of guests") {
+            $0.isEmpty ? .flows : nil
+        },
+        Form(word: "links", operands: "", help: "how guests are connected, and what they sent") {
+            $0.isEmpty ? .links : nil
+        },
+        Form(
+            word: "capture",
+            operands: " [on|off]",
+            help: "whether frames are written to a file, or switch it",
+            parse: capture
+        ),
+        Form(
+            word: "tunnel",
+            operands: " ADDRESS:PORT",
+            help: "join standard input and output to a guest's TCP port"
+        ) { words in
             guard words.count == 1, let guest = Endpoint(words[0]), guest.address.isIPv4 else {
                 return nil
             }
@@ -41,9 +69,9 @@ enum ControlCommand: Equatable {
         },
     ]
 
-    /// Every command with its operands.
-    static var usage: String {
-        forms.map { $0.word + $0.operands }.joined(separator: ", ")
+    /// Every command with its operands, and one phrase about it.
+    static var all: [(form: String, help: String)] {
+        forms.map { ($0.word + $0.operands, $0.help) }
     }
 
     /// Understands a command.
@@ -62,6 +90,15 @@ enum ControlCommand: Equatable {
             throw .malformed(words.joined(separator: " "), expected: form.word + form.operands)
         }
         self = command
+    }
+
+    private static func names(_ words: [String]) -> ControlCommand? {
+        if words.isEmpty { return .names }
+        guard words.count == 3, words[0] == "add",
+            let name = ValueSyntax<String>.domain.parse(words[1]), name.contains("."),
+            let address = IPAddress(words[2]), address.isIPv4
+        else { return nil }
+        return .addName(name, address)
     }
 
     private static func capture(_ words: [String]) -> ControlCommand? {
@@ -83,13 +120,17 @@ enum ControlCommandError: Error, Equatable, CustomStringConvertible {
     /// One sentence.
     var description: String {
         switch self {
-        case .missing: "there is no command; expected one of: \(ControlCommand.usage)"
+        case .missing: "there is no command; expected \(Self.words)"
         case .unknown(let word, let nearest):
             "there is no command \"\(word)\"; "
-                + (nearest.map { "did you mean \($0)?" }
-                    ?? "expected one of: \(ControlCommand.usage)")
+                + (nearest.map { "did you mean \($0)?" } ?? "expected \(Self.words)")
         case .malformed(let words, let expected):
             "\"\(words)\" is not valid; expected \(expected)"
         }
+    }
+
+    private static var words: String {
+        let words = ControlCommand.all.map { $0.form.prefix { $0 != " " } }
+        return words.dropLast().joined(separator: ", ") + " or " + (words.last ?? "")
     }
 }

@@ -68,6 +68,7 @@ extension Role {
         summary: "asks a running network: forwards, leases, names, flows",
         operands: "COMMAND",
         options: Option.ctl,
+        commands: ControlCommand.all,
         hasMixedArguments: true
     ) { start throws(RoleFailure) in try CtlSession(start).run() }
 }

@@ -1,5 +1,9 @@
 /// One command of `ctl` at work.
 struct CtlSession {
+    private static let zonesPath = "/services/dns/all"
+    /// Values in a document: /flows has the most, eleven for each of some thousand flows.
+    private static let mostValues = 200_000
+
     private let settings: CtlSettings
     private let command: ControlCommand
     private let client: APIClient
@@ -48,33 +52,51 @@ struct CtlSession {
 
     private func ask() throws(APIFailure) {
         switch command {
-        case .forwards: try show("/services/forwarder/all")
+        case .forwards: try show("/services/forwarder/all", CtlReport.forwards)
         case .expose(let local, let remote):
             try post(
                 "/services/forwarder/expose",
-                forward(local) + [JSON.Member("remote", .string(remote))]
+                .object(forward(local) + [JSON.Member("remote", .string(remote))])
             )
-        case .unexpose(let local): try post("/services/forwarder/unexpose", forward(local))
-        case .leases: try show("/services/dhcp/leases")
-        case .names: try show("/services/dns/all")
-        case .stats: try show("/stats")
-        case .flows: try show("/flows")
-        case .links: try show("/links")
+        case .unexpose(let local):
+            try post("/services/forwarder/unexpose", .object(forward(local)))
+        case .leases: try show("/services/dhcp/leases", CtlReport.leases)
+        case .names: try show(Self.zonesPath, CtlReport.names)
+        case .addName(let name, let address): try add(name, address)
+        case .stats: try show("/stats", CtlReport.statistics)
+        case .flows: try show("/flows", CtlReport.flows)
+        case .links: try show("/links", CtlReport.links)
         case .capture(let isOn):
-            if let isOn { try post("/capture/\(isOn ? "on" : "off")", []) }
-            try show("/capture")
+            if let isOn { try post("/capture/\(isOn ? "on" : "off")", .object([])) }
+            try show("/capture", CtlReport.capture)
         case .tunnel: preconditionFailure("a tunnel is no question")
         }
     }
 
-    private func show(_ path: String) throws(APIFailure) {
-        print(String(decoding: try client.ask(path), as: UTF8.self))
+    private func show(_ path: String, _ report: (JSON) -> String) throws(APIFailure) {
+        let octets = try client.ask(path)
+        let document = try parse(octets, path)
+        print(settings.printsJSON ? String(decoding: octets, as: UTF8.self) : report(document))
+    }
+
+    private func parse(_ octets: [UInt8], _ path: String) throws(APIFailure) -> JSON {
+        do {
+            return try JSONParser.parse(octets, mostValues: Self.mostValues)
+        } catch {
+            throw .noAnswer(client.address, reason: "the answer to \(path) is no JSON: \(error)")
+        }
     }
 
     // MARK: Changes
 
-    private func post(_ path: String, _ members: [JSON.Member]) throws(APIFailure) {
-        _ = try client.ask(path, body: JSON.object(members).octets)
+    private func post(_ path: String, _ document: JSON) throws(APIFailure) {
+        _ = try client.ask(path, body: document.octets)
+    }
+
+    /// Adds a record to the zone that is asked for such a name, or else a zone with it.
+    private func add(_ name: String, _ address: IPAddress) throws(APIFailure) {
+        let zones = try parse(try client.ask(Self.zonesPath), Self.zonesPath)
+        try post("/services/dns/add", CtlReport.zone(adding: name, address, to: zones))
     }
 
     private func forward(_ local: String) -> [JSON.Member] {

@@ -35,6 +35,7 @@ struct Role: Sendable {
     ///   - summary: A phrase without a stop.
     ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
     ///   - options: Its whole table.
+    ///   - commands: What the first operand may be, each with a phrase for the usage text.
     ///   - hasMixedArguments: Whether options may also stand behind other words.
     ///   - body: Its work; what it throws is said in one sentence.
     init<Settings>(
@@ -42,12 +43,16 @@ struct Role: Sendable {
         summary: String,
         operands: String,
         options: [Option<Settings>],
+        commands: [(form: String, help: String)] = [],
         hasMixedArguments: Bool = false,
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
         self.name = name
         self.summary = summary
         networkKeys = options.compactMap(\.networkKey)
+        let usage: @Sendable () -> String = {
+            Self.usage(name, summary, operands, commands, options)
+        }
         manual = { ManualMarkup.list(of: options, role: name) }
         work = { arguments, registry, surroundings in
             let inputs = ConfigurationInputs(
@@ -63,7 +68,7 @@ struct Role: Sendable {
                 guard configuration.asksForHelp else {
                     return Self.start(configuration, surroundings, body)
                 }
-                surroundings.printOutput(Self.usage(name, summary, operands, options))
+                surroundings.printOutput(usage())
                 return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")
@@ -123,10 +128,14 @@ struct Role: Sendable {
         _ name: String,
         _ summary: String,
         _ operands: String,
+        _ commands: [(form: String, help: String)],
         _ options: [Option<Settings>]
     ) -> String where Settings: RoleSettings {
         let tail = operands.isEmpty ? "" : " \(operands)"
-        var text = "Usage: rdnet \(name) [OPTION ...]\(tail)\n\n\(name): \(summary)\n\nOptions:\n"
+        var text = "Usage: rdnet \(name) [OPTION ...]\(tail)\n\n\(name): \(summary)\n"
+        if !commands.isEmpty { text += "\nCommands:\n" }
+        for command in commands { text += TextLayout.row(command.form, command.help) }
+        text += "\nOptions:\n"
         for option in options {
             var notes = option.isRepeatable ? ["repeatable"] : []
             if let value = option.defaultText { notes.append("default: \(value)") }

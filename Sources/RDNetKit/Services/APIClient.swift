@@ -176,7 +176,7 @@ struct APIClient {
         default:
             // One line for people: what is no text, and more than a sentence's worth, is left out.
             let text = String(decoding: answer.body.prefix(1_000), as: UTF8.self)
-                .split { $0.isNewline }.joined(separator: " ")
+                .split { $0.isNewline }.joined(separator: " ").printable
             throw .refused(
                 text.isEmpty ? "the API answers with status \(answer.head.status)" : text
             )
