@@ -111,25 +111,26 @@ struct CtlSession {
     // MARK: Tunnel
 
     private func tunnel(to guest: Endpoint) throws(RoleFailure) {
-        let stream: OwnedDescriptor
+        let tunnel: Tunnel
         do {
-            stream = try client.openTunnel(to: guest)
+            tunnel = try client.openTunnel(to: guest)
         } catch {
             throw RoleFailure(error)
         }
-        var relay = StandardStreamRelay(stream)
+        let isConnected = tunnel.isConnected
+        var relay = StandardStreamRelay(tunnel.stream)
         do {
             try relay.run()
         } catch {
             switch error {
             case .local(let error): throw RoleFailure(error)
-            case .cut where relay.received > 0:
+            case .cut where isConnected || relay.received > 0:
                 throw RoleFailure("\(guest): the connection was cut")
             case .cut: throw Self.unreachable(guest)
             }
         }
-        // A connection that nothing came out of, and nothing went into, was none.
-        if relay.received == 0, relay.sent == 0 { throw Self.unreachable(guest) }
+        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy tells.
+        if !isConnected, relay.received == 0, relay.sent == 0 { throw Self.unreachable(guest) }
     }
 
     private static func unreachable(_ guest: Endpoint) -> RoleFailure {

@@ -21,10 +21,17 @@ enum APIFailure: Error, Equatable, CustomStringConvertible {
     }
 }
 
+/// A connection that leads to a guest.
+struct Tunnel: ~Copyable {
+    let stream: OwnedDescriptor
+    /// Whether the guest has taken it; if not, nobody knows yet.
+    let isConnected: Bool
+}
+
 /// A client of the HTTP API, for a program that has nothing else to do: it waits for each answer.
 struct APIClient {
-    /// From the beginning of a question to the end of its answer.
-    static let patience: Duration = .seconds(10)
+    /// From the beginning of a question to the end of its answer: longer than guests are given to answer a call.
+    static let patience: Duration = .seconds(15)
     private static let octetsPerRead = 65_536
 
     let address: StreamAddress
@@ -48,10 +55,10 @@ struct APIClient {
     /// Joins a connection to a guest's TCP port.
     ///
     /// - Parameter guest: In the virtual network.
-    /// - Returns: The connection; the guest may still refuse it, and then it closes.
+    /// - Returns: The connection; through gvproxy the guest may still refuse it, and then it closes.
     /// - Throws: `APIFailure`.
-    func openTunnel(to guest: Endpoint) throws(APIFailure) -> OwnedDescriptor {
-        let path = "/tunnel?ip=\(guest.address)&port=\(guest.port)"
+    func openTunnel(to guest: Endpoint) throws(APIFailure) -> Tunnel {
+        let path = "/tunnel?ip=\(guest.address)&port=\(guest.port)&wait=true"
         let deadline = clock() + Self.patience
         let socket = try connect(until: deadline)
         try send(path, body: [], over: socket, until: deadline)
@@ -62,7 +69,10 @@ struct APIClient {
             guard !octets.isEmpty else { throw ended }
             start += octets
         }
-        if start == Array("OK".utf8) { return socket.descriptor }
+        let isConnected = start == GuestAccessAPI.guestIsThere
+        if isConnected || start == Array("OK".utf8) {
+            return Tunnel(stream: socket.descriptor, isConnected: isConnected)
+        }
         var reader = HTTPResponseReader()
         start.withUnsafeBytes { reader.append($0) }
         _ = try readAnswer(reader, to: path, from: socket, until: deadline)
@@ -155,7 +165,7 @@ struct APIClient {
         } catch let failure as APIFailure {
             throw failure
         } catch let error as HTTPError {
-            let detail = error.detail ?? "the head is too long"
+            let detail = error.detail ?? "its head is too long"
             throw .noAnswer(address, reason: "what answers is no such API: \(detail)")
         } catch {
             throw .noAnswer(address, reason: "\(error)")

@@ -77,7 +77,8 @@ struct RoleRegistryTests {
     @Test func `--list prints the names and nothing else`() {
         #expect(run("rdnet", "--list") == .success)
         #expect(
-            recorded.output == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvforwarder\nctl\n"
+            recorded.output == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvforwarder\n"
+                + "ctl\n"
         )
     }
 
