@@ -16,6 +16,7 @@ final class CtlProgram {
     ///   - arguments: Behind `ctl`.
     ///   - api: What it is told to ask in its environment; nil to tell it nothing.
     ///   - input: The file that it reads; nil for a pipe.
+    /// - Throws: When it cannot be started.
     init(_ arguments: [String], api: String?, input: String? = nil) throws {
         process.executableURL = URL(fileURLWithPath: BuiltProgram.rdnet)
         process.arguments = ["ctl"] + arguments
