@@ -7,14 +7,14 @@ struct CtlSession {
     private let settings: CtlSettings
     private let command: ControlCommand
     private let client: APIClient
-    private let print: (String) -> Void
+    private let printOutput: (String) -> Void
 
     /// Makes a session that has not asked yet.
     ///
     /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to ask.
     init(_ start: RoleStart<CtlSettings>) throws(RoleFailure) {
         settings = start.settings
-        print = start.surroundings.printOutput
+        printOutput = start.surroundings.printOutput
         do throws(ControlCommandError) {
             command = try ControlCommand(start.operands)
         } catch {
@@ -76,7 +76,9 @@ struct CtlSession {
     private func show(_ path: String, _ report: (JSON) -> String) throws(APIFailure) {
         let octets = try client.ask(path)
         let document = try parse(octets, path)
-        print(settings.printsJSON ? String(decoding: octets, as: UTF8.self) : report(document))
+        printOutput(
+            settings.printsJSON ? String(decoding: octets, as: UTF8.self) : report(document)
+        )
     }
 
     private func parse(_ octets: [UInt8], _ path: String) throws(APIFailure) -> JSON {
