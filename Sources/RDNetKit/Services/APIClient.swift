@@ -30,8 +30,10 @@ struct Tunnel: ~Copyable {
 
 /// A client of the HTTP API, for a program that has nothing else to do: it waits for each answer.
 struct APIClient {
-    /// From the beginning of a question to the end of its answer: longer than guests are given to answer a call.
-    static let patience: Duration = .seconds(15)
+    /// From the beginning of a question to the end of its answer.
+    static let patience: Duration = .seconds(10)
+    /// The same for a tunnel: longer than guests are given to answer a call.
+    static let tunnelPatience: Duration = .seconds(15)
     private static let octetsPerRead = 65_536
 
     let address: StreamAddress
@@ -59,7 +61,7 @@ struct APIClient {
     /// - Throws: `APIFailure`.
     func openTunnel(to guest: Endpoint) throws(APIFailure) -> Tunnel {
         let path = "/tunnel?ip=\(guest.address)&port=\(guest.port)&wait=true"
-        let deadline = clock() + Self.patience
+        let deadline = clock() + Self.tunnelPatience
         let socket = try connect(until: deadline)
         try send(path, body: [], over: socket, until: deadline)
         // No octet more than these: what follows is the guest's.
@@ -130,8 +132,7 @@ struct APIClient {
 
     private func failure(_ error: SystemError) -> APIFailure {
         let reason =
-            error.isTimeout
-            ? "no answer in \(Self.patience)" : SystemError.message(error.errno)
+            error.isTimeout ? "no answer in time" : SystemError.message(error.errno)
         return .noAnswer(address, reason: reason)
     }
 

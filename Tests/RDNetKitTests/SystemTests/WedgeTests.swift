@@ -35,7 +35,10 @@ struct WedgeTests {
         #expect(try guest.asksGateway())
         // An empty packet cannot be told from the end of a connection of packets (recv(2)).
         let lengths = transport == .bess ? 1..<14 : 0..<14
-        for length in lengths { try guest.send([UInt8](repeating: 0xff, count: length)) }
+        for length in lengths {
+            // Datagrams wait in a queue of ten (unix(7)).
+            #expect(try comesTrue { try guest.send([UInt8](repeating: 0xff, count: length)) })
+        }
         #expect(try guest.asksGateway())
         let stats = try ask("/stats")
         #expect(stats.contains("\"MalformedFrames\":\(lengths.count),"), "\(stats)")
