@@ -45,35 +45,6 @@ enum CtlReport {
         ).text
     }
 
-    /// The zone that makes the API answer a name, besides what it answers already.
-    ///
-    /// The first zone that a name ends in is the one that answers. Adding to it replaces its default address, so that is said again.
-    ///
-    /// - Parameters:
-    ///   - name: With a dot in it, and none at its end.
-    ///   - address: What it stands for.
-    ///   - zones: All there are.
-    /// - Returns: What is to be posted.
-    static func zone(adding name: String, _ address: IPAddress, to zones: JSON) -> JSON {
-        let lowered = name.lowercased() + "."
-        let present = zones.elements.first {
-            lowered.hasSuffix("." + $0.text("Name").lowercased()) && !$0.text("Name").isEmpty
-        }
-        let dot = lowered.firstIndex(of: ".") ?? lowered.startIndex
-        let zone = present?.text("Name") ?? String(lowered[lowered.index(after: dot)...])
-        let record = [
-            JSON.Member("Name", .string(String(lowered.dropLast(zone.count + 1)))),
-            JSON.Member("IP", .string("\(address)")),
-        ]
-        let fallback = present?.text("DefaultIP") ?? ""
-        return .object(
-            [
-                JSON.Member("Name", .string(zone)),
-                JSON.Member("Records", .array([.object(record)])),
-            ] + (fallback.isEmpty ? [] : [JSON.Member("DefaultIP", .string(fallback))])
-        )
-    }
-
     /// The counters that have counted.
     static func statistics(_ document: JSON) -> String {
         let counters = document.members.flatMap { numbers($0.value, named: $0.name) }
@@ -199,19 +170,20 @@ enum CtlReport {
     }
 }
 
+/// What a reader of the API's documents asks of them.
 extension JSON {
     /// An array's elements; none of anything else.
-    fileprivate var elements: [JSON] {
+    var elements: [JSON] {
         if case .array(let elements) = self { elements } else { [] }
     }
 
     /// An object's members; none of anything else.
-    fileprivate var members: [Member] {
+    var members: [Member] {
         if case .object(let members) = self { members } else { [] }
     }
 
     /// A text or a number as it is; empty for anything else.
-    fileprivate var text: String {
+    var text: String {
         switch self {
         case .string(let text), .number(let text): text
         case .bool(let value): "\(value)"
@@ -220,7 +192,7 @@ extension JSON {
     }
 
     /// A member's text; empty when there is none.
-    fileprivate func text(_ name: String) -> String {
+    func text(_ name: String) -> String {
         member(name)?.text ?? ""
     }
 }

@@ -98,7 +98,7 @@ struct CtlSession {
     /// Adds a record to the zone that is asked for such a name, or else a zone with it.
     private func add(_ name: String, _ address: IPAddress) throws(APIFailure) {
         let zones = try parse(try client.ask(Self.zonesPath), Self.zonesPath)
-        try post("/services/dns/add", CtlReport.zone(adding: name, address, to: zones))
+        try post("/services/dns/add", CtlZone.adding(name, address, to: zones))
     }
 
     private func forward(_ local: String) -> [JSON.Member] {

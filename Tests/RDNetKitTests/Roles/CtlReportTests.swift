@@ -121,7 +121,7 @@ struct CtlReportTests {
             #"[{"Name":""},{"Name":"a.test."},{"Name":"B.test.","DefaultIP":"9.9.9.9"}]"#
         )
         let address = try #require(IPAddress("1.2.3.4"))
-        let posted = CtlReport.zone(adding: name, address, to: zones)
+        let posted = CtlZone.adding(name, address, to: zones)
         #expect(String(decoding: posted.octets, as: UTF8.self) == expected)
     }
 }
