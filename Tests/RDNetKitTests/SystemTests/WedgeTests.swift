@@ -164,8 +164,13 @@ struct WedgeTests {
         for port in 20_000..<22_000 as Range<UInt16> {
             try guest.send([1], to: Endpoint(address: alias, port: port))
         }
-        try guest.send([2], to: Endpoint(address: alias, port: host.port))
-        #expect(try comesTrue { try host.receive() })
+        // Behind so many the guest's own queue may be full: a datagram may be lost there.
+        #expect(
+            try comesTrue {
+                try guest.send([2], to: Endpoint(address: alias, port: host.port))
+                return try host.receive()
+            }
+        )
         #expect(try descriptors() <= before + 1)
         try host.answer([3])
         #expect(try comesTrue { try guest.receive() })
