@@ -8,9 +8,10 @@ final class GVProxy {
     private let log: Logger
     private let loop: EventLoop
     private let network: HostNetwork
+    private let notifier: EventNotifier?
     private var pidFile: PidFile?
     /// The links of the machines that the program ends with.
-    private var machines: [any FrameLink] = []
+    private var machines: [(link: any FrameLink, endpoint: LinkAddress)] = []
     private var isOver = false
 
     /// Serves until a signal or the machine's end.
@@ -49,16 +50,20 @@ final class GVProxy {
             loop: loop,
             log: log
         )
+        let path = configuration.notification
+        notifier = path.isEmpty ? nil : EventNotifier(path: path, loop: loop, log: log)
         network.linkEnded = { [unowned self] link, reason in ended(link, reason) }
     }
 
     private func serve() throws {
         log.info("gvproxy version v\(RoleRegistry.version)")
         let signals = try watchSignals()
+        tellOfMachines()
         let endpoints = try configuration.machineEndpoints
         try openNetwork()
         try open(endpoints)
         try writePidFile()
+        notifier?.tell(.ready)
         log.info("waiting for clients...")
         if configuration.logLevel == .debug { network.reportTraffic() }
         try withExtendedLifetime(signals) { () throws(SystemError) in
@@ -80,6 +85,7 @@ final class GVProxy {
 
     private func stop() {
         network.stop()
+        notifier?.close()
         do {
             try pidFile?.remove()
         } catch {
@@ -134,9 +140,10 @@ final class GVProxy {
         for endpoint in endpoints {
             do {
                 try network.open(endpoint.address) { [unowned self] link in
-                    if endpoint.endsWithMachine { machines.append(link) }
+                    if endpoint.endsWithMachine { machines.append((link, endpoint.address)) }
                 }
             } catch {
+                notifier?.tell(.hypervisorError)
                 throw RoleFailure("\(endpoint.name) listen error: \(error.sentence)")
             }
         }
@@ -155,9 +162,19 @@ final class GVProxy {
 
     // MARK: Machines
 
+    private func tellOfMachines() {
+        guard let notifier else { return }
+        let ethernet = network.engine.ethernet
+        ethernet.addressLearned = { notifier.tell(.connectionEstablished($0)) }
+        ethernet.addressForgotten = { notifier.tell(.connectionClosed($0)) }
+    }
+
     private func ended(_ link: any FrameLink, _ reason: String) {
-        guard let index = machines.firstIndex(where: { $0 === link }) else { return }
-        machines.remove(at: index)
+        guard let index = machines.firstIndex(where: { $0.link === link }) else { return }
+        // Nobody can connect to the standard streams again.
+        if machines.remove(at: index).endpoint == .standardStreams {
+            notifier?.tell(.hypervisorError)
+        }
         if machines.isEmpty {
             end("cannot receive packets from \(link.name), disconnecting: \(reason)")
         }
