@@ -52,6 +52,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var receiver: TCPReceiver
     /// Octets that the guest sent and the host's socket has not taken.
     var pending: OctetQueue
+    /// Octets in front of the host's socket until the batch of frames ends.
+    var staged = StagedPieces()
     /// Octets that the guest has acknowledged and the socket still holds.
     var toDiscard = 0
     /// How much more than `pending` may be on the way here.

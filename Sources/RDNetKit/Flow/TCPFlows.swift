@@ -253,21 +253,18 @@ final class TCPFlows {
 
     // MARK: Uploads
 
-    /// Collects small payloads of one flow, so that they reach the host's socket in one call.
+    /// Collects small payloads, so that a batch costs each flow one call to the host's socket.
     ///
     /// - Parameters:
-    ///   - payload: In order, and behind what was staged before.
+    ///   - payload: In order, and behind what was staged of this flow before.
     ///   - flow: Whose it is.
     ///   - now: The turn's clock.
-    /// - Returns: False when the payload is large enough to be passed on by itself, now.
+    /// - Returns: False when the payload is to be passed on by itself, now: nothing of the flow is staged then.
     @inline(__always)
     func stage(_ payload: UnsafeRawBufferPointer, of flow: TCPFlow, now: Instant) -> Bool {
-        if upload.accepts(payload.count, of: flow) {
-            upload.append(payload, of: flow)
-            return true
-        }
-        flushStage(now: now)
-        guard flow.pending.isEmpty, upload.accepts(payload.count, of: flow) else { return false }
+        let isWorth = UploadStage.isWorth(payload.count)
+        if isWorth ? !upload.hasRoom(payload.count) : !flow.staged.isEmpty { flushStage(now: now) }
+        guard isWorth, flow.pending.isEmpty else { return false }
         upload.append(payload, of: flow)
         return true
     }
