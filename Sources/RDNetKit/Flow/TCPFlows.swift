@@ -16,8 +16,10 @@ final class TCPFlows {
     /// Our shift: 7 makes a 16-bit window field reach 8 MiB.
     static let windowScale: UInt8 = 7
 
+    /// Of a SYN, of a SYN-ACK, or of the question who has a guest's address.
     static let synRetries = 5
-    static let synAckRetries = 5
+    /// How long a host's client waits for a guest that does not answer, as in gvproxy.
+    static let guestDialLimit: Duration = .seconds(10)
     /// Timeouts in a row: with doubling from 200 ms to 60 s more than the 100 s of RFC 9293, 3.8.3.
     static let maximumTimeouts = 12
     static let timeWait: Duration = .seconds(2)

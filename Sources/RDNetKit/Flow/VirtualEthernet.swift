@@ -238,7 +238,7 @@ final class VirtualEthernet {
         _ priority: FramePriority
     ) {
         let start = EthernetHeader.length + IPv4Header.length
-        guard let room = link.reserve(start + payload.count, priority) else { return }
+        guard let room = link.reserveOrDrop(start + payload.count, priority) else { return }
         writeHeaders(header, to: mac, room)
         UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: payload)
         commit(start + payload.count, .finished, room, on: link)

@@ -12,7 +12,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     private static let bufferLength = VirtioNetHeader.length + EthernetHeader.length + 65_535
 
     let name: String
-    private(set) var counters = LinkCounters()
+    var counters = LinkCounters()
     private(set) var isClosed = false
 
     private let loop: EventLoop
