@@ -61,6 +61,7 @@ final class TCPFlows {
     let initialSequenceKey: UInt64
     var nextPort: UInt16 = 49_152
     private var upload = UploadStage()
+    private let heap: HeapTrimmer
 
     /// Makes an empty table.
     ///
@@ -83,6 +84,7 @@ final class TCPFlows {
         self.support = support
         table = FlowTable(seed: seed)
         initialSequenceKey = seed
+        heap = HeapTrimmer(loop)
     }
 
     /// Flows in the table, of every phase.
@@ -311,6 +313,7 @@ final class TCPFlows {
         timeWaits.remove(flow)
         grown -= flow.grantedWindow
         counters.closed &+= 1
+        heap.memoryWasFreed()
     }
 }
 

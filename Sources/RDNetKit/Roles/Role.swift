@@ -35,6 +35,7 @@ struct Role: Sendable {
     ///   - summary: A phrase without a stop.
     ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
     ///   - options: Its whole table.
+    ///   - helpsOnError: Whether its usage text goes to standard error, as that of Go's programs does.
     ///   - commands: What the first operand may be, each with a phrase for the usage text.
     ///   - hasMixedArguments: Whether options may also stand behind other words.
     ///   - body: Its work; what it throws is said in one sentence.
@@ -43,6 +44,7 @@ struct Role: Sendable {
         summary: String,
         operands: String,
         options: [Option<Settings>],
+        helpsOnError: Bool = false,
         commands: [(form: String, help: String)] = [],
         hasMixedArguments: Bool = false,
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
@@ -68,7 +70,8 @@ struct Role: Sendable {
                 guard configuration.asksForHelp else {
                     return Self.start(configuration, surroundings, body)
                 }
-                surroundings.printOutput(usage())
+                let say = helpsOnError ? surroundings.printError : surroundings.printOutput
+                say(usage())
                 return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")
@@ -106,7 +109,8 @@ struct Role: Sendable {
         do {
             logger = try surroundings.makeLogger(common)
         } catch {
-            surroundings.printError("rdnet \(configuration.role): cannot log: \(error)\n")
+            let reason = "unable to open log file \(common.logFile): \(error.reason)"
+            surroundings.printError("rdnet \(configuration.role): \(reason)\n")
             return .failure
         }
         let start = RoleStart(
