@@ -75,7 +75,7 @@ struct Configuration<Settings: RoleSettings> {
         operands = parsed.operands
         asksForHelp = parsed.asksForHelp
         if asksForHelp { return }
-        try takeFile(scratch.common.configurationFile, parsed, inputs)
+        try takeFile(scratch, parsed, inputs)
         try takeEnvironment(inputs.environment)
         try take(parsed.assignments.map { ($0.option, $0.text, .argument) })
         try checkConflict()
@@ -117,10 +117,11 @@ struct Configuration<Settings: RoleSettings> {
     // MARK: File
 
     private mutating func takeFile(
-        _ path: String,
+        _ scratch: Settings,
         _ parsed: ParsedArguments,
         _ inputs: ConfigurationInputs
     ) throws(ConfigurationError) {
+        let path = scratch.common.configurationFile
         switch inputs.readFile(path) {
         case .text(let text):
             let file = try ConfigurationFile(path: path, text: text)
@@ -128,7 +129,10 @@ struct Configuration<Settings: RoleSettings> {
             try take(values(file, section: "network") { $0.networkKey })
             try take(values(file, section: role) { $0.reach == .commandLine ? nil : $0.name })
         case .absent:
-            let isNamed = parsed.assignments.contains { options[$0.option].name == "config" }
+            // By another role's own --config another kind of file is named.
+            let isNamed = parsed.assignments.contains {
+                options[$0.option].name == "config" && options[$0.option].values(scratch) == [path]
+            }
             if isNamed { throw .unreadableFile("\(path): no such configuration file") }
         case .unreadable(let reason):
             throw .unreadableFile(reason)

@@ -23,6 +23,7 @@ extension GVProxyConfiguration {
             try file.virtualAddresses.isEmpty
             ? [network.hostAlias] : addresses(file.virtualAddresses)
         network.hasUsualGuest = !hasFile
+        if hasFile { try setFromFileAlone(&network, file) }
         for lease in file.staticLeases {
             network.staticLeases.append(
                 StaticLease(mac: try mac(lease.value), address: try address(lease.key))
@@ -35,6 +36,19 @@ extension GVProxyConfiguration {
             )
         }
         return network
+    }
+
+    /// Sets what has a default only where there is no file.
+    private static func setFromFileAlone(
+        _ network: inout NetworkSettings,
+        _ file: GVProxyFile
+    ) throws(Fault) {
+        network.dnsSearch = file.searchDomains
+        network.searchesHostDomains = false
+        network.machines = [:]
+        for machine in file.vpnkitMACs {
+            network.machines[machine.key.lowercased()] = try mac(machine.value)
+        }
     }
 
     private static func subnet(_ text: String) throws(Fault) -> Subnet {

@@ -28,13 +28,10 @@ struct GVProxyConfiguration {
     var notification: String
     var network: NetworkSettings
     var zones: [GVProxyFile.Zone]
-    /// nil for the host's own.
-    var searchDomains: [String]?
     var forwards: [TextPair]
     /// nil for none.
     var sshPort: Int?
     var socketForwards: [SocketForward]
-    var vpnkitMACs: [TextPair]
 
     /// Puts command line and file together.
     ///
@@ -65,14 +62,8 @@ struct GVProxyConfiguration {
         logLevel = isDebugging ? .debug : level
         network = try Self.network(settings, given, hasFile: file != nil)
         zones = file == nil ? Self.builtInZones(network) : given.zones
-        searchDomains = file == nil ? nil : given.searchDomains
         forwards = given.forwards
         sshPort = file == nil && settings.sshPort != -1 ? settings.sshPort : nil
-        vpnkitMACs = given.vpnkitMACs
-        if file == nil {
-            let mac = MACAddress.standardGuest.description
-            vpnkitMACs = [TextPair(key: "c3d68012-0208-11ea-9fd7-f2189899ab08", value: mac)]
-        }
         notification = try Self.notification(settings.notification, or: given.notification)
         try Self.check(links, machine)
         if let sshPort, !(1_024...65_535).contains(sshPort) {

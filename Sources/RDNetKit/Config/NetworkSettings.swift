@@ -23,10 +23,19 @@ struct NetworkSettings: Sendable {
     /// Seconds.
     var leaseTime = 3600
     var dnsSearch: [String] = []
+    /// Whether guests search the host's domains where `dnsSearch` is empty.
+    var searchesHostDomains = true
+    /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an address of chance.
+    var machines = NetworkSettings.standardMachines
     /// Empty for those of `resolvConf`.
     var dnsServers: [Endpoint] = []
     var resolvConf = "/etc/resolv.conf"
     var hosts = "/etc/hosts"
+
+    /// The one machine that every host of VPNKit's clients knows.
+    static let standardMachines: [String: MACAddress] = [
+        "c3d68012-0208-11ea-9fd7-f2189899ab08": .standardGuest
+    ]
 
     /// The gateway: the first usable address.
     var gateway: IPAddress { gatewayAddress ?? subnet.host(1) }

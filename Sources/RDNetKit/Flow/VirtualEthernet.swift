@@ -24,6 +24,10 @@ final class VirtualEthernet {
     private var lastIdentification: UInt16 = 0
     /// Sees every frame that crosses the gateway's own port; nil when nobody captures.
     var capture: FrameCapture?
+    /// Is told of an address that is heard for the first time; it must not ask anything of this type.
+    var addressLearned: (MACAddress) -> Void = { _ in }
+    /// Is told of each address behind a link that has gone.
+    var addressForgotten: (MACAddress) -> Void = { _ in }
     /// Counters of links that are gone, so that totals never fall.
     private var closedCounters = LinkCounters()
 
@@ -68,8 +72,8 @@ final class VirtualEthernet {
     func detach(_ link: any FrameLink) {
         guard let port = port(of: link) else { return }
         links[port] = nil
-        bridge.forget(port)
         closedCounters.add(link.counters)
+        for address in bridge.forget(port) { addressForgotten(address) }
     }
 
     /// Hands what every link has queued to the kernel: once a turn, so no list is made for it.
@@ -107,7 +111,9 @@ final class VirtualEthernet {
         _ ethernet: EthernetHeader,
         from link: any FrameLink
     ) -> Bool? {
-        guard let port = port(of: link), bridge.learn(ethernet.source, on: port) else { return nil }
+        guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
+        else { return nil }
+        if lesson == .new { addressLearned(ethernet.source) }
         // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among them.
         if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
         switch bridge.destination(of: ethernet.destination) {

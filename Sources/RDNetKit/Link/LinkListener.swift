@@ -7,9 +7,7 @@ struct LinkTerms {
     /// The gateway's.
     var mac: MACAddress
     /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an address of chance.
-    var machines: [String: MACAddress] = [
-        "c3d68012-0208-11ea-9fd7-f2189899ab08": .standardGuest
-    ]
+    var machines = NetworkSettings.standardMachines
 
     /// How the host's end of a stream is set up.
     func stream(named name: String, _ format: StreamFormat) -> StreamLink.Configuration {

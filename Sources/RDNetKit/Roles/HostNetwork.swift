@@ -12,17 +12,23 @@ final class HostNetwork: DatagramSender {
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
     private var linkListeners: [LinkListener] = []
-    /// Is told of each link that has ended.
-    var linkEnded: (any FrameLink) -> Void = { _ in }
+    /// Is told of each link that has ended, and why.
+    var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     private let capture: CaptureSwitch
 
     /// Makes the network in memory: engine and services; nothing is opened yet.
     ///
     /// - Parameters:
     ///   - settings: What the role was told.
+    ///   - zones: The gateway's own names; nil for those that every peer knows.
     ///   - loop: Where everything runs.
     ///   - log: For what a person should know.
-    init(_ settings: NetworkSettings, loop: EventLoop, log: Logger) {
+    init(
+        _ settings: NetworkSettings,
+        zones: DNSZones? = nil,
+        loop: EventLoop,
+        log: Logger
+    ) {
         self.settings = settings
         self.loop = loop
         self.log = log
@@ -46,12 +52,13 @@ final class HostNetwork: DatagramSender {
             ethernet: engine.ethernet,
             log: log
         )
-        dns = Self.makeDNS(settings, plan, loop, log)
-        dhcp = Self.makeDHCP(settings, plan, searching: dns.searchDomains(now: loop.now))
+        let builtIn = DNSZones.builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias)
+        dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log)
+        dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
         dns.sender = self
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
-            linkEnded(link)
+            linkEnded(link, reason)
         }
         connectServices()
     }
@@ -70,6 +77,7 @@ final class HostNetwork: DatagramSender {
     private static func makeDNS(
         _ settings: NetworkSettings,
         _ plan: GatewayPlan,
+        _ zones: DNSZones,
         _ loop: EventLoop,
         _ log: Logger
     ) -> DNSService {
@@ -80,10 +88,22 @@ final class HostNetwork: DatagramSender {
         return DNSService(
             loop: loop,
             settings: dns,
-            zones: .builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias),
+            zones: zones,
             random: SystemRandomNumberGenerator(),
             log: log
         )
+    }
+
+    /// In which domains guests look names up.
+    private static func domains(
+        _ settings: NetworkSettings,
+        _ dns: DNSService,
+        _ loop: EventLoop
+    ) -> [String] {
+        guard settings.dnsSearch.isEmpty, settings.searchesHostDomains else {
+            return settings.dnsSearch
+        }
+        return dns.searchDomains(now: loop.now)
     }
 
     private static func makeDHCP(
@@ -98,9 +118,9 @@ final class HostNetwork: DatagramSender {
                 subnet: plan.subnet,
                 gateway: plan.gateway,
                 gatewayMAC: plan.gatewayMAC,
-                reserved: [plan.hostAlias],
+                reserved: [plan.hostAlias] + plan.virtualAddresses,
                 mtu: UInt16(truncatingIfNeeded: plan.mtu),
-                domainSearch: settings.dnsSearch.isEmpty ? domains : settings.dnsSearch,
+                domainSearch: domains,
                 leaseTime: .seconds(settings.leaseTime),
                 staticLeases: leases
             )
@@ -228,12 +248,20 @@ final class HostNetwork: DatagramSender {
 
     /// Listens for guests, or takes the one that is connected already.
     ///
-    /// - Parameter address: Where.
+    /// - Parameters:
+    ///   - address: Where.
+    ///   - attached: Is told of each guest's link.
     /// - Throws: `RoleFailure` with the address.
-    func open(_ address: LinkAddress) throws(RoleFailure) {
+    func open(
+        _ address: LinkAddress,
+        attached: @escaping (any FrameLink) -> Void = { _ in }
+    ) throws(RoleFailure) {
         do throws(SystemError) {
             let listener = try LinkListener(at: address, terms, loop: loop, log: log) {
-                [unowned self] link in attach(link) ? engine : nil
+                [unowned self] link in
+                guard attach(link) else { return nil }
+                attached(link)
+                return engine
             }
             linkListeners.append(listener)
             if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
@@ -243,7 +271,12 @@ final class HostNetwork: DatagramSender {
     }
 
     private var terms: LinkTerms {
-        LinkTerms(mtu: settings.mtu, subnet: settings.subnet, mac: settings.gatewayMAC)
+        LinkTerms(
+            mtu: settings.mtu,
+            subnet: settings.subnet,
+            mac: settings.gatewayMAC,
+            machines: settings.machines
+        )
     }
 
     /// Attaches a stream.
@@ -297,6 +330,23 @@ final class HostNetwork: DatagramSender {
             try capture.start()
         } catch {
             throw RoleFailure("capture \(capture.path): \(error)")
+        }
+    }
+
+    // MARK: Traffic
+
+    /// Between two lines about the traffic.
+    private static let reportInterval: Duration = .seconds(5)
+
+    /// Begins to say, at level debug, how much has gone each way.
+    func reportTraffic() {
+        loop.after(Self.reportInterval) { [weak self] _ in
+            guard let self else { return }
+            let counters = engine.ethernet.counters
+            let sent = OctetCount(counters.octetsSent)
+            let received = OctetCount(counters.octetsReceived)
+            log.debug("\(sent) sent to the VM, \(received) received from the VM")
+            reportTraffic()
         }
     }
 

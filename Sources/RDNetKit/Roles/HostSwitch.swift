@@ -1,8 +1,5 @@
 /// The host end at work: a network, links that it listens at, and the virtual machine that it looks for.
 final class HostSwitch {
-    /// Between two lines about the traffic, with `-debug`.
-    private static let reportInterval: Duration = .seconds(5)
-
     private let settings: HostSwitchSettings
     private let log: Logger
     private let loop: EventLoop
@@ -44,7 +41,7 @@ final class HostSwitch {
         try network.open()
         for link in settings.links { try network.open(link) }
         let signals = try watchSignals()
-        if settings.common.isDebugging { reportTraffic() }
+        if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
         try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
         if let failure { throw RoleFailure(failure) }
@@ -85,7 +82,7 @@ final class HostSwitch {
                 loop.stop()
             }
         )
-        network.linkEnded = { [unowned self] link in
+        network.linkEnded = { [unowned self] link, _ in
             guard link === tunnel else { return }
             tunnel = nil
             handshake.streamEnded()
@@ -97,17 +94,5 @@ final class HostSwitch {
     private func connect(_ stream: consuming OwnedDescriptor, _ address: LinkAddress) {
         tunnel = network.attach(stream, named: "\(address)", LinkOpener.format(of: address))
         if tunnel == nil { handshake?.streamEnded() }
-    }
-
-    // MARK: Traffic
-
-    private func reportTraffic() {
-        loop.after(Self.reportInterval) { [unowned self] _ in
-            let counters = network.engine.ethernet.counters
-            let sent = OctetCount(counters.octetsSent)
-            let received = OctetCount(counters.octetsReceived)
-            log.debug("\(sent) sent to the VM, \(received) received from the VM")
-            reportTraffic()
-        }
     }
 }

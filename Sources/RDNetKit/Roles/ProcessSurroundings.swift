@@ -3,6 +3,8 @@ struct ProcessSurroundings {
     /// A variable's value.
     var environment: (String) -> String?
     var readFile: (String) -> FileContents
+    /// Whether there is anything at a path.
+    var exists: (String) -> Bool
     var printOutput: (String) -> Void
     var printError: (String) -> Void
     /// Makes the logger that the settings ask for.
@@ -15,6 +17,7 @@ struct ProcessSurroundings {
         ProcessSurroundings(
             environment: ProcessEnvironment.value(of:),
             readFile: Self.readFile,
+            exists: TextFile.isAnything,
             printOutput: StandardStream.output.print,
             printError: StandardStream.error.print,
             makeLogger: Self.makeLogger,

@@ -35,12 +35,14 @@ struct Role: Sendable {
     ///   - summary: A phrase without a stop.
     ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
     ///   - options: Its whole table.
+    ///   - helpsOnError: Whether its usage text goes to standard error, as that of Go's programs does.
     ///   - body: Its work; what it throws is said in one sentence.
     init<Settings>(
         name: String,
         summary: String,
         operands: String,
         options: [Option<Settings>],
+        helpsOnError: Bool = false,
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
         self.name = name
@@ -60,7 +62,8 @@ struct Role: Sendable {
                 guard configuration.asksForHelp else {
                     return Self.start(configuration, surroundings, body)
                 }
-                surroundings.printOutput(Self.usage(name, summary, operands, options))
+                let print = helpsOnError ? surroundings.printError : surroundings.printOutput
+                print(Self.usage(name, summary, operands, options))
                 return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")
@@ -98,7 +101,8 @@ struct Role: Sendable {
         do {
             logger = try surroundings.makeLogger(common)
         } catch {
-            surroundings.printError("rdnet \(configuration.role): cannot log: \(error)\n")
+            let reason = "unable to open log file \(common.logFile): \(error.reason)"
+            surroundings.printError("rdnet \(configuration.role): \(reason)\n")
             return .failure
         }
         let start = RoleStart(

@@ -55,7 +55,8 @@ extension DNSZone {
         )
     }
 
-    private static func address(_ text: String?) throws(DocumentError) -> IPAddress? {
+    /// The address that a text means; nil for none.
+    static func address(_ text: String?) throws(DocumentError) -> IPAddress? {
         guard let text, !text.isEmpty else { return nil }
         guard let address = IPAddress(text) else { throw .invalidAddress(text) }
         return address

@@ -10,6 +10,14 @@ struct EthernetSwitch {
         case flood
     }
 
+    /// What a frame's source address told.
+    enum Lesson {
+        /// Nothing, or at most that the address has moved.
+        case known
+        /// That there is such an address.
+        case new
+    }
+
     /// Addresses remembered at once; when full, the one learned first makes room.
     static let capacity = 4096
 
@@ -33,18 +41,18 @@ struct EthernetSwitch {
     /// - Parameters:
     ///   - source: A frame's source address.
     ///   - port: The port that it came in by.
-    /// - Returns: Whether the frame is legitimate: no group, and not the gateway's own address.
+    /// - Returns: Nil when no frame may come from there: from a group, or the gateway's own address.
     @inline(__always)
-    mutating func learn(_ source: MACAddress, on port: Int) -> Bool {
-        if latest.mac == source, latest.port == port { return true }
-        guard !source.isGroup, source != gateway else { return false }
+    mutating func learn(_ source: MACAddress, on port: Int) -> Lesson? {
+        if latest.mac == source, latest.port == port { return .known }
+        guard !source.isGroup, source != gateway else { return nil }
         latest = (source, port)
-        if ports[source] != port {
-            if ports[source] == nil { makeRoom(for: source) }
-            ports[source] = port
-            epoch &+= 1
-        }
-        return true
+        let earlier = ports[source]
+        if earlier == port { return .known }
+        if earlier == nil { makeRoom(for: source) }
+        ports[source] = port
+        epoch &+= 1
+        return earlier == nil ? .new : .known
     }
 
     private mutating func makeRoom(for source: MACAddress) {
@@ -62,13 +70,16 @@ struct EthernetSwitch {
         return ports[address].map { .port($0) } ?? .flood
     }
 
-    /// Forgets every address behind a port that is gone.
-    mutating func forget(_ port: Int) {
-        ports = ports.filter { $0.value != port }
+    /// Forgets every address behind a port that is gone; which they were.
+    @discardableResult
+    mutating func forget(_ port: Int) -> [MACAddress] {
+        let forgotten = ports.keys.filter { ports[$0] == port }
+        for address in forgotten { ports[address] = nil }
         order = (order[oldest...] + order[..<oldest]).filter { ports[$0] != nil }
         oldest = 0
         latest = (gateway, -1)
         epoch &+= 1
+        return forgotten
     }
 
     /// Every address and its port, for the API.

@@ -47,6 +47,29 @@ extension Socket {
         return descriptor
     }
 
+    /// Gives a listener on a unix socket one message in a connection of its own, without waiting.
+    ///
+    /// See connect(2): such a connection is made at once, or not at all.
+    ///
+    /// - Parameters:
+    ///   - octets: Few enough for an empty socket to hold.
+    ///   - path: Where it listens.
+    /// - Returns: Whether it was taken; false when too many connections wait there.
+    /// - Throws: `SystemError` when nobody listens there.
+    static func deliver(_ octets: [UInt8], to path: String) throws(SystemError) -> Bool {
+        guard let address = SocketAddress(path: path) else {
+            throw SystemError.tooLong("connect \(path)")
+        }
+        let descriptor = try makeUnix()
+        do {
+            _ = try connect(descriptor, to: address)
+        } catch {
+            if error.errno == EAGAIN { return false }
+            throw SystemError(call: "connect \(path)", errno: error.errno)
+        }
+        return try send(descriptor, octets) == octets.count
+    }
+
     /// Sends octets of an array from an offset on; nil when it would block.
     ///
     /// See send(2).

@@ -33,6 +33,13 @@ enum TextFile {
         return nil
     }
 
+    /// Whether there is anything at a path, a file or not; symbolic links are followed.
+    ///
+    /// See access(2).
+    static func isAnything(at path: String) -> Bool {
+        access(path, F_OK) == 0
+    }
+
     /// Whether an error says that there is no such file.
     static func isAbsence(_ error: SystemError) -> Bool {
         error.errno == ENOENT || error.errno == ENOTDIR

@@ -38,9 +38,9 @@ struct GVProxyConfigurationTests {
         #expect(result.sshPort == 2_222)
         #expect(result.zones.map(\.name) == ["containers.internal.", "docker.internal."])
         #expect(result.zones[0].records.map(\.address) == ["192.168.127.1", "192.168.127.254"])
-        #expect(result.searchDomains == nil)
+        #expect(result.network.searchesHostDomains)
         #expect(result.network.effectiveStaticLeases.map(\.mac) == [.standardGuest])
-        #expect(result.vpnkitMACs.map(\.value) == ["5a:94:ef:e4:0c:ee"])
+        #expect(result.network.machines.values.map(\.description) == ["5a:94:ef:e4:0c:ee"])
         #expect(result.logLevel == .info)
     }
 
@@ -49,9 +49,9 @@ struct GVProxyConfigurationTests {
         let result = try configure(["-ssh-port", "80", "-pcap", "x.pcap"], "stack: {mtu: 4000}")
         #expect(result.sshPort == nil)
         #expect(result.zones.isEmpty)
-        #expect(result.searchDomains == [])
+        #expect(result.network.dnsSearch == [] && !result.network.searchesHostDomains)
         #expect(result.network.effectiveStaticLeases.isEmpty)
-        #expect(result.vpnkitMACs.isEmpty)
+        #expect(result.network.machines.isEmpty)
         #expect(result.network.captureFile.isEmpty)
         #expect(result.network.mtu == 4_000)
     }
@@ -112,7 +112,8 @@ struct GVProxyConfigurationTests {
         #expect("\(result.network.hostAlias)" == "10.1.0.7")
         #expect(result.network.captureFile == "c.pcap" && result.network.allowsLinkLocal)
         #expect(result.zones[0].records.map(\.pattern) == ["", "^b.*"])
-        #expect(result.searchDomains == ["x.test"])
+        #expect(result.network.dnsSearch == ["x.test"])
+        #expect(result.network.machines.keys.sorted() == ["abc"])
         #expect(result.forwards.map(\.key) == [":2222", "udp:127.0.0.1:53"])
         #expect(result.network.effectiveStaticLeases.map(\.mac) == [.standardGuest])
         let plan = GatewayPlan(result.network)

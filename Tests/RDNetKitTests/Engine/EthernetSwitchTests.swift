@@ -8,7 +8,7 @@ struct EthernetSwitchTests {
     private let two = MACAddress(rawValue: 0x0200_0000_0002)
 
     private func learn(_ mac: MACAddress, on port: Int, _ bridge: inout EthernetSwitch) -> Bool {
-        bridge.learn(mac, on: port)
+        bridge.learn(mac, on: port) != nil
     }
 
     @Test func `learns where an address is, and follows it (IEEE 802.1D, 7.8)`() {
@@ -22,6 +22,16 @@ struct EthernetSwitchTests {
         #expect(learn(one, on: 5, &bridge))
         #expect(bridge.destination(of: one) == .port(5))
         #expect(bridge.epoch != epoch)
+    }
+
+    @Test func `tells a new address from one that moves`() {
+        var bridge = EthernetSwitch(gateway: .standardGateway)
+        #expect(bridge.learn(one, on: 1) == .new)
+        #expect(bridge.learn(one, on: 1) == .known)
+        #expect(bridge.learn(two, on: 1) == .new)
+        #expect(bridge.learn(one, on: 2) == .known)
+        #expect(bridge.forget(2) == [one])
+        #expect(bridge.learn(one, on: 2) == .new)
     }
 
     @Test func `refuses group sources and the gateway's own address`() {
@@ -38,7 +48,8 @@ struct EthernetSwitchTests {
         var bridge = EthernetSwitch(gateway: .standardGateway)
         #expect(learn(one, on: 1, &bridge))
         #expect(learn(two, on: 2, &bridge))
-        bridge.forget(1)
+        #expect(bridge.forget(1) == [one])
+        #expect(bridge.forget(1).isEmpty)
         #expect(bridge.destination(of: one) == .flood)
         #expect(bridge.destination(of: two) == .port(2))
         #expect(learn(one, on: 1, &bridge))

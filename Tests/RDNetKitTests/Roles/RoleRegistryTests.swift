@@ -16,6 +16,7 @@ final class RecordedSurroundings {
         ProcessSurroundings(
             environment: { self.variables[$0] },
             readFile: { self.files[$0].map { .text($0) } ?? .absent },
+            exists: { self.files[$0] != nil },
             printOutput: { self.output += $0 },
             printError: { self.error += $0 },
             makeLogger: { settings throws(SystemError) in
@@ -77,7 +78,8 @@ struct RoleRegistryTests {
     @Test func `--list prints the names and nothing else`() {
         #expect(run("rdnet", "--list") == .success)
         #expect(
-            recorded.output == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvforwarder\n"
+            recorded.output
+                == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvproxy\ngvforwarder\n"
         )
     }
 
@@ -130,9 +132,9 @@ struct RoleRegistryTests {
 
     @Test func `a log file that cannot be opened is one sentence and status 1`() {
         recorded.logFault = SystemError(call: "open /nowhere/x.log", errno: 2)
-        #expect(run("up") == .failure)
-        let sentence = "rdnet up: cannot log: open /nowhere/x.log: No such file or directory\n"
-        #expect(recorded.error == sentence)
+        #expect(run("up", "-logfile", "/nowhere/x.log") == .failure)
+        let sentence = "unable to open log file /nowhere/x.log: no such file or directory\n"
+        #expect(recorded.error == "rdnet up: " + sentence)
     }
 
     @Test func `--print-config ends before a log file is made`() {

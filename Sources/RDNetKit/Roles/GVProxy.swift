@@ -1,0 +1,193 @@
+/// The host end behind gvisor-tap-vsock's command line: a network, its API, and virtual machines.
+///
+/// The program goes away with its machine, by which products see that it has ended: when the last of those that came by
+/// `-listen-qemu`, `-listen-bess`, `-listen-vfkit` or `-listen-stdio` has gone. Those of `/connect` and
+/// `-listen-vpnkit` come and go.
+final class GVProxy {
+    private let configuration: GVProxyConfiguration
+    private let log: Logger
+    private let loop: EventLoop
+    private let network: HostNetwork
+    private let notifier: EventNotifier?
+    private var pidFile: PidFile?
+    /// The links of the machines that the program ends with.
+    private var machines: [(link: any FrameLink, endpoint: LinkAddress)] = []
+    private var isOver = false
+
+    /// Serves until a signal or the machine's end.
+    ///
+    /// - Parameter start: Settings and logger.
+    /// - Returns: Success: both are how it is meant to end.
+    /// - Throws: `RoleFailure` when it cannot begin or go on.
+    static func run(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) -> ExitCode {
+        if start.settings.printsVersion {
+            start.surroundings.printOutput("gvproxy version v\(RoleRegistry.version)\n")
+            return .success
+        }
+        let configuration = try GVProxyConfiguration(start)
+        let log = try configuration.logger(start)
+        ProcessLimits.raiseDescriptors()
+        do {
+            let proxy = try GVProxy(configuration, log)
+            defer { proxy.stop() }
+            try proxy.serve()
+            return .success
+        } catch {
+            let failure = error as? RoleFailure ?? RoleFailure("\(error)")
+            // The log of the command line is written to by whoever reports the failure.
+            if log !== start.logger { log.log(.fatal, failure.sentence) }
+            throw failure
+        }
+    }
+
+    private init(_ configuration: GVProxyConfiguration, _ log: Logger) throws {
+        self.configuration = configuration
+        self.log = log
+        loop = try EventLoop()
+        network = HostNetwork(
+            configuration.network,
+            zones: try configuration.dnsZones(),
+            loop: loop,
+            log: log
+        )
+        let path = configuration.notification
+        notifier = path.isEmpty ? nil : EventNotifier(path: path, loop: loop, log: log)
+        network.linkEnded = { [unowned self] link, reason in ended(link, reason) }
+    }
+
+    private func serve() throws {
+        log.info("gvproxy version v\(RoleRegistry.version)")
+        let signals = try watchSignals()
+        tellOfMachines()
+        let endpoints = try configuration.machineEndpoints
+        try openNetwork()
+        try open(endpoints)
+        try writePidFile()
+        notifier?.tell(.ready)
+        log.info("waiting for clients...")
+        if configuration.logLevel == .debug { network.reportTraffic() }
+        try withExtendedLifetime(signals) { () throws(SystemError) in
+            if !isOver { try loop.run() }
+        }
+    }
+
+    private func watchSignals() throws(SystemError) -> SignalWatch {
+        try SignalWatch([.terminate, .interrupt, .hangUp], loop: loop) { [unowned self] signal in
+            end("signal caught", ["signal": signal.name])
+        }
+    }
+
+    private func end(_ reason: String, _ fields: KeyValuePairs<String, String> = [:]) {
+        log.info("gvproxy exiting: \(reason)", fields)
+        isOver = true
+        loop.stop()
+    }
+
+    private func stop() {
+        network.stop()
+        notifier?.close()
+        do {
+            try pidFile?.remove()
+        } catch {
+            log.warning("the pid file stays", ["cause": "\(error)"])
+        }
+    }
+
+    // MARK: Opening
+
+    private func openNetwork() throws {
+        let api = try configuration.apiAddresses
+        let services = try configuration.serviceAddresses
+        try network.open()
+        try openForwards()
+        try listen(api, network.api.hostRoutes)
+        for address in api { log.info("listening \(address)") }
+        try listen(services, network.api.serviceRoutes)
+        for address in services { log.info("enabling services API. Listening \(address)") }
+    }
+
+    /// Opens the host's ports and sockets that lead to guests.
+    private func openForwards() throws(RoleFailure) {
+        let guest = configuration.network.guest
+        do {
+            for forward in configuration.forwards {
+                let udp = forward.key.removingPrefix("udp:").map { String($0) }
+                try network.forwards.expose(
+                    udp == nil ? "tcp" : "udp",
+                    local: udp ?? forward.key,
+                    remote: forward.value
+                )
+            }
+            if let port = configuration.sshPort {
+                try network.forwards.expose(local: "127.0.0.1:\(port)", remote: "\(guest):22")
+            }
+        } catch {
+            throw RoleFailure("cannot add network services: \(error)")
+        }
+    }
+
+    private func listen(_ addresses: [StreamAddress], _ routes: [HTTPRoute]) throws(RoleFailure) {
+        do {
+            try network.serve(routes, at: addresses)
+        } catch {
+            throw RoleFailure("cannot listen: \(error.sentence)")
+        }
+    }
+
+    private func open(
+        _ endpoints: [GVProxyConfiguration.MachineEndpoint]
+    ) throws(RoleFailure) {
+        for endpoint in endpoints {
+            do {
+                try network.open(endpoint.address) { [unowned self] link in
+                    if endpoint.endsWithMachine { machines.append((link, endpoint.address)) }
+                }
+            } catch {
+                notifier?.tell(.hypervisorError)
+                throw RoleFailure("\(endpoint.name) listen error: \(error.sentence)")
+            }
+        }
+    }
+
+    private func writePidFile() throws(RoleFailure) {
+        guard !configuration.pidFile.isEmpty else { return }
+        let file = PidFile(path: configuration.pidFile, process: ProcessEnvironment.process)
+        do {
+            try file.write()
+        } catch {
+            throw RoleFailure("failed to create pidfile: \(error)")
+        }
+        pidFile = file
+    }
+
+    // MARK: Machines
+
+    private func tellOfMachines() {
+        guard let notifier else { return }
+        let ethernet = network.engine.ethernet
+        ethernet.addressLearned = { notifier.tell(.connectionEstablished($0)) }
+        ethernet.addressForgotten = { notifier.tell(.connectionClosed($0)) }
+    }
+
+    private func ended(_ link: any FrameLink, _ reason: String) {
+        guard let index = machines.firstIndex(where: { $0.link === link }) else { return }
+        // Nobody can connect to the standard streams again.
+        if machines.remove(at: index).endpoint == .standardStreams {
+            notifier?.tell(.hypervisorError)
+        }
+        if machines.isEmpty {
+            end("cannot receive packets from \(link.name), disconnecting: \(reason)")
+        }
+    }
+}
+
+extension Role {
+    /// The host end behind gvisor-tap-vsock's command line.
+    static let gvProxy = Role(
+        name: "gvproxy",
+        summary: "the host end behind gvisor-tap-vsock's command line",
+        operands: "",
+        options: Option.gvproxy,
+        helpsOnError: true
+    ) { start throws(RoleFailure) in try GVProxy.run(start) }
+}
