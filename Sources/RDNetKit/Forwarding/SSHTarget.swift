@@ -44,6 +44,7 @@ struct SSHTarget: Equatable, CustomStringConvertible {
     /// - Parameters:
     ///   - socket: Where it is to listen; no colon, backslash or percent sign in it.
     ///   - key: The file of the private key; nor here.
+    /// - Returns: Options and the destination.
     func arguments(listeningAt socket: String, key: String) -> [String] {
         let options = [
             "ProxyCommand=-", "BatchMode=yes", "PreferredAuthentications=publickey",

@@ -91,7 +91,6 @@ struct APITests {
                 500, "remote uri must contain a path to a socket file"
             ),
             (
-            (
                 #"{"local":"/tmp/x","remote":"ssh-tunnel://192.168.127.2/x?key=k","protocol":"unix"}"#,
                 500, "user not provided for unix-ssh connection"
             ),
