@@ -38,6 +38,30 @@ struct TCPRelayTests {
         #expect(scene.connector.relayCount == 0)
     }
 
+    @Test("unix sockets are relayed as well", arguments: [true, false])
+    func unixSockets(usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        let (near, far) = (try Socket.pair(), try Socket.pair())
+        let (client, server) = (RelayedPeer(near.one), RelayedPeer(far.one))
+        try scene.connector.join(near.other, far.other)
+        let stream = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 * 7 / 5) }
+        var sent = 0
+        try scene.turn {
+            let end = min(sent + 300_000, stream.count)
+            if sent < stream.count {
+                sent += try client.send(stream[sent..<end])
+                if sent == stream.count { client.endSending() }
+            }
+            server.receive(upTo: 200_000)
+            return server.state == .ended
+        }
+        #expect(server.received == stream)
+        try server.send("answer")
+        server.endSending()
+        try scene.turn(until: client, has: "answer", is: .ended)
+        try scene.turn { scene.connector.relayCount == 0 }
+    }
+
     @Test("a client that ends its direction gets the answer", arguments: [true, false])
     func clientEnds(usesPipes: Bool) throws {
         let scene = try RelayScene(usesPipes: usesPipes)
