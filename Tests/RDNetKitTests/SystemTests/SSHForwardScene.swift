@@ -24,6 +24,7 @@ final class SSHForwardScene {
     /// - Parameters:
     ///   - key: The private key's file.
     ///   - destination: The guest's socket.
+    /// - Throws: When something cannot be had.
     init(key: String = "key", destination: String = "destination") throws {
         names = (directory.file(key), directory.file(destination))
         host = try NetworkNamespace()
