@@ -41,7 +41,8 @@ struct TCPRelayTests {
     @Test("unix sockets are relayed as well", arguments: [true, false])
     func unixSockets(usesPipes: Bool) throws {
         let scene = try RelayScene(usesPipes: usesPipes)
-        let (near, far) = (try Socket.pair(), try Socket.pair())
+        let near = try Socket.pair()
+        let far = try Socket.pair()
         let (client, server) = (RelayedPeer(near.one), RelayedPeer(far.one))
         try scene.connector.join(near.other, far.other)
         let stream = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 * 7 / 5) }
