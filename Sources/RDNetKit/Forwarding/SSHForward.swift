@@ -16,6 +16,8 @@ final class SSHForward: HostForward {
     /// After so many failures in a row the guest is asked less often.
     static let quickTries = 60
     static let slowInterval: Duration = .seconds(10)
+    /// Different causes that are said at level warning as long as it is down.
+    private static let mostCauses = 8
     /// Between two tries to connect a client.
     private static let retry: Duration = .milliseconds(100)
     /// Between two warnings about what `ssh` says while all is well.
@@ -30,7 +32,8 @@ final class SSHForward: HostForward {
     private var session: SSHSession?
     private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(1))
     private var restart: TimerWheel.Token?
-    private var lastCause = ""
+    /// Why `ssh` has ended since it was up.
+    private var causes: Set<String> = []
     private var quietUntil: Instant?
     /// A client that `ssh` has not taken.
     private var waiting: OwnedDescriptor?
@@ -151,7 +154,7 @@ final class SSHForward: HostForward {
 
     private func ready(_ now: Instant) {
         backoff.succeeded(now: now)
-        lastCause = ""
+        causes = []
         surroundings.log.info("ssh forward is up", ["socket": name, "guest": "\(target)"])
     }
 
@@ -166,13 +169,14 @@ final class SSHForward: HostForward {
         session = nil
         let delay = backoff.failed(now: now)
         let isSlow = backoff.failures >= Self.quickTries
-        let isNews = cause != lastCause || backoff.failures == Self.quickTries
-        lastCause = cause
+        // The same refusal may have more than one wording, which take turns.
+        let isNew = causes.count < Self.mostCauses && causes.insert(cause).inserted
+        let isNews = isNew || backoff.failures == Self.quickTries
         surroundings.log.log(
             isNews ? .warning : .debug,
             "ssh forward is down, and tried again",
             [
-                "socket": name, "guest": "\(target)", "cause": cause,
+                "socket": name, "guest": "\(target)", "key": target.identity, "cause": cause,
                 "failures": "\(backoff.failures)",
             ]
         )

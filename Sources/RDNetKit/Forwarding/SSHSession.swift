@@ -162,7 +162,9 @@ final class SSHSession {
         }
         // It says so every time, as it is told to trust all and to remember none; and it frames a warning with at signs.
         let isNoise = line.hasPrefix("Warning: Permanently added") || line.hasPrefix("@")
-        if !isNoise, lines.count < Self.mostLines { lines.append(line) }
+        guard !isNoise, lines.count < Self.mostLines else { return }
+        // What it calls a peer that has not said anything yet.
+        lines.append(line.replacing("UNKNOWN port 65535", with: "\(target.server)"))
     }
 
     private func ended(_ end: String, _ now: Instant) {

@@ -65,7 +65,7 @@ struct SSHForwardLifeTests {
         try scene.waitForAPI()
         try scene.startSSHServer()
         try scene.startGuest()
-        let refusal = "Permission denied (publickey)"
+        let refusal = "Permission denied (publickey"
         #expect(comesTrue { scene.lines(with: refusal).count >= 4 }, "\(scene.log)")
         let warnings = scene.lines(with: refusal).filter { $0.contains("level=warning") }
         #expect(warnings.count == 1)
