@@ -39,6 +39,7 @@ extension TCPFlows {
         let descriptor = try Socket.make(Socket.family(of: host.address), .stream)
         try Socket.setNoDelay(descriptor)
         try Socket.setKeepAlive(descriptor)
+        if host.address.isLoopback { Socket.sendUnpaced(descriptor) }
         let isConnected = try Socket.connect(descriptor, to: SocketAddress(host))
         try join(flow, HostStream(descriptor, support: support))
         guard isConnected else { return }

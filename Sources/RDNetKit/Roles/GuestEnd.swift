@@ -200,15 +200,9 @@ final class GuestEnd {
 
     /// Tells a service manager that waits for it that there is a network now.
     private func announce() {
-        guard !hasAnnounced, let socket = ProcessEnvironment.value(of: "NOTIFY_SOCKET"),
-            !socket.isEmpty
-        else { return }
+        guard !hasAnnounced else { return }
         hasAnnounced = true
-        do throws(SystemError) {
-            try ServiceNotification.ready(to: socket)
-        } catch {
-            log.warning("the service manager is not told", ["cause": "\(error)"])
-        }
+        ServiceNotification.announce(to: ProcessEnvironment.value(of: "NOTIFY_SOCKET"), log: log)
     }
 
     // MARK: Tracing

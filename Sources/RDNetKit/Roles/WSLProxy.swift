@@ -146,14 +146,8 @@ enum WSLProxy {
                 "upstream": "\(start.settings.effectiveUpstream)",
             ]
         )
-        guard let socket = start.surroundings.environment("NOTIFY_SOCKET"), !socket.isEmpty else {
-            return
-        }
-        do {
-            try ServiceNotification.ready(to: socket)
-        } catch {
-            start.logger.warning("the service manager is not told", ["cause": "\(error)"])
-        }
+        let socket = start.surroundings.environment("NOTIFY_SOCKET")
+        ServiceNotification.announce(to: socket, log: start.logger)
     }
 
     private static func open(

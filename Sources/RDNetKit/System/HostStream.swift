@@ -155,25 +155,9 @@ struct HostStream: ~Copyable {
         if isTCP {
             try Socket.discard(descriptor, count)
         } else {
-            try discardByReading(count, scratch)
+            try Socket.skip(descriptor, count, over: scratch.room(1 << 16))
         }
         kernelOffset = max(kernelOffset - count, 0)
-    }
-
-    private func discardByReading(_ count: Int, _ scratch: PeekScratch) throws(SystemError) {
-        var remaining = count
-        while remaining > 0 {
-            let room = scratch.room(min(remaining, 1 << 16))
-            let taken = try Socket.receive(
-                descriptor,
-                into: UnsafeMutableRawBufferPointer(rebasing: room[..<min(remaining, 1 << 16)])
-            )
-            guard let taken, taken > 0 else {
-                // Only a socket that failed loses what it has shown.
-                throw SystemError(call: "recv", errno: ECONNRESET)
-            }
-            remaining -= taken
-        }
     }
 }
 
