@@ -86,6 +86,9 @@ extension Option<GVProxySettings> {
         ),
     ]
 
+    private static let endsWithMachine =
+        "Any number of virtual machines; the program ends with the last one."
+
     private static let links = [
         Option(
             "listen",
@@ -93,7 +96,7 @@ extension Option<GVProxySettings> {
             .url,
             unset: "none",
             help: "where the HTTP API is offered, /connect with it",
-            reason: "unix://, tcp://, vsock:// or unixpacket://; a unix socket has mode 0600."
+            reason: "unix://, tcp:// or vsock://; a unix socket has mode 0600."
         ),
         Option(
             "services",
@@ -109,7 +112,7 @@ extension Option<GVProxySettings> {
             .url,
             unset: "none",
             help: "unix:// or tcp:// address for QEMU's -netdev stream",
-            reason: "One virtual machine; the program ends with it."
+            reason: Self.endsWithMachine
         ),
         Option(
             "listen-bess",
@@ -117,7 +120,7 @@ extension Option<GVProxySettings> {
             .url,
             unset: "none",
             help: "unixpacket:// address for User Mode Linux",
-            reason: "One virtual machine; the program ends with it."
+            reason: Self.endsWithMachine
         ),
         Option(
             "listen-vfkit",
@@ -125,7 +128,7 @@ extension Option<GVProxySettings> {
             .url,
             unset: "none",
             help: "unixgram:// address for vfkit",
-            reason: "One virtual machine; the program ends with it."
+            reason: Self.endsWithMachine
         ),
         Option(
             "listen-vpnkit",
@@ -141,7 +144,7 @@ extension Option<GVProxySettings> {
             .anything("ANY"),
             unset: "no",
             help: "frames on standard input and output, whatever the value",
-            reason: "One virtual machine; the program ends with its input."
+            reason: "One virtual machine, which ends with the program's input."
         ),
     ]
 

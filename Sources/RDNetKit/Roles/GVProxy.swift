@@ -99,7 +99,12 @@ final class GVProxy {
     private func openNetwork() throws {
         let api = try configuration.apiAddresses
         let services = try configuration.serviceAddresses
-        try network.open()
+        do throws(RoleFailure) {
+            try network.open()
+        } catch {
+            // Nothing else is opened there: forwards and the API's addresses come here.
+            throw RoleFailure("cannot create capture file: \(error.sentence)")
+        }
         try openForwards()
         try listen(api, network.api.hostRoutes)
         for address in api { log.info("listening \(address)") }

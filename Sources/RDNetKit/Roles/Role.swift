@@ -62,8 +62,8 @@ struct Role: Sendable {
                 guard configuration.asksForHelp else {
                     return Self.start(configuration, surroundings, body)
                 }
-                let print = helpsOnError ? surroundings.printError : surroundings.printOutput
-                print(Self.usage(name, summary, operands, options))
+                let say = helpsOnError ? surroundings.printError : surroundings.printOutput
+                say(Self.usage(name, summary, operands, options))
                 return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")

@@ -18,6 +18,17 @@ enum GuestImage {
         try fetched.get() + "/vmlinuz"
     }
 
+    /// A program of this machine, and the libraries that it needs, by their paths in the guest.
+    static func program(_ name: String) throws -> [String: String] {
+        let path = try run("sh", "-c", "command -v \(name)").trimmingCharacters(in: .newlines)
+        var files = ["/bin/\(name)": path]
+        for word in try run("ldd", path).split(whereSeparator: \.isWhitespace)
+        where word.hasPrefix("/") {
+            files[String(word)] = String(word)
+        }
+        return files
+    }
+
     /// Makes a file system: an archive with kernel modules to load, those that they need, and files by their paths in the guest.
     ///
     /// See Tests/Guests/initrd.sh.

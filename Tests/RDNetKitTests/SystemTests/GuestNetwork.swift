@@ -3,24 +3,55 @@ import Testing
 
 @testable import RDNetKit
 
-/// `host-switch` in a namespace with a web server beside it, and guests with kernels of their own.
+/// What carries the frames of guests on the host: a role, with its sockets in a directory.
+struct GuestHost {
+    /// The role and its options, as they are typed; the directory stands where `/tmp` does.
+    let line: String
+    /// The sockets that are there when guests may come.
+    let sockets: [String]
+
+    /// host-switch with a link of each kind.
+    static let hostSwitch = GuestHost(
+        line: """
+            host-switch --link qemu+unix:///tmp/qemu.sock --link bess+unix:///tmp/bess.sock \
+            --link vfkit+unixgram:///tmp/vfkit.sock
+            """,
+        sockets: ["qemu.sock", "bess.sock", "vfkit.sock"]
+    )
+
+    /// gvproxy as its documentation starts it, with one more option.
+    static func gvproxy(_ option: String, _ socket: String) -> GuestHost {
+        GuestHost(
+            line: "gvproxy -debug -listen unix:///tmp/network.sock \(option)",
+            sockets: ["network.sock", socket]
+        )
+    }
+}
+
+/// A host's role in a namespace with a web server beside it, and guests with kernels of their own.
 final class GuestNetwork {
     let host: NetworkNamespace
     let directory: TemporaryDirectory
     /// Of the file that the web server has, 8 MiB.
     let checksum: String
+    private(set) var program: RunningProgram?
+    private let role: GuestHost
     private let server: RunningProgram
-    private let hostSwitch: RunningProgram
     private let fileSystem: String
     private var consoles = 0
 
     /// Starts all but guests.
-    init(modules: [String]) throws {
+    init(
+        modules: [String],
+        files: [String: String] = [:],
+        role: GuestHost = .hostSwitch
+    ) throws {
+        self.role = role
         host = try NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
         directory = TemporaryDirectory()
         fileSystem = directory.file("initrd")
-        try GuestImage.makeFileSystem(fileSystem, modules: modules)
+        try GuestImage.makeFileSystem(fileSystem, modules: modules, files: files)
 
         let web = directory.file("www")
         try run("mkdir", "-p", web + "/cgi-bin")
@@ -30,22 +61,25 @@ final class GuestNetwork {
         try Data(answer.utf8).write(to: URL(fileURLWithPath: "\(web)/cgi-bin/sum"))
         try run("chmod", "+x", "\(web)/cgi-bin/sum")
         server = try RunningProgram(["busybox", "httpd", "-f", "-h", web], in: host)
+        try start()
+    }
 
-        let links = [
-            "qemu+unix://" + directory.file("stream"), "bess+unix://" + directory.file("packets"),
-            "vfkit+unixgram://" + directory.file("datagrams"),
-        ]
-        hostSwitch = try RunningProgram(
-            [BuiltProgram.rdnet, "host-switch", "--logfile", directory.file("log")]
-                + links.flatMap { ["--link", $0] },
-            in: host
+    /// Starts the host's role, again if it has ended.
+    func start() throws {
+        let words = role.line.replacingOccurrences(of: "/tmp", with: directory.path)
+            .split(separator: " ").map { String($0) }
+        program = try RunningProgram(
+            [BuiltProgram.rdnet] + words,
+            in: host,
+            output: URL(fileURLWithPath: directory.file("log"))
         )
-        let isThere = comesTrue {
-            ["stream", "packets", "datagrams"].allSatisfy { name in
-                FileManager.default.fileExists(atPath: directory.file(name))
-            }
-        }
+        let isThere = comesTrue { sockets.count == role.sockets.count }
         try #require(isThere, "\(log)")
+    }
+
+    /// Those of the role's sockets that are there.
+    var sockets: [String] {
+        role.sockets.filter { FileManager.default.fileExists(atPath: directory.file($0)) }
     }
 
     /// Starts a guest in QEMU over QEMU's stream.
@@ -54,7 +88,7 @@ final class GuestNetwork {
             fileSystem,
             console: nextConsole(),
             network: (
-                "stream,server=off,addr.type=unix,addr.path=\(directory.file("stream"))",
+                "stream,server=off,addr.type=unix,addr.path=\(directory.file("qemu.sock"))",
                 "\(mac)"
             )
         )
@@ -68,7 +102,7 @@ final class GuestNetwork {
             console: nextConsole(),
             network: (
                 "dgram,local.type=unix,local.path=\(own),remote.type=unix,remote.path="
-                    + directory.file("datagrams"),
+                    + directory.file("vfkit.sock"),
                 "\(mac)"
             )
         )
@@ -79,7 +113,7 @@ final class GuestNetwork {
         try .userMode(
             fileSystem,
             console: nextConsole(),
-            socket: directory.file("packets"),
+            socket: directory.file("bess.sock"),
             mac: "\(mac)"
         )
     }
@@ -89,7 +123,7 @@ final class GuestNetwork {
         return directory.file("console\(consoles)")
     }
 
-    /// What host-switch has logged.
+    /// What the host's role has logged.
     var log: String {
         let octets = FileManager.default.contents(atPath: directory.file("log")) ?? Data()
         return String(decoding: octets, as: UTF8.self)
