@@ -43,8 +43,9 @@ struct TCPRelayTests {
         let scene = try RelayScene(usesPipes: usesPipes)
         let near = try Socket.pair()
         let far = try Socket.pair()
-        let (client, server) = (RelayedPeer(near.one), RelayedPeer(far.one))
-        try scene.connector.join(near.other, far.other)
+        let client = RelayedPeer(try near.one.duplicate())
+        let server = RelayedPeer(try far.one.duplicate())
+        try scene.connector.join(try near.other.duplicate(), try far.other.duplicate())
         let stream = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 * 7 / 5) }
         var sent = 0
         try scene.turn {
