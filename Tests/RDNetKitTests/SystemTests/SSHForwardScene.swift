@@ -113,8 +113,10 @@ final class SSHForwardScene {
     }
 
     func startSSHServer() throws {
+        // It closes the descriptor by which Foundation sees a program's end, so a shell keeps one for it.
+        let command = "/usr/sbin/sshd -D -e -f \(directory.file("sshd_config")) & wait"
         sshServer = try RunningProgram(
-            ["/usr/sbin/sshd", "-D", "-e", "-f", directory.file("sshd_config")],
+            ["sh", "-c", command],
             in: guest,
             output: URL(fileURLWithPath: directory.file("sshd.log"))
         )
