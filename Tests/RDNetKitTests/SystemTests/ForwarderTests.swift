@@ -60,7 +60,6 @@ struct ForwarderTests {
                 [BuiltProgram.rdnet, "gvproxy", "-listen", url],
                 in: host
             )
-            try world.waitForAddress("tap0")
             #expect(comesTrue { world.reachesGateway() }, "\(world.log)")
             let name = "host.containers.internal"
             #expect(

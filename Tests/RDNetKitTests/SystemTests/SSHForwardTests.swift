@@ -69,9 +69,10 @@ struct SSHForwardTests {
         let areWhole = try comesTrue(within: .seconds(60)) {
             for index in directions.indices {
                 let (source, sink, sent) = directions[index]
-                directions[index].2 += try source.write(stream[sent...].prefix(65_536))
-                if sent < stream.count, directions[index].2 == stream.count { source.endSending() }
                 sink.read(atMost: 1 << 20)
+                guard sent < stream.count else { continue }
+                directions[index].2 += try source.write(stream[sent...].prefix(65_536))
+                if directions[index].2 == stream.count { source.endSending() }
             }
             return directions.allSatisfy { $0.1.hasEnded }
         }
