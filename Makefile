@@ -113,7 +113,7 @@ man-check: $(binary)
 
 ## bench: the figures, beside slirp4netns, passt and the bars; SCALE=1: cost against scale
 bench: $(binary) $(load)
-	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl)
+	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl qemu-system-x86:qemu-system-x86_64 kmod:depmod xz-utils:xz)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
 
 ## bench-wsl-proxy: throughput through wsl-proxy beside that without it; fails below 80 %

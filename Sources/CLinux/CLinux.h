@@ -6,6 +6,7 @@
 #ifndef RDNET_CLINUX_H
 #define RDNET_CLINUX_H
 
+#include <malloc.h>
 #include <time.h>
 #include <linux/errqueue.h>
 #include <linux/filter.h>

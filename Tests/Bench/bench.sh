@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures user-space network stacks side by side, and what of it reaches the bars.
 #
-#   bench.sh [--json FILE] [STACK ...]      stacks: loopback veth up switch classic slirp4netns pasta
+#   bench.sh [--json FILE] [STACK ...]      stacks: loopback veth up switch classic qemu slirp4netns pasta
 #   RUNS=5 SECONDS=1 MTUS="1500 65520"      how often, how long, with what; only TCP's throughput at a second MTU
 #   PHASES="start memory rr crr udp tcp"    what: RUNS=3 MTUS=1500 PHASES="rr crr" up switch pasta takes half a minute
 #   HELD="4000 50000"                       connections held open for the figures of memory
@@ -9,7 +9,8 @@
 #       HELD="0 1000 4000 10000 50000"      connections held open
 #       FLOWS="1 10 100 1000 10000"         among which a gigabyte is divided
 #
-# loopback and veth are the machine itself, as a yardstick; classic is host-switch with a guest end that knows no offloads.
+# loopback and veth are the machine itself, as a yardstick; classic is gvproxy with a guest end that knows no offloads, and qemu
+# gvproxy with an emulated machine.
 # Needs root. Two namespaces of its own: "host" has the servers and the stack, "guest" the clients; nothing leaves them.
 set -uo pipefail
 # bash counts in SECONDS, beginning with what the environment says.
@@ -25,13 +26,13 @@ if [ -n "${SCALE-}" ]; then
     stacks=${*:-up switch} mtus=${MTUS:-1500} phases=scale
     held=${HELD:-0 1000 4000 10000 50000} flows=${FLOWS:-1 10 100 1000 10000}
 else
-    stacks=${*:-loopback veth up switch classic slirp4netns pasta}
+    stacks=${*:-loopback veth up switch classic qemu slirp4netns pasta}
 fi
 
 usage() { echo "bench: $*" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || { echo "bench: needs root to make namespaces" >&2; exit 1; }
 for word in $stacks; do
-    [[ $word =~ ^(loopback|veth|up|switch|classic|slirp4netns|pasta)$ ]] || usage "\"$word\" is no stack"
+    [[ $word =~ ^(loopback|veth|up|switch|classic|qemu|slirp4netns|pasta)$ ]] || usage "\"$word\" is no stack"
 done
 for word in $phases; do
     [[ $word =~ ^(start|memory|rr|crr|udp|tcp|scale)$ ]] || usage "PHASES: \"$word\" is none of them"
@@ -43,7 +44,7 @@ done
 readonly host=rdnet-bench-$$-host guest=rdnet-bench-$$-guest
 directory=$(mktemp -d) || exit 1
 rows=$directory/rows
-pids=() servers=() entered=() target='' missing='' stack=''
+pids=() servers=() entered=() console=() target='' missing='' stack='' machine=''
 # For 50,000 connections; whoever may not have so many gets what is allowed.
 ulimit -n 131072 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
@@ -97,7 +98,8 @@ wait_until_ready() {
 
 stop_stack() {
     ((${#pids[@]} > 0)) && { kill "${pids[@]}" 2>/dev/null; wait "${pids[@]}" 2>/dev/null; }
-    pids=()
+    [ -n "$machine" ] && { kill -KILL "$machine" 2>/dev/null; wait "$machine" 2>/dev/null; }
+    pids=() machine=''
     rm -f "$directory/inside" "$directory/link"
     ip netns delete "$guest" 2>/dev/null
     ip -n "$host" link delete bench0 2>/dev/null

@@ -117,7 +117,8 @@ may_hold() {
 
 measure_memory() {
     local count
-    ((${#pids[@]} > 0)) || return
+    # The yardsticks have no process, and on a console nothing can be held open beside a command.
+    { ((${#pids[@]} > 0)) && [ -z "$machine" ]; } || return
     for count in $held; do
         may_hold "$count" || continue
         hold "$count" put_resident "held_$count" || put "failed_held_$count" 1

@@ -47,13 +47,14 @@ start_up() {
     tune_namespace in_guest
 }
 
-start_host_switch() {
-    ip netns exec "$host" "$rdnet" host-switch --link "unix://$directory/link" --mtu "$1" \
-        --logfile "$directory/host.log" </dev/null >/dev/null 2>&1 &
+# start_host_end SOCKET COMMAND ...: the host end of ours, until somebody may connect to a socket of it.
+start_host_end() {
+    local socket=$1 tries
+    shift
+    ip netns exec "$host" "$@" </dev/null >/dev/null 2>&1 &
     pids=($!)
-    local tries
     for ((tries = 0; tries < 100; tries++)); do
-        [ -S "$directory/link" ] && return
+        [ -S "$socket" ] && return
         sleep 0.05
     done
     missing="does not start"
@@ -62,17 +63,19 @@ start_host_switch() {
 
 start_switch() {
     target=192.168.127.254
-    start_host_switch "$1" || return
+    start_host_end "$directory/link" "$rdnet" host-switch --link "unix://$directory/link" --mtu "$1" \
+        --logfile "$directory/host.log" || return
     ip netns exec "$guest" "$rdnet" vm-switch --link "unix://$directory/link" --resolv-conf "" \
         --logfile "$directory/guest.log" </dev/null >/dev/null 2>&1 &
     pids+=($!)
 }
 
-# A guest end that negotiates nothing; only the host end is ours, and counts.
+# gvproxy with a guest end that negotiates nothing; only the host end is ours, and counts.
 start_classic() {
     target=192.168.127.254
     (($1 <= 4000)) || { missing="classic guest ends take 4000 at most"; return 1; }
-    start_host_switch "$1" || return
+    start_host_end "$directory/link" "$rdnet" gvproxy -listen "unix://$directory/link" -ssh-port -1 -mtu "$1" \
+        -log-file "$directory/host.log" || return
     ip netns exec "$guest" "$load" relay "$directory/link" eth0 </dev/null >/dev/null 2>&1 &
     local tries
     for ((tries = 0; tries < 100; tries++)); do
@@ -82,6 +85,48 @@ start_classic() {
     ip -n "$guest" link set eth0 address 5a:94:ef:e4:0c:ee mtu "$1" up
     ip -n "$guest" address add 192.168.127.2/24 dev eth0
     ip -n "$guest" route add default via 192.168.127.1
+}
+
+# gvproxy with QEMU: software emulation, so the guest's own processor is what limits.
+start_qemu() {
+    target=192.168.127.254 entered=(run_in_qemu)
+    (($1 <= 4000)) || { missing="measured with the usual MTU only"; return 1; }
+    command -v qemu-system-x86_64 >/dev/null || { missing="not installed"; return 1; }
+    local kernel=.build/guests files=("-f" "$load:$load" "-f" "$(command -v iperf3):/bin/iperf3") library
+    for library in $(ldd "$(command -v iperf3)" | grep -o '/[^ ]*'); do files+=("-f" "$library:$library"); done
+    "$folder/../Guests/fetch.sh" "$kernel" &&
+        "$folder/../Guests/initrd.sh" -m virtio_pci -m virtio_net "${files[@]}" "$kernel" "$directory/initrd" ||
+        { missing="no guest to boot"; return 1; }
+    start_host_end "$directory/link" "$rdnet" gvproxy -listen-qemu "unix://$directory/link" -ssh-port -1 -mtu "$1" \
+        -log-file "$directory/host.log" || return
+    coproc QEMU { exec qemu-system-x86_64 -accel tcg -cpu max -m 256 -nodefaults -no-user-config -no-reboot -display none \
+        -serial stdio -kernel "$kernel/vmlinuz" -initrd "$directory/initrd" -append "console=ttyS0 quiet panic=-1" \
+        -netdev "stream,id=net,addr.type=unix,addr.path=$directory/link" \
+        -device virtio-net-pci,netdev=net,mac=5a:94:ef:e4:0c:ee,romfile= 2>/dev/null; }
+    machine=$QEMU_PID console=("${QEMU[@]}")
+    read_console 60 >/dev/null && run_in_qemu udhcpc -n -q -t 10 -T 1 -i eth0 -s /etc/udhcpc.sh >/dev/null &&
+        return
+    missing="the guest does not start"
+    return 1
+}
+
+# read_console SECONDS: what the guest prints until a command has ended, whose status it returns.
+read_console() {
+    local line deadline=$((EPOCHSECONDS + $1))
+    while ((EPOCHSECONDS < deadline)) && IFS= read -r -t "$1" -u "${console[0]}" line; do
+        line=${line%$'\r'}
+        case $line in
+        @@ready) return ;;
+        @@*) return "${line#@@}" ;;
+        *) printf '%s\n' "$line" ;;
+        esac
+    done
+    return 1
+}
+
+# Runs a command, of plain words, on the guest's console.
+run_in_qemu() {
+    printf '%s\n' "$*" >&"${console[1]}" && read_console 90
 }
 
 start_slirp4netns() {

@@ -9,7 +9,7 @@ public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: octets, count: count))
     let (choice, rest) = (Int(input[0]), Array(input[1...]))
     do {
-        try Parser.parse(rest, choice: choice % 17)
+        try Parser.parse(rest, choice: choice % 18)
     } catch {
         return 0
     }
@@ -37,7 +37,8 @@ private enum Parser {
         case 13: _ = try JSONParser.parse(octets)
         case 14: _ = NetlinkMessage.messages(reading: bytes)
         case 15: try pattern(octets)
-        default: http(octets)
+        case 16: http(octets, of: HTTPRequestHead.self)
+        default: http(octets, of: HTTPResponseHead.self)
         }
     }
 
@@ -54,28 +55,32 @@ private enum Parser {
     }
 
     /// The same octets in two pieces must amount to the same as in one.
-    private static func http(_ octets: [UInt8]) {
+    private static func http<Head: HTTPMessageHead>(_ octets: [UInt8], of kind: Head.Type) {
         guard let cut = octets.first.map({ Int($0) % octets.count }) else { return }
-        let whole = requests([octets[...]])
-        guard requests([octets[..<cut], octets[cut...]]) == whole else {
-            preconditionFailure("a cut at \(cut) changes the requests")
+        let whole = messages([octets[...]], of: kind)
+        guard messages([octets[..<cut], octets[cut...]], of: kind) == whole else {
+            preconditionFailure("a cut at \(cut) changes the messages")
         }
     }
 
-    private static func requests(_ pieces: [ArraySlice<UInt8>]) -> [HTTPRequest] {
-        var (reader, found) = (HTTPRequestReader(), [HTTPRequest]())
+    private static func messages<Head: HTTPMessageHead>(
+        _ pieces: [ArraySlice<UInt8>],
+        of kind: Head.Type
+    ) -> [HTTPMessage<Head>] {
+        var (reader, found) = (HTTPMessageReader<Head>(), [HTTPMessage<Head>]())
         for piece in pieces {
             piece.withUnsafeBytes { reader.append($0) }
             do {
                 while true {
                     let progress = try reader.next()
-                    if case .request(let request) = progress { found.append(request) }
+                    if case .message(let message) = progress { found.append(message) }
                     if progress == .needsMore { break }
                 }
             } catch {
                 return found
             }
         }
+        if let last = reader.finishAtEnd() { found.append(last) }
         return found
     }
 }

@@ -53,9 +53,9 @@ private struct BulkStream {
 }
 
 /// Serves bulk transfers until the process is ended.
-struct BulkServer {
-    private let listener: Int32
-    private var readiness = Readiness()
+struct BulkServer: StreamServer {
+    let listener: Int32
+    var readiness = Readiness()
     private var streams: [Int32: BulkStream] = [:]
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: StreamPattern.longest,
@@ -67,22 +67,11 @@ struct BulkServer {
         readiness.watch(listener, isNew: true)
     }
 
-    mutating func run() -> Never {
-        while true {
-            for descriptor in readiness.wait(milliseconds: -1) {
-                if descriptor == listener { acceptAll() } else { serve(descriptor) }
-            }
-        }
+    mutating func accepted(_ descriptor: Int32) {
+        streams[descriptor] = BulkStream(descriptor)
     }
 
-    private mutating func acceptAll() {
-        while let descriptor = acceptConnection(listener) {
-            streams[descriptor] = BulkStream(descriptor)
-            readiness.watch(descriptor, isNew: true)
-        }
-    }
-
-    private mutating func serve(_ descriptor: Int32) {
+    mutating func serve(_ descriptor: Int32) {
         guard var stream = streams.removeValue(forKey: descriptor) else { return }
         let isNew = stream.toReceive == 0 && stream.toSend == 0
         let wasSending = !stream.hasSentAll

@@ -2,15 +2,15 @@ import CLinux
 import Glibc
 
 /// Sends back what comes in, for any number of connections; one that does not read waits alone.
-struct EchoServer {
+struct EchoServer: StreamServer {
     private struct Connection {
         /// What was read and not yet taken back.
         var pending: ArraySlice<UInt8> = []
         var hasEnded = false
     }
 
-    private let listener: Int32
-    private var readiness = Readiness()
+    let listener: Int32
+    var readiness = Readiness()
     private var connections: [Int32: Connection] = [:]
     private var buffer = [UInt8](repeating: 0, count: 65_536)
 
@@ -19,23 +19,11 @@ struct EchoServer {
         readiness.watch(listener, isNew: true)
     }
 
-    /// Serves until the process is ended.
-    mutating func run() -> Never {
-        while true {
-            for descriptor in readiness.wait(milliseconds: -1) {
-                if descriptor == listener { acceptAll() } else { serve(descriptor) }
-            }
-        }
+    mutating func accepted(_ descriptor: Int32) {
+        connections[descriptor] = Connection()
     }
 
-    private mutating func acceptAll() {
-        while let descriptor = acceptConnection(listener) {
-            connections[descriptor] = Connection()
-            readiness.watch(descriptor, isNew: true)
-        }
-    }
-
-    private mutating func serve(_ descriptor: Int32) {
+    mutating func serve(_ descriptor: Int32) {
         guard var connection = connections.removeValue(forKey: descriptor) else { return }
         let wasBlocked = !connection.pending.isEmpty
         guard flush(&connection, descriptor) else { return drop(descriptor) }

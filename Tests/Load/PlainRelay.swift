@@ -1,10 +1,14 @@
 import CLinux
 import Glibc
 
-/// A guest end that knows no offloads, as those are that rdnet replaces: a plain TAP, 16-bit little-endian lengths on a unix
-/// stream, one write a frame, each direction in a thread of its own.
+/// A guest end that knows no offloads, as gvforwarder and those are that rdnet replaces: a plain TAP, a stream that is asked for
+/// `/connect`, 16-bit little-endian lengths on it, one write a frame, each direction in a thread of its own.
 final class PlainRelay: Sendable {
     private static let longestFrame = 4_014
+    /// What gvproxy answers with frames.
+    private static let call = Array(
+        "POST /connect HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n".utf8
+    )
 
     private let tap: Int32
     private let stream: Int32
@@ -24,6 +28,7 @@ final class PlainRelay: Sendable {
         }
         stream = connectToPath(path)
         guard stream >= 0 else { fail("\(path): \(String(cString: strerror(errno)))") }
+        check("write") { [stream] in write(stream, Self.call, Self.call.count) }
     }
 
     /// Carries frames until the host goes away.

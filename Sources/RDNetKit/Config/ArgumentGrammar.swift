@@ -31,17 +31,25 @@ enum ArgumentGrammar {
     /// - Parameters:
     ///   - arguments: Without the program's and the role's name.
     ///   - forms: The table of options.
+    ///   - isMixed: Whether options may also stand behind other words, unlike in Go.
     ///   - accepts: Whether an option, by its place, takes a text.
     /// - Returns: What was given, in order.
     /// - Throws: `ConfigurationError` at the first word that is wrong.
     static func parse(
         _ arguments: [String],
         _ forms: [OptionForm],
+        isMixed: Bool = false,
         accepts: (Int, String) -> Bool
     ) throws(ConfigurationError) -> ParsedArguments {
         var parsed = ParsedArguments()
         var rest = arguments[...]
-        while let word = rest.first, word.utf8.count > 1, word.hasPrefix("-") {
+        while let word = rest.first {
+            guard word.utf8.count > 1, word.hasPrefix("-") else {
+                guard isMixed else { break }
+                parsed.operands.append(word)
+                rest = rest.dropFirst()
+                continue
+            }
             rest = rest.dropFirst()
             if word == "--" { break }
             let (name, attached) = try split(word)
@@ -67,7 +75,7 @@ enum ArgumentGrammar {
             }
             parsed.assignments.append(.init(option: option, text: text))
         }
-        parsed.operands = Array(rest)
+        parsed.operands += rest
         return parsed
     }
 

@@ -35,6 +35,8 @@ struct ConfigurationInputs {
     var roles: [String]
     /// The keys of `[network]` that any role knows.
     var networkKeys: [String]
+    /// Whether options may also stand behind other words.
+    var hasMixedArguments = false
 }
 
 /// A role's settings with their sources: default < file < environment < arguments.
@@ -69,9 +71,11 @@ struct Configuration<Settings: RoleSettings> {
         self.options = options
         sources = Array(repeating: [], count: options.count)
         var scratch = Settings()
-        let parsed = try ArgumentGrammar.parse(inputs.arguments, options.map(\.form)) {
-            options[$0].assign($1, &scratch)
-        }
+        let parsed = try ArgumentGrammar.parse(
+            inputs.arguments,
+            options.map(\.form),
+            isMixed: inputs.hasMixedArguments
+        ) { options[$0].assign($1, &scratch) }
         operands = parsed.operands
         asksForHelp = parsed.asksForHelp
         if asksForHelp { return }

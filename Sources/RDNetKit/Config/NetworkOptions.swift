@@ -13,6 +13,21 @@ extension Option {
                 """
         )
     }
+
+    /// The Ethernet address of the guest's interface, for the roles that make it or have it made.
+    static func tapMACAddress(
+        _ path: any WritableKeyPath<Settings, MACAddress?> & Sendable
+    ) -> Option {
+        Option(
+            "tap-mac-address",
+            path,
+            .optionalMAC,
+            reach: .network(key: "guest-mac"),
+            unset: "the kernel's choice",
+            help: "the interface's Ethernet address; empty for the kernel's choice",
+            reason: "The host leases its second usable address to the default one, always."
+        )
+    }
 }
 
 extension Option {

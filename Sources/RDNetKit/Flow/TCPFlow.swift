@@ -52,6 +52,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var receiver: TCPReceiver
     /// Octets that the guest sent and the host's socket has not taken.
     var pending: OctetQueue
+    /// Octets in front of the host's socket until the batch of frames ends.
+    var staged = StagedPieces()
     /// Octets that the guest has acknowledged and the socket still holds.
     var toDiscard = 0
     /// How much more than `pending` may be on the way here.
@@ -75,6 +77,9 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var queue: FlowQueue.Name?
     /// Waiting for its guest to be heard again.
     var isUnrouted = false
+
+    /// Who waits to hear whether the guest takes the connection.
+    var answered: GuestAnswered?
 
     var timer: TimerWheel.Token?
     var timerDeadline = Instant(nanoseconds: .max)
@@ -154,8 +159,10 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         switch phase {
         case .synReceived, .synSent:
             stateRetries += 1
-            let limit = phase == .synSent ? TCPFlows.synRetries : TCPFlows.synAckRetries
-            if stateRetries > limit { return abort(.guest, now: now) }
+            let isLate = phase == .synSent && now >= guestDialDeadline
+            if isLate || stateRetries > TCPFlows.synRetries {
+                return giveUp(route == nil ? .absent : .silent, now: now)
+            }
             sendSYN(now: now)
         case .open:
             probeWindow(now: now)
@@ -165,6 +172,27 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
             break
         }
     }
+
+    /// Ends a handshake that the guest did not complete.
+    func giveUp(_ answer: GuestAnswer, now: Instant) {
+        // Whoever was told has the answer in the stream, where a reset could overtake it.
+        tell(answer) ? close() : abort(.guest, now: now)
+    }
+
+    /// Tells what became of the call; false when nobody asked.
+    @discardableResult
+    func tell(_ answer: GuestAnswer) -> Bool {
+        guard let answered else { return false }
+        self.answered = nil
+        switch stream {
+        case .some(let stream): answered(answer, stream.descriptor)
+        case .none: break
+        }
+        return true
+    }
+
+    /// When a guest that was called and has not answered is given up.
+    var guestDialDeadline: Instant { traffic.start + TCPFlows.guestDialLimit }
 
     private func retransmit(now: Instant) {
         // RFC 9293, 3.8.3 (R2): give up when nothing was answered for at least 100 s.

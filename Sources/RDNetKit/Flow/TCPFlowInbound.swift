@@ -82,11 +82,12 @@ extension TCPFlow {
             return
         }
         if header.flags.contains(.rst) {
-            if answers { abort(.guest, now: now) }
+            if answers { giveUp(.refused, now: now) }
             return
         }
         guard answers, header.flags.contains(.syn) else { return }
         begin(with: header)
+        tell(.connected)
         becomeOpen(now: now)
         oweACK()
         flows.enqueue(self)

@@ -74,12 +74,19 @@ extension TCPFlows {
     /// - Parameters:
     ///   - guest: Where to.
     ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take it.
+    ///   - answered: Is told whether the guest takes it; then the connection is closed without a reset.
     ///   - now: The turn's clock.
-    func open(to guest: Endpoint, joining descriptor: consuming OwnedDescriptor, now: Instant) {
+    func open(
+        to guest: Endpoint,
+        joining descriptor: consuming OwnedDescriptor,
+        answered: GuestAnswered? = nil,
+        now: Instant
+    ) {
         guard ethernet.plan.isGuest(guest.address), table.count < Self.maximumFlows,
             let port = freePort(for: guest)
         else {
             counters.full &+= 1
+            if let answered { return answered(.impossible, descriptor) }
             return Socket.resetOnClose(descriptor)
         }
         let remote = Endpoint(address: ethernet.plan.gateway, port: port)
@@ -94,6 +101,7 @@ extension TCPFlows {
         }
         counters.opened &+= 1
         table.insert(flow, for: key)
+        flow.answered = answered
         flow.isWritable = true
         flow.sendSYN(now: now)
         if flow.route == nil { waitForRoute(flow) }

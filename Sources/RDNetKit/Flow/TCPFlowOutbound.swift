@@ -212,7 +212,8 @@ extension TCPFlow {
         if !isAnswer || ownScale > 0 { header.options.windowScale = TCPFlows.windowScale }
         header.options.sackPermitted = !isAnswer || mayReportSACK
         sendHeader(header)
-        stateDeadline = now + RoundTripEstimator.initialTimeout * (1 << stateRetries)
+        let next = now + RoundTripEstimator.initialTimeout * (1 << stateRetries)
+        stateDeadline = isAnswer ? next : min(next, guestDialDeadline)
         armTimer()
     }
 

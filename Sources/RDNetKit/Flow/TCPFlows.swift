@@ -16,8 +16,10 @@ final class TCPFlows {
     /// Our shift: 7 makes a 16-bit window field reach 8 MiB.
     static let windowScale: UInt8 = 7
 
+    /// Of a SYN, of a SYN-ACK, or of the question who has a guest's address.
     static let synRetries = 5
-    static let synAckRetries = 5
+    /// How long a host's client waits for a guest that does not answer, as in gvproxy.
+    static let guestDialLimit: Duration = .seconds(10)
     /// Timeouts in a row: with doubling from 200 ms to 60 s more than the 100 s of RFC 9293, 3.8.3.
     static let maximumTimeouts = 12
     static let timeWait: Duration = .seconds(2)
@@ -59,6 +61,7 @@ final class TCPFlows {
     let initialSequenceKey: UInt64
     var nextPort: UInt16 = 49_152
     private var upload = UploadStage()
+    private let heap: HeapTrimmer
 
     /// Makes an empty table.
     ///
@@ -81,6 +84,7 @@ final class TCPFlows {
         self.support = support
         table = FlowTable(seed: seed)
         initialSequenceKey = seed
+        heap = HeapTrimmer(loop)
     }
 
     /// Flows in the table, of every phase.
@@ -253,21 +257,18 @@ final class TCPFlows {
 
     // MARK: Uploads
 
-    /// Collects small payloads of one flow, so that they reach the host's socket in one call.
+    /// Collects small payloads, so that a batch costs each flow one call to the host's socket.
     ///
     /// - Parameters:
-    ///   - payload: In order, and behind what was staged before.
+    ///   - payload: In order, and behind what was staged of this flow before.
     ///   - flow: Whose it is.
     ///   - now: The turn's clock.
-    /// - Returns: False when the payload is large enough to be passed on by itself, now.
+    /// - Returns: False when the payload is to be passed on by itself, now: nothing of the flow is staged then.
     @inline(__always)
     func stage(_ payload: UnsafeRawBufferPointer, of flow: TCPFlow, now: Instant) -> Bool {
-        if upload.accepts(payload.count, of: flow) {
-            upload.append(payload, of: flow)
-            return true
-        }
-        flushStage(now: now)
-        guard flow.pending.isEmpty, upload.accepts(payload.count, of: flow) else { return false }
+        let isWorth = UploadStage.isWorth(payload.count)
+        if isWorth ? !upload.hasRoom(payload.count) : !flow.staged.isEmpty { flushStage(now: now) }
+        guard isWorth, flow.pending.isEmpty else { return false }
         upload.append(payload, of: flow)
         return true
     }
@@ -312,6 +313,7 @@ final class TCPFlows {
         timeWaits.remove(flow)
         grown -= flow.grantedWindow
         counters.closed &+= 1
+        heap.memoryWasFreed()
     }
 }
 

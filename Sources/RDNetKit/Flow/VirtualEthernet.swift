@@ -24,7 +24,7 @@ final class VirtualEthernet {
     private var lastIdentification: UInt16 = 0
     /// Sees every frame that crosses the gateway's own port; nil when nobody captures.
     var capture: FrameCapture?
-    /// Is told of an address that is heard for the first time; it must not ask anything of this type.
+    /// Is told of an address that is heard for the first time.
     var addressLearned: (MACAddress) -> Void = { _ in }
     /// Is told of each address behind a link that has gone.
     var addressForgotten: (MACAddress) -> Void = { _ in }
@@ -238,7 +238,7 @@ final class VirtualEthernet {
         _ priority: FramePriority
     ) {
         let start = EthernetHeader.length + IPv4Header.length
-        guard let room = link.reserve(start + payload.count, priority) else { return }
+        guard let room = link.reserveOrDrop(start + payload.count, priority) else { return }
         writeHeaders(header, to: mac, room)
         UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: payload)
         commit(start + payload.count, .finished, room, on: link)

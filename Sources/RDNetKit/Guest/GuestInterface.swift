@@ -1,7 +1,7 @@
 /// The TAP that a guest's namespace sees as its network interface.
 enum GuestInterface {
     /// Frames that the kernel queues towards us: more than the windows of many flows.
-    private static let queueLength = 4096
+    private static let queueLength = 16_384
     /// The longest segment that the kernel hands over, so that a frame fits a 16-bit length with its headers.
     private static let largestSegment = 65_000
 

@@ -11,7 +11,7 @@ final class DatagramLink: FrameLink {
     private static let patience: Duration = .seconds(1)
 
     let name: String
-    private(set) var counters = LinkCounters()
+    var counters = LinkCounters()
     private(set) var isClosed = false
 
     private let peer: SocketAddress

@@ -29,7 +29,7 @@ protocol FrameLink: AnyObject {
     /// What it is called in logs: `unix:///run/net.sock`, `tap0`.
     var name: String { get }
     /// Counters of what went through and what did not.
-    var counters: LinkCounters { get }
+    var counters: LinkCounters { get set }
     /// How frames follow each other on a stream; nil where the kernel keeps them apart.
     var format: StreamFormat? { get }
     /// Whether it can carry nothing any more.
@@ -59,10 +59,19 @@ protocol FrameLink: AnyObject {
 extension FrameLink {
     var format: StreamFormat? { nil }
 
+    /// Lends room as `reserve` does, for a frame that is lost where there is none: counts it.
+    func reserveOrDrop(
+        _ count: Int,
+        _ priority: FramePriority
+    ) -> UnsafeMutableRawBufferPointer? {
+        if count <= Frame.maximumLength, let room = reserve(count, priority) { return room }
+        // For control the reservation has counted it: nobody waits with that.
+        if priority == .bulk { counters.dropped &+= 1 }
+        return nil
+    }
+
     func send(_ frame: Frame, _ priority: FramePriority) {
-        guard frame.octets.count <= Frame.maximumLength,
-            let room = reserve(frame.octets.count, priority)
-        else { return }
+        guard let room = reserveOrDrop(frame.octets.count, priority) else { return }
         room.copyMemory(from: frame.octets)
         commit(frame.octets.count, frame.header)
     }

@@ -69,7 +69,12 @@ enum LinkOpener {
         }
     }
 
-    private static func dial(_ address: StreamAddress) throws(SystemError) -> DialledSocket {
+    /// Begins to call a stream's address.
+    ///
+    /// - Parameter address: Where somebody listens.
+    /// - Returns: The socket, and whether it is connected already.
+    /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
+    static func dial(_ address: StreamAddress) throws(SystemError) -> DialledSocket {
         switch address {
         case .unix(let path):
             guard let target = SocketAddress(path: path) else {

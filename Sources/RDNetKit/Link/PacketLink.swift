@@ -10,7 +10,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
     private static let socketBuffer: Int32 = 4 << 20
 
     let name: String
-    private(set) var counters = LinkCounters()
+    var counters = LinkCounters()
     private(set) var isClosed = false
 
     private let loop: EventLoop

@@ -33,7 +33,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
     private static let socketBuffer: Int32 = 4 << 20
 
-    private(set) var counters = LinkCounters()
+    var counters = LinkCounters()
     private(set) var isClosed = false
     /// How frames go out.
     var format: StreamFormat? { output.format }

@@ -3,13 +3,16 @@
 /// A frame is written to the kernel when it is committed, not at the end of the turn: a TAP takes one frame a
 /// call whatever one does, and the guest's side of the work starts sooner.
 final class TAPLink: FrameLink, ReadinessObserver {
-    /// How many frames one turn reads before others get theirs.
+    /// How many frames one turn reads before others get theirs: of short ones more, as what a turn does once for each
+    /// flow (sending, acknowledging) is then done for many frames together.
     private static let framesPerTurn = 64
+    private static let shortFramesPerTurn = 512
+    private static let shortFramesOctets = 1 << 20
     /// Behind a `virtio_net_hdr`, an Ethernet frame with the longest IP packet.
     private static let bufferLength = VirtioNetHeader.length + EthernetHeader.length + 65_535
 
     let name: String
-    private(set) var counters = LinkCounters()
+    var counters = LinkCounters()
     private(set) var isClosed = false
 
     private let loop: EventLoop
@@ -67,8 +70,11 @@ final class TAPLink: FrameLink, ReadinessObserver {
         if let pull { return pull(now) }
         guard let receiver else { return }
         do {
-            for _ in 0..<Self.framesPerTurn {
+            let octetsBefore = counters.octetsReceived
+            for frames in 1...Self.shortFramesPerTurn {
                 guard try readFrame(for: receiver, now: now) else { break }
+                let octets = counters.octetsReceived - octetsBefore
+                if frames >= Self.framesPerTurn, octets >= Self.shortFramesOctets { break }
             }
         } catch {
             fail(error, now: now)

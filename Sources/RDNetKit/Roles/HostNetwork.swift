@@ -204,9 +204,20 @@ final class HostNetwork: DatagramSender {
                 engine: engine,
                 capture: capture
             ),
-            access: GuestAccessAPI(connector: engine) { [unowned self] stream, peer in
-                attach(stream, named: "/connect", .littleEndian16, from: peer)
-            }
+            access: GuestAccessAPI(
+                connector: engine,
+                call: { [unowned engine] guest, stream, answered in
+                    engine.tcp.open(
+                        to: guest,
+                        joining: stream,
+                        answered: answered,
+                        now: engine.loop.now
+                    )
+                },
+                attach: { [unowned self] stream, peer in
+                    attach(stream, named: "/connect", .littleEndian16, from: peer)
+                }
+            )
         )
     }
 

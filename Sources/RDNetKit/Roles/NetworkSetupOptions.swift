@@ -69,15 +69,7 @@ extension Option<NetworkSetupSettings> {
             help: "the name of the interface that vm-switch makes",
             reason: "Handed on, as are the next four."
         ),
-        Option(
-            "tap-mac-address",
-            \.tapMACAddress,
-            .optionalMAC,
-            reach: .network(key: "guest-mac"),
-            unset: "the kernel's choice",
-            help: "the interface's Ethernet address; empty for the kernel's choice",
-            reason: "The host leases its second usable address to the default one, always."
-        ),
+        Option.tapMACAddress(\.tapMACAddress),
         Option.subnet(\.subnet),
         Option(
             "dhcp-script",

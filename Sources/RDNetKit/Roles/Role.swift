@@ -36,6 +36,8 @@ struct Role: Sendable {
     ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
     ///   - options: Its whole table.
     ///   - helpsOnError: Whether its usage text goes to standard error, as that of Go's programs does.
+    ///   - commands: What the first operand may be, each with a phrase for the usage text.
+    ///   - hasMixedArguments: Whether options may also stand behind other words.
     ///   - body: Its work; what it throws is said in one sentence.
     init<Settings>(
         name: String,
@@ -43,11 +45,16 @@ struct Role: Sendable {
         operands: String,
         options: [Option<Settings>],
         helpsOnError: Bool = false,
+        commands: [(form: String, help: String)] = [],
+        hasMixedArguments: Bool = false,
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
         self.name = name
         self.summary = summary
         networkKeys = options.compactMap(\.networkKey)
+        let usage: @Sendable () -> String = {
+            Self.usage(name, summary, operands, commands, options)
+        }
         manual = { ManualMarkup.list(of: options, role: name) }
         work = { arguments, registry, surroundings in
             let inputs = ConfigurationInputs(
@@ -55,7 +62,8 @@ struct Role: Sendable {
                 environment: surroundings.environment,
                 readFile: surroundings.readFile,
                 roles: registry.roles.map(\.name),
-                networkKeys: registry.roles.flatMap(\.networkKeys)
+                networkKeys: registry.roles.flatMap(\.networkKeys),
+                hasMixedArguments: hasMixedArguments
             )
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
@@ -63,7 +71,7 @@ struct Role: Sendable {
                     return Self.start(configuration, surroundings, body)
                 }
                 let say = helpsOnError ? surroundings.printError : surroundings.printOutput
-                say(Self.usage(name, summary, operands, options))
+                say(usage())
                 return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")
@@ -124,10 +132,14 @@ struct Role: Sendable {
         _ name: String,
         _ summary: String,
         _ operands: String,
+        _ commands: [(form: String, help: String)],
         _ options: [Option<Settings>]
     ) -> String where Settings: RoleSettings {
         let tail = operands.isEmpty ? "" : " \(operands)"
-        var text = "Usage: rdnet \(name) [OPTION ...]\(tail)\n\n\(name): \(summary)\n\nOptions:\n"
+        var text = "Usage: rdnet \(name) [OPTION ...]\(tail)\n\n\(name): \(summary)\n"
+        if !commands.isEmpty { text += "\nCommands:\n" }
+        for command in commands { text += TextLayout.row(command.form, command.help) }
+        text += "\nOptions:\n"
         for option in options {
             var notes = option.isRepeatable ? ["repeatable"] : []
             if let value = option.defaultText { notes.append("default: \(value)") }

@@ -6,7 +6,7 @@ struct RoleRegistry: Sendable {
 
     /// The program's own.
     static let standard = RoleRegistry(roles: [
-        .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy, .gvForwarder,
+        .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy, .gvForwarder, .ctl,
     ])
 
     /// Runs what the arguments name.

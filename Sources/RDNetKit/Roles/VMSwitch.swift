@@ -51,15 +51,7 @@ extension Option<VMSwitchSettings> {
             help: "the name of the interface to make",
             reason: "One of that name must not exist in the namespace yet."
         ),
-        Option(
-            "tap-mac-address",
-            \.tapMACAddress,
-            .optionalMAC,
-            reach: .network(key: "guest-mac"),
-            unset: "the kernel's choice",
-            help: "the interface's Ethernet address; empty for the kernel's choice",
-            reason: "The host leases its second usable address to the default one, always."
-        ),
+        Option.tapMACAddress(\.tapMACAddress),
         Option.subnet(\.subnet),
     ]
 

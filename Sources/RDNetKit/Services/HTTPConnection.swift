@@ -186,7 +186,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
                     return (answered, 0)
                 case .continueExpected:
                     unsent += Array("HTTP/1.1 100 Continue\r\n\r\n".utf8)
-                case .request(let request):
+                case .message(let request):
                     answer(request)
                     answered += 1
                 }
@@ -276,7 +276,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
             if inputEnded { return close() }
             endAnswers()
             enter(.draining, limits.drainTimeout, watching: .readable, again: false, now: now)
-        } else if reader.isInsideRequest {
+        } else if reader.isInsideMessage {
             enter(.reading, limits.readTimeout, watching: .readable, again: progress, now: now)
         } else {
             enter(.idle, limits.idleTimeout, watching: .readable, again: progress, now: now)

@@ -21,6 +21,9 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
         SystemError(call: call, errno: EINVAL)
     }
 
+    /// Whether it took too long.
+    var isTimeout: Bool { errno == ETIMEDOUT }
+
     /// Whether there is no interface of that name or number.
     var isMissingDevice: Bool { errno == ENODEV }
 

@@ -19,12 +19,19 @@ struct WaitingSocket: ~Copyable {
         within limit: Duration
     ) throws(SystemError) -> WaitingSocket {
         let descriptor = try Socket.make(Socket.family(of: endpoint.address), kind)
-        if try !Socket.connect(descriptor, to: SocketAddress(endpoint)) {
-            try wait(for: descriptor, Int16(POLLOUT), limit, "connect \(endpoint)")
-            let code = Socket.takeError(descriptor)
-            if code != 0 { throw SystemError(call: "connect \(endpoint)", errno: code) }
-        }
-        return WaitingSocket(descriptor)
+        let isConnected = try Socket.connect(descriptor, to: SocketAddress(endpoint))
+        let socket = WaitingSocket(descriptor)
+        if !isConnected { try socket.finishConnecting(to: "\(endpoint)", within: limit) }
+        return socket
+    }
+
+    /// Waits until the connection that has begun is made.
+    ///
+    /// See connect(2).
+    func finishConnecting(to peer: String, within limit: Duration) throws(SystemError) {
+        try Self.wait(for: descriptor, Int16(POLLOUT), limit, "connect \(peer)")
+        let code = Socket.takeError(descriptor)
+        if code != 0 { throw SystemError(call: "connect \(peer)", errno: code) }
     }
 
     /// Takes one connection within a time.
@@ -65,7 +72,7 @@ struct WaitingSocket: ~Copyable {
         _ call: String
     ) throws(SystemError) {
         var request = pollfd(fd: descriptor.number, events: events, revents: 0)
-        let milliseconds = Int32(limit.millisecondsRoundedUp)
+        let milliseconds = Int32(max(limit.millisecondsRoundedUp, 0))
         let ready = try systemCall(call) { poll(&request, 1, milliseconds) }
         if ready == 0 { throw SystemError(call: call, errno: ETIMEDOUT) }
     }

@@ -109,4 +109,27 @@ struct ArgumentGrammarTests {
     func refused(arguments: [String], expected: ConfigurationError) {
         #expect(throws: expected) { try parse(arguments) }
     }
+
+    @Test(
+        "where options may be mixed with other words, they are found behind them",
+        arguments: [
+            Row(arguments: ["x", "-debug", "y"], given: ["debug=true"], operands: ["x", "y"]),
+            Row(
+                arguments: ["x", "--subnet", "y", "-"],
+                given: ["subnet=y"],
+                operands: ["x", "-"]
+            ),
+            Row(arguments: ["x", "--", "-debug"], operands: ["x", "-debug"]),
+            Row(arguments: ["x", "-h", "y"], operands: ["x"], asksForHelp: true),
+        ]
+    )
+    func mixed(row: Row) throws {
+        let parsed = try ArgumentGrammar.parse(row.arguments, Self.forms, isMixed: true) { _, _ in
+            true
+        }
+        let given = parsed.assignments.map { "\(Self.forms[$0.option].name)=\($0.text)" }
+        #expect(given == row.given)
+        #expect(parsed.operands == row.operands)
+        #expect(parsed.asksForHelp == row.asksForHelp)
+    }
 }

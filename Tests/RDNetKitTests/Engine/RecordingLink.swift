@@ -9,7 +9,7 @@ final class RecordingLink: FrameLink {
     }
 
     let name = "test"
-    private(set) var counters = LinkCounters()
+    var counters = LinkCounters()
     private(set) var isClosed = false
     /// What left the engine and was not taken yet.
     var sent: [Sent] = []

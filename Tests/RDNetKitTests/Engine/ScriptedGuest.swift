@@ -27,6 +27,8 @@ final class ScriptedGuest {
     /// Packets that the engine sent and no script has looked at.
     private(set) var inbox: [[UInt8]] = []
     private var nextPort: UInt16 = 40_000
+    /// Whether frames wait for others of their batch.
+    var isBatching = false
 
     init(
         support: PeekOffsetSupport = .probe(),

@@ -3,12 +3,20 @@
 // MARK: Packets into the engine
 
 extension ScriptedGuest {
-    /// Hands the engine one frame, as a batch of its own.
+    /// Hands the engine one frame, as a batch of its own unless a batch has begun.
     func send(frame: [UInt8], _ header: VirtioNetHeader = .finished) {
         // Below an Ethernet header a link drops frames itself.
         frame.withUnsafeBytes { octets in
             engine.receive(Frame(octets, header), from: link, now: clock.now)
         }
+        if !isBatching { engine.batchEnded(on: link, now: clock.now) }
+    }
+
+    /// Makes one batch of everything that is sent meanwhile, as a link does that reads many frames at once.
+    func batch(_ send: () -> Void) {
+        isBatching = true
+        send()
+        isBatching = false
         engine.batchEnded(on: link, now: clock.now)
     }
 

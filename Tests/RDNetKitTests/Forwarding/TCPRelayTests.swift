@@ -64,32 +64,24 @@ struct TCPRelayTests {
         try scene.turn { scene.connector.relayCount == 0 }
     }
 
-    @Test("a client that ends its direction gets the answer", arguments: [true, false])
-    func clientEnds(usesPipes: Bool) throws {
+    @Test(
+        "whoever ends its direction hears the other out",
+        arguments: [true, false],
+        [true, false]
+    )
+    func halfClose(byClient: Bool, usesPipes: Bool) throws {
         let scene = try RelayScene(usesPipes: usesPipes)
         let (client, server) = try scene.connectBoth()
-        try client.send("question")
-        client.endSending()
-        try scene.turn(until: server, has: "question", is: .ended)
-        try server.send("answer")
-        try scene.turn(until: client, has: "answer")
-        #expect(client.state == .open)
-        try server.send(", and more")
-        server.endSending()
-        try scene.turn(until: client, has: "answer, and more", is: .ended)
-        try scene.turn { scene.connector.relayCount == 0 }
-    }
-
-    @Test("a server that ends its direction hears the client out", arguments: [true, false])
-    func serverEnds(usesPipes: Bool) throws {
-        let scene = try RelayScene(usesPipes: usesPipes)
-        let (client, server) = try scene.connectBoth()
-        try server.send("greeting")
-        server.endSending()
-        try scene.turn(until: client, has: "greeting", is: .ended)
-        try client.send("all the same")
-        client.endSending()
-        try scene.turn(until: server, has: "all the same", is: .ended)
+        let (first, second) = byClient ? (client, server) : (server, client)
+        try first.send("question")
+        first.endSending()
+        try scene.turn(until: second, has: "question", is: .ended)
+        try second.send("answer")
+        try scene.turn(until: first, has: "answer")
+        #expect(first.state == .open)
+        try second.send(", and more")
+        second.endSending()
+        try scene.turn(until: first, has: "answer, and more", is: .ended)
         try scene.turn { scene.connector.relayCount == 0 }
     }
 

@@ -79,7 +79,7 @@ struct RoleRegistryTests {
         #expect(run("rdnet", "--list") == .success)
         #expect(
             recorded.output
-                == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvproxy\ngvforwarder\n"
+                == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvproxy\ngvforwarder\nctl\n"
         )
     }
 

@@ -48,9 +48,15 @@ final class APIFixture {
                 engine: guest.engine,
                 capture: CaptureSwitch(path, ethernet: guest.engine.ethernet, log: .discarding())
             ),
-            access: GuestAccessAPI(connector: connector) { [unowned self] stream, peer in
-                links.append((StreamClient(stream), peer))
-            }
+            access: GuestAccessAPI(
+                connector: connector,
+                call: { [connector] guest, stream, answered in
+                    connector.call(guest, stream, answered)
+                },
+                attach: { [unowned self] stream, peer in
+                    links.append((StreamClient(stream), peer))
+                }
+            )
         )
     }
 

@@ -76,6 +76,17 @@ final class RecordingConnector: GuestConnector {
     var streams: [StreamClient] = []
     var ports: [Port] = []
     var hasPorts = true
+    /// What becomes of a call.
+    var answer = GuestAnswer.connected
+
+    func call(
+        _ guest: Endpoint,
+        _ stream: consuming OwnedDescriptor,
+        _ answered: GuestAnswered
+    ) {
+        answered(answer, stream)
+        connect(to: guest, joining: stream)
+    }
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         guests.append(guest)

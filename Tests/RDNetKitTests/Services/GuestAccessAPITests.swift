@@ -72,6 +72,32 @@ struct GuestAccessAPITests {
     }
 
     @Test(
+        "a tunnel's client that waits is told what became of it",
+        arguments: [
+            (.connected, nil), (.refused, "192.168.127.2:22 refuses the connection"),
+            (.silent, "192.168.127.2:22 does not answer"),
+            (.absent, "nobody in the virtual network has the address 192.168.127.2"),
+            (.impossible, "192.168.127.2 is no guest's address, or there are too many flows"),
+        ] as [(GuestAnswer, String?)]
+    )
+    func waiting(answer: GuestAnswer, sentence: String?) throws {
+        fixture.connector.answer = answer
+        let client = try connect()
+        try client.send(
+            "POST /tunnel?ip=192.168.127.2&port=22&wait=true HTTP/1.1\r\nHost: a\r\n\r\n"
+        )
+        try settle()
+        let (text, _) = client.receive()
+        guard let sentence else {
+            #expect(text == "UP")
+            return
+        }
+        #expect(text.hasPrefix("HTTP/1.1 502 Bad Gateway\r\n"))
+        #expect(text.contains("\r\nContent-Length: \(sentence.utf8.count + 1)\r\n"))
+        #expect(text.hasSuffix("\r\n\r\n\(sentence)\n"))
+    }
+
+    @Test(
         "a tunnel to nowhere is refused before anything is taken over",
         arguments: [
             ("", "ip is mandatory"), ("?port=22", "ip is mandatory"),
@@ -94,7 +120,11 @@ struct GuestAccessAPITests {
 
     @Test func `a tunnel ends with an engine that does not take it`() throws {
         let engine = fixture.guest.engine
-        let access = GuestAccessAPI(connector: engine) { stream, _ in _ = consume stream }
+        let access = GuestAccessAPI(
+            connector: engine,
+            call: { _, stream, _ in _ = consume stream },
+            attach: { stream, _ in _ = consume stream }
+        )
         let server = HTTPServer(loop: fixture.loop, routes: [access.tunnel])
         let client = try connect(to: server)
         // Outside the virtual network.

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @testable import RDNetKit
@@ -76,7 +77,8 @@ struct GVProxyGuestMachineTests {
             let unit = try #require(words.firstIndex(of: "Mbits/sec"))
             #expect(try #require(Double(words[unit - 1])) > 1, "\(report)")
         }
-        server.end()
+        // What a test's thread starts has SIGTERM blocked.
+        server.end(with: SIGKILL)
     }
 
     /// Waits until gvproxy has gone with its last guest.
@@ -127,7 +129,7 @@ struct GVProxyGuestMachineTests {
             try guest.run("wget -q -O - \(other[1]) | sha256sum").hasPrefix(network.checksum)
         )
         forwarder.end()
-        server.end()
+        server.end(with: SIGKILL)
 
         guest.kill()
         try waitForEnd(network)

@@ -130,12 +130,11 @@ final class GuestMachine {
     private func wait(for mark: String, within limit: Duration) throws -> (String, String) {
         var found: (String, String)?
         let hasCome = try comesTrue(within: limit) {
-            let text = String(
-                decoding: try Data(contentsOf: console).dropFirst(seen),
-                as: UTF8.self
-            )
+            let octets = try Data(contentsOf: console).dropFirst(seen)
             var before = ""
-            for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() {
+            // By octets: what the kernel says ends with a carriage return too, which is one character with its line feed.
+            for line in octets.split(separator: 10, omittingEmptySubsequences: false).dropLast() {
+                let line = String(decoding: line, as: UTF8.self)
                 if line.hasPrefix(mark) {
                     seen += before.utf8.count + line.utf8.count + 1
                     let rest = line.dropFirst(mark.count)

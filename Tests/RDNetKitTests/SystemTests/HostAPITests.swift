@@ -214,4 +214,28 @@ struct HostAPITests {
         try world.guest.run("ping", "-c", "1", "-W", "5", Guest.gateway)
         #expect(try world.askAPI("/capture").contains(#""on":true"#))
     }
+
+    @Test func `it listens on vsock as anywhere else: a port that is taken is refused`() throws {
+        let directory = TemporaryDirectory()
+        // Bound to this machine's contexts, so it may be taken already.
+        let port = UInt32.random(in: 50_000...4_000_000_000)
+        let start = { (name: String) in
+            try RunningProgram(
+                [
+                    BuiltProgram.rdnet, "host-switch", "--api", "vsock://:\(port)", "--link",
+                    "unix://" + directory.file(name),
+                ],
+                output: URL(fileURLWithPath: directory.file(name + ".log"))
+            )
+        }
+        let first = try start("first")
+        // The API is opened before the links.
+        let listens = comesTrue { access(directory.file("first"), F_OK) == 0 }
+        #expect(listens && first.isRunning)
+        let second = try start("second")
+        #expect(comesTrue { !second.isRunning } && second.status == 1)
+        let text = try String(contentsOfFile: directory.file("second.log"), encoding: .utf8)
+        let sentence = "api vsock://:\(port): bind vsock://:\(port): Address already in use\n"
+        #expect(text.hasSuffix("rdnet host-switch: " + sentence), "\(text)")
+    }
 }

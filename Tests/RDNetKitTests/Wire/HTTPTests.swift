@@ -101,14 +101,14 @@ struct HTTPRequestReaderTests {
         for start in stride(from: 0, to: octets.count, by: size) {
             let piece = octets[start..<min(start + size, octets.count)]
             piece.withUnsafeBytes { reader.append($0) }
-            while case .request(let request) = try reader.next() {
+            while case .message(let request) = try reader.next() {
                 found.append(
                     request.head.path + " " + String(decoding: request.body, as: UTF8.self)
                 )
             }
         }
         #expect(found == ["/one ", "/two hello", "/three abc0123456789", "/four "])
-        #expect(!reader.isInsideRequest)
+        #expect(!reader.isInsideMessage)
         #expect(reader.heldOctets == 0)
     }
 
@@ -121,7 +121,7 @@ struct HTTPRequestReaderTests {
         #expect(try reader.next() == .continueExpected)
         #expect(try reader.next() == .needsMore)
         append("ab", &reader)
-        guard case .request(let request) = try reader.next() else {
+        guard case .message(let request) = try reader.next() else {
             Issue.record("no request")
             return
         }
@@ -134,7 +134,7 @@ struct HTTPRequestReaderTests {
             "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\na",
             &reader
         )
-        guard case .request = try reader.next() else {
+        guard case .message = try reader.next() else {
             Issue.record("no request")
             return
         }

@@ -82,7 +82,7 @@ struct TextParserPropertyTests {
                     switch try reader.next() {
                     case .needsMore: break reading
                     case .continueExpected: continue
-                    case .request(let request): found.append("\(request)")
+                    case .message(let request): found.append("\(request)")
                     }
                 }
             } catch {

@@ -1,35 +1,39 @@
-/// One complete HTTP request.
-struct HTTPRequest: Equatable {
-    var head: HTTPRequestHead
+/// One complete HTTP message.
+struct HTTPMessage<Head: HTTPMessageHead>: Equatable {
+    var head: Head
     var body: [UInt8]
 }
 
-/// Finds requests in a stream's octets (RFC 9112): one after another, in pieces of any size.
+typealias HTTPRequest = HTTPMessage<HTTPRequestHead>
+typealias HTTPRequestReader = HTTPMessageReader<HTTPRequestHead>
+typealias HTTPResponseReader = HTTPMessageReader<HTTPResponseHead>
+
+/// Finds requests, or responses, in a stream's octets (RFC 9112): one after another, in pieces of any size.
 ///
 /// How it works: octets are appended as they come; `next` consumes as many as it can and says what it
 /// found. It never holds more than a head, a body and what one read brought behind them. After an
-/// error the place of the next request is unknown, so the connection has to end.
-struct HTTPRequestReader {
-    /// Octets of a body that are taken at most.
-    static let longestBody = 1 << 20
+/// error the place of the next message is unknown, so the connection has to end.
+struct HTTPMessageReader<Head: HTTPMessageHead> {
     /// Octets of a chunk's size line.
-    private static let longestChunkLine = 1024
+    private static var longestChunkLine: Int { 1024 }
 
     /// What a stream's octets amount to.
     enum Progress: Equatable {
         case needsMore
         /// The client wants to hear "100 Continue"; said once a request.
         case continueExpected
-        case request(HTTPRequest)
+        case message(HTTPMessage<Head>)
     }
 
     private enum State {
         case head
-        case body(HTTPRequestHead, remaining: Int)
-        case chunkLine(HTTPRequestHead)
-        case chunk(HTTPRequestHead, remaining: Int)
-        case chunkEnd(HTTPRequestHead)
-        case trailers(HTTPRequestHead, octets: Int)
+        case body(Head, remaining: Int)
+        /// The body is what comes until the stream ends.
+        case rest(Head)
+        case chunkLine(Head)
+        case chunk(Head, remaining: Int)
+        case chunkEnd(Head)
+        case trailers(Head, octets: Int)
     }
 
     private var state = State.head
@@ -46,7 +50,7 @@ struct HTTPRequestReader {
         buffer.append(contentsOf: octets)
     }
 
-    /// Forgets the octets behind the last complete request.
+    /// Forgets the octets behind the last complete message.
     ///
     /// - Returns: How many they were.
     mutating func dropRest() -> Int {
@@ -58,8 +62,8 @@ struct HTTPRequestReader {
     /// How many octets are held.
     var heldOctets: Int { buffer.count - start + body.count }
 
-    /// Whether a request has begun and is not complete.
-    var isInsideRequest: Bool {
+    /// Whether a message has begun and is not complete.
+    var isInsideMessage: Bool {
         if case .head = state { return start < buffer.count }
         return true
     }
@@ -72,6 +76,7 @@ struct HTTPRequestReader {
             case .head: progress = try readHead()
             case .body(let head, let remaining):
                 progress = takeBody(remaining) { .body(head, remaining: $0) } ?? finish(head)
+            case .rest: progress = try takeRest()
             case .chunkLine(let head): progress = try readChunkLine(head)
             case .chunk(let head, let remaining):
                 progress = takeBody(remaining) { .chunk(head, remaining: $0) }
@@ -83,22 +88,31 @@ struct HTTPRequestReader {
         }
     }
 
+    /// The message that the stream's end completes, if there is one.
+    mutating func finishAtEnd() -> HTTPMessage<Head>? {
+        guard case .rest(let head) = state, case .message(let message) = finish(head) else {
+            return nil
+        }
+        return message
+    }
+
     // MARK: Parts; nil means that the next part may follow at once
 
     private mutating func readHead() throws(HTTPError) -> Progress? {
         guard let end = headEnd() else {
-            guard buffer.count - start <= HTTPRequestHead.longest else { throw .headTooLarge }
+            guard buffer.count - start <= Head.longest else { throw .headTooLarge }
             return .needsMore
         }
-        guard end - start <= HTTPRequestHead.longest else { throw .headTooLarge }
-        let head = try HTTPRequestHead(parsing: buffer[start..<end])
+        guard end - start <= Head.longest else { throw .headTooLarge }
+        let head = try Head(parsing: buffer[start..<end])
         consume(to: end)
         switch try head.framing() {
         case .length(let length):
-            guard length <= Self.longestBody else { throw .bodyTooLarge }
+            guard length <= Head.longestBody else { throw .bodyTooLarge }
             state = .body(head, remaining: length)
             guard length > 0 else { return nil }
         case .chunked: state = .chunkLine(head)
+        case .untilEnd: state = .rest(head)
         }
         // With octets of the body here already, nobody waits for a word.
         return try head.expectsContinue() && start == buffer.count ? .continueExpected : nil
@@ -132,19 +146,26 @@ struct HTTPRequestReader {
         return .needsMore
     }
 
-    private mutating func readChunkLine(_ head: HTTPRequestHead) throws(HTTPError) -> Progress? {
+    private mutating func takeRest() throws(HTTPError) -> Progress {
+        body.append(contentsOf: buffer[start...])
+        consume(to: buffer.count)
+        guard body.count <= Head.longestBody else { throw .bodyTooLarge }
+        return .needsMore
+    }
+
+    private mutating func readChunkLine(_ head: Head) throws(HTTPError) -> Progress? {
         guard let line = try takeLine(longest: Self.longestChunkLine) else { return .needsMore }
         let digits = line.prefix { $0 != UInt8(ascii: ";") && $0 != 0x20 && $0 != 0x09 }
         let text = String(decoding: digits, as: UTF8.self)
         guard (1...8).contains(digits.count), text.allSatisfy(\.isHexDigit),
             let size = Int(text, radix: 16)
         else { throw .malformed("invalid chunk length") }
-        guard size <= Self.longestBody - body.count else { throw .bodyTooLarge }
+        guard size <= Head.longestBody - body.count else { throw .bodyTooLarge }
         state = size == 0 ? .trailers(head, octets: 0) : .chunk(head, remaining: size)
         return nil
     }
 
-    private mutating func readChunkEnd(_ head: HTTPRequestHead) throws(HTTPError) -> Progress? {
+    private mutating func readChunkEnd(_ head: Head) throws(HTTPError) -> Progress? {
         guard let line = try takeLine(longest: Self.longestChunkLine) else { return .needsMore }
         guard line.isEmpty else { throw .malformed("malformed chunked encoding") }
         state = .chunkLine(head)
@@ -152,21 +173,21 @@ struct HTTPRequestReader {
     }
 
     private mutating func readTrailer(
-        _ head: HTTPRequestHead,
+        _ head: Head,
         _ octets: Int
     ) throws(HTTPError) -> Progress? {
-        guard octets <= HTTPRequestHead.longest else { throw .headTooLarge }
-        guard let line = try takeLine(longest: HTTPRequestHead.longest) else { return .needsMore }
+        guard octets <= Head.longest else { throw .headTooLarge }
+        guard let line = try takeLine(longest: Head.longest) else { return .needsMore }
         if line.isEmpty { return finish(head) }
         state = .trailers(head, octets: octets + line.count + 2)
         return nil
     }
 
-    private mutating func finish(_ head: HTTPRequestHead) -> Progress {
-        let request = HTTPRequest(head: head, body: body)
+    private mutating func finish(_ head: Head) -> Progress {
+        let message = HTTPMessage(head: head, body: body)
         body = []
         state = .head
-        return .request(request)
+        return .message(message)
     }
 
     /// The next line without its end; nil when it is not complete.
@@ -187,7 +208,7 @@ struct HTTPRequestReader {
     private mutating func consume(to index: Int) {
         start = index
         searched = index
-        guard start == buffer.count || start > HTTPRequestHead.longest else { return }
+        guard start == buffer.count || start > Head.longest else { return }
         buffer.removeSubrange(..<start)
         start = 0
         searched = 0

@@ -1,0 +1,136 @@
+/// What `ctl` is told to do, in words.
+enum ControlCommand: Equatable {
+    case forwards
+    case expose(local: String, remote: String)
+    case unexpose(local: String)
+    case leases
+    case names
+    /// A name with a dot in it, and its IPv4 address.
+    case addName(String, IPAddress)
+    case stats
+    case flows
+    case links
+    /// Nil to ask for its state.
+    case capture(isOn: Bool?)
+    case tunnel(Endpoint)
+
+    /// A command's first word, what follows it, and what that must be.
+    private struct Form {
+        let word: String
+        let operands: String
+        let help: String
+        let parse: @Sendable ([String]) -> ControlCommand?
+    }
+
+    private static let forms = [
+        Form(word: "forwards", operands: "", help: "the host's ports that lead to guests") {
+            $0.isEmpty ? .forwards : nil
+        },
+        Form(word: "expose", operands: " LOCAL REMOTE", help: "let a host's port lead to a guest's")
+        {
+            $0.count == 2 ? .expose(local: $0[0], remote: $0[1]) : nil
+        },
+        Form(word: "unexpose", operands: " LOCAL", help: "take that back") {
+            $0.count == 1 ? .unexpose(local: $0[0]) : nil
+        },
+        Form(word: "leases", operands: "", help: "addresses and who has them") {
+            $0.isEmpty ? .leases : nil
+        },
+        Form(
+            word: "names",
+            operands: " [add NAME ADDRESS]",
+            help: "the zones that are answered here, or one more name",
+            parse: names
+        ),
+        Form(word: "stats", operands: "", help: "what has been counted") {
+            $0.isEmpty ? .stats : nil
+        },
+        Form(word: "flows", operands: "", help: "connections, UDP ports and pings of guests") {
+            $0.isEmpty ? .flows : nil
+        },
+        Form(word: "links", operands: "", help: "how guests are connected, and what they sent") {
+            $0.isEmpty ? .links : nil
+        },
+        Form(
+            word: "capture",
+            operands: " [on|off]",
+            help: "whether frames are written to a file, or switch it",
+            parse: capture
+        ),
+        Form(
+            word: "tunnel",
+            operands: " ADDRESS:PORT",
+            help: "join standard input and output to a guest's TCP port"
+        ) { words in
+            guard words.count == 1, let guest = Endpoint(words[0]), guest.address.isIPv4 else {
+                return nil
+            }
+            return .tunnel(guest)
+        },
+    ]
+
+    /// Every command with its operands, and one phrase about it.
+    static var all: [(form: String, help: String)] {
+        forms.map { ($0.word + $0.operands, $0.help) }
+    }
+
+    /// Understands a command.
+    ///
+    /// - Parameter words: The role's operands.
+    /// - Throws: `ControlCommandError` with what was expected.
+    init(_ words: [String]) throws(ControlCommandError) {
+        guard let word = words.first else { throw .missing }
+        guard let form = Self.forms.first(where: { $0.word == word }) else {
+            throw .unknown(
+                word,
+                nearest: EditDistance.likely(for: word, in: Self.forms.map(\.word))
+            )
+        }
+        guard let command = form.parse(Array(words.dropFirst())) else {
+            throw .malformed(words.joined(separator: " "), expected: form.word + form.operands)
+        }
+        self = command
+    }
+
+    private static func names(_ words: [String]) -> ControlCommand? {
+        if words.isEmpty { return .names }
+        guard words.count == 3, words[0] == "add",
+            let name = ValueSyntax<String>.domain.parse(words[1]), name.contains("."),
+            let address = IPAddress(words[2]), address.isIPv4
+        else { return nil }
+        return .addName(name, address)
+    }
+
+    private static func capture(_ words: [String]) -> ControlCommand? {
+        switch words {
+        case []: .capture(isOn: nil)
+        case ["on"]: .capture(isOn: true)
+        case ["off"]: .capture(isOn: false)
+        default: nil
+        }
+    }
+}
+
+/// Words that are no command of `ctl`.
+enum ControlCommandError: Error, Equatable, CustomStringConvertible {
+    case missing
+    case unknown(String, nearest: String?)
+    case malformed(String, expected: String)
+
+    /// One sentence.
+    var description: String {
+        switch self {
+        case .missing: "there is no command; expected \(Self.words)"
+        case .unknown(let word, let nearest):
+            "there is no command \"\(word)\"; "
+                + (nearest.map { "did you mean \($0)?" } ?? "expected \(Self.words)")
+        case .malformed(let words, let expected):
+            "\"\(words)\" is not valid; expected \(expected)"
+        }
+    }
+
+    private static var words: String {
+        let words = ControlCommand.all.map { $0.form.prefix { $0 != " " } }
+        return words.dropLast().joined(separator: ", ") + " or " + (words.last ?? "")
+    }
+}

@@ -1,0 +1,141 @@
+/// One command of `ctl` at work.
+struct CtlSession {
+    private static let zonesPath = "/services/dns/all"
+    /// Values in a document: /flows has the most, eleven for each of some thousand flows.
+    private static let mostValues = 200_000
+
+    private let settings: CtlSettings
+    private let command: ControlCommand
+    private let client: APIClient
+    private let printOutput: (String) -> Void
+
+    /// Makes a session that has not asked yet.
+    ///
+    /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to ask.
+    init(_ start: RoleStart<CtlSettings>) throws(RoleFailure) {
+        settings = start.settings
+        printOutput = start.surroundings.printOutput
+        do throws(ControlCommandError) {
+            command = try ControlCommand(start.operands)
+        } catch {
+            throw RoleFailure("\(error)", status: .misuse)
+        }
+        guard let address = settings.api else {
+            throw RoleFailure(
+                "nobody is named to ask: say --api ADDRESS, or set RDNET_API, with the address that "
+                    + "host-switch was given as --api, or gvproxy as -listen",
+                status: .misuse
+            )
+        }
+        client = APIClient(
+            address: address,
+            log: start.logger,
+            clock: EventLoop.monotonicClock
+        )
+    }
+
+    /// Asks, and prints the answer.
+    ///
+    /// - Throws: `RoleFailure` when there is none, or it is an error.
+    func run() throws(RoleFailure) -> ExitCode {
+        if case .tunnel(let guest) = command {
+            try tunnel(to: guest)
+            return .success
+        }
+        do {
+            try ask()
+            return .success
+        } catch {
+            throw RoleFailure(error)
+        }
+    }
+
+    private func ask() throws(APIFailure) {
+        switch command {
+        case .forwards: try show("/services/forwarder/all", CtlReport.forwards)
+        case .expose(let local, let remote):
+            try post(
+                "/services/forwarder/expose",
+                .object(forward(local) + [JSON.Member("remote", .string(remote))])
+            )
+        case .unexpose(let local):
+            try post("/services/forwarder/unexpose", .object(forward(local)))
+        case .leases: try show("/services/dhcp/leases", CtlReport.leases)
+        case .names: try show(Self.zonesPath, CtlReport.names)
+        case .addName(let name, let address): try add(name, address)
+        case .stats: try show("/stats", CtlReport.statistics)
+        case .flows: try show("/flows", CtlReport.flows)
+        case .links: try show("/links", CtlReport.links)
+        case .capture(let isOn):
+            if let isOn { try post("/capture/\(isOn ? "on" : "off")", .object([])) }
+            try show("/capture", CtlReport.capture)
+        case .tunnel: preconditionFailure("a tunnel is no question")
+        }
+    }
+
+    private func show(_ path: String, _ report: (JSON) -> String) throws(APIFailure) {
+        let octets = try client.ask(path)
+        let document = try parse(octets, path)
+        printOutput(
+            settings.printsJSON ? String(decoding: octets, as: UTF8.self) : report(document)
+        )
+    }
+
+    private func parse(_ octets: [UInt8], _ path: String) throws(APIFailure) -> JSON {
+        do {
+            return try JSONParser.parse(octets, mostValues: Self.mostValues)
+        } catch {
+            throw .noAnswer(client.address, reason: "the answer to \(path) is no JSON: \(error)")
+        }
+    }
+
+    // MARK: Changes
+
+    private func post(_ path: String, _ document: JSON) throws(APIFailure) {
+        _ = try client.ask(path, body: document.octets)
+    }
+
+    /// Adds a record to the zone that is asked for such a name, or else a zone with it.
+    private func add(_ name: String, _ address: IPAddress) throws(APIFailure) {
+        let zones = try parse(try client.ask(Self.zonesPath), Self.zonesPath)
+        try post("/services/dns/add", CtlZone.adding(name, address, to: zones))
+    }
+
+    private func forward(_ local: String) -> [JSON.Member] {
+        let looksLikePath = local.hasPrefix("/") || local.hasPrefix("unix://")
+        let transport = settings.transport ?? (looksLikePath ? .unix : .tcp)
+        return [
+            JSON.Member("local", .string(local)),
+            JSON.Member("protocol", .string(transport.rawValue)),
+        ]
+    }
+
+    // MARK: Tunnel
+
+    private func tunnel(to guest: Endpoint) throws(RoleFailure) {
+        let tunnel: Tunnel
+        do {
+            tunnel = try client.openTunnel(to: guest)
+        } catch {
+            throw RoleFailure(error)
+        }
+        let isConnected = tunnel.isConnected
+        var relay = StandardStreamRelay(tunnel.stream)
+        do {
+            try relay.run()
+        } catch {
+            switch error {
+            case .local(let error): throw RoleFailure(error)
+            case .cut where isConnected || relay.received > 0:
+                throw RoleFailure("\(guest): the connection was cut")
+            case .cut: throw Self.unreachable(guest)
+            }
+        }
+        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy tells.
+        if !isConnected, relay.received == 0, relay.sent == 0 { throw Self.unreachable(guest) }
+    }
+
+    private static func unreachable(_ guest: Endpoint) -> RoleFailure {
+        RoleFailure("\(guest): the guest cannot be reached there, or refuses the connection")
+    }
+}

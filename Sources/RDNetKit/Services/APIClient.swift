@@ -1,0 +1,196 @@
+/// Why the API gave no answer, or another one than hoped for.
+enum APIFailure: Error, Equatable, CustomStringConvertible {
+    case noConnection(StreamAddress, SystemError)
+    /// The connection was made, and the answer did not come whole.
+    case noAnswer(StreamAddress, reason: String)
+    /// The API's own words.
+    case refused(String)
+    /// Whoever answers does not know the path.
+    case unknownPath(StreamAddress, String)
+
+    /// One sentence.
+    var description: String {
+        switch self {
+        case .noConnection(let address, let error):
+            "\(address): \(SystemError.message(error.errno)); "
+                + "expected the API of a host-switch or gvproxy there"
+        case .noAnswer(let address, let reason): "\(address): \(reason)"
+        case .refused(let text): text
+        case .unknownPath(let address, let path): "\(address): it has no \(path)"
+        }
+    }
+}
+
+/// A connection that leads to a guest.
+struct Tunnel: ~Copyable {
+    let stream: OwnedDescriptor
+    /// Whether the guest has taken it; if not, nobody knows yet.
+    let isConnected: Bool
+}
+
+/// A client of the HTTP API, for a program that has nothing else to do: it waits for each answer.
+struct APIClient {
+    /// From the beginning of a question to the end of its answer.
+    static let patience: Duration = .seconds(10)
+    /// The same for a tunnel: longer than guests are given to answer a call.
+    static let tunnelPatience: Duration = .seconds(15)
+    private static let octetsPerRead = 65_536
+
+    let address: StreamAddress
+    let log: Logger
+    let clock: () -> Instant
+
+    /// Asks one thing.
+    ///
+    /// - Parameters:
+    ///   - path: With its query.
+    ///   - body: For a question that changes something; then it is a POST.
+    /// - Returns: The answer's octets.
+    /// - Throws: `APIFailure`, also for a status that is no success.
+    func ask(_ path: String, body: [UInt8]? = nil) throws(APIFailure) -> [UInt8] {
+        let deadline = clock() + Self.patience
+        let socket = try connect(until: deadline)
+        try send(path, body: body, over: socket, until: deadline)
+        return try readAnswer(HTTPResponseReader(), to: path, from: socket, until: deadline)
+    }
+
+    /// Joins a connection to a guest's TCP port.
+    ///
+    /// - Parameter guest: In the virtual network.
+    /// - Returns: The connection; through gvproxy the guest may still refuse it, and then it closes.
+    /// - Throws: `APIFailure`.
+    func openTunnel(to guest: Endpoint) throws(APIFailure) -> Tunnel {
+        let path = "/tunnel?ip=\(guest.address)&port=\(guest.port)&wait=true"
+        let deadline = clock() + Self.tunnelPatience
+        let socket = try connect(until: deadline)
+        try send(path, body: [], over: socket, until: deadline)
+        // No octet more than these: what follows is the guest's.
+        var start: [UInt8] = []
+        while start.count < 2 {
+            let octets = try receive(upTo: 2 - start.count, from: socket, until: deadline)
+            guard !octets.isEmpty else { throw ended }
+            start += octets
+        }
+        let isConnected = start == GuestAccessAPI.guestIsThere
+        if isConnected || start == Array("OK".utf8) {
+            return Tunnel(stream: socket.descriptor, isConnected: isConnected)
+        }
+        var reader = HTTPResponseReader()
+        start.withUnsafeBytes { reader.append($0) }
+        _ = try readAnswer(reader, to: path, from: socket, until: deadline)
+        throw .noAnswer(address, reason: "\(path) is answered as if it were no tunnel")
+    }
+
+    private var ended: APIFailure {
+        .noAnswer(address, reason: "the connection ended before the answer")
+    }
+
+    // MARK: Connection
+
+    private func connect(until deadline: Instant) throws(APIFailure) -> WaitingSocket {
+        do throws(SystemError) {
+            let dialled = try LinkOpener.dial(address)
+            let isConnected = dialled.isConnected
+            let socket = WaitingSocket(dialled.descriptor)
+            if !isConnected {
+                try socket.finishConnecting(to: "\(address)", within: deadline - clock())
+            }
+            return socket
+        } catch {
+            throw .noConnection(address, error)
+        }
+    }
+
+    private func send(
+        _ path: String,
+        body: [UInt8]?,
+        over socket: borrowing WaitingSocket,
+        until deadline: Instant
+    ) throws(APIFailure) {
+        log.debug("asking", ["api": "\(address)", "path": path])
+        var head = "\(body == nil ? "GET" : "POST") \(path) HTTP/1.1\r\nHost: rdnet\r\n"
+        if let body { head += "Content-Length: \(body.count)\r\n" }
+        do {
+            let octets = Array((head + "\r\n").utf8) + (body ?? [])
+            try socket.send(octets, within: deadline - clock())
+        } catch {
+            throw failure(error)
+        }
+    }
+
+    private func receive(
+        upTo count: Int,
+        from socket: borrowing WaitingSocket,
+        until deadline: Instant
+    ) throws(APIFailure) -> [UInt8] {
+        do {
+            return try socket.receive(upTo: count, within: deadline - clock())
+        } catch {
+            throw failure(error)
+        }
+    }
+
+    private func failure(_ error: SystemError) -> APIFailure {
+        let reason =
+            error.isTimeout ? "no answer in time" : SystemError.message(error.errno)
+        return .noAnswer(address, reason: reason)
+    }
+
+    // MARK: Answer
+
+    /// Reads a response whole.
+    ///
+    /// - Returns: Its body.
+    private func readAnswer(
+        _ begun: HTTPResponseReader,
+        to path: String,
+        from socket: borrowing WaitingSocket,
+        until deadline: Instant
+    ) throws(APIFailure) -> [UInt8] {
+        var reader = begun
+        do {
+            while true {
+                let octets = try receive(
+                    upTo: Self.octetsPerRead,
+                    from: socket,
+                    until: deadline
+                )
+                octets.withUnsafeBytes { reader.append($0) }
+                while case .message(let answer) = try reader.next() {
+                    if !answer.head.isInterim { return try content(of: answer, path) }
+                }
+                guard octets.isEmpty else { continue }
+                guard let answer = reader.finishAtEnd() else { throw ended }
+                return try content(of: answer, path)
+            }
+        } catch let failure as APIFailure {
+            throw failure
+        } catch let error as HTTPError {
+            let detail = error.detail ?? "its head is too long"
+            throw .noAnswer(address, reason: "what answers is no such API: \(detail)")
+        } catch {
+            throw .noAnswer(address, reason: "\(error)")
+        }
+    }
+
+    /// The body of a success.
+    ///
+    /// - Throws: `APIFailure` with the error's own text.
+    private func content(
+        of answer: HTTPMessage<HTTPResponseHead>,
+        _ path: String
+    ) throws(APIFailure) -> [UInt8] {
+        log.debug("answered", ["path": path, "status": "\(answer.head.status)"])
+        switch answer.head.status {
+        case 200..<300: return answer.body
+        case 404: throw .unknownPath(address, path)
+        default:
+            // One line for people: what is no text, and more than a sentence's worth, is left out.
+            let text = String(decoding: answer.body.prefix(1_000), as: UTF8.self)
+                .split { $0.isNewline }.joined(separator: " ").printable
+            throw .refused(
+                text.isEmpty ? "the API answers with status \(answer.head.status)" : text
+            )
+        }
+    }
+}

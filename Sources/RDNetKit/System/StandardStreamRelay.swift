@@ -1,0 +1,208 @@
+internal import CLinux
+internal import Glibc
+
+/// Why a relay of the standard streams ended before everything was passed on.
+enum StandardStreamFailure: Error, Equatable {
+    /// The other side cut the connection, or closed it before it took everything.
+    case cut
+    /// The program's own input or output failed.
+    case local(SystemError)
+}
+
+/// Standard input and output joined to a stream socket, for a program that does nothing else.
+///
+/// How it works: it waits in poll(2), which unlike epoll(7) takes files and terminals too. Each direction passes on what one
+/// read brought before it reads again, so a slow reader slows its writer. The modes of the standard streams are left as they
+/// are, as they may be other programs' too: after poll(2) a read does not wait, nor a write of `PIPE_BUF` octets to a pipe.
+/// Each end of stream is passed on by itself; all is over when both have been, or when the other side closes before that.
+struct StandardStreamRelay: ~Copyable {
+    /// What poll(2) said of each descriptor.
+    private struct Ready {
+        var input: Int16
+        var output: Int16
+        var socket: Int16
+    }
+
+    /// Octets on their way.
+    private struct Direction {
+        let room = ReceiveBuffer()
+        var waiting = 0..<0
+        /// No more comes.
+        var hasEnded = false
+
+        var isOver: Bool { hasEnded && waiting.isEmpty }
+        /// Whether there is room for what comes.
+        var isOpen: Bool { !hasEnded && waiting.isEmpty }
+
+        /// What waits to be passed on.
+        var octets: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: room.memory[waiting])
+        }
+
+        mutating func took(_ count: Int) {
+            waiting = 0..<count
+            if count == 0 { hasEnded = true }
+        }
+
+        mutating func gave(_ count: Int) {
+            waiting = (waiting.lowerBound + count)..<waiting.upperBound
+        }
+    }
+
+    private let socket: OwnedDescriptor
+    private let outputKind: mode_t
+    private var up = Direction()
+    private var down = Direction()
+    private var outputFailure: SystemError?
+    /// The socket did not take what the input had to say.
+    private var isCut = false
+    /// Octets that came from the socket.
+    private(set) var received: UInt64 = 0
+    /// Octets that the socket took.
+    private(set) var sent: UInt64 = 0
+
+    /// Takes over a connected socket.
+    init(_ socket: consuming OwnedDescriptor) {
+        self.socket = socket
+        var status = stat()
+        outputKind = fstat(STDOUT_FILENO, &status) == 0 ? status.st_mode & S_IFMT : 0
+    }
+
+    /// Passes on until both directions have ended.
+    ///
+    /// - Throws: `StandardStreamFailure` when one ended early.
+    mutating func run() throws(StandardStreamFailure) {
+        // A reader that is gone is an error, and not the program's end.
+        signal(SIGPIPE, SIG_IGN)
+        while !up.isOver || !down.isOver {
+            let ready = try wait()
+            if ready.input != 0 { try readInput() }
+            if !up.waiting.isEmpty, ready.socket != 0 { try writeSocket() }
+            if down.isOpen, ready.socket != 0 { try readSocket() }
+            if !down.waiting.isEmpty, ready.output != 0 { writeOutput() }
+            if let outputFailure, ready.input == 0, up.waiting.isEmpty {
+                throw .local(outputFailure)
+            }
+            // The other side closes for good only when it has been told of our end, or when the connection is cut.
+            let isClosed = Int32(ready.socket) & (POLLHUP | POLLERR) != 0
+            if isClosed, down.isOver, !up.isOver { throw .cut }
+        }
+        if isCut { throw .cut }
+        if let outputFailure { throw .local(outputFailure) }
+    }
+
+    /// Waits until something can be passed on.
+    private func wait() throws(StandardStreamFailure) -> Ready {
+        let fromSocket = (down.isOpen ? POLLIN : 0) | (up.waiting.isEmpty ? 0 : POLLOUT)
+        // A closed one would be reported again and again while a slow output is waited for.
+        let isSocketAsked = fromSocket != 0 || down.isOver
+        var requests = [
+            pollfd(fd: up.isOpen ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
+            pollfd(
+                fd: down.waiting.isEmpty ? -1 : STDOUT_FILENO,
+                events: Int16(POLLOUT),
+                revents: 0
+            ),
+            pollfd(
+                fd: isSocketAsked ? socket.number : -1,
+                events: Int16(fromSocket),
+                revents: 0
+            ),
+        ]
+        // With nobody to read the answers, only what the input has ready is still worth sending.
+        let limit: Int32 = outputFailure != nil && up.waiting.isEmpty ? 0 : -1
+        do {
+            try systemCall("poll") { poll(&requests, nfds_t(requests.count), limit) }
+        } catch {
+            throw .local(error)
+        }
+        return Ready(
+            input: requests[0].revents,
+            output: requests[1].revents,
+            socket: requests[2].revents
+        )
+    }
+
+    // MARK: Up
+
+    private mutating func readInput() throws(StandardStreamFailure) {
+        let memory = up.room.memory
+        do {
+            let count = try attempt("standard input") {
+                read(STDIN_FILENO, memory.baseAddress, memory.count)
+            }
+            guard let count else { return }
+            up.took(count)
+        } catch {
+            throw .local(error)
+        }
+        if up.isOver { Socket.shutDownSending(socket) }
+    }
+
+    private mutating func writeSocket() throws(StandardStreamFailure) {
+        do {
+            let count = try Socket.send(socket, up.octets) ?? 0
+            up.gave(count)
+            sent += UInt64(count)
+        } catch {
+            // What it said before it went can still be read.
+            up.took(0)
+            isCut = true
+        }
+    }
+
+    // MARK: Down
+
+    private mutating func readSocket() throws(StandardStreamFailure) {
+        do {
+            guard let count = try Socket.receive(socket, into: down.room.memory) else { return }
+            received += UInt64(count)
+            down.took(count)
+            if outputFailure != nil { down.waiting = 0..<0 }
+        } catch {
+            throw .cut
+        }
+        if down.isOver { endOutput() }
+    }
+
+    private mutating func writeOutput() {
+        let octets = down.octets
+        do {
+            let count: Int?
+            switch outputKind {
+            case S_IFSOCK:
+                count = try attempt("standard output") {
+                    send(
+                        STDOUT_FILENO,
+                        octets.baseAddress,
+                        octets.count,
+                        Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+                    )
+                }
+            case S_IFREG:
+                count = try attempt("standard output") {
+                    write(STDOUT_FILENO, octets.baseAddress, octets.count)
+                }
+            default:
+                // A pipe that is ready takes this much (PIPE_BUF) at once.
+                count = try attempt("standard output") {
+                    write(STDOUT_FILENO, octets.baseAddress, min(octets.count, 4_096))
+                }
+            }
+            down.gave(count ?? 0)
+        } catch {
+            outputFailure = error
+            down.waiting = 0..<0
+        }
+        if down.isOver { endOutput() }
+    }
+
+    /// Lets the reader of the output see its end, while the input may go on.
+    private func endOutput() {
+        shutdown(STDOUT_FILENO, Int32(SHUT_WR))
+        let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)
+        guard nothing >= 0 else { return }
+        dup2(nothing, STDOUT_FILENO)
+        _ = close(nothing)
+    }
+}
