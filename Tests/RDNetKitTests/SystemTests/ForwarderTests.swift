@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @testable import RDNetKit
@@ -72,7 +73,7 @@ struct ForwarderTests {
             #expect(try run("sha256sum", got).prefix(64) == checksum)
             #expect(proxy.end() < .seconds(1))
         }
-        server.end()
+        server.end(with: SIGKILL)
     }
 
     @Test("the lease's MTU counts up to -mtu", arguments: [("4000", "4000"), ("65535", "9000")])
