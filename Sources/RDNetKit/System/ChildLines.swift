@@ -46,10 +46,8 @@ final class ChildLines: ReadinessObserver {
 
     /// Tells what still waits, and ends.
     func close() {
-        guard watch != nil else { return }
         for _ in 0..<Self.mostReads where read() {}
-        tell()
-        forget()
+        end()
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
@@ -64,13 +62,13 @@ final class ChildLines: ReadinessObserver {
                 return false
             }
             if octets.isEmpty {
-                forget()
+                end()
             } else {
                 take(octets)
             }
             return !octets.isEmpty
         } catch {
-            forget()
+            end()
             return false
         }
     }
@@ -92,8 +90,11 @@ final class ChildLines: ReadinessObserver {
         if !text.isEmpty { said(text) }
     }
 
-    private func forget() {
-        if let watch { loop.forget(watch) }
-        watch = nil
+    /// The last line needs no end.
+    private func end() {
+        guard let watch else { return }
+        tell()
+        loop.forget(watch)
+        self.watch = nil
     }
 }
