@@ -5,7 +5,7 @@
 /// goes to a service of the gateway's own or to a flow that continues it on the host. At the end of a
 /// link's batch staged uploads leave; once a turn (`takeTurn`) flows send, ACKs follow, links are flushed.
 /// Everything runs on the loop's thread; nothing waits.
-final class PacketEngine: FrameReceiver, TurnParticipant {
+final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     /// What a service does with a datagram: sender's Ethernet address, both ends, payload.
     typealias DatagramService = (MACAddress, Endpoint, Endpoint, UnsafeRawBufferPointer) -> Void
 
@@ -25,6 +25,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
 
     var plan: GatewayPlan { ethernet.plan }
     private var reassembler = FragmentReassembler()
+    /// Set while a packet waits for the rest of its fragments.
+    private var reassemblyTimer: TimerWheel.Token?
     var errorLimit = ErrorLimit()
 
     /// Makes an engine without links.
@@ -64,6 +66,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
     /// Ends what would keep the engine alive.
     func stop() {
         loop.leave(self)
+        if let reassemblyTimer { loop.cancel(reassemblyTimer) }
+        reassemblyTimer = nil
         for link in ethernet.attached {
             link.close()
             ethernet.detach(link)
@@ -163,7 +167,10 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
         from mac: MACAddress,
         now: Instant
     ) throws(PacketError) {
-        switch reassembler.receive(header, payload, now: now) {
+        giveUpFragments(now: now)
+        let outcome = reassembler.receive(header, payload, now: now)
+        setReassemblyTimer()
+        switch outcome {
         case .waiting: break
         case .discarded: drops.count(.fragment)
         case .complete(let octets):
@@ -180,6 +187,34 @@ final class PacketEngine: FrameReceiver, TurnParticipant {
             }
             try dispatched.get()
         }
+    }
+
+    /// Tells the senders of packets whose rest did not come in time (RFC 1122, 3.3.2).
+    private func giveUpFragments(now: Instant) {
+        for remains in reassembler.expire(now: now) {
+            drops.count(.fragment)
+            // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
+            guard let remains, plan.destination(of: remains.header.destination) != .nowhere else {
+                continue
+            }
+            sendError(.timeExceeded(code: 1), rest: 0, about: remains.header, remains.payload)
+        }
+    }
+
+    private func setReassemblyTimer() {
+        if let reassemblyTimer, reassembler.isEmpty {
+            loop.cancel(reassemblyTimer)
+            self.reassemblyTimer = nil
+        }
+        // One that was set for a packet that is gone fires too early, and is set anew.
+        guard reassemblyTimer == nil, let deadline = reassembler.nextDeadline else { return }
+        reassemblyTimer = loop.schedule(deadline, observer: self)
+    }
+
+    func timerFired(now: Instant) {
+        reassemblyTimer = nil
+        giveUpFragments(now: now)
+        setReassemblyTimer()
     }
 
     @inline(__always)

@@ -1,25 +1,33 @@
 /// A UDP socket on the host whose clients talk to one guest's UDP port.
 ///
 /// Each client has a port of its own on the guest's side, so that the guest's answers find their way back; a port
-/// that was idle for 90 seconds is given back, and so is the longest idle one when there are too many.
+/// that was idle for 90 seconds is given back, and so is the longest idle one when there are too many. Answers come
+/// from the address of this machine that the client sent to, as it expects: at two of them it is two clients.
 final class UDPForward: HostForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
     static let mostClients = 1024
     private static let datagramsPerTurn = 64
     private static let largestDatagram = 65_536
 
+    /// A client, and which of this machine's addresses it talks to.
+    private struct Conversation: Hashable {
+        var client: Endpoint
+        /// Nil where the socket has just one.
+        var local: LocalAddress?
+    }
+
     private let socket: OwnedDescriptor
     private let guest: Endpoint
     private weak var connector: (any GuestConnector)?
     private let loop: EventLoop
     private let counters: ForwardCounters
-    private var clients: [Endpoint: UDPForwardClient] = [:]
+    private var clients: [Conversation: UDPForwardClient] = [:]
     private var watch: EventLoop.Watch?
 
     /// Starts to receive.
     ///
     /// - Parameters:
-    ///   - socket: A bound socket.
+    ///   - socket: A bound socket, of `ListeningSocket.udp`.
     ///   - guest: Where datagrams go to, and the only one that answers come from.
     ///   - connector: Gives the gateway ports; not kept alive.
     ///   - loop: Tells when datagrams come and when clients are idle.
@@ -65,11 +73,11 @@ final class UDPForward: HostForward, ReadinessObserver {
         withUnsafeTemporaryAllocation(byteCount: Self.largestDatagram, alignment: 1) { buffer in
             for _ in 0..<Self.datagramsPerTurn {
                 do {
-                    guard let received = try Socket.receiveDatagram(socket, into: buffer) else {
+                    guard let received = try Socket.receiveAddressed(socket, into: buffer) else {
                         return
                     }
                     let payload = UnsafeRawBufferPointer(rebasing: buffer[..<received.count])
-                    receive(payload, from: received.sender, now: now)
+                    receive(payload, of: received, now: now)
                 } catch {
                     // An error that waited in the socket concerns a datagram that was sent before.
                     counters.datagramsDropped += 1
@@ -82,12 +90,10 @@ final class UDPForward: HostForward, ReadinessObserver {
 
     private func receive(
         _ payload: UnsafeRawBufferPointer,
-        from sender: SocketAddress,
+        of datagram: AddressedDatagram,
         now: Instant
     ) {
-        guard let source = sender.endpoint,
-            let client = clients[source] ?? admit(source, at: sender)
-        else {
+        guard let client = client(of: datagram) else {
             counters.datagramsDropped += 1
             return
         }
@@ -95,16 +101,25 @@ final class UDPForward: HostForward, ReadinessObserver {
         client.send(payload, now: now)
     }
 
-    private func admit(_ source: Endpoint, at address: SocketAddress) -> UDPForwardClient? {
+    private func client(of datagram: AddressedDatagram) -> UDPForwardClient? {
+        guard let source = datagram.sender.endpoint else { return nil }
+        let conversation = Conversation(client: source, local: datagram.local)
+        return clients[conversation] ?? admit(conversation, at: datagram.sender)
+    }
+
+    private func admit(
+        _ conversation: Conversation,
+        at address: SocketAddress
+    ) -> UDPForwardClient? {
         if clients.count >= Self.mostClients { closeOldest() }
         let client = UDPForwardClient(loop: loop) { [weak self] payload in
-            self?.reply(payload, to: address)
+            self?.reply(payload, from: conversation.local, to: address)
         } ended: { [weak self] in
-            self?.clients[source] = nil
+            self?.clients[conversation] = nil
         }
         guard let port = openPort(for: client) else { return nil }
         client.start(port)
-        clients[source] = client
+        clients[conversation] = client
         return client
     }
 
@@ -122,9 +137,19 @@ final class UDPForward: HostForward, ReadinessObserver {
 
     // MARK: Guest to host
 
-    private func reply(_ payload: UnsafeRawBufferPointer, to address: SocketAddress) {
+    private func reply(
+        _ payload: UnsafeRawBufferPointer,
+        from local: LocalAddress?,
+        to address: SocketAddress
+    ) {
         do {
-            if try Socket.sendDatagram(socket, payload, to: address) != nil {
+            let sent =
+                if let local {
+                    try Socket.sendDatagram(socket, payload, from: local, to: address)
+                } else {
+                    try Socket.sendDatagram(socket, payload, to: address)
+                }
+            if sent != nil {
                 counters.datagramsToHost += 1
                 return
             }

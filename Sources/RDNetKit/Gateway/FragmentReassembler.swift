@@ -18,15 +18,36 @@ struct FragmentReassembler {
         var transport: UInt8
     }
 
+    /// The first fragment of a packet that was not completed, which is what an error quotes (RFC 792).
+    struct Remains {
+        var header: IPv4Header
+        var payload: [UInt8]
+    }
+
     private struct Packet {
         var began: Instant
+        /// The header of the fragment at offset 0, once that has come.
+        var first: IPv4Header?
         var fragments: [(offset: Int, octets: [UInt8])] = []
         var held = 0
         var total: Int?
+
+        var remains: Remains? {
+            guard let first, let payload = fragments.first?.octets else { return nil }
+            return Remains(header: first, payload: payload)
+        }
     }
 
     private var packets: [Key: Packet] = [:]
     private var held = 0
+
+    /// When `expire` is next due; nil while nothing waits.
+    var nextDeadline: Instant? {
+        packets.values.lazy.map { $0.began }.min().map { $0 + Self.lifetime }
+    }
+
+    /// Whether no packet waits for the rest of it.
+    var isEmpty: Bool { packets.isEmpty }
 
     /// What a fragment led to.
     enum Outcome: Equatable {
@@ -38,7 +59,7 @@ struct FragmentReassembler {
         case discarded
     }
 
-    /// Takes one fragment.
+    /// Takes one fragment; what is too old by now has been taken out by `expire`.
     ///
     /// - Parameters:
     ///   - header: The fragment's header.
@@ -50,7 +71,6 @@ struct FragmentReassembler {
         _ payload: UnsafeRawBufferPointer,
         now: Instant
     ) -> Outcome {
-        expire(now: now)
         let key = Key(
             source: header.source,
             destination: header.destination,
@@ -71,6 +91,7 @@ struct FragmentReassembler {
             packets[key] = nil
             return .discarded
         }
+        if header.fragmentOffset == 0 { packet.first = header }
         if packet.total == packet.held {
             packets[key] = nil
             return .complete(packet.fragments.flatMap { $0.octets })
@@ -108,12 +129,19 @@ struct FragmentReassembler {
         return true
     }
 
-    private mutating func expire(now: Instant) {
-        guard packets.contains(where: { now - $0.value.began >= Self.lifetime }) else { return }
+    /// Gives up the packets whose rest has taken too long.
+    ///
+    /// - Parameter now: The caller's clock.
+    /// - Returns: Each one's first fragment; nil in place of one that has not come.
+    mutating func expire(now: Instant) -> [Remains?] {
+        guard packets.contains(where: { now - $0.value.began >= Self.lifetime }) else { return [] }
+        var given: [Remains?] = []
         for (key, packet) in packets where now - packet.began >= Self.lifetime {
             held -= packet.held
             packets[key] = nil
+            given.append(packet.remains)
         }
+        return given
     }
 
     private mutating func makeRoom() {

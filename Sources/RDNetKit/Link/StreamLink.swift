@@ -154,11 +154,13 @@ final class StreamLink: FrameLink, ReadinessObserver {
         case (.offer, .accepting) where !isExtended:
             warnOfOtherSubnet(message.subnet)
             let common = message.capabilities.intersection(.all)
-            if negotiate(.accept, common) { extendOutput(common) }
+            if negotiate(.accept, common) { extendOutput(common, message.maximumFrame) }
         case (.accept, .offering) where !isExtended:
             warnOfOtherSubnet(message.subnet)
             input.format = .extended
-            if negotiate(.start, message.capabilities) { extendOutput(message.capabilities) }
+            if negotiate(.start, message.capabilities) {
+                extendOutput(message.capabilities, message.maximumFrame)
+            }
         case (.start, .accepting) where isExtended:
             input.format = .extended
         case (.offer, _), (.accept, _), (.start, _):
@@ -185,10 +187,18 @@ final class StreamLink: FrameLink, ReadinessObserver {
         return true
     }
 
-    private func extendOutput(_ capabilities: OffloadCapabilities) {
-        output.format = .extended
-        output.capabilities = capabilities
-        log.debug("offloads agreed", ["link": name, "capabilities": "\(capabilities.rawValue)"])
+    private func extendOutput(_ capabilities: OffloadCapabilities, _ longest: Int) {
+        output.extend(capabilities, longest: longest)
+        if longest < EthernetHeader.length + configuration.mtu {
+            log.warning(
+                "the other end takes no packets as long as the MTU: longer ones are dropped",
+                ["link": name, "mtu": "\(configuration.mtu)", "longest": "\(longest)"]
+            )
+        }
+        log.debug(
+            "offloads agreed",
+            ["link": name, "capabilities": "\(capabilities.rawValue)", "longest": "\(longest)"]
+        )
     }
 
     private func warnOfOtherSubnet(_ other: Subnet) {

@@ -1,8 +1,8 @@
 /// Frames on their way to a byte stream: one linear buffer, written with one system call a turn.
 ///
 /// A frame is written where it leaves from: `reserve` lends room behind the space for its prefix. A frame that the
-/// other end cannot take as it is (larger than a packet, or its checksum unfinished, on a plain stream) is lent a scratch
-/// buffer instead and cut into the queue by `commit`.
+/// other end cannot take as it is (larger than a packet, or its checksum unfinished, on a plain stream; longer than it has
+/// said, on an extended one) is lent a scratch buffer instead and cut into the queue by `commit`.
 struct StreamOutput: ~Copyable {
     private static let capacity = 1 << 20
     /// Bulk frames stop here, so that ACKs and ARP always find room, and no flow waits behind a mebibyte.
@@ -16,15 +16,20 @@ struct StreamOutput: ~Copyable {
     private var reserved = 0
 
     /// How frames are prefixed from the next commit on.
-    var format: StreamFormat
+    private(set) var format: StreamFormat
     /// What may be left unfinished in frames on an extended stream.
-    var capabilities: OffloadCapabilities = []
-    /// The largest payload of a plain frame, which is what segments are cut to fit.
-    let mtu: Int
+    private var capabilities: OffloadCapabilities = []
+    /// Octets of the longest frame that leaves as it was reserved: a packet's, or what the other end takes.
+    private var longestWhole: Int
 
+    /// Makes an empty queue.
+    ///
+    /// - Parameters:
+    ///   - format: How frames are prefixed.
+    ///   - mtu: The largest payload of a plain frame, which segments are cut to fit.
     init(format: StreamFormat, mtu: Int) {
         self.format = format
-        self.mtu = mtu
+        longestWhole = EthernetHeader.length + mtu
         buffer = .allocate(byteCount: Self.capacity, alignment: 64)
         scratch = .allocate(byteCount: Frame.maximumLength, alignment: 64)
     }
@@ -32,6 +37,17 @@ struct StreamOutput: ~Copyable {
     deinit {
         buffer.deallocate()
         scratch.deallocate()
+    }
+
+    /// Goes over to extended frames with the next commit.
+    ///
+    /// - Parameters:
+    ///   - capabilities: What the other end takes unfinished.
+    ///   - longest: Octets of the longest frame that it takes; none that is longer will leave.
+    mutating func extend(_ capabilities: OffloadCapabilities, longest: Int) {
+        format = .extended
+        self.capabilities = capabilities
+        longestWhole = min(longest, Frame.maximumLength)
     }
 
     /// Octets that wait for the stream.
@@ -48,7 +64,7 @@ struct StreamOutput: ~Copyable {
     ) -> UnsafeMutableRawBufferPointer? {
         // A frame cut into packets grows by a prefix and headers each; doubling covers any segment size
         // that leaves a packet more payload than headers.
-        let isWhole = format == .extended || count <= EthernetHeader.length + mtu
+        let isWhole = count <= longestWhole
         let worst = isWhole ? format.prefixLength + count : 2 * count + 256
         let limit = priority == .bulk ? Self.bulkLimit : Self.capacity
         guard self.count + worst <= limit else { return nil }
@@ -88,7 +104,8 @@ struct StreamOutput: ~Copyable {
 
     private mutating func commitScratch(_ count: Int, _ header: VirtioNetHeader) -> Int {
         if header.segmentation != .none { return cut(count, header) }
-        // Longer than the other end's MTU and not to be cut: it goes as it is, finished.
+        // Not to be cut: on a plain stream it goes as it is, finished, even beyond the other end's MTU.
+        guard count <= longestUncut else { return 0 }
         let frame = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
         if header.needsChecksum, !FrameChecksum.complete(frame, header) { return 0 }
         let start = tail + format.prefixLength
@@ -97,6 +114,9 @@ struct StreamOutput: ~Copyable {
         append(count, .finished)
         return 1
     }
+
+    /// Octets of the longest frame that may leave: on a plain stream the other end has named no limit.
+    private var longestUncut: Int { format == .extended ? longestWhole : Frame.maximumLength }
 
     private func carries(_ header: VirtioNetHeader) -> Bool {
         guard format == .extended, capabilities.contains(.checksum) else { return false }
@@ -116,7 +136,7 @@ struct StreamOutput: ~Copyable {
             let prefix = format.prefixLength
             // Absurdly small segments would outgrow what was reserved.
             let total = segments.count * (prefix + segments.longest)
-            guard total <= Self.capacity - tail else { return 0 }
+            guard total <= Self.capacity - tail, segments.longest <= longestUncut else { return 0 }
             for index in 0..<segments.count {
                 let length = segments.length(of: index)
                 let start = tail + prefix

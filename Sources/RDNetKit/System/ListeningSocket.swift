@@ -28,11 +28,15 @@ enum ListeningSocket {
 
     /// A UDP socket; the unspecified address of either family takes datagrams of both.
     ///
+    /// At that address `Socket.receiveAddressed` says which of the machine's a datagram was sent to.
+    ///
     /// - Parameter endpoint: Port 0 lets the kernel choose.
     /// - Returns: The bound socket.
     /// - Throws: `SystemError` of the call that failed.
     static func udp(_ endpoint: Endpoint) throws(SystemError) -> OwnedDescriptor {
-        try bound(endpoint, SOCK_DGRAM) { _ throws(SystemError) in }
+        try bound(endpoint, SOCK_DGRAM) { socket throws(SystemError) in
+            if endpoint.address.isUnspecified { Socket.tellLocalAddresses(socket) }
+        }
     }
 
     /// A unix socket that listens, for this user alone (mode 0600); one of datagrams is bound only.

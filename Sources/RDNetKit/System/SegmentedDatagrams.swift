@@ -12,9 +12,6 @@ struct DatagramTrain {
 
 /// UDP with many datagrams in one call. See udp(7), UDP_GRO and UDP_SEGMENT.
 extension Socket {
-    /// A control message with one integer: header of 16 octets, data, padding.
-    private static let controlLength = 24
-
     /// Lets the kernel hand over datagrams of one sender together; older kernels go on one by one.
     static func receiveTrains(_ descriptor: borrowing OwnedDescriptor) {
         var enabled: Int32 = 1
@@ -40,42 +37,26 @@ extension Socket {
         into buffer: UnsafeMutableRawBufferPointer
     ) throws(SystemError) -> DatagramTrain? {
         let number = descriptor.number
-        var sender = SocketAddress()
         var control = (UInt64(0), UInt64(0), UInt64(0))
-        var part = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
-        // Sound: every pointer in the message is good until recvmsg returns.
-        let count = try attempt("recvmsg") {
-            sender.withMutablePointer { name, nameLength in
-                withUnsafeMutableBytes(of: &control) { control in
-                    withUnsafeMutablePointer(to: &part) { part in
-                        var message = msghdr()
-                        message.msg_name = UnsafeMutableRawPointer(name)
-                        message.msg_namelen = nameLength.pointee
-                        message.msg_iov = part
-                        message.msg_iovlen = 1
-                        message.msg_control = control.baseAddress
-                        message.msg_controllen = control.count
-                        let count = recvmsg(number, &message, 0)
-                        if message.msg_controllen < 20 { control[0] = 0 }
-                        return count
-                    }
-                }
+        return try withUnsafeMutableBytes(of: &control) { (control) throws(SystemError) in
+            guard let message = try receiveMessage(number, into: buffer, control: control) else {
+                return nil
             }
+            let told = UnsafeRawBufferPointer(rebasing: control[..<message.controlCount])
+            return DatagramTrain(
+                count: message.count,
+                segmentSize: segmentSize(told) ?? message.count,
+                sender: message.sender
+            )
         }
-        guard let count else { return nil }
-        let segment = withUnsafeBytes(of: &control) { segmentSize($0) }
-        return DatagramTrain(count: count, segmentSize: segment ?? count, sender: sender)
     }
 
     private static func segmentSize(_ control: UnsafeRawBufferPointer) -> Int? {
-        // cmsg(3) on 64-bit Linux: length, level, type, data.
-        let length = control.load(as: Int.self)
-        let level = control.load(fromByteOffset: 8, as: Int32.self)
-        let kind = control.load(fromByteOffset: 12, as: Int32.self)
-        guard length >= 20, level == Int32(IPPROTO_UDP), kind == Int32(CLINUX_UDP_GRO) else {
+        let (level, kind) = (Int32(IPPROTO_UDP), Int32(CLINUX_UDP_GRO))
+        guard let told = ControlMessage.data(level, kind, in: control), told.count >= 4 else {
             return nil
         }
-        let size = Int(control.load(fromByteOffset: 16, as: Int32.self))
+        let size = Int(told.load(as: Int32.self))
         return size > 0 ? size : nil
     }
 
@@ -96,34 +77,12 @@ extension Socket {
     ) throws(SystemError) -> Int? {
         let number = descriptor.number
         var control = (UInt64(0), UInt64(0), UInt64(0))
-        // Sound: cmsg(3) on 64-bit Linux: length, level, type, data.
-        withUnsafeMutableBytes(of: &control) { control in
-            control.storeBytes(of: 18, as: Int.self)
-            control.storeBytes(of: Int32(IPPROTO_UDP), toByteOffset: 8, as: Int32.self)
-            control.storeBytes(of: Int32(CLINUX_UDP_SEGMENT), toByteOffset: 12, as: Int32.self)
+        return try withUnsafeMutableBytes(of: &control) { (control) throws(SystemError) in
+            let (level, kind) = (Int32(IPPROTO_UDP), Int32(CLINUX_UDP_SEGMENT))
+            ControlMessage.writeHeader(level, kind, dataCount: 2, to: control)
             let size = UInt16(truncatingIfNeeded: segmentSize)
-            control.storeBytes(of: size, toByteOffset: 16, as: UInt16.self)
-        }
-        var part = iovec(
-            iov_base: UnsafeMutableRawPointer(mutating: octets.baseAddress),
-            iov_len: octets.count
-        )
-        // Sound: every pointer in the message is good until sendmsg returns, which only reads.
-        return try attempt("sendmsg") {
-            address.withPointer { name, nameLength in
-                withUnsafeMutableBytes(of: &control) { control in
-                    withUnsafeMutablePointer(to: &part) { part in
-                        var message = msghdr()
-                        message.msg_name = UnsafeMutableRawPointer(mutating: name)
-                        message.msg_namelen = nameLength
-                        message.msg_iov = part
-                        message.msg_iovlen = 1
-                        message.msg_control = control.baseAddress
-                        message.msg_controllen = controlLength
-                        return sendmsg(number, &message, Int32(MSG_NOSIGNAL))
-                    }
-                }
-            }
+            control.storeBytes(of: size, toByteOffset: ControlMessage.headerLength, as: UInt16.self)
+            return try sendMessage(number, octets, to: address, control: control)
         }
     }
 }

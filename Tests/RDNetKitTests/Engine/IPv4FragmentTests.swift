@@ -78,7 +78,52 @@ struct IPv4FragmentTests {
         send(1000..<2000, last: false)
         try guest.advance(.milliseconds(1001))
         send(2000..<3008, last: true)
+        #expect(try guest.takeICMP().map { $0.message.kind } == [.timeExceeded(code: 1)])
+    }
+
+    @Test func `a sender hears once of a packet whose rest did not come in time (RFC 792)`() throws
+    {
+        send(0..<1000, last: false, identification: 1)
+        try guest.advance(.seconds(10))
+        // The order does not matter, as long as the first one is there.
+        send(1000..<2000, last: false, identification: 2)
+        send(0..<1000, last: false, identification: 2)
+        for (wait, identification) in [(20, 1), (10, 2)] as [(Int, UInt8)] {
+            try guest.advance(.seconds(wait) - .milliseconds(5))
+            #expect(try guest.takeICMP().isEmpty)
+            try guest.advance(.milliseconds(10))
+            let errors = try guest.takeICMP()
+            #expect(errors.map { $0.message.kind } == [.timeExceeded(code: 1)])
+            let error = try #require(errors.first)
+            #expect(error.header.source == ScriptedGuest.gateway)
+            // The quote: identification, "more fragments" at offset 0, then what the fragment began with.
+            let quote = Array(error.octets.dropFirst(8))
+            #expect(Array(quote[4..<8]) == [0, identification, 0x20, 0])
+            #expect(Array(quote.dropFirst(20)) == Array(message.prefix(quote.count - 20)))
+            #expect(error.header.payloadLength + 20 == 576)
+        }
+        try guest.advance(.seconds(100))
         #expect(try guest.takeICMP().isEmpty)
+        #expect(guest.dropped(.fragment) == 2)
+    }
+
+    @Test func `nobody hears of a packet without its first fragment, nor of a complete one`() throws
+    {
+        send(1000..<2000, last: false, identification: 1)
+        send(0..<1000, last: false, identification: 2)
+        send(1000..<3008, last: true, identification: 2)
+        #expect(try guest.takeICMP().count == 3)
+        try guest.advance(.seconds(31))
+        #expect(try guest.takeICMP().isEmpty)
+        #expect(guest.dropped(.fragment) == 1)
+    }
+
+    @Test func `errors about fragments are as rare as others`() throws {
+        for identification in 0..<60 as Range<UInt16> {
+            send(0..<1000, last: false, identification: identification)
+        }
+        try guest.advance(.seconds(31))
+        #expect(try guest.takeICMP().count == 50)
     }
 
     @Test

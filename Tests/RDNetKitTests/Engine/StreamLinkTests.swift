@@ -43,6 +43,33 @@ struct StreamLinkTests {
         link.flush(now: loop.now)
     }
 
+    /// A negotiation message of a guest's end.
+    private func negotiation(_ kind: OffloadMessage.Kind, longest: Int = 65_535) -> [UInt8] {
+        var octets = [UInt8](repeating: 0, count: OffloadMessage.length)
+        let message = OffloadMessage(
+            kind: kind,
+            capabilities: .all,
+            maximumFrame: longest,
+            subnet: .standard
+        )
+        octets.withUnsafeMutableBytes { room in
+            var span = room.mutableBytes
+            message.write(to: &span, source: .standardGuest)
+        }
+        return octets
+    }
+
+    /// The frames of an extended stream, without what stands in front of each.
+    private func extendedFrames(_ stream: ArraySlice<UInt8>) -> [[UInt8]] {
+        var (rest, frames) = (stream, [[UInt8]]())
+        while rest.count >= 14 {
+            let count = Int(rest[rest.startIndex]) | Int(rest[rest.startIndex + 1]) << 8
+            frames.append(Array(rest.dropFirst(14).prefix(count)))
+            rest = rest.dropFirst(14 + count)
+        }
+        return frames
+    }
+
     /// A relay between two links that passes on octets in pieces of random sizes.
     private struct Relay {
         let left: HostPeer
@@ -125,6 +152,34 @@ struct StreamLinkTests {
         #expect(guest.frames.first?.octets == frame(7, 40_000))
     }
 
+    @Test func `no frame leaves that is longer than the other end has said`() throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .accepting)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        try peer.write([60, 0] + negotiation(.offer, longest: 9_000))
+        try turn()
+        let payload = (0..<40_000).map { UInt8(truncatingIfNeeded: $0 &* 7 >> 3) }
+        let header = SuperFrame.tcpHeader(segmentSize: 1_448)
+        let fitting = SuperFrame.tcp(payload: Array(payload.prefix(8_900)))
+        send(SuperFrame.tcp(payload: payload), on: hostEnd, header)
+        send(fitting, on: hostEnd, header)
+        send(frame(1, 9_000), on: hostEnd)
+        send(frame(2, 9_001), on: hostEnd)
+        send(
+            SuperFrame.tcp(payload: payload),
+            on: hostEnd,
+            SuperFrame.tcpHeader(segmentSize: 9_000)
+        )
+        peer.read()
+        let frames = extendedFrames(peer.received.dropFirst(62))
+        // Too long to leave whole: cut into its packets.
+        #expect(frames.count == 28 + 2)
+        #expect(frames.prefix(28).flatMap { $0.dropFirst(54) } == payload)
+        #expect(frames.suffix(2) == [fitting, frame(1, 9_000)])
+        #expect(hostEnd.counters.dropped == 2)
+    }
+
     @Test func `a peer that knows of no offloads gets plain frames for ever`() throws {
         let pair = try Socket.pair()
         let hostEnd = link(try pair.one.duplicate(), .accepting)
@@ -147,18 +202,7 @@ struct StreamLinkTests {
         try hostEnd.start(for: host, now: loop.now)
         let peer = HostPeer(try pair.other.duplicate())
         for kind in [OffloadMessage.Kind.start, .accept] {
-            var octets = [UInt8](repeating: 0, count: 60)
-            let message = OffloadMessage(
-                kind: kind,
-                capabilities: .all,
-                maximumFrame: 65_535,
-                subnet: .standard
-            )
-            octets.withUnsafeMutableBytes { room in
-                var span = room.mutableBytes
-                message.write(to: &span, source: .standardGuest)
-            }
-            try peer.write([60, 0] + octets)
+            try peer.write([60, 0] + negotiation(kind))
         }
         try peer.write([60, 0] + frame(1))
         try turn()

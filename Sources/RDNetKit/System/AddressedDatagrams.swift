@@ -1,0 +1,128 @@
+internal import CLinux
+internal import Glibc
+
+/// One of this machine's addresses, which a datagram was sent to and its answer has to come from.
+struct LocalAddress: Hashable {
+    var address: IPAddress
+    /// The interface of an fe80::/10 address, which says nothing without it; else 0, and routing decides.
+    var interface: UInt32 = 0
+}
+
+/// A datagram with both its ends.
+struct AddressedDatagram {
+    var count: Int
+    var sender: SocketAddress
+    /// Nil where the kernel does not tell, and for a group, which nobody sends from.
+    var local: LocalAddress?
+}
+
+/// UDP at every address of the machine, answered from the one that was asked.
+///
+/// See ip(7), IP_PKTINFO, and ipv6(7), IPV6_PKTINFO (RFC 3542, 6).
+extension Socket {
+    /// Octets of `struct in_pktinfo`: interface, local address, destination.
+    private static let pktinfoLength = 12
+    /// Octets of `struct in6_pktinfo`: address, interface.
+    private static let pktinfo6Length = 20
+
+    /// Has the kernel tell which address each datagram was sent to.
+    static func tellLocalAddresses(_ descriptor: borrowing OwnedDescriptor) {
+        var enabled: Int32 = 1
+        let size = socklen_t(MemoryLayout<Int32>.size)
+        let number = descriptor.number
+        // A socket of both families needs both; one of IPv4 refuses the second. Without them the kernel chooses
+        // where answers come from.
+        _ = setsockopt(number, Int32(IPPROTO_IP), Int32(IP_PKTINFO), &enabled, size)
+        _ = setsockopt(number, Int32(IPPROTO_IPV6), Int32(IPV6_RECVPKTINFO), &enabled, size)
+    }
+
+    /// Reads one datagram and both its ends; nil when none waits.
+    static func receiveAddressed(
+        _ descriptor: borrowing OwnedDescriptor,
+        into buffer: UnsafeMutableRawBufferPointer
+    ) throws(SystemError) -> AddressedDatagram? {
+        let number = descriptor.number
+        // Room for both messages, with their headers.
+        var control = InlineArray<9, UInt64>(repeating: 0)
+        return try withUnsafeMutableBytes(of: &control) { (control) throws(SystemError) in
+            guard let message = try receiveMessage(number, into: buffer, control: control) else {
+                return nil
+            }
+            let told = UnsafeRawBufferPointer(rebasing: control[..<message.controlCount])
+            return AddressedDatagram(
+                count: message.count,
+                sender: message.sender,
+                local: localAddress(told)
+            )
+        }
+    }
+
+    private static func localAddress(_ control: UnsafeRawBufferPointer) -> LocalAddress? {
+        // First, as it names the address to answer from where the datagram went to all (ipi_spec_dst).
+        if let told = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_PKTINFO), in: control),
+            told.count >= pktinfoLength
+        {
+            let address = UInt32(bigEndian: told.load(fromByteOffset: 4, as: UInt32.self))
+            return address == 0 ? nil : LocalAddress(address: IPAddress(ipv4: address))
+        }
+        guard let told = ControlMessage.data(Int32(IPPROTO_IPV6), Int32(IPV6_PKTINFO), in: control),
+            told.count >= pktinfo6Length
+        else { return nil }
+        let address = IPAddress(
+            high: UInt64(bigEndian: told.load(as: UInt64.self)),
+            low: UInt64(bigEndian: told.load(fromByteOffset: 8, as: UInt64.self))
+        )
+        guard !address.isMulticast else { return nil }
+        let interface = told.load(fromByteOffset: 16, as: UInt32.self)
+        return LocalAddress(address: address, interface: address.isLinkLocal ? interface : 0)
+    }
+
+    /// Sends one datagram from one of this machine's addresses.
+    ///
+    /// - Parameters:
+    ///   - descriptor: A socket bound to every address.
+    ///   - octets: The datagram.
+    ///   - local: Where from.
+    ///   - address: Where to.
+    /// - Returns: Octets sent; nil when the queue is full.
+    /// - Throws: `SystemError`: EINVAL when the machine has the address no more.
+    static func sendDatagram(
+        _ descriptor: borrowing OwnedDescriptor,
+        _ octets: UnsafeRawBufferPointer,
+        from local: LocalAddress,
+        to address: SocketAddress
+    ) throws(SystemError) -> Int? {
+        let number = descriptor.number
+        var control = InlineArray<5, UInt64>(repeating: 0)
+        return try withUnsafeMutableBytes(of: &control) { (control) throws(SystemError) in
+            let used = write(local, to: control)
+            return try sendMessage(
+                number,
+                octets,
+                to: address,
+                control: UnsafeMutableRawBufferPointer(rebasing: control[..<used])
+            )
+        }
+    }
+
+    /// Writes the control message that says where a datagram comes from; its octets.
+    private static func write(
+        _ local: LocalAddress,
+        to control: UnsafeMutableRawBufferPointer
+    ) -> Int {
+        let data = ControlMessage.headerLength
+        if let ipv4 = local.address.ipv4 {
+            let (level, kind) = (Int32(IPPROTO_IP), Int32(IP_PKTINFO))
+            ControlMessage.writeHeader(level, kind, dataCount: pktinfoLength, to: control)
+            control.storeBytes(of: ipv4.bigEndian, toByteOffset: data + 4, as: UInt32.self)
+            return ControlMessage.space(pktinfoLength)
+        }
+        let (level, kind) = (Int32(IPPROTO_IPV6), Int32(IPV6_PKTINFO))
+        ControlMessage.writeHeader(level, kind, dataCount: pktinfo6Length, to: control)
+        let address = local.address
+        control.storeBytes(of: address.high.bigEndian, toByteOffset: data, as: UInt64.self)
+        control.storeBytes(of: address.low.bigEndian, toByteOffset: data + 8, as: UInt64.self)
+        control.storeBytes(of: local.interface, toByteOffset: data + 16, as: UInt32.self)
+        return ControlMessage.space(pktinfo6Length)
+    }
+}
