@@ -163,8 +163,17 @@ final class SSHSession {
         // It says so every time, as it is told to trust all and to remember none; and it frames a warning with at signs.
         let isNoise = line.hasPrefix("Warning: Permanently added") || line.hasPrefix("@")
         guard !isNoise, lines.count < Self.mostLines else { return }
-        // What it calls a peer that has not said anything yet.
-        lines.append(line.replacing("UNKNOWN port 65535", with: "\(target.server)"))
+        lines.append(naming(line))
+    }
+
+    /// The line with the guest in place of what `ssh` calls a peer that has no address.
+    private func naming(_ line: String) -> String {
+        let unknown: [Substring] = ["UNKNOWN", "port", "65535"]
+        let words = line.split(separator: " ")
+        guard let index = words.firstIndex(of: unknown[0]), words[index...].starts(with: unknown)
+        else { return line }
+        let rest = words[(index + unknown.count)...]
+        return (words[..<index] + ["\(target.server)"] + rest).joined(separator: " ")
     }
 
     private func ended(_ end: String, _ now: Instant) {
