@@ -104,25 +104,48 @@ enum ForwardAddress {
 
     // MARK: URLs
 
-    /// The guest endpoint that a unix forward's `tcp://address:port` names.
-    static func unixRemote(_ text: String) throws(ForwardError) -> Endpoint {
+    /// Where a unix forward leads.
+    enum UnixRemote {
+        /// `tcp://address:port`: a guest's port.
+        case port(Endpoint)
+        /// `ssh-tunnel://user@address[:port]/path?key=file`: a guest's unix socket.
+        case socket(SSHTarget)
+    }
+
+    /// Understands where a unix forward leads.
+    static func unixRemote(_ text: String) throws(ForwardError) -> UnixRemote {
         let url = try parts(of: text)
         switch url.scheme {
         case "tcp":
             guard !url.authority.contains("[") else { throw .remoteNotIPv4 }
-            return try remote(url.authority)
+            return .port(try remote(url.authority))
         case "ssh-tunnel":
-            let keys = url.query.split(separator: "&").filter { $0.hasPrefix("key=") }
-            if keys.isEmpty { throw .missingSSHKey }
-            if url.path.isEmpty { throw .missingSSHPath }
-            throw .sshTunnel
+            return .socket(try sshTarget(url))
         default: throw .unsupportedScheme(url.scheme)
         }
+    }
+
+    private static func sshTarget(_ url: URLParts) throws(ForwardError) -> SSHTarget {
+        let query = URLQuery(url.query)
+        guard (query["passphrase"] ?? "").isEmpty else { throw .sshPassphrase }
+        // Go resolves what is escaped in each part before it looks at any.
+        let (user, path) = (URLPath.decoded(url.user) ?? "", URLPath.decoded(url.path) ?? "")
+        guard !url.authority.contains("[") else { throw .remoteNotIPv4 }
+        let host = try split(url.authority)
+        let port = host.port.isEmpty ? "\(SSHTarget.port)" : host.port
+        return try SSHTarget(
+            user: user,
+            server: try guest(host.host, port: port),
+            path: path,
+            identity: query["key"] ?? ""
+        )
     }
 
     /// The parts of a URL that decide about a forward.
     private struct URLParts {
         var scheme = ""
+        /// Without a password.
+        var user = ""
         /// Host and port, with a colon between them in any case, without the user.
         var authority = ":"
         var path = ""
@@ -146,6 +169,7 @@ enum ForwardAddress {
         if rest.hasPrefix("//") {
             rest = rest.dropFirst(2)
             let end = rest.firstIndex(of: "/") ?? rest.endIndex
+            url.user = user(rest[..<end])
             url.authority = try authority(rest[..<end], in: text)
             rest = rest[end...]
         } else if scheme.isEmpty, rest.prefix(while: { $0 != "/" }).contains(":") {
@@ -172,6 +196,11 @@ enum ForwardAddress {
             }
         }
         return ("", text[...])
+    }
+
+    private static func user(_ part: Substring) -> String {
+        guard let end = part.lastIndex(of: "@") else { return "" }
+        return String(part[..<end].prefix { $0 != ":" })
     }
 
     private static func authority(

@@ -31,7 +31,11 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     case unsupportedScheme(String)
     case missingSSHKey
     case missingSSHPath
-    case sshTunnel
+    case missingSSHUser
+    /// A key that nobody could unlock.
+    case sshPassphrase
+    /// Text with a NUL in it.
+    case badSSHText
     /// The host's side is not an address to listen at.
     case badLocal(String)
     /// The kernel does not let us listen there.
@@ -64,7 +68,9 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
             "remote protocol for unix forwarder is not implemented: \(scheme)"
         case .missingSSHKey: "key not provided for unix-ssh connection"
         case .missingSSHPath: "remote uri must contain a path to a socket file"
-        case .sshTunnel: "ssh-tunnel remotes are not supported"
+        case .missingSSHUser: "user not provided for unix-ssh connection"
+        case .sshPassphrase: "keys with a passphrase are not supported for unix-ssh connections"
+        case .badSSHText: "user, key and path of a unix-ssh connection have no NUL in them"
         case .badLocal(let text): text
         case .refused(let network, let address, let reason):
             "listen \(network) \(address): \(reason)"

@@ -21,6 +21,8 @@ final class ForwardCounters {
 /// A forward's name is its protocol and its `local` text as given: `:80` and `0.0.0.0:80` are two.
 final class ForwardTable {
     static let mostForwards = 4096
+    /// Forwards by `ssh`, each of which has a process of its own.
+    static let mostSSHForwards = 64
     /// Octets of an address's text; none that works is longer.
     static let longestAddress = 512
 
@@ -41,7 +43,11 @@ final class ForwardTable {
         var host: any HostForward
     }
 
+    /// Forwards that are not listed.
+    private var unlisted: [any HostForward] = []
+
     let counters = ForwardCounters()
+    private let ssh: SSHSurroundings
     private let loop: EventLoop
     private weak var connector: (any GuestConnector)?
     private var forwards: [Key: Forward] = [:]
@@ -51,8 +57,11 @@ final class ForwardTable {
     /// - Parameters:
     ///   - loop: Tells when clients come.
     ///   - connector: Connects them to guests; not kept alive.
-    init(loop: EventLoop, connector: any GuestConnector) {
+    ///   - log: Is told how forwards by `ssh` fare.
+    ///   - ssh: What those run.
+    init(loop: EventLoop, connector: any GuestConnector, log: Logger, ssh: SSHProgram) {
         self.loop = loop
+        self.ssh = SSHSurroundings(loop: loop, log: log, program: ssh, counters: counters)
         self.connector = connector
     }
 
@@ -77,7 +86,8 @@ final class ForwardTable {
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
     ///   - local: Where to listen on the host: `[address]:port`, or the path or URL of a unix socket.
-    ///   - remote: The guest: `[address]:port`, or `tcp://address:port` behind a unix socket.
+    ///   - remote: The guest: `[address]:port`, or behind a unix socket `tcp://address:port` or
+    ///     `ssh-tunnel://user@address[:port]/path?key=file`.
     ///   - client: Who asks, and whose address completes a remote that has none.
     /// - Throws: `ForwardError` as the API tells it.
     func expose(
@@ -102,6 +112,16 @@ final class ForwardTable {
         forwards[key] = Forward(remote: remote, host: try open(key, remote))
     }
 
+    /// Makes a forward that is not listed, and stays until the table is closed.
+    ///
+    /// - Parameters:
+    ///   - path: The host's unix socket.
+    ///   - target: The guest's.
+    /// - Throws: `ForwardError`.
+    func forward(_ path: String, to target: SSHTarget) throws(ForwardError) {
+        unlisted.append(try listen(at: path, for: .socket(target)))
+    }
+
     /// Removes a forward.
     ///
     /// - Parameters:
@@ -116,8 +136,9 @@ final class ForwardTable {
 
     /// Removes all forwards, unix sockets' files with them; the loop keeps listeners until then.
     func close() {
-        for forward in forwards.values { forward.host.close() }
+        for forward in forwards.values.map(\.host) + unlisted { forward.close() }
         forwards = [:]
+        unlisted = []
     }
 
     private func key(_ name: String, local: String) -> Key? {
@@ -153,13 +174,39 @@ final class ForwardTable {
                     : openUDP(local.endpoint, guest, connector)
             }
         case .unix:
-            let guest = try ForwardAddress.unixRemote(remote)
+            let remote = try ForwardAddress.unixRemote(remote)
             let path = key.local.removingPrefix("unix://") ?? key.local
             guard path.hasPrefix("/") else {
                 throw .badLocal("listen unix \(path): path is not absolute")
             }
-            return try listen("unix", path) { connector throws(SystemError) in
-                try openUnix(path, guest, connector)
+            return try listen(at: path, for: remote)
+        }
+    }
+
+    private func listen(
+        at path: String,
+        for remote: ForwardAddress.UnixRemote
+    ) throws(ForwardError) -> any HostForward {
+        if case .socket = remote {
+            let others = (forwards.values.map(\.host) + unlisted).filter { $0 is SSHForward }
+            guard others.count < Self.mostSSHForwards else {
+                throw .tooMany(limit: Self.mostSSHForwards)
+            }
+        }
+        return try listen("unix", path) { connector throws(SystemError) in
+            let socket = try ListeningSocket.unix(path: path)
+            switch remote {
+            case .port(let guest):
+                return try TCPForward(
+                    socket,
+                    path: path,
+                    to: guest,
+                    connector: connector,
+                    loop: loop,
+                    counters: counters
+                )
+            case .socket(let target):
+                return try SSHForward(socket, path: path, to: target, connector: connector, ssh)
             }
         }
     }
@@ -205,22 +252,6 @@ final class ForwardTable {
         let socket = try ListeningSocket.udp(local)
         return try UDPForward(
             socket,
-            to: guest,
-            connector: connector,
-            loop: loop,
-            counters: counters
-        )
-    }
-
-    private func openUnix(
-        _ path: String,
-        _ guest: Endpoint,
-        _ connector: any GuestConnector
-    ) throws(SystemError) -> any HostForward {
-        let socket = try ListeningSocket.unix(path: path)
-        return try TCPForward(
-            socket,
-            path: path,
             to: guest,
             connector: connector,
             loop: loop,

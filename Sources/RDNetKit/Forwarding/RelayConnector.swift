@@ -92,6 +92,19 @@ final class RelayConnector: GuestConnector, TurnParticipant {
             Socket.resetOnClose(stream)
             throw error
         }
+        try join(stream, upstream)
+    }
+
+    /// Lets two stream sockets of any family act as one connection.
+    ///
+    /// - Parameters:
+    ///   - stream: Connected.
+    ///   - upstream: Connecting, or connected already.
+    /// - Throws: `SystemError` when the loop cannot watch them; both are closed then.
+    func join(
+        _ stream: consuming OwnedDescriptor,
+        _ upstream: consuming OwnedDescriptor
+    ) throws(SystemError) {
         let relay = TCPRelay(stream, upstream, self)
         relays[ObjectIdentifier(relay)] = relay
         do {

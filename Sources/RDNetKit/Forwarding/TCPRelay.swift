@@ -1,4 +1,4 @@
-/// Two TCP connections that act as one: a client's, and ours to the server that it wants.
+/// Two connections, on TCP or unix sockets, that act as one: a client's, and ours to the server that it wants.
 ///
 /// How it works: a turn moves what waits on one side through a pipe to the other, without copying (splice(2)). The pipe is a
 /// loan for that moment, unless the receiver does not take everything: then the relay keeps it, with the rest inside, and
@@ -163,7 +163,7 @@ final class TCPRelay: TimerObserver {
         }
         guard count > 0 else { return end(of: source, for: sink) }
         let sent = sink.send(UnsafeRawBufferPointer(rebasing: room[..<count]))
-        try Socket.discard(source.descriptor, sent)
+        try Socket.skip(source.descriptor, sent, over: room)
         if sent == count, count < room.count { source.hasGivenAll() }
     }
 

@@ -62,6 +62,7 @@ final class GVProxy {
         let endpoints = try configuration.machineEndpoints
         try openNetwork()
         try open(endpoints)
+        try openSocketForwards()
         try writePidFile()
         notifier?.tell(.ready)
         log.info("waiting for clients...")
@@ -128,6 +129,25 @@ final class GVProxy {
             }
         } catch {
             throw RoleFailure("cannot add network services: \(error)")
+        }
+    }
+
+    /// Opens the host's sockets that lead to the guest's, by SSH.
+    private func openSocketForwards() throws(RoleFailure) {
+        let server = Endpoint(address: configuration.network.guest, port: SSHTarget.port)
+        for forward in configuration.socketForwards {
+            do {
+                let target = try SSHTarget(
+                    user: forward.user,
+                    server: server,
+                    path: forward.destination,
+                    identity: forward.identity
+                )
+                let path = forward.socket.removingPrefix("unix://") ?? forward.socket
+                try network.forwards.forward(path, to: target)
+            } catch {
+                throw RoleFailure("cannot add socket forward \(forward.socket): \(error)")
+            }
         }
     }
 

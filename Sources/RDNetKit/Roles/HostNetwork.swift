@@ -41,7 +41,12 @@ final class HostNetwork: DatagramSender {
             support: .probe(),
             seed: random.next()
         )
-        forwards = ForwardTable(loop: loop, connector: engine)
+        forwards = ForwardTable(
+            loop: loop,
+            connector: engine,
+            log: log,
+            ssh: SSHProgram(ProcessEnvironment.value(of:))
+        )
         capture = CaptureSwitch(
             settings.captureFile.isEmpty ? "capture.pcap" : settings.captureFile,
             ethernet: engine.ethernet,

@@ -48,13 +48,12 @@ enum AtomicFile {
     }
 
     /// The path behind symbolic links; the path itself when they lead nowhere.
-    ///
-    /// See realpath(3).
     private static func resolved(_ path: String) -> String {
-        guard let pointer = realpath(path, nil) else { return path }
-        defer { free(pointer) }
-        // Sound: realpath returns a NUL-terminated string.
-        return String(cString: pointer)
+        do {
+            return try FileLink.resolved(path)
+        } catch {
+            return path
+        }
     }
 
     private static func write(_ text: String, to path: String, flags: Int32) throws(SystemError) {

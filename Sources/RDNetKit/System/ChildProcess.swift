@@ -113,6 +113,17 @@ final class ChildProcess: ReadinessObserver {
         send(signal: SIGKILL)
     }
 
+    /// Ends the program, and the group that it leads, and waits until it can do nothing any more.
+    ///
+    /// The wait is as short as a kernel's clean-up. `ended` is not called.
+    func end() {
+        guard ended != nil else { return }
+        terminate()
+        forgetWatch()
+        ended = nil
+        Self.destroy(process)
+    }
+
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         var status: Int32 = 0
         let process = process

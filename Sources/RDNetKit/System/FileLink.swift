@@ -24,6 +24,22 @@ enum FileLink {
         }
     }
 
+    /// A file's absolute path, behind all symbolic links.
+    ///
+    /// See realpath(3).
+    ///
+    /// - Parameter path: Of an existing file.
+    /// - Returns: The path.
+    /// - Throws: `SystemError` that names the file: ENOENT, EACCES, ….
+    static func resolved(_ path: String) throws(SystemError) -> String {
+        guard let pointer = realpath(path, nil) else {
+            throw SystemError(call: path, errno: errno)
+        }
+        defer { free(pointer) }
+        // Sound: realpath returns a NUL-terminated string.
+        return String(cString: pointer)
+    }
+
     /// Whether two paths lead to one file.
     ///
     /// See stat(2).

@@ -53,14 +53,9 @@ enum Namespace {
     /// - Parameter path: An existing file, or a link to one.
     /// - Throws: `SystemError`.
     static func coverFile(_ path: String) throws(SystemError) {
-        var template = Array("/tmp/rdnet-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else {
-            throw SystemError(call: "mkdtemp /tmp/rdnet-XXXXXX", errno: errno)
-        }
-        let directory = template.withUnsafeBufferPointer { octets in
-            String(decoding: octets.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        }
-        defer { rmdir(directory) }
+        let mountPoint = try PrivateDirectory(in: ["/tmp"])
+        defer { mountPoint.remove() }
+        let directory = mountPoint.path
         try systemCall("mount \(directory)") { mount("tmpfs", directory, "tmpfs", 0, "size=64k") }
         defer { umount2(directory, Int32(CLINUX_MNT_DETACH)) }
         let file = "\(directory)/\(path.split(separator: "/").last ?? "file")"

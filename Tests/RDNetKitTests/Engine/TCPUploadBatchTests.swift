@@ -68,21 +68,16 @@ struct TCPUploadBatchTests {
         for upload in uploads { try upload.expectArrival() }
     }
 
-    @Test func `a batch of more octets than are kept together arrives`() throws {
-        var uploads = try uploads(24)
+    /// More octets, and more pieces, than the engine puts together at once.
+    @Test(
+        "a batch of more than is kept together arrives",
+        arguments: [(flows: 24, rounds: 4, octets: 15_000), (flows: 2, rounds: 1_500, octets: 1)]
+    )
+    func largeBatch(flows: Int, rounds: Int, octets: Int) throws {
+        var uploads = try uploads(flows)
         guest.batch {
-            for _ in 0..<4 {
-                for index in uploads.indices { uploads[index].send(15_000) }
-            }
-        }
-        for upload in uploads { try upload.expectArrival() }
-    }
-
-    @Test func `a batch of more pieces than are kept together arrives`() throws {
-        var uploads = try uploads(2)
-        guest.batch {
-            for _ in 0..<1500 {
-                for index in uploads.indices { uploads[index].send(1) }
+            for _ in 0..<rounds {
+                for index in uploads.indices { uploads[index].send(octets) }
             }
         }
         for upload in uploads { try upload.expectArrival() }

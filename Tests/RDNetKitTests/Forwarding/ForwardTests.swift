@@ -13,7 +13,12 @@ struct TCPForwardTests {
 
     init() throws {
         loop = try EventLoop()
-        forwards = ForwardTable(loop: loop, connector: connector)
+        forwards = ForwardTable(
+            loop: loop,
+            connector: connector,
+            log: .discarding(),
+            ssh: SSHProgram { _ in nil }
+        )
     }
 
     @Test(
@@ -82,7 +87,12 @@ struct TCPForwardTests {
             address: path,
             reason: "bind: address already in use"
         )
-        let others = ForwardTable(loop: loop, connector: connector)
+        let others = ForwardTable(
+            loop: loop,
+            connector: connector,
+            log: .discarding(),
+            ssh: SSHProgram { _ in nil }
+        )
         #expect(throws: inUse) {
             try others.expose("unix", local: path, remote: "tcp://192.168.127.2:80")
         }

@@ -38,6 +38,32 @@ struct TCPRelayTests {
         #expect(scene.connector.relayCount == 0)
     }
 
+    @Test("unix sockets are relayed as well", arguments: [true, false])
+    func unixSockets(usesPipes: Bool) throws {
+        let scene = try RelayScene(usesPipes: usesPipes)
+        let near = try Socket.pair()
+        let far = try Socket.pair()
+        let client = RelayedPeer(try near.one.duplicate())
+        let server = RelayedPeer(try far.one.duplicate())
+        try scene.connector.join(try near.other.duplicate(), try far.other.duplicate())
+        let stream = (0..<5_000_000).map { UInt8(truncatingIfNeeded: $0 * 7 / 5) }
+        var sent = 0
+        try scene.turn {
+            let end = min(sent + 300_000, stream.count)
+            if sent < stream.count {
+                sent += try client.send(stream[sent..<end])
+                if sent == stream.count { client.endSending() }
+            }
+            server.receive(upTo: 200_000)
+            return server.state == .ended
+        }
+        #expect(server.received == stream)
+        try server.send("answer")
+        server.endSending()
+        try scene.turn(until: client, has: "answer", is: .ended)
+        try scene.turn { scene.connector.relayCount == 0 }
+    }
+
     @Test(
         "whoever ends its direction hears the other out",
         arguments: [true, false],

@@ -16,7 +16,12 @@ final class APIFixture {
 
     init() throws {
         guest = try ScriptedGuest()
-        forwards = ForwardTable(loop: guest.loop, connector: connector)
+        forwards = ForwardTable(
+            loop: guest.loop,
+            connector: connector,
+            log: .discarding(),
+            ssh: SSHProgram { _ in nil }
+        )
         var settings = DNSSettings(hostAlias: ScriptedGuest.hostAlias)
         (settings.hostsPath, settings.resolverPath) = (
             directory.file("hosts"), directory.file("no")

@@ -91,8 +91,24 @@ struct APITests {
                 500, "remote uri must contain a path to a socket file"
             ),
             (
-                #"{"local":"/tmp/x","remote":"ssh-tunnel://u@192.168.127.2/x?key=k","protocol":"unix"}"#,
-                500, "ssh-tunnel remotes are not supported"
+                #"{"local":"/tmp/x","remote":"ssh-tunnel://192.168.127.2/x?key=k","protocol":"unix"}"#,
+                500, "user not provided for unix-ssh connection"
+            ),
+            (
+                #"{"local":"/tmp/x","remote":"ssh-tunnel://u@192.168.127.2/x?key=k&passphrase=p","protocol":"unix"}"#,
+                500, "keys with a passphrase are not supported for unix-ssh connections"
+            ),
+            (
+                #"{"local":"/tmp/x","remote":"ssh-tunnel://u@guest/x?key=k","protocol":"unix"}"#,
+                500, "invalid remote addr: guest is not an IPv4 address"
+            ),
+            (
+                #"{"local":"/tmp/x","remote":"ssh-tunnel://u@192.168.127.2:99999/x?key=k","protocol":"unix"}"#,
+                500, #"strconv.ParseUint: parsing "99999": value out of range"#
+            ),
+            (
+                #"{"local":"/tmp/x","remote":"ssh-tunnel://u@192.168.127.2/x?key=%00","protocol":"unix"}"#,
+                500, "user, key and path of a unix-ssh connection have no NUL in them"
             ),
             (
                 #"{"local":"/tmp/x","remote":"tcp://192.168.127.2","protocol":"unix"}"#, 500,

@@ -113,4 +113,28 @@ struct ChildProcessTests {
             #expect("\(error)" == "run /does/not/exist: No such file or directory")
         }
     }
+
+    @Test func `is gone when it was ended, with its children, and nobody is told`() throws {
+        var told = false
+        let directory = TemporaryDirectory()
+        let command = ChildProcess.Command(
+            path: "/bin/sh",
+            arguments: ["-c", "sleep 1000 & echo $! >\(directory.file("child")); wait"],
+            environment: ["PATH=/usr/bin:/bin"],
+            leadsGroup: true
+        )
+        let child = try ChildProcess(command, on: loop) { _, _ in told = true }
+        let pidFile = directory.file("child")
+        let hasStarted = comesTrue { FileManager.default.contents(atPath: pidFile)?.count ?? 0 > 1 }
+        #expect(hasStarted)
+        child.end()
+        #expect(kill(child.process, 0) == -1)
+        let text = try String(contentsOfFile: pidFile, encoding: .utf8)
+        let number = try #require(Int32(text.dropLast()))
+        // Somebody else waits for that one.
+        #expect(comesTrue { kill(number, 0) == -1 })
+        child.end()
+        try loop.turn(waitingAtMost: .zero)
+        #expect(!told)
+    }
 }

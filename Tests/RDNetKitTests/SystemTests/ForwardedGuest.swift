@@ -93,8 +93,9 @@ final class ForwardedGuest {
 
     func waitForAddress(_ interface: String) throws {
         let hasCome = try comesTrue {
-            try guest.run("ip", "-4", "address", "show", interface).contains(
-                "inet 192.168.127.2/24"
+            // Of all interfaces: the one that is waited for may not be there yet.
+            try guest.run("ip", "-4", "-o", "address").contains(
+                "\(interface)    inet 192.168.127.2/24"
             )
         }
         #expect(hasCome, "\(log)")

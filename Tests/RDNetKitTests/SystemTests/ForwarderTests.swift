@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @testable import RDNetKit
@@ -39,6 +40,40 @@ struct ForwarderTests {
             world.endHost()
         }
         #expect(world.forwarder?.isRunning == true)
+    }
+
+    @Test func `gvproxy gives it address, names and the host's pages, also after a restart`() throws
+    {
+        let world = try ForwardedGuest()
+        let host = try NetworkNamespace()
+        try host.run("ip", "link", "set", "lo", "up")
+        let page = world.directory.file("page")
+        try run("dd", "if=/dev/urandom", "of=\(page)", "bs=1M", "count=8")
+        let checksum = try run("sha256sum", page).prefix(64)
+        let server = try RunningProgram(
+            ["busybox", "httpd", "-f", "-p", "127.0.0.1:8000", "-h", world.directory.path],
+            in: host
+        )
+        let url = "unix://" + world.directory.file("api")
+        try world.start(url: url)
+        for _ in 0..<2 {
+            let proxy = try RunningProgram(
+                [BuiltProgram.rdnet, "gvproxy", "-listen", url],
+                in: host
+            )
+            #expect(comesTrue { world.reachesGateway() }, "\(world.log)")
+            let name = "host.containers.internal"
+            #expect(
+                try world.guest.run("dig", "+short", "@192.168.127.1", name)
+                    == "192.168.127.254\n"
+            )
+            let got = world.directory.file("got")
+            let page = "http://192.168.127.254:8000/page"
+            try world.guest.run("curl", "-sS", "-m", "60", "-o", got, page)
+            #expect(try run("sha256sum", got).prefix(64) == checksum)
+            #expect(proxy.end() < .seconds(1))
+        }
+        server.end(with: SIGKILL)
     }
 
     @Test("the lease's MTU counts up to -mtu", arguments: [("4000", "4000"), ("65535", "9000")])
