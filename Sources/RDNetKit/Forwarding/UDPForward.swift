@@ -7,7 +7,6 @@ final class UDPForward: HostForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
     static let mostClients = 1024
     private static let datagramsPerTurn = 64
-    private static let largestDatagram = 65_536
 
     /// A client, and which of this machine's addresses it talks to.
     private struct Conversation: Hashable {
@@ -21,6 +20,7 @@ final class UDPForward: HostForward, ReadinessObserver {
     private weak var connector: (any GuestConnector)?
     private let loop: EventLoop
     private let counters: ForwardCounters
+    private let buffer = ReceiveBuffer()
     private var clients: [Conversation: UDPForwardClient] = [:]
     private var watch: EventLoop.Watch?
 
@@ -70,21 +70,19 @@ final class UDPForward: HostForward, ReadinessObserver {
     // MARK: Host to guest
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        withUnsafeTemporaryAllocation(byteCount: Self.largestDatagram, alignment: 1) { buffer in
-            for _ in 0..<Self.datagramsPerTurn {
-                do {
-                    guard let received = try Socket.receiveAddressed(socket, into: buffer) else {
-                        return
-                    }
-                    let payload = UnsafeRawBufferPointer(rebasing: buffer[..<received.count])
-                    receive(payload, of: received, now: now)
-                } catch {
-                    // An error that waited in the socket concerns a datagram that was sent before.
-                    counters.datagramsDropped += 1
+        for _ in 0..<Self.datagramsPerTurn {
+            do {
+                guard let received = try Socket.receiveAddressed(socket, into: buffer.memory) else {
+                    return
                 }
-                // Who takes a datagram may have closed the forward.
-                guard watch != nil else { return }
+                let payload = UnsafeRawBufferPointer(rebasing: buffer.memory[..<received.count])
+                receive(payload, of: received, now: now)
+            } catch {
+                // An error that waited in the socket concerns a datagram that was sent before.
+                counters.datagramsDropped += 1
             }
+            // Who takes a datagram may have closed the forward.
+            guard watch != nil else { return }
         }
     }
 

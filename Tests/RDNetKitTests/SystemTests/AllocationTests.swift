@@ -64,6 +64,27 @@ struct AllocationTests {
         try expectNoAllocations(in: scene, of: [host, guest])
     }
 
+    @Test func `allocates nothing for datagrams to a published port, at any address`() throws {
+        let program = try CountingProgram()
+        let world = try ProxiedNamespaces(program: program.command)
+        try world.host.run("ip", "address", "add", "10.9.0.2/32", "dev", "lo")
+        try world.serve(BuiltProgram.load, "udp-server", "7", in: world.guest)
+        try world.waitForListener(7, in: world.guest, kind: "-uln")
+        try world.publish(7, "0.0.0.0", "udp")
+        #expect(try program.allocations > 100)
+        // The first round lets the tables grow.
+        for isWarm in [false, true] {
+            for way in ["udp-up", "udp-down"] {
+                let before = try program.allocations
+                let result = try world.load(way, "10.9.0.2", "7", "0.3", "300", in: world.host)
+                #expect(result["received"] ?? 0 > 100, "\(way): \(result)")
+                let more = try program.allocations - before
+                let isAllowed = !isWarm || more <= Self.allowance(connections: 1)
+                #expect(isAllowed, "\(way): \(more), \(result)")
+            }
+        }
+    }
+
     private func expectNoAllocations(in scene: any GuestScene, of programs: [CountingProgram])
         throws
     {

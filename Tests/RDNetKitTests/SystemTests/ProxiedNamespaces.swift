@@ -17,9 +17,15 @@ final class ProxiedNamespaces: GuestScene {
     let directory = TemporaryDirectory()
     var servers: [RunningProgram] = []
     private(set) var proxy: RunningProgram?
+    private let program: [String]
 
     /// Makes the namespaces, starts the proxy and waits until agents can connect.
-    init(options: [String] = [], hasIPv6: Bool = true) throws {
+    init(
+        program: [String] = [BuiltProgram.rdnet],
+        options: [String] = [],
+        hasIPv6: Bool = true
+    ) throws {
+        self.program = program
         host = try NetworkNamespace()
         guest = try NetworkNamespace()
         if !hasIPv6 { try host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1") }
@@ -51,9 +57,8 @@ final class ProxiedNamespaces: GuestScene {
 
     var socket: String { directory.file("proxy.sock") }
     var arguments: [String] {
-        [
-            BuiltProgram.rdnet, "wsl-proxy", "-socketFile", socket,
-            "-logfile", directory.file("proxy.log"),
+        program + [
+            "wsl-proxy", "-socketFile", socket, "-logfile", directory.file("proxy.log"),
         ]
     }
 
