@@ -57,9 +57,9 @@ enum ListeningSocket {
         }
         if try isStale(path, address, kind) { removeFile(path) }
         let socket = try Socket.make(AF_UNIX, kind)
-        // The file is born with the mode; changing it afterwards would leave a gap.
-        let mask = umask(0o177)
-        defer { umask(mask) }
+        // The file is born with the socket's own mode: changing it afterwards would leave a gap, and umask(2) is the whole process's.
+        let number = socket.number
+        try systemCall("fchmod") { fchmod(number, 0o600) }
         try Socket.bind(socket, to: address, named: path)
         if kind != .datagram { try Socket.listen(socket) }
         return socket
