@@ -2,6 +2,9 @@
 enum ICMPError {
     /// Octets of the whole message's IP packet at most (RFC 1812, 4.3.2.3).
     private static let maximumPacket = 576
+    /// Bytes of the original packet's payload at most; a caller need not offer more.
+    static let maximumQuote =
+        maximumPacket - IPv4Header.length - ICMPMessage.headerLength - IPv4Header.length
 
     /// Whether a packet may be answered with an error (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7).
     ///
@@ -33,7 +36,7 @@ enum ICMPError {
         _ payload: UnsafeRawBufferPointer
     ) -> [UInt8] {
         let fixed = ICMPMessage.headerLength + IPv4Header.length
-        let quoted = min(payload.count, maximumPacket - IPv4Header.length - fixed)
+        let quoted = min(payload.count, maximumQuote)
         var octets = [UInt8](repeating: 0, count: fixed)
         // Sound: the span is used inside the closure only.
         octets.withUnsafeMutableBytes { room in

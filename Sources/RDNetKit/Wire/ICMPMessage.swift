@@ -7,7 +7,19 @@ struct ICMPMessage: Equatable {
         case echoRequest
         case destinationUnreachable(Unreachable)
         case timeExceeded(code: UInt8)
+        case parameterProblem(code: UInt8)
         case other(type: UInt8, code: UInt8)
+
+        init(type: UInt8, code: UInt8) {
+            switch (type, code) {
+            case (0, 0): self = .echoReply
+            case (8, 0): self = .echoRequest
+            case (3, _): self = .destinationUnreachable(Unreachable(code: code))
+            case (11, _): self = .timeExceeded(code: code)
+            case (12, _): self = .parameterProblem(code: code)
+            default: self = .other(type: type, code: code)
+            }
+        }
     }
 
     /// Codes of "destination unreachable" (RFC 792; RFC 1122, 3.2.2.1) that the gateway sends or heeds.
@@ -65,13 +77,7 @@ struct ICMPMessage: Equatable {
         guard message.byteCount >= Self.headerLength else {
             throw .truncated(needed: Self.headerLength, available: message.byteCount)
         }
-        switch (message.octet(at: 0), message.octet(at: 1)) {
-        case (0, 0): kind = .echoReply
-        case (8, 0): kind = .echoRequest
-        case (3, let code): kind = .destinationUnreachable(Unreachable(code: code))
-        case (11, let code): kind = .timeExceeded(code: code)
-        case (let type, let code): kind = .other(type: type, code: code)
-        }
+        kind = Kind(type: message.octet(at: 0), code: message.octet(at: 1))
         rest = message.bigEndian(at: 4)
         dataLength = message.byteCount - Self.headerLength
     }
@@ -91,6 +97,7 @@ struct ICMPMessage: Equatable {
         case .echoRequest: (8, 0)
         case .destinationUnreachable(let reason): (3, reason.code)
         case .timeExceeded(let code): (11, code)
+        case .parameterProblem(let code): (12, code)
         case .other(let type, let code): (type, code)
         }
     }

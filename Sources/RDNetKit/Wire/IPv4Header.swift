@@ -14,6 +14,8 @@ struct IPv4Header: Equatable {
     var headerLength = Self.length
     /// Octets of payload.
     var payloadLength: Int
+    /// DSCP and ECN (RFC 2474; RFC 3168).
+    var typeOfService: UInt8 = 0
     var identification: UInt16 = 0
     var dontFragment = false
     var moreFragments = false
@@ -50,6 +52,7 @@ struct IPv4Header: Equatable {
         let first = packet.octet(at: 0)
         guard first >> 4 == 4 else { throw .notThisFormat }
         headerLength = Int(first & 15) * 4
+        typeOfService = packet.octet(at: 1)
         let totalLength = Int(packet.bigEndian(at: 2, as: UInt16.self))
         guard headerLength >= Self.length, totalLength >= headerLength,
             totalLength <= packet.byteCount
@@ -70,7 +73,7 @@ struct IPv4Header: Equatable {
     /// Writes a header without options, its checksum included.
     @inline(__always)
     func write(to packet: inout MutableRawSpan) {
-        packet.storeBigEndian(0x4500 as UInt16, at: 0)
+        packet.storeBigEndian(0x4500 | UInt16(typeOfService), at: 0)
         packet.storeBigEndian(UInt16(truncatingIfNeeded: Self.length + payloadLength), at: 2)
         packet.storeBigEndian(identification, at: 4)
         var fragment = UInt16(truncatingIfNeeded: fragmentOffset / 8)
