@@ -150,6 +150,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     func forget(_ host: Endpoint) -> Bool {
         guard sent.contains(host) else { return false }
         if lastHost == host.address { lastHost = nil }
+        if lastHairpin == host { lastHairpin = nil }
         recentHosts.remove(host.address)
         olderHosts.remove(host.address)
         return recentHosts.isEmpty && olderHosts.isEmpty
