@@ -118,7 +118,7 @@ extension ValueSyntax where Value == [String] {
     /// Names of interfaces with commas between them, or nothing.
     fileprivate static let interfaceNames = ValueSyntax(
         placeholder: "NAMES",
-        expected: "names of interfaces with commas between them, or nothing",
+        expected: "names of interfaces with commas between them, or empty",
         parse: { text in
             let names = text.split(separator: ",").map { String($0) }
             let areGood = names.allSatisfy { ValueSyntax<String>.interfaceName.parse($0) != nil }

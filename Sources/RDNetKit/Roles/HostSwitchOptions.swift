@@ -73,7 +73,7 @@ extension Role {
     /// The host end of a virtual machine's network.
     static let hostSwitch = Role(
         name: "host-switch",
-        summary: "the host end: a virtual Ethernet whose gateway uses host sockets",
+        summary: "the host end: a switch with a gateway that uses host sockets",
         operands: "",
         options: Option.hostSwitch
     ) { start throws(RoleFailure) in try HostSwitch.run(start) }

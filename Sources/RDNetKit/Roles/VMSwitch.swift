@@ -128,7 +128,7 @@ extension Role {
     /// The guest end of a virtual machine's network.
     static let vmSwitch = Role(
         name: "vm-switch",
-        summary: "the guest end: TAP interface, DHCP client, frames to and from the host",
+        summary: "the guest end: TAP interface, DHCP client, frames to the host",
         operands: "",
         options: Option.vmSwitch
     ) { start throws(RoleFailure) in

@@ -59,7 +59,7 @@ extension Role {
     /// The listeners of published ports, in the default namespace.
     static let wslProxy = Role(
         name: "wsl-proxy",
-        summary: "published ports: relays clients here to containers in a namespace",
+        summary: "published ports: relays clients to the containers' namespace",
         operands: "",
         options: Option.wslProxy
     ) { start throws(RoleFailure) in try WSLProxy.run(start) }
