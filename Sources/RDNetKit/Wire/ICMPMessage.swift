@@ -22,7 +22,8 @@ struct ICMPMessage: Equatable {
         }
     }
 
-    /// Codes of "destination unreachable" (RFC 792; RFC 1122, 3.2.2.1) that the gateway sends or heeds.
+    /// Codes of "destination unreachable" (RFC 792; RFC 1122, 3.2.2.1) that the gateway sends or
+    /// acts on.
     enum Unreachable: Equatable {
         case network
         case host
@@ -58,9 +59,9 @@ struct ICMPMessage: Equatable {
     }
 
     var kind: Kind
-    /// The four octets behind the checksum: identifier and sequence number, or the next-hop MTU.
+    /// The four bytes after the checksum: identifier and sequence number, or the next-hop MTU.
     var rest: UInt32
-    /// Octets behind the header.
+    /// Bytes after the header.
     var dataLength: Int
 
     /// The identifier of an echo.
@@ -72,7 +73,7 @@ struct ICMPMessage: Equatable {
         self.dataLength = dataLength
     }
 
-    /// Reads a message; its checksum has been looked at by the caller.
+    /// Reads a message whose checksum the caller has verified.
     init(reading message: RawSpan) throws(PacketError) {
         guard message.byteCount >= Self.headerLength else {
             throw .truncated(needed: Self.headerLength, available: message.byteCount)
@@ -82,7 +83,7 @@ struct ICMPMessage: Equatable {
         dataLength = message.byteCount - Self.headerLength
     }
 
-    /// Writes the header with a zero checksum, to be summed when the data stand behind it.
+    /// Writes the header with a zero checksum, to be computed once the data follows it.
     func write(to message: inout MutableRawSpan) {
         let (type, code) = typeAndCode
         message.storeOctet(type, at: 0)

@@ -5,12 +5,12 @@ enum IPProtocol {
     static let udp: UInt8 = 17
 }
 
-/// An IPv4 header (RFC 791, 3.1): 20 octets and options, which are skipped.
+/// An IPv4 header (RFC 791, 3.1): 20 bytes plus options, which are skipped.
 struct IPv4Header: Equatable {
-    /// Without options, which is how it is always written.
+    /// The length without options; headers are always written without them.
     static let length = 20
 
-    /// Octets of this header, options included.
+    /// Length of this header including options, in bytes.
     var headerLength = Self.length
     /// Octets of payload.
     var payloadLength: Int
@@ -19,7 +19,7 @@ struct IPv4Header: Equatable {
     var identification: UInt16 = 0
     var dontFragment = false
     var moreFragments = false
-    /// Octets before this fragment's payload; a multiple of eight.
+    /// Offset of this fragment's payload in bytes; a multiple of eight.
     var fragmentOffset = 0
     var timeToLive: UInt8 = 64
     var transport: UInt8
@@ -70,7 +70,7 @@ struct IPv4Header: Equatable {
         destination = IPAddress(ipv4: packet.bigEndian(at: 16))
     }
 
-    /// Writes a header without options, its checksum included.
+    /// Writes a header without options, including its checksum.
     @inline(__always)
     func write(to packet: inout MutableRawSpan) {
         packet.storeBigEndian(0x4500 | UInt16(typeOfService), at: 0)
