@@ -93,17 +93,19 @@ final class ScriptedGuest {
         try settle()
     }
 
-    /// Runs turns until something is so, at most half a second of real time.
+    /// Runs turns until something is so, at most for the guard against hangs.
     func turn(
         until condition: () throws -> Bool,
         _ what: @autoclosure () -> String = "what was waited for"
     ) throws {
-        for _ in 0..<100 {
-            if try condition() { return }
+        let deadline = ContinuousClock.now + hangGuard
+        while try !condition() {
+            guard ContinuousClock.now < deadline else {
+                throw ScriptError(description: "\(what()) did not happen")
+            }
             try loop.turn(waitingAtMost: .milliseconds(5))
             try collect()
         }
-        if try !condition() { throw ScriptError(description: "\(what()) did not happen") }
     }
 
     // MARK: Packets out of the engine

@@ -105,8 +105,11 @@ final class RecordingConnector: GuestConnector {
 }
 
 extension EventLoop {
-    /// Turns until something has happened, or for so many turns of 10 ms.
-    func turn(until done: () -> Bool, turns: Int = 500) throws {
-        for _ in 0..<turns where !done() { try turn(waitingAtMost: .milliseconds(10)) }
+    /// Turns until something has happened, at most for the guard against hangs.
+    func turn(until done: () -> Bool) throws {
+        let deadline = ContinuousClock.now + hangGuard
+        while !done(), ContinuousClock.now < deadline {
+            try turn(waitingAtMost: .milliseconds(10))
+        }
     }
 }

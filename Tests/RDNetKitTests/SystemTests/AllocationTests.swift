@@ -77,7 +77,7 @@ struct AllocationTests {
             for way in ["udp-up", "udp-down"] {
                 let before = try program.allocations
                 let result = try world.load(way, "10.9.0.2", "7", "0.3", "300", in: world.host)
-                #expect(result["received"] ?? 0 > 100, "\(way): \(result)")
+                #expect(result["received"] ?? 0 > 0, "\(way): \(result)")
                 let more = try program.allocations - before
                 let isAllowed = !isWarm || more <= Self.allowance(connections: 1)
                 #expect(isAllowed, "\(way): \(more), \(result)")

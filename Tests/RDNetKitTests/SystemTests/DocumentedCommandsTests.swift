@@ -10,7 +10,9 @@ struct DocumentedCommandsTests {
         DocumentedTrial.all
             .filter { $0.page == nil || $0.page == example.page }
             .filter { example.commands.first?.hasPrefix($0.start) == true }
-            .max { ($0.page == nil ? 0 : 1, $0.start.count) < ($1.page == nil ? 0 : 1, $1.start.count) }
+            .max {
+                ($0.page == nil ? 0 : 1, $0.start.count) < ($1.page == nil ? 0 : 1, $1.start.count)
+            }
     }
 
     @Test("do what they say", arguments: DocumentedExample.all)
@@ -23,13 +25,26 @@ struct DocumentedCommandsTests {
         case .run: break
         }
         let directory = TemporaryDirectory()
-        let script = Self.library + trial.before + "\n" + commands.map(Self.line).joined()
+        let script =
+            Self.library + trial.before + "\n" + commands.map(Self.line).joined()
             + trial.after + "\n"
         try Data(script.utf8).write(to: URL(fileURLWithPath: directory.file("script")))
         try run(
-            "timeout", "--kill-after=5", "120", "unshare", "--mount", "--net", "--pid", "--fork",
-            "--mount-proc", "--kill-child", "env", "RDNET=\(BuiltProgram.rdnet)",
-            "TREE=\(directory.path)", "bash", directory.file("script")
+            "timeout",
+            "--kill-after=5",
+            "120",
+            "unshare",
+            "--mount",
+            "--net",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "env",
+            "RDNET=\(BuiltProgram.rdnet)",
+            "TREE=\(directory.path)",
+            "bash",
+            directory.file("script")
         )
         guard !example.output.isEmpty, case .run = trial.manner else { return }
         let output = try String(contentsOfFile: directory.file("work/output"), encoding: .utf8)
@@ -39,7 +54,9 @@ struct DocumentedCommandsTests {
 
     @Test func `show every trial's example`() {
         for trial in DocumentedTrial.all {
-            let isShown = DocumentedExample.all.contains { Self.trial(of: $0)?.start == trial.start }
+            let isShown = DocumentedExample.all.contains {
+                Self.trial(of: $0)?.start == trial.start
+            }
             #expect(isShown, "no page shows \(trial.start)")
         }
     }
@@ -47,7 +64,8 @@ struct DocumentedCommandsTests {
     /// One command of the script: a server starts in the background and must create its sockets.
     private static func line(_ command: String) -> String {
         guard command.hasSuffix("&") else {
-            let neverExits = command.hasPrefix("rdnet host-switch") || command.hasPrefix("gvproxy")
+            let neverExits =
+                command.hasPrefix("rdnet host-switch") || command.hasPrefix("gvproxy")
                 || command.hasPrefix("wsl-proxy") || command.hasPrefix("rdnet up --capture")
                 || command.hasPrefix("ip netns exec")
             return neverExits && !command.contains("--print-config")
@@ -57,7 +75,8 @@ struct DocumentedCommandsTests {
             .components(separatedBy: "unix://").dropFirst()
             .map { $0.prefix { !$0.isWhitespace } }
             .filter { !command.contains("vm-switch --l") && !$0.hasPrefix("/tmp/data") }
-        return "\(command.dropLast()) 2>>servers & \(sockets.map { "await test -S \($0); " }.joined())\n"
+        return
+            "\(command.dropLast()) 2>>servers & \(sockets.map { "await test -S \($0); " }.joined())\n"
     }
 
     /// A private machine: /tmp, /run, /etc, /mnt, home and the names of all roles.

@@ -62,7 +62,7 @@ struct GVProxyTransportTests {
         try scene.start("-listen-qemu", "tcp://localhost:1234")
         let endpoint = Endpoint(address: .loopbackIPv4, port: 1_234)
         let socket = try scene.host.enter {
-            try WaitingSocket.connected(to: endpoint, .stream, within: .seconds(5))
+            try WaitingSocket.connected(to: endpoint, .stream, within: hangGuard)
         }
         let peer = HostPeer(try socket.descriptor.duplicate())
         try exchange(peer, in: scene)

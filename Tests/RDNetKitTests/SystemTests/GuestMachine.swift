@@ -103,14 +103,14 @@ final class GuestMachine {
 
     /// Waits until the guest takes commands.
     func waitUntilReady() throws {
-        _ = try wait(for: "@@ready", within: .seconds(40))
+        _ = try wait(for: "@@ready", within: hangGuard)
     }
 
     /// Runs a line of shell in the guest; its output.
     ///
     /// Throws when the status is not 0, or it takes too long.
     @discardableResult
-    func run(_ command: String, within limit: Duration = .seconds(30)) throws -> String {
+    func run(_ command: String, within limit: Duration = hangGuard) throws -> String {
         try program.write(line: command)
         let (output, status) = try wait(for: "@@", within: limit)
         guard status == "0" else {

@@ -59,7 +59,7 @@ struct VsockDistroTests {
         try machine.run("\(onHost) \(command) >>/tmp/host.log 2>&1 & echo $! >/tmp/host-switch.pid")
     }
 
-    private func waitFor(_ condition: String, within limit: Duration = .seconds(20)) throws {
+    private func waitFor(_ condition: String, within limit: Duration = hangGuard) throws {
         let holds = try comesTrue(within: limit) {
             try machine.run("if \(condition); then echo yes; fi").contains("yes")
         }
