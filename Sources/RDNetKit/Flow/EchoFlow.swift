@@ -27,8 +27,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// The requests that an ICMP error may have to quote; traceroute(8) has 16 under way.
     var sent = SentPackets<32>()
     private var path: PathOptions?
-    var wasUsed = true
-    var ringIndex = 0
+    var queueIndex = 0
 
     /// Makes the host socket.
     ///
@@ -42,9 +41,13 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         self.flows = flows
         lastUsed = now
         traffic = FlowTraffic(start: now)
-        let sockets = try Socket.makeEcho()
-        isRaw = sockets.isRaw
-        socket = sockets.descriptor
+        var isRaw = false
+        socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
+            let echo = try Socket.makeEcho()
+            isRaw = echo.isRaw
+            return echo.descriptor
+        }
+        self.isRaw = isRaw
         try HostError.collect(on: socket)
         Socket.reportHopLimits(true, on: socket)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
@@ -68,7 +71,6 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         sent.record(request)
         if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
         lastUsed = now
-        wasUsed = true
         lastHost = host
         traffic.octetsToHost &+= UInt64(message.count)
         if hosts.count < 1024 { hosts.insert(host) }
@@ -178,11 +180,13 @@ final class EchoFlows {
     private static let maximumFlows = 256
 
     let loop: EventLoop
+    let descriptors: DescriptorBudget
     let scratch: UnsafeMutableRawBufferPointer
     let ethernet: VirtualEthernet
     private let log: Logger
+    private let limits: LimitLog
     private var flows: [EchoFlow.Key: EchoFlow] = [:]
-    private var ring = IdleRing<EchoFlow>(limit: maximumFlows)
+    private var queue = IdleQueue<EchoFlow>(limit: maximumFlows)
     private var saidNoPermission = false
     /// The reply that is being written.
     private var octets: [UInt8] = []
@@ -192,10 +196,18 @@ final class EchoFlows {
     var sendError: (GuestError) -> Void = { _ in }
 
     /// Makes an empty table.
-    init(loop: EventLoop, ethernet: VirtualEthernet, log: Logger) {
+    init(
+        loop: EventLoop,
+        ethernet: VirtualEthernet,
+        log: Logger,
+        descriptors: DescriptorBudget,
+        limits: LimitLog
+    ) {
         self.loop = loop
         self.ethernet = ethernet
         self.log = log
+        self.descriptors = descriptors
+        self.limits = limits
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
     }
 
@@ -207,7 +219,7 @@ final class EchoFlows {
     var count: Int { flows.count }
 
     /// Every flow, for the API.
-    var all: [EchoFlow] { ring.all }
+    var all: [EchoFlow] { queue.all }
 
     /// Passes a guest's echo request on to a host.
     ///
@@ -228,11 +240,14 @@ final class EchoFlows {
         do {
             let flow = try EchoFlow(key, self, now: now)
             flows[key] = flow
-            if let victim = ring.append(flow) { forget(victim) }
+            if let victim = queue.append(flow) {
+                limits.reached(.echoFlows, maximum: Self.maximumFlows)
+                forget(victim)
+            }
             flow.send(message, request, path, now: now)
         } catch {
             dropped(.hostError)
-            guard !saidNoPermission else { return }
+            guard !error.isOutOfDescriptors, !saidNoPermission else { return }
             saidNoPermission = true
             log.warning(
                 "pings to other hosts are not forwarded: allow them with net.ipv4.ping_group_range",
@@ -240,6 +255,9 @@ final class EchoFlows {
             )
         }
     }
+
+    /// The flow that gives way next; nil when there are none.
+    var idlest: EchoFlow? { queue.idlest() }
 
     /// Sends a reply to a guest, under its own identifier.
     func sendReply(
@@ -268,7 +286,7 @@ final class EchoFlows {
 
     /// A flow has been idle for its lifetime.
     func expired(_ flow: EchoFlow) {
-        ring.remove(flow)
+        queue.remove(flow)
         forget(flow)
     }
 

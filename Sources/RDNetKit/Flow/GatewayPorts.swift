@@ -4,7 +4,7 @@ struct GatewayPorts {
     typealias Receiver = (UnsafeRawBufferPointer, Instant) -> Void
 
     /// Ports at once.
-    private static let capacity = 8192
+    static let capacity = 8192
 
     private struct Key: Hashable {
         var guest: Endpoint

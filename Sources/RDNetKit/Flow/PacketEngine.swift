@@ -11,6 +11,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
 
     let loop: EventLoop
     let log: Logger
+    let limits: LimitLog
+    let descriptors: DescriptorBudget
     let ethernet: VirtualEthernet
     let tcp: TCPFlows
     let udp: UDPFlows
@@ -35,23 +37,49 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     ///   - plan: The addresses of the virtual network.
     ///   - loop: Where everything runs.
     ///   - log: For what a person should know.
+    ///   - limits: Counts and reports what limits cut off.
+    ///   - descriptors: How many the process may have.
     ///   - support: Which sockets can peek at an offset.
     ///   - seed: Random, and secret from guests.
     init(
         _ plan: GatewayPlan,
         loop: EventLoop,
         log: Logger,
+        limits: LimitLog = .discarding(),
+        descriptors: Int = .max,
         support: PeekOffsetSupport,
         seed: UInt64
     ) {
         self.loop = loop
         self.log = log
         ethernet = VirtualEthernet(plan)
-        tcp = TCPFlows(loop: loop, ethernet: ethernet, log: log, support: support, seed: seed)
-        udp = UDPFlows(loop: loop, ethernet: ethernet)
-        echo = EchoFlows(loop: loop, ethernet: ethernet, log: log)
+        self.limits = limits
+        self.descriptors = DescriptorBudget(limit: descriptors, limits: limits)
+        tcp = TCPFlows(
+            loop: loop,
+            ethernet: ethernet,
+            log: log,
+            descriptors: self.descriptors,
+            limits: limits,
+            support: support,
+            seed: seed
+        )
+        udp = UDPFlows(
+            loop: loop,
+            ethernet: ethernet,
+            descriptors: self.descriptors,
+            limits: limits
+        )
+        echo = EchoFlows(
+            loop: loop,
+            ethernet: ethernet,
+            log: log,
+            descriptors: self.descriptors,
+            limits: limits
+        )
         loop.join(self)
         connectErrors()
+        shareDescriptors()
     }
 
     private func connectErrors() {
@@ -61,6 +89,18 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         tcp.dropped = { [unowned self] in drops.count($0) }
         udp.dropped = { [unowned self] in drops.count($0) }
         echo.dropped = { [unowned self] in drops.count($0) }
+    }
+
+    private func shareDescriptors() {
+        descriptors.datagramFlows = { [unowned self] in udp.count + echo.count }
+        descriptors.closeIdlest = { [unowned self] in
+            let (datagrams, ping) = (udp.idlest, echo.idlest)
+            if let ping, datagrams.map({ ping.lastUsed < $0.lastUsed }) ?? true {
+                echo.expired(ping)
+            } else if let datagrams {
+                udp.expired(datagrams)
+            }
+        }
     }
 
     /// Ends what would keep the engine alive.

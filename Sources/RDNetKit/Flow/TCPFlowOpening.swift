@@ -11,14 +11,17 @@ extension TCPFlows {
         )
         flow.begin(with: syn)
         guard table.count < Self.maximumFlows else {
-            counters.full &+= 1
+            countFull()
             return refuseStray(key, syn, length: 0)
         }
         let destination = ethernet.plan.destination(of: key.remote.address)
         if destination == .nowhere { return dropped(.noRoute) }
         counters.opened &+= 1
         table.insert(flow, for: key)
-        if let oldest = handshakes.append(flow) { oldest.abort(.guest, now: now) }
+        if let oldest = handshakes.append(flow) {
+            limits.reached(.tcpHandshakes, maximum: Self.maximumHandshakes)
+            oldest.abort(.guest, now: now)
+        }
         do {
             switch destination {
             case .gateway: try openService(flow, now: now)
@@ -36,8 +39,16 @@ extension TCPFlows {
         }
     }
 
+    private func countFull() {
+        counters.full &+= 1
+        guard table.count >= Self.maximumFlows else { return }
+        limits.reached(.tcpFlows, maximum: Self.maximumFlows)
+    }
+
     private func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
-        let descriptor = try Socket.make(Socket.family(of: host.address), .stream)
+        let descriptor = try descriptors.open(for: .connection) { () throws(SystemError) in
+            try Socket.make(Socket.family(of: host.address), .stream)
+        }
         try Socket.setNoDelay(descriptor)
         try Socket.setKeepAlive(descriptor)
         if host.address.isLoopback { Socket.sendUnpaced(descriptor) }
@@ -57,6 +68,7 @@ extension TCPFlows {
         guard let service = services[flow.key.remote.port] else {
             return flow.refuse(errno: 0, now: now)
         }
+        guard descriptors.hasRoom(for: 2) else { throw .outOfDescriptors }
         let pair = try Socket.pair()
         try join(flow, HostStream(pair.one, support: support))
         service(pair.other, flow.key.guest)
@@ -90,7 +102,7 @@ extension TCPFlows {
         guard ethernet.plan.isGuest(guest.address), table.count < Self.maximumFlows,
             let port = freePort(for: guest)
         else {
-            counters.full &+= 1
+            countFull()
             if let answered { return answered(.impossible, descriptor) }
             return Socket.resetOnClose(descriptor)
         }
@@ -98,6 +110,7 @@ extension TCPFlows {
         let key = FlowKey(guest: guest, remote: remote)
         let sequence = initialSequence(key, now: now)
         let flow = TCPFlow(key, self, phase: .synSent, sequence: sequence, now: now)
+        descriptors.note(descriptor.number)
         do {
             Socket.prepareForFlow(descriptor)
             try join(flow, HostStream(descriptor, support: support))

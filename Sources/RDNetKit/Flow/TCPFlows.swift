@@ -31,7 +31,7 @@ final class TCPFlows {
     static let keepaliveProbes = 9
 
     static let maximumFlows = 1 << 17
-    private static let maximumHandshakes = 4096
+    static let maximumHandshakes = 4096
     private static let maximumTimeWaits = 8192
 
     let loop: EventLoop
@@ -47,6 +47,8 @@ final class TCPFlows {
     var dropped: (DropReason) -> Void = { _ in }
 
     let log: Logger
+    let descriptors: DescriptorBudget
+    let limits: LimitLog
     let support: PeekOffsetSupport
     var table: FlowTable<TCPFlow>
     private var ready: [TCPFlow] = []
@@ -69,18 +71,24 @@ final class TCPFlows {
     ///   - loop: Where sockets and timers are watched.
     ///   - ethernet: Where segments leave.
     ///   - log: One debug line a flow.
+    ///   - descriptors: What host sockets count against.
+    ///   - limits: Counts what a full table refuses.
     ///   - support: Which sockets can peek at an offset.
     ///   - seed: Random, and secret from guests.
     init(
         loop: EventLoop,
         ethernet: VirtualEthernet,
         log: Logger,
+        descriptors: DescriptorBudget,
+        limits: LimitLog,
         support: PeekOffsetSupport,
         seed: UInt64
     ) {
         self.loop = loop
         self.ethernet = ethernet
         self.log = log
+        self.descriptors = descriptors
+        self.limits = limits
         self.support = support
         table = FlowTable(seed: seed)
         initialSequenceKey = seed

@@ -8,6 +8,10 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private static let answeredLifetime: Duration = .seconds(300)
     /// Without: a query that nobody answered (RFC 4787, REQ-5 demands two minutes).
     private static let silentLifetime: Duration = .seconds(120)
+    /// After the answers to all queries (RFC 4787, REQ-5a allows less for well-known ports).
+    private static let finishedLifetime: Duration = .seconds(5)
+    /// Ports of services that answer each query with one datagram: DNS and NTP.
+    private static func isQueryPort(_ port: UInt16) -> Bool { port == 53 || port == 123 }
     /// Datagrams that one turn reads before others get theirs.
     private static let datagramsPerTurn = 64
     /// Hosts in one generation of `isContacted`.
@@ -21,6 +25,9 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private(set) var lastUsed: Instant
     private(set) var traffic: FlowTraffic
     private var wasAnswered = false
+    /// Queries without an answer; nil once the guest has sent to a port of another kind.
+    private var openQueries: Int? = 0
+    private var deadline: Instant
     /// The host sent to last: most flows have one only.
     private(set) var lastHost: IPAddress?
     private var recentHosts: Set<IPAddress> = []
@@ -32,8 +39,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private(set) var externalPort: UInt16 = 0
     /// The other flow of this gateway that was heard last.
     private var lastHairpin: Endpoint?
-    var wasUsed = true
-    var ringIndex = 0
+    var queueIndex = 0
 
     /// Makes the host socket.
     ///
@@ -47,13 +53,16 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         self.flows = flows
         lastUsed = now
         traffic = FlowTraffic(start: now)
-        socket = try Socket.make(Socket.family(of: guest.address), .datagram)
+        deadline = now + Self.silentLifetime
+        socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
+            try Socket.make(Socket.family(of: guest.address), .datagram)
+        }
         try HostError.collect(on: socket)
         Socket.receiveTrains(socket)
         // The default holds a hundred full datagrams: less than a host sends while this process sleeps.
         Socket.enlargeBuffers(socket, to: 1 << 20)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
-        timer = flows.loop.schedule(now + Self.silentLifetime, observer: self)
+        timer = flows.loop.schedule(deadline, observer: self)
     }
 
     // MARK: To the host
@@ -77,6 +86,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         use(now: now)
         if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
         defer { if externalPort == 0 { learnExternalPort() } }
+        countQueries((octets.count + segmentSize - 1) / max(segmentSize, 1), to: host.port)
         traffic.octetsToHost &+= UInt64(octets.count)
         let address = SocketAddress(host)
         if octets.count > segmentSize {
@@ -143,6 +153,11 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         host == lastHost || recentHosts.contains(host) || olderHosts.contains(host)
     }
 
+    private func countQueries(_ count: Int, to port: UInt16) {
+        guard let queries = openQueries else { return }
+        openQueries = Self.isQueryPort(port) ? queries + max(count, 1) : nil
+    }
+
     /// Stops accepting datagrams from a host, because the guest refused one.
     ///
     /// - Parameter host: Ignored unless the guest itself sent to this address and port lately.
@@ -168,7 +183,6 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     private func use(now: Instant) {
         lastUsed = now
-        wasUsed = true
     }
 
     // MARK: From the host
@@ -196,6 +210,11 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         use(now: now)
         wasAnswered = true
         traffic.octetsToGuest &+= UInt64(train.count)
+        if let queries = openQueries {
+            openQueries = max(queries - 1, 0)
+            // The timer was set before the answers came: for later.
+            if isFinished, deadline > now + Self.finishedLifetime { reschedule() }
+        }
         flows.receive(train, of: self, from: host)
     }
 
@@ -222,10 +241,23 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     // MARK: The end
 
+    /// Whether the guest only sent queries, and has every answer.
+    private var isFinished: Bool { wasAnswered && openQueries == 0 }
+
+    private var lifetime: Duration {
+        if isFinished { return Self.finishedLifetime }
+        return wasAnswered ? Self.answeredLifetime : Self.silentLifetime
+    }
+
     func timerFired(now: Instant) {
-        let lifetime = wasAnswered ? Self.answeredLifetime : Self.silentLifetime
-        let deadline = lastUsed + lifetime
-        if deadline <= now { return flows.expired(self) }
+        timer = nil
+        if lastUsed + lifetime <= now { return flows.expired(self) }
+        reschedule()
+    }
+
+    private func reschedule() {
+        if let timer { flows.loop.cancel(timer) }
+        deadline = lastUsed + lifetime
         timer = flows.loop.schedule(deadline, observer: self)
     }
 

@@ -6,12 +6,14 @@ final class UDPFlows {
     private static let maximumPayload = 65_507
 
     let loop: EventLoop
+    let descriptors: DescriptorBudget
     /// Where a datagram lies between a host socket and a frame.
     let scratch: UnsafeMutableRawBufferPointer
     let ethernet: VirtualEthernet
+    private let limits: LimitLog
     private var flows: [Endpoint: UDPFlow] = [:]
     private var hairpins = HairpinPorts()
-    private var ring = IdleRing<UDPFlow>(limit: maximumFlows)
+    private var queue = IdleQueue<UDPFlow>(limit: maximumFlows)
     private let output: UnsafeMutableRawBufferPointer
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
@@ -21,9 +23,16 @@ final class UDPFlows {
     var sendError: (GuestError) -> Void = { _ in }
 
     /// Makes an empty table.
-    init(loop: EventLoop, ethernet: VirtualEthernet) {
+    init(
+        loop: EventLoop,
+        ethernet: VirtualEthernet,
+        descriptors: DescriptorBudget,
+        limits: LimitLog
+    ) {
         self.loop = loop
         self.ethernet = ethernet
+        self.descriptors = descriptors
+        self.limits = limits
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
         output = .allocate(byteCount: 1 << 16, alignment: 64)
     }
@@ -37,7 +46,7 @@ final class UDPFlows {
     var count: Int { flows.count }
 
     /// Every flow, for the API.
-    var all: [UDPFlow] { ring.all }
+    var all: [UDPFlow] { queue.all }
 
     // MARK: From guests
 
@@ -79,12 +88,18 @@ final class UDPFlows {
         do {
             let flow = try UDPFlow(guest, self, now: now)
             flows[guest] = flow
-            if let victim = ring.append(flow) { forget(victim) }
+            if let victim = queue.append(flow) {
+                limits.reached(.udpFlows, maximum: Self.maximumFlows)
+                forget(victim)
+            }
             return flow
         } catch {
             return nil
         }
     }
+
+    /// The flow that gives way next; nil when there are none.
+    var idlest: UDPFlow? { queue.idlest() }
 
     /// Sends what guests have sent: at the end of every batch of frames.
     func sendToHosts(now: Instant) {
@@ -266,7 +281,7 @@ final class UDPFlows {
 
     /// A flow has been idle for its lifetime.
     func expired(_ flow: UDPFlow) {
-        ring.remove(flow)
+        queue.remove(flow)
         forget(flow)
     }
 

@@ -1,5 +1,7 @@
 /// The packet engine as forwards see it.
 extension PacketEngine: GuestConnector {
+    var hasRoom: Bool { descriptors.hasRoom(for: 1) }
+
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         tcp.open(to: guest, joining: stream, now: loop.now)
     }
@@ -13,6 +15,7 @@ extension PacketEngine: GuestConnector {
         } refused: { [weak receiver] now in
             receiver?.guestRefused(now: now)
         }
+        if port == nil { limits.reached(.forwardClients, maximum: GatewayPorts.capacity) }
         return port.map { GatewayDatagramPort(number: $0, guest: guest, engine: self) }
     }
 }

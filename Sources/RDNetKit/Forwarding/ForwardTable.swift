@@ -49,6 +49,7 @@ final class ForwardTable {
     let counters = ForwardCounters()
     private let ssh: SSHSurroundings
     private let loop: EventLoop
+    private let limits: LimitLog
     private weak var connector: (any GuestConnector)?
     private var forwards: [Key: Forward] = [:]
 
@@ -58,9 +59,17 @@ final class ForwardTable {
     ///   - loop: Tells when clients come.
     ///   - connector: Connects them to guests; not kept alive.
     ///   - log: Is told how forwards by `ssh` fare.
+    ///   - limits: Counts forwards and clients that limits refuse.
     ///   - ssh: What those run.
-    init(loop: EventLoop, connector: any GuestConnector, log: Logger, ssh: SSHProgram) {
+    init(
+        loop: EventLoop,
+        connector: any GuestConnector,
+        log: Logger,
+        limits: LimitLog = .discarding(),
+        ssh: SSHProgram
+    ) {
         self.loop = loop
+        self.limits = limits
         self.ssh = SSHSurroundings(loop: loop, log: log, program: ssh, counters: counters)
         self.connector = connector
     }
@@ -108,7 +117,10 @@ final class ForwardTable {
         }
         guard local.utf8.count <= Self.longestAddress, remote.utf8.count <= Self.longestAddress
         else { throw .addressTooLong }
-        guard forwards.count < Self.mostForwards else { throw .tooMany(limit: Self.mostForwards) }
+        guard forwards.count < Self.mostForwards else {
+            limits.reached(.forwards, maximum: Self.mostForwards)
+            throw .tooMany(limit: Self.mostForwards)
+        }
         forwards[key] = Forward(remote: remote, host: try open(key, remote))
     }
 
@@ -190,6 +202,7 @@ final class ForwardTable {
         if case .socket = remote {
             let others = (forwards.values.map(\.host) + unlisted).filter { $0 is SSHForward }
             guard others.count < Self.mostSSHForwards else {
+                limits.reached(.forwards, maximum: Self.mostSSHForwards)
                 throw .tooMany(limit: Self.mostSSHForwards)
             }
         }
@@ -203,7 +216,8 @@ final class ForwardTable {
                     to: guest,
                     connector: connector,
                     loop: loop,
-                    counters: counters
+                    counters: counters,
+                    limits: limits
                 )
             case .socket(let target):
                 return try SSHForward(socket, path: path, to: target, connector: connector, ssh)
@@ -240,7 +254,8 @@ final class ForwardTable {
             to: guest,
             connector: connector,
             loop: loop,
-            counters: counters
+            counters: counters,
+            limits: limits
         )
     }
 
@@ -255,7 +270,8 @@ final class ForwardTable {
             to: guest,
             connector: connector,
             loop: loop,
-            counters: counters
+            counters: counters,
+            limits: limits
         )
     }
 }

@@ -40,6 +40,8 @@ protocol GuestDatagramPort: AnyObject {
 protocol GuestDatagramReceiver: AnyObject {
     /// Takes one datagram, which may be empty; the octets are good during the call only.
     func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant)
+    /// Closes the port, which another client needs more.
+    func giveWay()
     /// Takes the guest's report that nobody listens on its port (ICMP port unreachable).
     func guestRefused(now: Instant)
 }

@@ -1,11 +1,13 @@
 /// A UDP socket of ours that talks to one server for one client.
-final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
+final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandidate {
     private static let datagramsPerTurn = 64
 
     private let socket: OwnedDescriptor
     private let connector: RelayConnector
     private weak var receiver: (any GuestDatagramReceiver)?
     private var watch: EventLoop.Watch?
+    private(set) var lastUsed: Instant
+    var queueIndex = 0
 
     /// Takes over a socket.
     ///
@@ -21,6 +23,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
         self.socket = socket
         self.receiver = receiver
         self.connector = connector
+        lastUsed = connector.loop.now
     }
 
     /// Begins to receive.
@@ -29,6 +32,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
     }
 
     func send(_ payload: UnsafeRawBufferPointer) {
+        lastUsed = connector.loop.now
         // A server that was not there leaves its refusal behind for the next call: that one did not fail itself.
         for _ in 0..<2 {
             do {
@@ -47,6 +51,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
                 let memory = connector.memory
                 guard let count = try Socket.receive(socket, into: memory) else { return }
                 let payload = UnsafeRawBufferPointer(rebasing: memory[..<count])
+                lastUsed = now
                 receiver?.receiveFromGuest(payload, now: now)
             } catch {
                 // The server has closed its port; the error concerns a datagram that was sent before.
@@ -56,10 +61,17 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
         }
     }
 
+    /// Closes the port on the connector's behalf.
+    func giveWay() {
+        receiver?.giveWay()
+        // A receiver that is gone closes nothing.
+        close()
+    }
+
     func close() {
         guard let watch else { return }
         connector.loop.forget(watch)
         self.watch = nil
-        connector.closedDatagramPort()
+        connector.closedDatagramPort(self)
     }
 }

@@ -20,6 +20,7 @@ final class UDPForward: HostForward, ReadinessObserver {
     private weak var connector: (any GuestConnector)?
     private let loop: EventLoop
     private let counters: ForwardCounters
+    private let limits: LimitLog
     private let buffer = ReceiveBuffer()
     private var clients: [Conversation: UDPForwardClient] = [:]
     private var watch: EventLoop.Watch?
@@ -32,19 +33,22 @@ final class UDPForward: HostForward, ReadinessObserver {
     ///   - connector: Gives the gateway ports; not kept alive.
     ///   - loop: Tells when datagrams come and when clients are idle.
     ///   - counters: Counts the datagrams.
+    ///   - limits: Counts clients that lose their port.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         to guest: Endpoint,
         connector: any GuestConnector,
         loop: EventLoop,
-        counters: ForwardCounters
+        counters: ForwardCounters,
+        limits: LimitLog = .discarding()
     ) throws(SystemError) {
         self.socket = socket
         self.guest = guest
         self.connector = connector
         self.loop = loop
         self.counters = counters
+        self.limits = limits
         watch = try loop.watch(self.socket.number, for: .readable, observer: self)
     }
 
@@ -109,7 +113,10 @@ final class UDPForward: HostForward, ReadinessObserver {
         _ conversation: Conversation,
         at address: SocketAddress
     ) -> UDPForwardClient? {
-        if clients.count >= Self.mostClients { closeOldest() }
+        if clients.count >= Self.mostClients {
+            limits.reached(.forwardClients, maximum: Self.mostClients)
+            closeOldest()
+        }
         let client = UDPForwardClient(loop: loop) { [weak self] payload in
             self?.reply(payload, from: conversation.local, to: address)
         } ended: { [weak self] in
@@ -203,6 +210,10 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
         guard port != nil else { return }
         lastUse = now
         reply(payload)
+    }
+
+    func giveWay() {
+        close()
     }
 
     func guestRefused(now: Instant) {

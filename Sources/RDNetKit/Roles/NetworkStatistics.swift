@@ -15,6 +15,13 @@ enum NetworkStatistics {
                 count
             )
         }
+        let limits = Limit.allCases.map { limit in
+            Statistics.Entry.counter(
+                limit.rawValue,
+                "Times that this limit cut something off: \(limit.effect).",
+                engine.limits.count(of: limit)
+            )
+        }
         return Statistics([
             .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
             .counter(
@@ -42,6 +49,7 @@ enum NetworkStatistics {
             .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
             .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
             .group("Drops", drops),
+            .group("Limits", limits),
             .group("TCP", entries(engine.tcp)),
             .group("DNS", entries(dns)),
             .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),

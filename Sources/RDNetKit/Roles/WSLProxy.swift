@@ -82,15 +82,17 @@ enum WSLProxy {
         let limit = ProcessLimits.raiseDescriptors(toAtLeast: descriptors)
         do {
             let loop = try EventLoop()
+            let limits = LimitLog(start.logger) { loop.now.nanoseconds / 1_000_000_000 }
             let connector = RelayConnector(
                 loop: loop,
                 log: start.logger,
                 counters: ForwardCounters(),
                 descriptors: limit - reserve,
+                limits: limits,
                 replyOctets: Int32(clamping: settings.udpBuffer)
             )
             let ports = PublishedPorts(log: start.logger) { port, address throws(SystemError) in
-                try open(port, at: address, settings, connector)
+                try open(port, at: address, settings, connector, limits)
             }
             let server = try listen(settings, loop, start.logger) { ports.apply($0) }
             defer {
@@ -154,7 +156,8 @@ enum WSLProxy {
         _ port: PublishedPorts.Port,
         at address: IPAddress,
         _ settings: WSLProxySettings,
-        _ connector: RelayConnector
+        _ connector: RelayConnector,
+        _ limits: LimitLog
     ) throws(SystemError) -> any HostForward {
         let local = Endpoint(address: address, port: port.number)
         let upstream = Endpoint(address: settings.effectiveUpstream, port: port.number)
@@ -165,7 +168,8 @@ enum WSLProxy {
                 to: upstream,
                 connector: connector,
                 loop: connector.loop,
-                counters: connector.counters
+                counters: connector.counters,
+                limits: limits
             )
         case .udp:
             let socket = try ListeningSocket.udp(local)
@@ -175,7 +179,8 @@ enum WSLProxy {
                 to: upstream,
                 connector: connector,
                 loop: connector.loop,
-                counters: connector.counters
+                counters: connector.counters,
+                limits: limits
             )
         }
     }

@@ -64,6 +64,7 @@ final class DNSForwarder {
     private let loop: EventLoop
     private let limits: Limits
     private let log: Logger
+    private let limitLog: LimitLog
     private var random: any RandomNumberGenerator
     private var preferred: Endpoint?
     private var byKey: [Key: ForwardedQuery] = [:]
@@ -79,8 +80,10 @@ final class DNSForwarder {
         loop: EventLoop,
         limits: Limits = Limits(),
         random: any RandomNumberGenerator,
-        log: Logger
+        log: Logger,
+        reporting limitLog: LimitLog
     ) {
+        self.limitLog = limitLog
         self.loop = loop
         self.limits = limits
         self.random = random
@@ -243,6 +246,7 @@ final class DNSForwarder {
             oldest += 1
             guard !query.isFinished else { continue }
             counters.evicted += 1
+            limitLog.reached(.dnsQueries, maximum: limits.queriesInFlight)
             fail(query)
         }
         // Sweeping as many as were added since costs each query a constant.

@@ -54,6 +54,7 @@ final class DNSService {
     private let loop: EventLoop
     private let settings: DNSSettings
     private let log: Logger
+    private let limits: LimitLog
     private let forwarder: DNSForwarder
     private var hosts: HostsFile
     private var resolvers: HostResolvers
@@ -65,19 +66,22 @@ final class DNSService {
         settings: DNSSettings,
         zones: DNSZones,
         random: any RandomNumberGenerator,
-        log: Logger
+        log: Logger,
+        reporting limitLog: LimitLog = .discarding()
     ) {
         self.loop = loop
         self.settings = settings
         self.zones = zones
         self.log = log
+        limits = limitLog
         hosts = HostsFile(path: settings.hostsPath, hostAlias: settings.hostAlias)
         resolvers = HostResolvers(path: settings.resolverPath, fixedServers: settings.servers)
         forwarder = DNSForwarder(
             loop: loop,
             limits: settings.forwarderLimits,
             random: random,
-            log: log
+            log: log,
+            reporting: limitLog
         )
     }
 
@@ -190,9 +194,12 @@ final class DNSService {
     private func refresh(now: Instant) {
         if hosts.refresh(now: now) {
             log.debug("hosts file read", ["file": settings.hostsPath])
+            if hosts.isCut { limits.reached(.hostsBytes, maximum: HostsFile.limit) }
+            if hosts.table.isCut { limits.reached(.hostsNames, maximum: HostsTable.nameLimit) }
         }
         guard resolvers.refresh(now: now) else { return }
         let configuration = resolvers.configuration
+        reportIgnored(configuration)
         forwarder.configuration = configuration
         let servers = configuration.servers.map(\.description).joined(separator: " ")
         if servers.isEmpty {
@@ -201,11 +208,25 @@ final class DNSService {
             log.info("DNS servers", ["servers": servers])
         }
     }
+
+    private func reportIgnored(_ configuration: ResolverConfiguration) {
+        if resolvers.isCut { limits.reached(.resolverBytes, maximum: HostResolvers.limit) }
+        let (servers, domains) = (configuration.ignoredServers, configuration.ignoredDomains)
+        if servers > 0, settings.servers.isEmpty {
+            let maximum = ResolverConfiguration.serverLimit
+            limits.reached(.resolvers, maximum: maximum, count: servers)
+        }
+        if domains > 0 {
+            let maximum = ResolverConfiguration.searchLimit
+            limits.reached(.searchDomains, maximum: maximum, count: domains)
+        }
+    }
 }
 
 extension DNSService: StreamService {
     func accept(_ stream: consuming OwnedDescriptor, from peer: Endpoint?) {
         if connections.count >= settings.connections {
+            limits.reached(.dnsConnections, maximum: settings.connections)
             counts.refusedConnections += 1
             guard let idle = connections.first(where: \.isIdle) else { return }
             idle.close()

@@ -27,6 +27,7 @@ final class HTTPServer: StreamService {
     private let loop: EventLoop
     private let router: HTTPRouter
     private let limits: Limits
+    private let limitLog: LimitLog
     private let date: () -> Int64
     private var connections: [ObjectIdentifier: HTTPConnection] = [:]
     private let held = HTTPHeldOctets()
@@ -37,16 +38,19 @@ final class HTTPServer: StreamService {
     ///   - loop: Tells when clients send and when deadlines pass.
     ///   - routes: The paths; all others are answered with 404.
     ///   - limits: What clients may use up.
+    ///   - limitLog: Counts connections that close early.
     ///   - date: The time of day in seconds since 1970.
     init(
         loop: EventLoop,
         routes: [HTTPRoute],
         limits: Limits = Limits(),
+        reporting limitLog: LimitLog = .discarding(),
         date: @escaping () -> Int64 = { WallClock.microseconds() / 1_000_000 }
     ) {
         self.loop = loop
         router = HTTPRouter(routes)
         self.limits = limits
+        self.limitLog = limitLog
         self.date = date
     }
 
@@ -54,7 +58,10 @@ final class HTTPServer: StreamService {
     var connectionCount: Int { connections.count }
 
     func accept(_ stream: consuming OwnedDescriptor, from peer: Endpoint?) {
-        if connections.count >= limits.connections { dropLongestIdle() }
+        if connections.count >= limits.connections {
+            limitLog.reached(.apiConnections, maximum: limits.connections)
+            dropLongestIdle()
+        }
         let connection = HTTPConnection(
             stream,
             loop: loop,

@@ -6,7 +6,7 @@
 /// `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the guest is what is meant.
 struct HostsTable: Equatable {
     private static let addressesPerName = 16
-    private static let nameLimit = 100_000
+    static let nameLimit = 100_000
     private static let localhost = DNSName("localhost") ?? .root
     private static let localNames = Set(
         ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"].compactMap {
@@ -17,6 +17,8 @@ struct HostsTable: Equatable {
 
     private var addresses: [DNSName: [IPAddress]] = [:]
     private var names: [IPAddress: DNSName] = [:]
+    /// Whether the file has more than `nameLimit` names; the rest is ignored.
+    private(set) var isCut = false
 
     init() {}
 
@@ -29,7 +31,10 @@ struct HostsTable: Equatable {
                 let address = IPAddress(String(decoding: first, as: UTF8.self))
             else { continue }
             for word in words.dropFirst() {
-                guard addresses.count < Self.nameLimit else { return }
+                guard addresses.count < Self.nameLimit else {
+                    isCut = true
+                    return
+                }
                 if let name = DNSName(String(decoding: word, as: UTF8.self)) {
                     add(address, name, hostAlias: hostAlias)
                 }
@@ -98,11 +103,13 @@ struct HostsTable: Equatable {
 /// The host's hosts file, read again when it changes.
 struct HostsFile {
     /// What is read of it, in octets.
-    private static let limit = 4 << 20
+    static let limit = 4 << 20
 
     private let hostAlias: IPAddress
     private var file: FollowedFile
     private(set) var table = HostsTable()
+    /// Whether the file is larger than `limit`; the rest is ignored.
+    var isCut: Bool { file.isCut }
 
     init(path: String, hostAlias: IPAddress) {
         file = FollowedFile(path: path, limit: Self.limit)

@@ -1,8 +1,8 @@
 /// Which servers the host asks, and how patiently (resolv.conf(5)).
 struct ResolverConfiguration: Equatable, Sendable {
     static let port: UInt16 = 53
-    private static let serverLimit = 8
-    private static let searchLimit = 32
+    static let serverLimit = 8
+    static let searchLimit = 32
     private static let attemptRange = 1...5
     private static let secondsRange = 1...5
 
@@ -14,6 +14,10 @@ struct ResolverConfiguration: Equatable, Sendable {
     var timeout = Duration.seconds(2)
     /// How often each server is asked.
     var attempts = 2
+    /// Servers beyond `serverLimit`, which are ignored.
+    private(set) var ignoredServers = 0
+    /// Domains beyond `searchLimit`, which are ignored.
+    private(set) var ignoredDomains = 0
 
     init() {}
 
@@ -34,13 +38,17 @@ struct ResolverConfiguration: Equatable, Sendable {
         case "nameserver":
             guard let address = values.first.flatMap({ IPAddress($0) }) else { return }
             let server = Endpoint(address: address, port: Self.port)
-            if servers.count < Self.serverLimit, !servers.contains(server) {
+            if servers.contains(server) { return }
+            if servers.count < Self.serverLimit {
                 servers.append(server)
+            } else {
+                ignoredServers += 1
             }
         case "search", "domain":
             // The last line of either kind counts.
             let domains = values.filter { (DNSName($0) ?? .root) != .root }
             searchDomains = Array(domains.prefix(Self.searchLimit))
+            ignoredDomains = domains.count - searchDomains.count
         case "options":
             for option in values { read(option: option) }
         default:
@@ -65,11 +73,13 @@ struct ResolverConfiguration: Equatable, Sendable {
 
 /// The host's resolver configuration, read again when its file changes.
 struct HostResolvers {
-    private static let limit = 64 << 10
+    static let limit = 64 << 10
 
     private var file: FollowedFile
     private let fixedServers: [Endpoint]
     private(set) var configuration = ResolverConfiguration()
+    /// Whether the file is larger than `limit`; the rest is ignored.
+    var isCut: Bool { file.isCut }
 
     /// The resolvers that a file names.
     ///

@@ -178,7 +178,10 @@ final class ChildProcess: ReadinessObserver {
             posix_spawn_file_actions_adddup2(&actions, copy, Int32(target))
         }
         if command.readsNothing {
-            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+            // Opened here: the child has a lower limit, and may have no number left below it.
+            let empty = try systemCall("open /dev/null") { open("/dev/null", O_RDONLY | O_CLOEXEC) }
+            copies.append(empty)
+            posix_spawn_file_actions_adddup2(&actions, empty, STDIN_FILENO)
         }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -195,7 +198,16 @@ final class ChildProcess: ReadinessObserver {
         var process: pid_t = 0
         let code = withTexts([command.path] + command.arguments) { arguments in
             withTexts(command.environment) { environment in
-                posix_spawn(&process, command.path, &actions, &attributes, arguments, environment)
+                ProcessLimits.withInitialDescriptors {
+                    posix_spawn(
+                        &process,
+                        command.path,
+                        &actions,
+                        &attributes,
+                        arguments,
+                        environment
+                    )
+                }
             }
         }
         guard code == 0 else { throw SystemError(call: "run \(command.path)", errno: code) }

@@ -86,6 +86,23 @@ final class SignalWatch: ReadinessObserver {
 
 /// Limits of the process.
 enum ProcessLimits {
+    private static let descriptorLimit = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+
+    /// The limit that the process was started with; read before the first change.
+    private static let initial = current
+
+    private static var current: rlimit? {
+        var limit = rlimit()
+        return getrlimit(descriptorLimit, &limit) == 0 ? limit : nil
+    }
+
+    /// How many descriptors the process may have.
+    ///
+    /// See getrlimit(2).
+    static var descriptors: Int {
+        current.map { Int(clamping: $0.rlim_cur) } ?? 0
+    }
+
     /// Raises the number of descriptors to all that is allowed: a flow takes one.
     ///
     /// See setrlimit(2).
@@ -94,16 +111,35 @@ enum ProcessLimits {
     /// - Returns: How many the process may have.
     @discardableResult
     static func raiseDescriptors(toAtLeast wanted: Int = 0) -> Int {
-        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-        var limit = rlimit()
-        guard getrlimit(kind, &limit) == 0 else { return 0 }
+        guard var limit = initial else { return 0 }
         limit.rlim_cur = limit.rlim_max
         if limit.rlim_max < rlim_t(wanted) {
             var more = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
-            if setrlimit(kind, &more) == 0 { return wanted }
+            if setrlimit(descriptorLimit, &more) == 0 { return wanted }
         }
         // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no failure.
-        _ = setrlimit(kind, &limit)
+        _ = setrlimit(descriptorLimit, &limit)
         return Int(clamping: limit.rlim_cur)
+    }
+
+    /// Runs a call under the soft limit that the process was started with.
+    ///
+    /// A child must not inherit a raised one: a program that uses select(2) fails beyond 1,024
+    /// descriptors.
+    ///
+    /// - Parameter body: Starts a child, and opens nothing.
+    /// - Returns: What `body` returns.
+    static func withInitialDescriptors<Result>(_ body: () -> Result) -> Result {
+        guard let initial, var raised = current, raised.rlim_cur != initial.rlim_cur else {
+            return body()
+        }
+        // Sound: this process has one thread, and open descriptors above the limit stay open.
+        var lowered = rlimit(
+            rlim_cur: min(initial.rlim_cur, raised.rlim_max),
+            rlim_max: raised.rlim_max
+        )
+        _ = setrlimit(descriptorLimit, &lowered)
+        defer { _ = setrlimit(descriptorLimit, &raised) }
+        return body()
     }
 }

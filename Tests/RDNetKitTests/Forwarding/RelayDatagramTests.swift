@@ -67,7 +67,8 @@ struct RelayDatagramTests {
 
     /// Takes turns until a peer has received a datagram.
     private func next(of peer: Peer) throws -> (text: String, sender: Endpoint) {
-        for _ in 0..<500 {
+        let deadline = ContinuousClock.now + hangGuard
+        while ContinuousClock.now < deadline {
             if let received = try peer.receive() { return received }
             try loop.turn(waitingAtMost: .milliseconds(10))
         }
@@ -117,6 +118,28 @@ struct RelayDatagramTests {
         connector.close()
     }
 
+    @Test func `a client of any port, and TCP, take the longest-idle client's place`() throws {
+        let connector = makeConnector(descriptors: 8)
+        let server = try Peer()
+        let forwards = try (0..<2).map { _ in try makeForward(to: server.endpoint, connector) }
+        let locals = try forwards.map { try #require($0.endpoint) }
+        let clients = try (0..<7).map { _ in try Peer() }
+        for client in clients {
+            try client.send("a", to: locals[0])
+            #expect(try next(of: server).text == "a")
+            clock.advance(.milliseconds(5))
+        }
+        #expect(forwards[0].clientCount == 7)
+        // A reserve of one descriptor is TCP's.
+        try clients[0].send("b", to: locals[1])
+        #expect(try next(of: server).text == "b")
+        #expect(forwards.map(\.clientCount) == [6, 1])
+        #expect(connector.hasRoom)
+        #expect(forwards.map(\.clientCount) == [5, 1])
+        for forward in forwards { forward.close() }
+        connector.close()
+    }
+
     @Test func `without room the longest idle client gives way, and idle ones go`() throws {
         let connector = makeConnector(descriptors: 2)
         let server = try Peer()
@@ -129,7 +152,6 @@ struct RelayDatagramTests {
             clock.advance(.milliseconds(5))
         }
         #expect(forward.clientCount == 2)
-        #expect(!connector.hasRoom)
         clock.advance(UDPForward.idleTime)
         for _ in 0..<3 { try loop.turn(waitingAtMost: .zero) }
         #expect(forward.clientCount == 0)

@@ -82,6 +82,15 @@ struct HostsFileTests {
         #expect(table.answer(to: try DNSZoneTests.question("many", 1))?.records.count == 16)
     }
 
+    @Test func `says that it has more names than are kept`() {
+        let lines = (0...HostsTable.nameLimit).map { "192.0.2.1 n\($0)\n" }
+        for (count, isCut) in [(lines.count - 1, false), (lines.count, true)] {
+            let text = lines[..<count].joined()
+            let table = HostsTable(parsing: Array(text.utf8), hostAlias: DNSFixture.hostAlias)
+            #expect(table.isCut == isCut)
+        }
+    }
+
     @Test func `is read again when it changes, and looked at once a second`() throws {
         let files = try ScratchDirectory()
         let question = try DNSZoneTests.question("a", 1)
