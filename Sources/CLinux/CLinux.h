@@ -43,6 +43,7 @@ enum {
     CLINUX_F_GETPIPE_SZ = 1032,
     CLINUX_SPLICE_F_MOVE = 1,
     CLINUX_SPLICE_F_NONBLOCK = 2,
+    CLINUX_AT_EXECFN = 31,
     CLINUX_UDP_SEGMENT = 103,
     CLINUX_UDP_GRO = 104,
 };
@@ -69,6 +70,18 @@ extern char **const clinux_environ __asm__("environ");
 
 /// prctl(2), which C declares with variable arguments.
 int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
+
+/// getauxval(3): the auxiliary vector, which the kernel puts behind the environment.
+unsigned long clinux_getauxval(unsigned long kind) __asm__("getauxval");
+
+/// The commit that the program was built from: zeros, until `make` replaces the section in the
+/// finished file.
+///
+/// No code may assume the zeros, so the compiler is told of other uses.
+static inline const char *clinux_commit(void) {
+    static char text[64] __attribute__((used, section("rdnet_commit")));
+    return text;
+}
 
 /// fork(2), which Swift marks unavailable: sound here because the process has one thread.
 pid_t clinux_fork(void) __asm__("fork");

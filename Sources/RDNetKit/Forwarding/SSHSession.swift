@@ -74,7 +74,7 @@ final class SSHSession {
             let key = try FileLink.resolved(target.identity)
             let directory = try PrivateDirectory(in: program.folders)
             self.directory = directory
-            try FileLink.make(directory.file(Self.keyName), to: key, isSymbolic: true)
+            _ = try FileLink.make(directory.file(Self.keyName), to: key, isSymbolic: true)
             let output = try ChildLines(loop: loop) { [unowned self] line in heard(line) }
             self.output = output
             let pair = try Socket.pair()

@@ -9,6 +9,8 @@ struct ProcessSurroundings {
     var printError: (String) -> Void
     /// Makes the logger that the settings ask for.
     var makeLogger: (CommonSettings) throws(SystemError) -> Logger
+    /// The commit that the program was built from; empty when that is unknown.
+    var commit: String
     /// The path of the program's own file.
     var executablePath: () throws(SystemError) -> String
 
@@ -21,6 +23,7 @@ struct ProcessSurroundings {
             printOutput: StandardStream.output.print,
             printError: StandardStream.error.print,
             makeLogger: Self.makeLogger,
+            commit: ProcessEnvironment.commit,
             executablePath: ProcessEnvironment.executablePath
         )
     }

@@ -42,6 +42,13 @@ enum ProcessEnvironment {
         }
     }
 
+    /// The commit that the program was built from; empty when it was not built by `make` in a
+    /// clone.
+    static var commit: String {
+        // Sound: the last of the 64 bytes is always 0.
+        String(cString: clinux_commit())
+    }
+
     /// This process's number.
     ///
     /// See getpid(2).
@@ -49,11 +56,27 @@ enum ProcessEnvironment {
 
     /// The path of the program's own file.
     ///
-    /// See proc(5), readlink(2).
+    /// Where /proc is not mounted, it is the path that execve(2) was given, without symbolic links.
+    /// See proc(5), readlink(2), and getauxval(3), AT_EXECFN.
     ///
     /// - Returns: An absolute path.
-    /// - Throws: `SystemError` when /proc is not mounted.
+    /// - Throws: `SystemError` when the file was moved or removed after the start.
     static func executablePath() throws(SystemError) -> String {
+        do throws(SystemError) {
+            return try linkedPath()
+        } catch {
+            guard let started = startedPath else { throw error }
+            return try FileLink.resolved(started)
+        }
+    }
+
+    private static var startedPath: String? {
+        // Sound: the kernel puts a NUL-terminated string there, or getauxval returns 0.
+        UnsafePointer<CChar>(bitPattern: clinux_getauxval(UInt(CLINUX_AT_EXECFN)))
+            .map { String(cString: $0) }
+    }
+
+    private static func linkedPath() throws(SystemError) -> String {
         let capacity = Int(PATH_MAX)
         var path = [CChar](repeating: 0, count: capacity)
         let length = try systemCall("readlink /proc/self/exe") {
