@@ -6,9 +6,6 @@ final class UpSession: ReadinessObserver {
     /// Behind the published port of a report; any would do, as the namespace is empty.
     private static let reportPort: UInt16 = 7070
 
-    /// How long a command may take to end when it is told to.
-    private static let patience: Duration = .seconds(3)
-
     private let settings: NetworkSettings
     private let log: Logger
     private let isReport: Bool
@@ -119,14 +116,8 @@ final class UpSession: ReadinessObserver {
             case .killed(let signal): status = ExitCode(rawValue: 128 + signal)
             }
         }
-        signals = try SignalWatch([.terminate, .hangUp, .interrupt, .quit, .user1], loop: loop) {
-            [unowned self] signal in
-            switch signal {
-            case .user1: network.toggleCapture()
-            // The terminal's keys are for the command; when it ends, so does this.
-            case .interrupt, .quit: break
-            case .terminate, .hangUp: end(signal)
-            }
+        signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
+            [unowned self] signal, origin in receive(signal, from: origin)
         }
         watch = try loop.watch(control.number, for: .readable, observer: self)
         while status == nil { try loop.turn() }
@@ -134,10 +125,12 @@ final class UpSession: ReadinessObserver {
         return status ?? .failure
     }
 
-    /// Passes a signal on to the command, and insists when that does not end it.
-    private func end(_ signal: ProcessSignal) {
+    /// Forwards to the command a signal that it has not received itself.
+    private func receive(_ signal: ProcessSignal, from origin: SignalOrigin) {
+        // The terminal's keys reach the command's process group. A hang-up reaches the session's leader alone.
+        guard origin != .kernel || signal == .hangUp else { return }
+        if signal == .user1, !settings.captureFile.isEmpty { return network.toggleCapture() }
         child?.send(signal: signal.number)
-        loop.after(Self.patience) { [weak self] _ in self?.child?.terminate() }
     }
 
     /// What was made, and how to use it.

@@ -68,26 +68,6 @@ enum Namespace {
         try systemCall("mount over \(path)") { mount(file, path, nil, UInt(MS_BIND), nil) }
     }
 
-    /// Becomes another program: the child's part of running one.
-    ///
-    /// See execve(2).
-    ///
-    /// - Parameters:
-    ///   - path: An executable file.
-    ///   - arguments: What comes after the program's name.
-    ///   - environment: `NAME=value`.
-    /// - Returns: Only when it cannot: the errno.
-    static func become(_ path: String, _ arguments: [String], _ environment: [String]) -> Int32 {
-        var none = sigset_t()
-        sigemptyset(&none)
-        sigprocmask(SIG_SETMASK, &none, nil)
-        // The process ends or becomes another: nobody frees these.
-        let words = ([path] + arguments).map { strdup($0) } + [nil]
-        let variables = environment.map { strdup($0) } + [nil]
-        execve(path, words, variables)
-        return errno
-    }
-
     private static func write(_ text: String, to path: String) throws(SystemError) {
         let file = OwnedDescriptor(
             adopting: try systemCall("open \(path)") { open(path, O_WRONLY | O_CLOEXEC) }
@@ -118,12 +98,21 @@ enum ProgramPath {
     /// - Returns: The path of an executable file, or any file's when it was named by path; nil when there is none.
     static func find(_ name: String, in searchPath: String?) -> String? {
         if name.contains("/") { return access(name, F_OK) == 0 ? name : nil }
+        return candidates(name, in: searchPath).first { isExecutable($0) }
+    }
+
+    /// The paths at which a program may be, in the order of PATH.
+    ///
+    /// - Parameters:
+    ///   - name: A name without a slash; the empty name has no paths.
+    ///   - searchPath: PATH, where an empty part is the current folder; nil means the system's default.
+    /// - Returns: A path for each part of PATH.
+    static func candidates(_ name: String, in searchPath: String?) -> [String] {
+        guard !name.isEmpty else { return [] }
         let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        for folder in folders.split(separator: ":", omittingEmptySubsequences: false) {
-            let path = (folder.isEmpty ? "." : String(folder)) + "/" + name
-            if isExecutable(path) { return path }
+        return folders.split(separator: ":", omittingEmptySubsequences: false).map { folder in
+            (folder.isEmpty ? "." : String(folder)) + "/" + name
         }
-        return nil
     }
 
     /// Whether a path leads to a file that this process may run.

@@ -47,6 +47,11 @@ enum ProcessEnvironment {
     /// See getpid(2).
     static var process: Int32 { getpid() }
 
+    /// The number of the process that started this one.
+    ///
+    /// See getppid(2).
+    static var parent: Int32 { getppid() }
+
     /// The path of the program's own file.
     ///
     /// See proc(5), readlink(2).
