@@ -41,6 +41,13 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
         connector.counters.datagramsDropped += 1
     }
 
+    func openSibling(
+        to guestPort: UInt16,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        nil
+    }
+
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         for _ in 0..<Self.datagramsPerTurn {
             do {
