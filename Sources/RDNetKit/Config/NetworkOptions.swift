@@ -79,9 +79,11 @@ extension Option<NetworkSettings> {
             repeating: \.portForwards,
             .portForward,
             unset: "none",
-            help: "a TCP port of the host that leads to a guest's",
+            help: "ports of the host that lead to a guest's; TCP, or UDP with /udp at the end",
             reason: """
-                Of two for the same host address and port the later one counts. \
+                A range, such as 10000-10100, publishes as many ports. Without HOST the host listens on \
+                127.0.0.1; without =GUEST:PORTS the ports lead to the same ports of the usual guest. \
+                Of two for the same host address and ports the later one counts. \
                 A host port that is taken ends the program with status 1.
                 """
         ),

@@ -5,6 +5,8 @@ struct NetworkSettings: Sendable {
     var gatewayMAC = MACAddress.standardGateway
     var guestMAC = MACAddress.standardGuest
     var portForwards: [PortForward] = []
+    /// Whether forwards can lead to the guest's own 127.0.0.1.
+    var reachesGuestLoopback = false
     var apiAddresses: [StreamAddress] = []
     /// Gateway, usual guest and host alias where they are not in their usual places.
     var gatewayAddress: IPAddress?
@@ -47,10 +49,10 @@ struct NetworkSettings: Sendable {
     /// The host's 127.0.0.1: the last usable address.
     var hostAlias: IPAddress { hostAddress ?? subnet.host(-2) }
 
-    /// The forwards without those that a later one for the same host address and port replaces.
+    /// The forwards without those that a later one for the same host address and ports replaces.
     var effectivePortForwards: [PortForward] {
         portForwards.enumerated().filter { index, forward in
-            !portForwards[(index + 1)...].contains { $0.host == forward.host }
+            !portForwards[(index + 1)...].contains { $0.replaces(forward) }
         }.map(\.element)
     }
 
@@ -78,11 +80,12 @@ struct NetworkSettings: Sendable {
                 expected: "an address other than the gateway's"
             )
         }
-        if let forward = portForwards.first(where: { !subnet.contains($0.guest.address) }) {
+        if let forward = portForwards.first(where: { !canReach($0.guest?.address) }) {
             return SettingsConflict(
                 option: "port-forward",
                 value: "\(forward)",
                 expected: "a guest address in \(subnet)"
+                    + (reachesGuestLoopback ? ", or localhost" : "")
             )
         }
         for (index, lease) in staticLeases.enumerated() {
@@ -94,6 +97,11 @@ struct NetworkSettings: Sendable {
             )
         }
         return nil
+    }
+
+    private func canReach(_ guest: IPAddress?) -> Bool {
+        guard let guest else { return true }
+        return subnet.contains(guest) || reachesGuestLoopback && guest == .loopbackIPv4
     }
 
     private func fault(of lease: StaticLease, before others: ArraySlice<StaticLease>) -> String? {

@@ -20,7 +20,8 @@ final class ForwardCounters {
 ///
 /// A forward's name is its protocol and its `local` text as given: `:80` and `0.0.0.0:80` are two.
 final class ForwardTable {
-    static let mostForwards = 4096
+    /// Descriptors that forwards leave to everything else, at least.
+    private static let descriptorReserve = 256
     /// Forwards by `ssh`, each of which has a process of its own.
     static let mostSSHForwards = 64
     /// Octets of an address's text; none that works is longer.
@@ -47,9 +48,11 @@ final class ForwardTable {
     private var unlisted: [any HostForward] = []
 
     let counters = ForwardCounters()
+    private let pool = UDPForwardPool()
     private let ssh: SSHSurroundings
     private let loop: EventLoop
     private weak var connector: (any GuestConnector)?
+    private let maximumForwards: Int
     private var forwards: [Key: Forward] = [:]
 
     /// Makes an empty table.
@@ -59,8 +62,16 @@ final class ForwardTable {
     ///   - connector: Connects them to guests; not kept alive.
     ///   - log: Is told how forwards by `ssh` fare.
     ///   - ssh: What those run.
-    init(loop: EventLoop, connector: any GuestConnector, log: Logger, ssh: SSHProgram) {
+    ///   - descriptors: How many the process may have: a forward takes one, and a quarter is for flows.
+    init(
+        loop: EventLoop,
+        connector: any GuestConnector,
+        log: Logger,
+        ssh: SSHProgram,
+        descriptors: Int = ProcessLimits.descriptors
+    ) {
         self.loop = loop
+        maximumForwards = max(descriptors - max(Self.descriptorReserve, descriptors / 4), 0)
         self.ssh = SSHSurroundings(loop: loop, log: log, program: ssh, counters: counters)
         self.connector = connector
     }
@@ -81,12 +92,12 @@ final class ForwardTable {
         forwards[Key(local: local, transport: transport)]?.host.endpoint
     }
 
-    /// Makes a forward.
+    /// Makes a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
-    ///   - local: Where to listen on the host: `[address]:port`, or the path or URL of a unix socket.
-    ///   - remote: The guest: `[address]:port`, or behind a unix socket `tcp://address:port` or
+    ///   - local: Where to listen on the host: `[address]:port`, `[address]:first-last`, or the path or URL of a unix socket.
+    ///   - remote: The guest: `[address]:port` or `[address]:first-last`; for a unix socket `tcp://address:port` or
     ///     `ssh-tunnel://user@address[:port]/path?key=file`.
     ///   - client: Who asks, and whose address completes a remote that has none.
     /// - Throws: `ForwardError` as the API tells it.
@@ -102,14 +113,34 @@ final class ForwardTable {
             remote = try ForwardAddress.completed(remote, for: client)
         }
         let transport = try Self.transport(name)
-        let key = Key(local: local, transport: transport)
-        guard forwards[key] == nil else {
-            throw .alreadyRunning(protocol: transport.rawValue, local: local)
-        }
         guard local.utf8.count <= Self.longestAddress, remote.utf8.count <= Self.longestAddress
         else { throw .addressTooLong }
-        guard forwards.count < Self.mostForwards else { throw .tooMany(limit: Self.mostForwards) }
-        forwards[key] = Forward(remote: remote, host: try open(key, remote))
+        let pairs =
+            transport == .unix
+            ? [(local: local, remote: remote)] : try ForwardRange.pairs(local, remote)
+        for pair in pairs where forwards[Key(local: pair.local, transport: transport)] != nil {
+            throw .alreadyRunning(protocol: transport.rawValue, local: pair.local)
+        }
+        guard forwards.count + pairs.count <= maximumForwards else {
+            throw .tooMany(limit: maximumForwards)
+        }
+        var opened: [any HostForward] = []
+        do throws(ForwardError) {
+            for pair in pairs {
+                opened.append(
+                    try open(Key(local: pair.local, transport: transport), pair.remote)
+                )
+            }
+        } catch {
+            for forward in opened { forward.close() }
+            throw error
+        }
+        for (pair, forward) in zip(pairs, opened) {
+            forwards[Key(local: pair.local, transport: transport)] = Forward(
+                remote: pair.remote,
+                host: forward
+            )
+        }
     }
 
     /// Makes a forward that is not listed, and stays until the table is closed.
@@ -122,16 +153,19 @@ final class ForwardTable {
         unlisted.append(try listen(at: path, for: .socket(target)))
     }
 
-    /// Removes a forward.
+    /// Removes a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`, or else the only forward of that `local`.
     ///   - local: The text that it was made with.
     /// - Throws: `ForwardError.notFound`.
     func unexpose(_ name: String = "tcp", local: String) throws(ForwardError) {
-        guard let key = key(name, local: local), let forward = forwards.removeValue(forKey: key)
-        else { throw .notFound }
-        forward.host.close()
+        var keys: [Key] = []
+        for text in name == "unix" ? [local] : ForwardRange.expanded(local) {
+            guard let key = key(name, local: text), forwards[key] != nil else { throw .notFound }
+            keys.append(key)
+        }
+        for key in keys { forwards.removeValue(forKey: key)?.host.close() }
     }
 
     /// Removes all forwards, unix sockets' files with them; the loop keeps listeners until then.
@@ -255,7 +289,8 @@ final class ForwardTable {
             to: guest,
             connector: connector,
             loop: loop,
-            counters: counters
+            counters: counters,
+            pool: pool
         )
     }
 }

@@ -128,6 +128,15 @@ final class SignalWatch: ReadinessObserver {
 
 /// Limits of the process.
 enum ProcessLimits {
+    /// How many descriptors the process may have at present.
+    ///
+    /// See getrlimit(2).
+    static var descriptors: Int {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 0 }
+        return Int(clamping: limit.rlim_cur)
+    }
+
     /// Raises the number of descriptors to all that is allowed: a flow takes one.
     ///
     /// See setrlimit(2).
