@@ -43,7 +43,7 @@ extension Option<NetworkSettings> {
     fileprivate static let network = addressing + waysIn + addressService + nameService + limits
 
     private static let addressing = [
-        Option.subnet(\.subnet),
+        Option.subnet(\.chosenSubnet),
         Option(
             "mtu",
             \.mtu,
@@ -160,6 +160,16 @@ extension Option<NetworkSettings> {
             .boolean,
             help: "let guests reach 169.254.0.0/16",
             reason: "Off by default: a cloud machine's credentials are served there."
+        ),
+        Option(
+            "no-host-loopback",
+            \.blocksHostLoopback,
+            .boolean,
+            help: "keep guests from the host's 127.0.0.1",
+            reason: """
+                The host alias refuses connections then. The gateway's own services stay, and so do \
+                services on the host's other addresses.
+                """
         ),
         Option(
             "capture",

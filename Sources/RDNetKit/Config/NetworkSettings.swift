@@ -1,6 +1,16 @@
 /// The virtual network as its host end makes it: addresses, services, ways in.
 struct NetworkSettings: Sendable {
     var subnet = Subnet.standard
+    /// Whether the subnet is somebody's choice.
+    private(set) var isSubnetChosen = false
+    /// The subnet as an option sets it.
+    var chosenSubnet: Subnet {
+        get { subnet }
+        set {
+            subnet = newValue
+            isSubnetChosen = true
+        }
+    }
     var mtu = 1500
     var gatewayMAC = MACAddress.standardGateway
     var guestMAC = MACAddress.standardGuest
@@ -21,6 +31,8 @@ struct NetworkSettings: Sendable {
     /// Empty for no capture.
     var captureFile = ""
     var allowsLinkLocal = false
+    /// Whether the host alias leads to no service on the host's 127.0.0.1.
+    var blocksHostLoopback = false
     var staticLeases: [StaticLease] = []
     /// Seconds.
     var leaseTime = 3600
@@ -61,6 +73,12 @@ struct NetworkSettings: Sendable {
         guard hasUsualGuest else { return staticLeases }
         let isListed = staticLeases.contains { $0.mac == guestMAC || $0.address == guest }
         return isListed ? staticLeases : staticLeases + [StaticLease(mac: guestMAC, address: guest)]
+    }
+
+    /// Whether the network can take another subnet than the usual one: nothing names one of its addresses.
+    var canMove: Bool {
+        let guests = portForwards.compactMap { $0.guest?.address }
+        return !isSubnetChosen && staticLeases.isEmpty && guests.allSatisfy(\.isLoopback)
     }
 
     /// Two settings that are good alone and not together; nil when there is none.

@@ -11,6 +11,8 @@ final class NamespaceGuest {
         var mac: MACAddress
         var mtu: Int
         var hostAlias: IPAddress
+        /// Whether the command runs as the caller in a user namespace, not as root.
+        var keepsUser: Bool
         /// What to run; empty prints the report.
         var command: [String]
         var environment: [String]
@@ -78,7 +80,7 @@ final class NamespaceGuest {
         do {
             // First, so that no signal that the parent forwards ends this process.
             let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
-            try Namespace.enterFresh()
+            try Namespace.enterFresh(keepsUser: settings.keepsUser)
             let device = try GuestInterface.make(
                 named: settings.interface,
                 mac: settings.mac,

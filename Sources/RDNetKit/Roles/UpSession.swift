@@ -25,7 +25,15 @@ final class UpSession: ReadinessObserver {
     /// - Returns: The command's status, or whether the report is good.
     /// - Throws: `RoleFailure` when it cannot begin.
     static func run(_ start: RoleStart<UpSettings>) throws(RoleFailure) -> ExitCode {
+        var settings = start.settings
+        SubnetChoice.settle(&settings.network, start.logger)
         let command = command(of: start)
+        guard !command.isEmpty || !settings.network.blocksHostLoopback else {
+            throw RoleFailure(
+                "--no-host-loopback needs a command: the report connects to the host's 127.0.0.1",
+                status: .misuse
+            )
+        }
         let control: OwnedDescriptor
         let process: Int32
         do throws(SystemError) {
@@ -33,13 +41,13 @@ final class UpSession: ReadinessObserver {
             let (parent, child) = (pair.one.number, pair.other.number)
             process = try Namespace.fork {
                 // The number is this process's alone now, as is the other one: the parent closes its copy.
-                guest(start, command, OwnedDescriptor(adopting: child), closing: parent)
+                guest(start, settings, command, OwnedDescriptor(adopting: child), closing: parent)
             }
             control = pair.one
         } catch {
             throw RoleFailure(error)
         }
-        return try serve(start, command, control, process)
+        return try serve(start, settings.network, command, control, process)
     }
 
     /// The words after the options; without any a shell for a person, nothing for a script.
@@ -50,17 +58,19 @@ final class UpSession: ReadinessObserver {
 
     private static func guest(
         _ start: RoleStart<UpSettings>,
+        _ chosen: UpSettings,
         _ command: [String],
         _ socket: consuming OwnedDescriptor,
         closing parent: Int32
     ) -> Int32 {
         // So that the parent's end is seen here: the parent holds the only other one.
         _ = OwnedDescriptor(adopting: parent)
-        let network = start.settings.network
+        let network = chosen.network
         let settings = NamespaceGuest.Settings(
             mac: network.guestMAC,
             mtu: network.mtu,
             hostAlias: network.hostAlias,
+            keepsUser: chosen.keepsUser,
             command: command,
             environment: ProcessEnvironment.all,
             searchPath: start.surroundings.environment("PATH")
@@ -76,12 +86,13 @@ final class UpSession: ReadinessObserver {
 
     private static func serve(
         _ start: RoleStart<UpSettings>,
+        _ network: NetworkSettings,
         _ command: [String],
         _ control: consuming OwnedDescriptor,
         _ process: Int32
     ) throws(RoleFailure) -> ExitCode {
         do {
-            let session = try UpSession(start, isReport: command.isEmpty, control)
+            let session = try UpSession(start, network, isReport: command.isEmpty, control)
             defer { session.network.stop() }
             try session.network.open()
             return try session.serve(process)
@@ -94,10 +105,11 @@ final class UpSession: ReadinessObserver {
 
     private init(
         _ start: RoleStart<UpSettings>,
+        _ settings: NetworkSettings,
         isReport: Bool,
         _ control: consuming OwnedDescriptor
     ) throws {
-        settings = start.settings.network
+        self.settings = settings
         log = start.logger
         self.isReport = isReport
         printOutput = start.surroundings.printOutput

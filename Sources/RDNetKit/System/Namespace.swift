@@ -24,10 +24,12 @@ enum Namespace {
 
     /// Moves this process into fresh network and mount namespaces.
     ///
-    /// Without privilege, inside a user namespace in which the caller is root. See unshare(2), user_namespaces(7).
+    /// Without privilege, inside a user namespace. The caller has every capability there, until it runs a program as
+    /// another user than root. See unshare(2), user_namespaces(7).
     ///
+    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace; else it is root there.
     /// - Throws: `SystemError` that says what is not permitted.
-    static func enterFresh() throws(SystemError) {
+    static func enterFresh(keepsUser: Bool = false) throws(SystemError) {
         let (user, group) = (geteuid(), getegid())
         let fresh = Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS)
         // Root in a container may lack the capability, and still have user namespaces.
@@ -36,8 +38,9 @@ enum Namespace {
                 unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
             }
             try write("deny", to: "/proc/self/setgroups")
-            try write("0 \(user) 1", to: "/proc/self/uid_map")
-            try write("0 \(group) 1", to: "/proc/self/gid_map")
+            let inside = keepsUser ? (user: user, group: group) : (user: 0, group: 0)
+            try write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
+            try write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
         // What is mounted from here on stays here.
         try systemCall("mount / private") {
