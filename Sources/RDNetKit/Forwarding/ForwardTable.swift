@@ -52,6 +52,8 @@ final class ForwardTable {
     private let ssh: SSHSurroundings
     private let loop: EventLoop
     private weak var connector: (any GuestConnector)?
+    /// Leads to the guest's own loopback addresses; nil where nothing does.
+    var loopbackConnector: (any GuestConnector)?
     private let maximumForwards: Int
     private var forwards: [Key: Forward] = [:]
 
@@ -202,7 +204,8 @@ final class ForwardTable {
             let guest = try ForwardAddress.remote(remote)
             let local = try ForwardAddress.local(key.local, key.transport)
             let name = "\(key.transport)"
-            return try listen(name, local.description) { connector throws(SystemError) in
+            return try listen(name, local.description, for: guest) {
+                connector throws(SystemError) in
                 try key.transport == .tcp
                     ? openTCP(local.endpoint, guest, connector)
                     : openUDP(local.endpoint, guest, connector)
@@ -227,7 +230,9 @@ final class ForwardTable {
                 throw .tooMany(limit: Self.mostSSHForwards)
             }
         }
-        return try listen("unix", path) { connector throws(SystemError) in
+        var guest: Endpoint?
+        if case .port(let port) = remote { guest = port }
+        return try listen("unix", path, for: guest) { connector throws(SystemError) in
             let socket = try ListeningSocket.unix(path: path)
             switch remote {
             case .port(let guest):
@@ -248,9 +253,11 @@ final class ForwardTable {
     private func listen(
         _ network: String,
         _ address: String,
+        for guest: Endpoint?,
         _ open: (any GuestConnector) throws(SystemError) -> any HostForward
     ) throws(ForwardError) -> any HostForward {
-        guard let connector else {
+        let isInside = guest?.address.isLoopback ?? false
+        guard let connector = isInside ? loopbackConnector ?? connector : connector else {
             throw .refused(network: network, address: address, reason: "the network is gone")
         }
         do {

@@ -29,6 +29,7 @@ final class NamespaceGuest {
     private let printError: (String) -> Void
     private let loop: EventLoop
     private var signals: SignalWatch?
+    private var socketMaker: NamespaceSocketMaker?
     private var targets: ConnectivityTargets?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
@@ -66,6 +67,7 @@ final class NamespaceGuest {
     /// - Parameters:
     ///   - settings: How the guest is set up.
     ///   - socket: The way to the parent.
+    ///   - sockets: Where the parent asks for sockets of the namespace.
     ///   - log: For what goes wrong.
     ///   - print: To standard output.
     ///   - printError: To standard error.
@@ -73,13 +75,14 @@ final class NamespaceGuest {
     static func run(
         _ settings: Settings,
         parent socket: consuming OwnedDescriptor,
+        sockets: consuming OwnedDescriptor,
         log: Logger,
         print: @escaping (String) -> Void,
         printError: @escaping (String) -> Void
     ) -> Int32 {
         do {
             // First, so that no signal that the parent forwards ends this process.
-            let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
+            SignalWatch.block(ProcessSignal.allCases)
             try Namespace.enterFresh(keepsUser: settings.keepsUser)
             let device = try GuestInterface.make(
                 named: settings.interface,
@@ -88,6 +91,8 @@ final class NamespaceGuest {
             )
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)
+            let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
+            try guest.makeSockets(for: sockets)
             let line = try WaitingSocket(socket).receive(upTo: 64, within: .seconds(10))
             guest.targets = ConnectivityTargets(
                 String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
@@ -97,6 +102,10 @@ final class NamespaceGuest {
             printError("rdnet up: no namespace with a network: \(error)\n")
             return 1
         }
+    }
+
+    private func makeSockets(for parent: consuming OwnedDescriptor) throws(SystemError) {
+        socketMaker = try NamespaceSocketMaker(parent, loop: loop)
     }
 
     /// The parent has the interface now; it goes when the parent does.

@@ -5,6 +5,8 @@
 final class UpSession: ReadinessObserver {
     /// Behind the published port of a report; any would do, as the namespace is empty.
     private static let reportPort: UInt16 = 7070
+    /// Replies of a UDP server on the namespace's 127.0.0.1 that wait in the kernel for a client.
+    private static let replyOctets: Int32 = 1 << 20
 
     private let settings: NetworkSettings
     private let log: Logger
@@ -17,6 +19,7 @@ final class UpSession: ReadinessObserver {
     private var child: ChildProcess?
     private var echo: EchoServers?
     private var signals: SignalWatch?
+    private var loopback: NamespaceConnector?
     private var status: ExitCode?
 
     /// Runs a command, a shell, or the report.
@@ -35,19 +38,23 @@ final class UpSession: ReadinessObserver {
             )
         }
         let control: OwnedDescriptor
+        let sockets: OwnedDescriptor
         let process: Int32
         do throws(SystemError) {
-            let pair = try Socket.pair()
-            let (parent, child) = (pair.one.number, pair.other.number)
+            let streams = try Socket.pair()
+            let packets = try Socket.pair(ofPackets: true)
+            let parents = [streams.one.number, packets.one.number]
+            let children = [streams.other.number, packets.other.number]
             process = try Namespace.fork {
-                // The number is this process's alone now, as is the other one: the parent closes its copy.
-                guest(start, settings, command, OwnedDescriptor(adopting: child), closing: parent)
+                // The numbers are this process's alone now: the parent closes its copies.
+                guest(start, settings, command, children, closing: parents)
             }
-            control = pair.one
+            control = streams.one
+            sockets = packets.one
         } catch {
             throw RoleFailure(error)
         }
-        return try serve(start, settings.network, command, control, process)
+        return try serve(start, settings.network, command, control, sockets, process)
     }
 
     /// The words after the options; without any a shell for a person, nothing for a script.
@@ -60,11 +67,11 @@ final class UpSession: ReadinessObserver {
         _ start: RoleStart<UpSettings>,
         _ chosen: UpSettings,
         _ command: [String],
-        _ socket: consuming OwnedDescriptor,
-        closing parent: Int32
+        _ descriptors: [Int32],
+        closing parents: [Int32]
     ) -> Int32 {
-        // So that the parent's end is seen here: the parent holds the only other one.
-        _ = OwnedDescriptor(adopting: parent)
+        // So that the parent's end is seen here: the parent holds the only other ones.
+        for number in parents { _ = OwnedDescriptor(adopting: number) }
         let network = chosen.network
         let settings = NamespaceGuest.Settings(
             mac: network.guestMAC,
@@ -77,7 +84,8 @@ final class UpSession: ReadinessObserver {
         )
         return NamespaceGuest.run(
             settings,
-            parent: socket,
+            parent: OwnedDescriptor(adopting: descriptors[0]),
+            sockets: OwnedDescriptor(adopting: descriptors[1]),
             log: start.logger,
             print: start.surroundings.printOutput,
             printError: start.surroundings.printError
@@ -89,11 +97,13 @@ final class UpSession: ReadinessObserver {
         _ network: NetworkSettings,
         _ command: [String],
         _ control: consuming OwnedDescriptor,
+        _ sockets: consuming OwnedDescriptor,
         _ process: Int32
     ) throws(RoleFailure) -> ExitCode {
         do {
             let session = try UpSession(start, network, isReport: command.isEmpty, control)
-            defer { session.network.stop() }
+            defer { session.stop() }
+            try session.connectLoopback(by: sockets)
             try session.network.open()
             return try session.serve(process)
         } catch let failure as RoleFailure {
@@ -119,6 +129,27 @@ final class UpSession: ReadinessObserver {
         network = HostNetwork(settings, loop: loop, log: start.logger)
         if isReport { echo = try EchoServers(loop: loop) }
         if start.operands.isEmpty { introduce() }
+    }
+
+    /// Lets forwards lead to the namespace's own 127.0.0.1.
+    private func connectLoopback(by sockets: consuming OwnedDescriptor) throws(SystemError) {
+        let relay = RelayConnector(
+            loop: loop,
+            log: log,
+            counters: network.forwards.counters,
+            // The other half is for the engine's flows and the listeners.
+            descriptors: ProcessLimits.descriptors / 2,
+            replyOctets: Self.replyOctets
+        )
+        let maker = try NamespaceSockets(sockets, loop: loop)
+        let connector = NamespaceConnector(maker, relay: relay)
+        loopback = connector
+        network.forwards.loopbackConnector = connector
+    }
+
+    private func stop() {
+        loopback?.close()
+        network.stop()
     }
 
     private func serve(_ process: Int32) throws(SystemError) -> ExitCode {

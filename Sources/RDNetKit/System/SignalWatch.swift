@@ -84,10 +84,7 @@ final class SignalWatch: ReadinessObserver {
         self.signals = signals
         self.loop = loop
         self.received = received
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal.number) }
-        sigprocmask(SIG_BLOCK, &set, nil)
+        var set = Self.block(signals)
         descriptor = OwnedDescriptor(
             adopting: try systemCall("signalfd") {
                 signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
@@ -103,6 +100,18 @@ final class SignalWatch: ReadinessObserver {
         received: @escaping (ProcessSignal) -> Void
     ) throws(SystemError) {
         try self.init(signals, loop: loop) { signal, _ in received(signal) }
+    }
+
+    /// Blocks signals, which then wait until a watch reads them.
+    ///
+    /// See sigprocmask(2).
+    @discardableResult
+    static func block(_ signals: [ProcessSignal]) -> sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal.number) }
+        sigprocmask(SIG_BLOCK, &set, nil)
+        return set
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {

@@ -63,4 +63,60 @@ struct UpForwardTests {
         }
         program.end()
     }
+
+    /// Echo over TCP and UDP at the namespace's 127.0.0.1 alone.
+    private static let loopbackServer = """
+        use IO::Socket::INET; use IO::Select;
+        my $tcp = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 80, Listen => 64);
+        my $udp = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 80, Proto => 'udp');
+        $| = 1; print "ready\\n";
+        my $all = IO::Select->new($tcp, $udp);
+        while (my @ready = $all->can_read) {
+            for my $socket (@ready) {
+                if ($socket == $tcp) { $all->add($tcp->accept); next }
+                if ($socket == $udp) { $udp->recv(my $text, 65536); $udp->send($text); next }
+                sysread($socket, my $octets, 65536);
+                next if length($octets) and syswrite($socket, $octets);
+                $all->remove($socket); close $socket;
+            }
+        }
+        """
+
+    /// Talks to an echo server a line at a time, and prints what comes back.
+    private static func client(_ transport: String, port: Int) -> [String] {
+        [
+            "timeout", "60", "perl", "-MIO::Socket::INET", "-e",
+            """
+            my $socket = IO::Socket::INET->new(
+                PeerAddr => '127.0.0.1:\(port)', Proto => '\(transport)') or die "no connection";
+            for my $word ('a' .. 'e') {
+                $socket->send($word); defined($socket->recv(my $answer, 64)) or die "cut off";
+                print $answer; last if $answer eq '';
+            }
+            """,
+        ]
+    }
+
+    @Test("a server on the namespace's own 127.0.0.1 is reached", arguments: ["tcp", "udp"])
+    func loopback(transport: String) throws {
+        let host = try NetworkNamespace()
+        let program = try start(
+            in: host,
+            [
+                "--port-forward", "8080=localhost:80/\(transport)", "--port-forward",
+                "127.0.0.1:8081-8082=127.0.0.1:81-82/tcp",
+            ],
+            server: ["perl", "-e", Self.loopbackServer],
+            saying: "ready"
+        )
+        let prefix = ["ip", "netns", "exec", host.name]
+        // One after the other: the namespace makes a socket for each.
+        for _ in 0..<3 {
+            #expect(try run(prefix + Self.client(transport, port: 8080)) == "abcde")
+        }
+        // Nobody listens on the other ports: the client is refused, and the program goes on.
+        #expect(throws: ProgramFailure.self) { try run(prefix + Self.client("tcp", port: 8082)) }
+        #expect(try run(prefix + Self.client(transport, port: 8080)) == "abcde")
+        program.end()
+    }
 }
