@@ -129,7 +129,7 @@ extension ValueSyntax where Value == PortForward {
     )
 }
 
-/// An address that always goes to one guest: `5a:94:ef:e4:0c:ee=192.168.127.2`.
+/// A reserved address: `5a:94:ef:e4:0c:ee=192.168.127.2`.
 struct StaticLease: Hashable, Sendable, CustomStringConvertible {
     let mac: MACAddress
     /// IPv4.
@@ -163,7 +163,7 @@ extension ValueSyntax where Value == StaticLease {
 }
 
 extension ValueSyntax where Value == Endpoint {
-    /// A name server: port 53 unless another is given.
+    /// A DNS server; port 53 by default.
     static let nameServer = ValueSyntax(
         placeholder: "ADDRESS[:PORT]",
         expected: "a literal address with or without a port, such as 9.9.9.9 or [2620:fe::fe]:53",

@@ -25,7 +25,8 @@ struct GatewayPorts {
     }
 
     private var receivers: [Key: Receiver] = [:]
-    /// Kept apart, because datagrams of known endpoints have no use for them.
+    /// Kept apart, because the data path has no use for them.
+    private var refusals: [Key: (Instant) -> Void] = [:]
     private var owners: [Owner: (guestPort: UInt16, receive: StrayReceiver)] = [:]
     private var next = first
 
@@ -34,8 +35,13 @@ struct GatewayPorts {
     /// - Parameters:
     ///   - guest: The only one whose datagrams are taken.
     ///   - receiver: Is given them.
+    ///   - refused: Is called when the guest reports that nobody listens at the endpoint.
     /// - Returns: The port; nil when none is free.
-    mutating func open(to guest: Endpoint, _ receiver: @escaping Receiver) -> UInt16? {
+    mutating func open(
+        to guest: Endpoint,
+        _ receiver: @escaping Receiver,
+        refused: @escaping (Instant) -> Void
+    ) -> UInt16? {
         guard receivers.count < Self.capacity else { return nil }
         for attempt in 0...Int(UInt16.max - Self.first) {
             next = next == UInt16.max ? Self.first : next + 1
@@ -44,6 +50,7 @@ struct GatewayPorts {
             let isShared = owners[Owner(guest: guest.address, port: next)] != nil
             guard !isShared || attempt >= Self.preferredAttempts else { continue }
             receivers[key] = receiver
+            refusals[key] = refused
             return next
         }
         return nil
@@ -55,11 +62,13 @@ struct GatewayPorts {
     mutating func open(
         _ port: UInt16,
         to guest: Endpoint,
-        _ receiver: @escaping Receiver
+        _ receiver: @escaping Receiver,
+        refused: @escaping (Instant) -> Void
     ) -> Bool {
         let key = Key(guest: guest, port: port)
         guard receivers.count < Self.capacity, receivers[key] == nil else { return false }
         receivers[key] = receiver
+        refusals[key] = refused
         return true
     }
 
@@ -78,6 +87,12 @@ struct GatewayPorts {
         receivers[Key(guest: guest, port: port)] = nil
         let owner = Owner(guest: guest.address, port: port)
         if owners[owner]?.guestPort == guest.port { owners[owner] = nil }
+        refusals[Key(guest: guest, port: port)] = nil
+    }
+
+    /// Notifies the owner of a port that the guest refused one of its datagrams.
+    func refuse(guest: Endpoint, port: UInt16, now: Instant) {
+        refusals[Key(guest: guest, port: port)]?(now)
     }
 
     /// Hands a datagram to the port's receiver.

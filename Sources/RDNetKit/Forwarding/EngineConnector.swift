@@ -10,6 +10,8 @@ extension PacketEngine: GuestConnector {
     ) -> (any GuestDatagramPort)? {
         let port = datagramPorts.open(to: guest) { [weak receiver] payload, now in
             receiver?.receiveFromGuest(payload, now: now)
+        } refused: { [weak receiver] now in
+            receiver?.guestRefused(now: now)
         }
         guard let port else { return nil }
         datagramPorts.watchStrays(of: guest, at: port) { [weak receiver] payload, guestPort, now in
@@ -47,7 +49,8 @@ private final class GatewayDatagramPort: GuestDatagramPort {
             engine.datagramPorts.open(
                 number,
                 to: sibling,
-                { [weak receiver] payload, now in receiver?.receiveFromGuest(payload, now: now) }
+                { [weak receiver] payload, now in receiver?.receiveFromGuest(payload, now: now) },
+                refused: { [weak receiver] now in receiver?.guestRefused(now: now) }
             )
         else { return nil }
         return GatewayDatagramPort(number: number, guest: sibling, engine: engine)

@@ -58,6 +58,8 @@ protocol GuestDatagramReceiver: AnyObject {
         at guestPort: UInt16,
         now: Instant
     ) -> Bool
+    /// Takes the guest's report that nobody listens on its port (ICMP port unreachable).
+    func guestRefused(now: Instant)
 }
 
 extension GuestDatagramReceiver {

@@ -188,6 +188,11 @@ private final class UDPAnswerPort: GuestDatagramReceiver, ReadinessObserver {
         }
     }
 
+    func guestRefused(now: Instant) {
+        // The server's part of the exchange has ended.
+        owner.failed(self)
+    }
+
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         for _ in 0..<Self.datagramsPerTurn {
             do {

@@ -245,6 +245,11 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
         return answerPorts?.receive(payload, at: guestPort, beside: port, now: now) ?? false
     }
 
+    func guestRefused(now: Instant) {
+        // The guest's service has ended, and a new one knows nothing of the client.
+        close()
+    }
+
     func timerFired(now: Instant) {
         answerPorts?.closeIdle(now: now)
         let idleUntil = lastUse + UDPForward.idleTime
