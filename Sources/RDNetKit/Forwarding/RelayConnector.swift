@@ -150,7 +150,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)? {
         do {
-            let socket = try Socket.connectedDatagram(to: guest)
+            let socket = try Socket.relayingDatagram(to: guest)
             return openDatagramPort(with: socket, to: guest, receiver: receiver)
         } catch {
             failed("\(error)")
@@ -161,7 +161,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     /// Takes a UDP port for one client, with a socket that is made already.
     ///
     /// - Parameters:
-    ///   - socket: Connected to the guest.
+    ///   - socket: Of `Socket.relayingDatagram`.
     ///   - guest: The only guest endpoint that datagrams go to and come from.
     ///   - receiver: Is given the guest's datagrams until the port is closed.
     /// - Returns: The port; nil when there is no room.
@@ -173,7 +173,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         guard hasRoom(for: 1) else { return nil }
         do {
             Socket.enlargeBuffers(socket, to: replyOctets)
-            let port = RelayDatagramPort(socket, receiver, self)
+            let port = RelayDatagramPort(socket, to: guest, receiver, self)
             try port.start()
             datagramPorts += 1
             return port

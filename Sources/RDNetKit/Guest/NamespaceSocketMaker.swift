@@ -39,7 +39,7 @@ final class NamespaceSocketMaker: ReadinessObserver {
         do throws(SystemError) {
             socket =
                 try request.isDatagram
-                ? Socket.connectedDatagram(to: request.target)
+                ? Socket.relayingDatagram(to: request.target)
                 : Socket.relayingStream(to: request.target)
         } catch {
             _ = try Socket.send(parent, NamespaceSocketReply(errno: error.errno).octets)

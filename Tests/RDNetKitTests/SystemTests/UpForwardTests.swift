@@ -34,7 +34,11 @@ struct UpForwardTests {
         return program
     }
 
-    @Test func `a TFTP server, which answers from another port, serves a file`() throws {
+    @Test(
+        "a TFTP server, which answers from another port, serves a file",
+        arguments: ["192.168.127.2", "localhost"]
+    )
+    func servesFile(target: String) throws {
         let root = directory.file("root")
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: false)
         // Some 400 blocks, each of which the client acknowledges at the second port.
@@ -45,7 +49,7 @@ struct UpForwardTests {
         // The server is the command itself: it closes the descriptors by which a test sees a program's end.
         let program = try start(
             in: host,
-            ["--port-forward", "127.0.0.1:6969=192.168.127.2:69/udp"],
+            ["--port-forward", "127.0.0.1:6969=\(target):69/udp"],
             server: [
                 "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0",
                 "--user=root",
