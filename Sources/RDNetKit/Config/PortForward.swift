@@ -27,7 +27,8 @@ struct PortRange: Hashable, Sendable, CustomStringConvertible {
     var description: String { first == last ? "\(first)" : "\(first)-\(last)" }
 }
 
-/// Ports of the host that lead to ports of a guest: `127.0.0.1:8080=192.168.127.2:80`, `10000-10100/udp`.
+/// Ports of the host that lead to ports of a guest: `127.0.0.1:8080=192.168.127.2:80`,
+/// `10000-10100/udp`.
 struct PortForward: Hashable, Sendable, CustomStringConvertible {
     /// One side: an address, which may be left out, and its ports.
     struct Side: Hashable, Sendable, CustomStringConvertible {

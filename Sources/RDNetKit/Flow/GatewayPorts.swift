@@ -116,7 +116,8 @@ struct GatewayPorts {
         return true
     }
 
-    /// Hands a datagram from an endpoint that no port was taken for to the owner of its destination.
+    /// Hands a datagram from an endpoint that no port was taken for to the owner of its
+    /// destination.
     ///
     /// - Parameters:
     ///   - payload: Lent for the call.

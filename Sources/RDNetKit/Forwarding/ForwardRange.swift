@@ -1,11 +1,12 @@
 /// A forward's texts with a range of ports, taken apart into texts with single ports.
 ///
-/// gvproxy knows no ranges: to it `:10000-10100` is an error. Here it stands for a forward for each port, which can be listed
-/// and removed alone.
+/// gvproxy knows no ranges: to it `:10000-10100` is an error. Here it stands for a forward for each
+/// port, which can be listed and removed alone.
 enum ForwardRange {
     /// The texts of the single ports on the host's side.
     ///
-    /// - Parameter text: `[address]:port`, or with `first-last` in place of the port; anything else stands for itself.
+    /// - Parameter text: `[address]:port`, or with `first-last` in place of the port; anything else
+    ///   stands for itself.
     /// - Returns: At least one text.
     static func expanded(_ text: String) -> [String] {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")),

@@ -64,7 +64,8 @@ final class ForwardTable {
     ///   - connector: Connects them to guests; not kept alive.
     ///   - log: Is told how forwards by `ssh` fare.
     ///   - ssh: What those run.
-    ///   - descriptors: How many the process may have: a forward takes one, and a quarter is for flows.
+    ///   - descriptors: How many the process may have: a forward takes one, and a quarter is for
+    ///     flows.
     init(
         loop: EventLoop,
         connector: any GuestConnector,
@@ -98,9 +99,10 @@ final class ForwardTable {
     ///
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
-    ///   - local: Where to listen on the host: `[address]:port`, `[address]:first-last`, or the path or URL of a unix socket.
-    ///   - remote: The guest: `[address]:port` or `[address]:first-last`; for a unix socket `tcp://address:port` or
-    ///     `ssh-tunnel://user@address[:port]/path?key=file`.
+    ///   - local: Where to listen on the host: `[address]:port`, `[address]:first-last`, or the
+    ///     path or URL of a unix socket.
+    ///   - remote: The guest: `[address]:port` or `[address]:first-last`; for a unix socket
+    ///     `tcp://address:port` or `ssh-tunnel://user@address[:port]/path?key=file`.
     ///   - client: Who asks, and whose address completes a remote that has none.
     /// - Throws: `ForwardError` as the API tells it.
     func expose(

@@ -36,7 +36,8 @@ protocol GuestDatagramPort: AnyObject {
     ///
     /// - Parameters:
     ///   - guestPort: The guest's other port.
-    ///   - receiver: Receives its datagrams until the sibling is closed; a sibling is closed separately.
+    ///   - receiver: Receives its datagrams until the sibling is closed; a sibling is closed
+    ///     separately.
     /// - Returns: The sibling; nil when there is no room.
     func openSibling(
         to guestPort: UInt16,

@@ -1,7 +1,8 @@
 /// Sockets of a network namespace, made by a process inside it.
 ///
-/// How it works: requests and replies are packets, in the same order. A few requests are under way at a time, so that neither
-/// side ever waits for the other; the rest wait here, up to a limit. When the process ends, all of them fail.
+/// How it works: requests and replies are packets, in the same order. A few requests are under way
+/// at a time, so that neither side ever waits for the other; the rest wait here, up to a limit.
+/// When the process ends, all of them fail.
 final class NamespaceSockets: ReadinessObserver {
     /// Takes the socket, which may still be connecting; nil when there is none.
     typealias Taker = (consuming OwnedDescriptor?) -> Void

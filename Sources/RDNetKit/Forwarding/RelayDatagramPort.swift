@@ -1,7 +1,7 @@
 /// A UDP socket of ours that talks to one server for one client.
 ///
-/// With IPv4 it is not connected, because a server may answer from another of its ports, and then wants the rest of the exchange
-/// there. So the port itself drops what comes from other machines.
+/// With IPv4 it is not connected, because a server may answer from another of its ports, and then
+/// wants the rest of the exchange there. So the port itself drops what comes from other machines.
 final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
     private static let datagramsPerTurn = 64
 
@@ -108,7 +108,8 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
         connector.counters.datagramsDropped += 1
     }
 
-    /// Notifies the receivers of ports that the server has closed; the errors concern earlier datagrams.
+    /// Notifies the receivers of ports that the server has closed; the errors concern earlier
+    /// datagrams.
     private func readErrors(now: Instant) {
         guard server.address.isIPv4 else {
             receiver?.guestRefused(now: now)

@@ -11,11 +11,12 @@ final class UDPForwardPool {
 
 /// The second host ports of one client of a UDP forward.
 ///
-/// How it works: some servers answer from another port than the one that received the request, as every TFTP server does (RFC
-/// 1350, 4), and expect the rest of the exchange there. On the host each such port of the guest gets a socket of its own: it
-/// has the forward's address, is connected to the client, and so takes nobody else's datagrams. On the guest's side it shares the
-/// client's gateway port, because the server may be connected to that. A guest can make these sockets at will, so a client has
-/// few: the longest-idle one goes.
+/// How it works: some servers answer from another port than the one that received the request, as
+/// every TFTP server does (RFC 1350, 4), and expect the rest of the exchange there. On the host
+/// each such port of the guest gets a socket of its own: it has the forward's address, is connected
+/// to the client, and so takes nobody else's datagrams. On the guest's side it shares the client's
+/// gateway port, because the server may be connected to that. A guest can make these sockets at
+/// will, so a client has few: the longest-idle one goes.
 final class UDPAnswerPorts {
     private static let maximumPorts = 4
 

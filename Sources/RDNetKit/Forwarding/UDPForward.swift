@@ -1,9 +1,10 @@
 /// A UDP socket on the host whose clients talk to one guest's UDP port.
 ///
-/// Each client has a port of its own on the guest's side, so that the guest's answers find their way back; a port
-/// that was idle for 90 seconds is given back, and so is the longest idle one when there are too many. Answers come
-/// from the address of this machine that the client sent to, as it expects: at two of them it is two clients. Answers
-/// from another port of the guest reach the client from a second host port, see `UDPAnswerPorts`.
+/// Each client has a port of its own on the guest's side, so that the guest's answers find their
+/// way back; a port that was idle for 90 seconds is given back, and so is the longest idle one when
+/// there are too many. Answers come from the address of this machine that the client sent to, as it
+/// expects: at two of them it is two clients. Answers from another port of the guest reach the
+/// client from a second host port, see `UDPAnswerPorts`.
 final class UDPForward: HostForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
     static let mostClients = 1024

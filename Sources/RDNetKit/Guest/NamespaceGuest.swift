@@ -53,7 +53,8 @@ final class NamespaceGuest {
         }
     }
 
-    /// Sends the command what the parent forwards; a signal to the whole process group reaches it without help.
+    /// Sends the command what the parent forwards; a signal to the whole process group reaches it
+    /// without help.
     private func receive(_ signal: ProcessSignal, isForCommand: Bool) {
         if let child {
             if isForCommand || signal == .terminate { child.send(signal: signal.number) }

@@ -170,7 +170,8 @@ final class UpSession: ReadinessObserver {
 
     /// Forwards to the command a signal that it has not received itself.
     private func receive(_ signal: ProcessSignal, from origin: SignalOrigin) {
-        // The terminal's keys reach the command's process group. A hang-up reaches the session's leader alone.
+        // The terminal's keys reach the command's process group. A hang-up reaches the session's
+        // leader alone.
         guard origin != .kernel || signal == .hangUp else { return }
         if signal == .user1, !settings.captureFile.isEmpty { return network.toggleCapture() }
         child?.send(signal: signal.number)

@@ -30,7 +30,8 @@ extension Socket {
     /// See connect(2) and udp(7): the kernel delivers only what the client sends.
     ///
     /// - Parameters:
-    ///   - local: Unspecified or fe80::/10 leaves the choice to routing, which knows the client's interface.
+    ///   - local: Unspecified or fe80::/10 leaves the choice to routing, which knows the client's
+    ///     interface.
     ///   - client: Where to; IPv4 in either form.
     /// - Returns: The connected socket.
     /// - Throws: `SystemError` of the call that failed.

@@ -24,10 +24,11 @@ enum Namespace {
 
     /// Moves this process into fresh network and mount namespaces.
     ///
-    /// Without privilege, inside a user namespace. The caller has every capability there, until it runs a program as
-    /// another user than root. See unshare(2), user_namespaces(7).
+    /// Without privilege, inside a user namespace. The caller has every capability there, until it
+    /// runs a program as another user than root. See unshare(2), user_namespaces(7).
     ///
-    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace; else it is root there.
+    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace; else
+    ///   it is root there.
     /// - Throws: `SystemError` that says what is not permitted.
     static func enterFresh(keepsUser: Bool = false) throws(SystemError) {
         let (user, group) = (geteuid(), getegid())
@@ -108,7 +109,8 @@ enum ProgramPath {
     ///
     /// - Parameters:
     ///   - name: A name without a slash; the empty name has no paths.
-    ///   - searchPath: PATH, where an empty part is the current folder; nil means the system's default.
+    ///   - searchPath: PATH, where an empty part is the current folder; nil means the system's
+    ///     default.
     /// - Returns: A path for each part of PATH.
     static func candidates(_ name: String, in searchPath: String?) -> [String] {
         guard !name.isEmpty else { return [] }

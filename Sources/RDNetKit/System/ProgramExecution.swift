@@ -3,14 +3,16 @@ internal import Glibc
 
 /// The last step of running a command in a child process: the process becomes the program.
 ///
-/// The rules are those of execvp(3), so that a command behaves as it does under a shell, env(1) or nohup(1).
+/// The rules are those of execvp(3), so that a command behaves as it does under a shell, env(1) or
+/// nohup(1).
 enum ProgramExecution {
     /// Why a command could not run.
     struct Failure: Equatable, CustomStringConvertible {
         let name: String
         let errno: Int32
 
-        /// 127 when the program was not found, 126 when it was found and cannot run, as POSIX shells say it.
+        /// 127 when the program was not found, 126 when it was found and cannot run, as POSIX
+        /// shells say it.
         var status: Int32 { errno == ENOENT ? 127 : 126 }
 
         var description: String {
@@ -26,7 +28,8 @@ enum ProgramExecution {
     /// Signals are unblocked first. See execve(2).
     ///
     /// - Parameters:
-    ///   - words: The program's name as typed, which becomes `argv[0]`, and its arguments; not empty.
+    ///   - words: The program's name as typed, which becomes `argv[0]`, and its arguments; not
+    ///     empty.
     ///   - environment: `NAME=value`.
     ///   - searchPath: PATH; nil means the system's default.
     /// - Returns: Only when no program could run.
@@ -46,7 +49,8 @@ enum ProgramExecution {
         for file in ProgramPath.candidates(name, in: searchPath) {
             switch execute(file, words, environment) {
             case EACCES: wasDenied = true
-            // The folder is missing, or its file system does not answer: the next one may have the program.
+            // The folder is missing, or its file system does not answer: the next one may have the
+            // program.
             case ENOENT, ENOTDIR, ESTALE, ENODEV, ETIMEDOUT: continue
             case let code: return Failure(name: name, errno: code)
             }

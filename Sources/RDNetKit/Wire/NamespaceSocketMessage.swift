@@ -1,4 +1,5 @@
-/// What `up` asks of its child in the namespace: a socket that is connected to one of the namespace's own addresses.
+/// What `up` asks of its child in the namespace: a socket that is connected to one of the
+/// namespace's own addresses.
 ///
 ///     request: transport 1 (0 TCP, 1 UDP), zero 1, port 2, IPv4 address 4
 ///     reply:   errno 4; with 0 comes the socket

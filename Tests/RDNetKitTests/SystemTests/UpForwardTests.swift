@@ -46,7 +46,8 @@ struct UpForwardTests {
         try octets.write(to: URL(fileURLWithPath: root + "/file"))
         try run("chmod", "-R", "a+rX", directory.path)
         let host = try NetworkNamespace()
-        // The server is the command itself: it closes the descriptors by which a test sees a program's end.
+        // The server is the command itself: it closes the descriptors by which a test sees a
+        // program's end.
         let program = try start(
             in: host,
             ["--port-forward", "127.0.0.1:6969=\(target):69/udp"],
