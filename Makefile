@@ -52,7 +52,7 @@ build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
 	tcpdump:tcpdump tshark:tshark iputils-ping:ping iputils-tracepath:tracepath \
 	traceroute:traceroute netcat-openbsd:nc nftables:nft ethtool:ethtool \
-	procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
+	dnsmasq-base:dnsmasq procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
 	user-mode-linux:linux.uml kmod:depmod xz-utils:xz
 # Files that people read: lint checks their spelling and white space.
 prose := README.md Makefile Package.swift Sources Tests man .ci .dist

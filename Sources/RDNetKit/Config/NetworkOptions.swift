@@ -44,7 +44,7 @@ extension Option<NetworkSettings> {
     fileprivate static let network = addressing + waysIn + addressService + nameService + limits
 
     private static let addressing = [
-        Option.subnet(\.subnet),
+        Option.subnet(\.chosenSubnet),
         Option(
             "mtu",
             \.mtu,
@@ -83,9 +83,11 @@ extension Option<NetworkSettings> {
             repeating: \.portForwards,
             .portForward,
             unset: "none",
-            help: "forward a TCP port of the host to a guest",
+            help: "forward TCP ports of the host to a guest, or UDP ports with /udp at the end",
             reason: """
-                The last option for a host address and port wins. If a host port is in use, the \
+                A range, such as 10000-10100, forwards as many ports. Without HOST the host listens on \
+                127.0.0.1; without =GUEST:PORTS the ports lead to the same ports of the default guest. \
+                The last option for a host address and ports wins. If a host port is in use, the \
                 program exits with status 1.
                 """
         ),
@@ -170,6 +172,16 @@ extension Option<NetworkSettings> {
             .boolean,
             help: "let guests connect to 169.254.0.0/16",
             reason: "Off by default, because cloud machines serve their credentials there."
+        ),
+        Option(
+            "no-host-loopback",
+            \.blocksHostLoopback,
+            .boolean,
+            help: "keep guests from the host's 127.0.0.1",
+            reason: """
+                The host alias refuses connections then. The gateway's own services stay, and so do \
+                services on the host's other addresses.
+                """
         ),
         Option(
             "capture",

@@ -1,10 +1,22 @@
 /// The settings of a virtual network's host end: addresses, services, entry points.
 struct NetworkSettings: Sendable {
     var subnet = Subnet.standard
+    /// Whether the subnet is somebody's choice.
+    private(set) var isSubnetChosen = false
+    /// The subnet as an option sets it.
+    var chosenSubnet: Subnet {
+        get { subnet }
+        set {
+            subnet = newValue
+            isSubnetChosen = true
+        }
+    }
     var mtu = 1500
     var gatewayMAC = MACAddress.standardGateway
     var guestMAC = MACAddress.standardGuest
     var portForwards: [PortForward] = []
+    /// Whether forwards can lead to the guest's own 127.0.0.1.
+    var reachesGuestLoopback = false
     var apiAddresses: [StreamAddress] = []
     /// Overrides of the default addresses of gateway, default guest and host alias.
     var gatewayAddress: IPAddress?
@@ -19,6 +31,8 @@ struct NetworkSettings: Sendable {
     /// Empty: no capture.
     var captureFile = ""
     var allowsLinkLocal = false
+    /// Whether the host alias leads to no service on the host's 127.0.0.1.
+    var blocksHostLoopback = false
     var staticLeases: [StaticLease] = []
     /// Seconds.
     var leaseTime = 3600
@@ -48,10 +62,10 @@ struct NetworkSettings: Sendable {
     /// The host's 127.0.0.1: the last usable address.
     var hostAlias: IPAddress { hostAddress ?? subnet.host(-2) }
 
-    /// The forwards; the last one for a host address and port wins.
+    /// The forwards; the last one for a host address and ports wins.
     var effectivePortForwards: [PortForward] {
         portForwards.enumerated().filter { index, forward in
-            !portForwards[(index + 1)...].contains { $0.host == forward.host }
+            !portForwards[(index + 1)...].contains { $0.replaces(forward) }
         }.map(\.element)
     }
 
@@ -60,6 +74,12 @@ struct NetworkSettings: Sendable {
         guard hasUsualGuest else { return staticLeases }
         let isListed = staticLeases.contains { $0.mac == guestMAC || $0.address == guest }
         return isListed ? staticLeases : staticLeases + [StaticLease(mac: guestMAC, address: guest)]
+    }
+
+    /// Whether the network can move from the default subnet: no setting names one of its addresses.
+    var canMove: Bool {
+        let guests = portForwards.compactMap { $0.guest?.address }
+        return !isSubnetChosen && staticLeases.isEmpty && guests.allSatisfy(\.isLoopback)
     }
 
     /// A pair of settings that are valid alone but not together; nil if there is none.
@@ -79,11 +99,12 @@ struct NetworkSettings: Sendable {
                 expected: "an address other than the gateway's"
             )
         }
-        if let forward = portForwards.first(where: { !subnet.contains($0.guest.address) }) {
+        if let forward = portForwards.first(where: { !canReach($0.guest?.address) }) {
             return SettingsConflict(
                 option: "port-forward",
                 value: "\(forward)",
                 expected: "a guest address in \(subnet)"
+                    + (reachesGuestLoopback ? ", or localhost" : "")
             )
         }
         for (index, lease) in staticLeases.enumerated() {
@@ -95,6 +116,11 @@ struct NetworkSettings: Sendable {
             )
         }
         return nil
+    }
+
+    private func canReach(_ guest: IPAddress?) -> Bool {
+        guard let guest else { return true }
+        return subnet.contains(guest) || reachesGuestLoopback && guest == .loopbackIPv4
     }
 
     private func fault(of lease: StaticLease, before others: ArraySlice<StaticLease>) -> String? {

@@ -73,6 +73,9 @@ extension PacketEngine {
             if let service = datagramServices[remote.port] {
                 return service(mac, guest, remote, payload)
             }
+            if datagramPorts.deliverStray(payload, from: guest, to: remote.port, now: now) {
+                return
+            }
             sendPortUnreachable(header, ip, payload, checksum)
         case .host(let address):
             guard ip.source != .anyIPv4 else { return drops.count(.badSource) }

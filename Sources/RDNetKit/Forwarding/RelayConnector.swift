@@ -177,11 +177,31 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         to guest: Endpoint,
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)? {
+        do {
+            let socket = try Socket.relayingDatagram(to: guest)
+            return openDatagramPort(with: socket, to: guest, receiver: receiver)
+        } catch {
+            failed("\(error)")
+            return nil
+        }
+    }
+
+    /// Takes a UDP port for one client, with a socket that is made already.
+    ///
+    /// - Parameters:
+    ///   - socket: Of `Socket.relayingDatagram`.
+    ///   - guest: The only guest endpoint that datagrams go to and come from.
+    ///   - receiver: Is given the guest's datagrams until the port is closed.
+    /// - Returns: The port; nil when there is no room.
+    func openDatagramPort(
+        with socket: consuming OwnedDescriptor,
+        to guest: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
         guard makeDatagramRoom() else { return nil }
         do {
-            let socket = try Socket.connectedDatagram(to: guest)
             Socket.enlargeBuffers(socket, to: replyOctets)
-            let port = RelayDatagramPort(socket, receiver, self)
+            let port = RelayDatagramPort(socket, to: guest, receiver, self)
             try port.start()
             _ = datagramPorts.append(port)
             return port

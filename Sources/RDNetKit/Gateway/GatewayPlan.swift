@@ -18,6 +18,8 @@ struct GatewayPlan: Equatable {
     let mtu: Int
     /// Whether to forward 169.254.0.0/16, where cloud hosts serve their credentials.
     let allowsLinkLocal: Bool
+    /// Whether guests are kept from the host's loopback addresses.
+    var blocksHostLoopback = false
 
     init(subnet: Subnet, gatewayMAC: MACAddress, mtu: Int, allowsLinkLocal: Bool) {
         self.subnet = subnet
@@ -36,7 +38,7 @@ struct GatewayPlan: Equatable {
         case gateway
         /// An address on the host's network, translated to the host's view.
         case host(IPAddress)
-        /// 169.254.0.0/16, refused.
+        /// 169.254.0.0/16, or the host's loopback address where guests are kept from it.
         case refused
         /// Not forwardable: broadcast, group, loopback or another guest.
         case nowhere
@@ -47,6 +49,7 @@ struct GatewayPlan: Equatable {
     func destination(of address: IPAddress) -> Destination {
         if address == gateway { return .gateway }
         for translation in translations where translation.seen == address {
+            if blocksHostLoopback, translation.host.isLoopback { return .refused }
             return .host(translation.host)
         }
         if subnet.contains(address) || address.isLoopback || address.isMulticast

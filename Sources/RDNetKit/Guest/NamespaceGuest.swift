@@ -11,6 +11,8 @@ final class NamespaceGuest {
         var mac: MACAddress
         var mtu: Int
         var hostAlias: IPAddress
+        /// Whether the command runs as the caller in a user namespace, not as root.
+        var keepsUser: Bool
         /// What to run; empty prints the report.
         var command: [String]
         var environment: [String]
@@ -27,6 +29,7 @@ final class NamespaceGuest {
     private let printError: (String) -> Void
     private let loop: EventLoop
     private var signals: SignalWatch?
+    private var socketMaker: NamespaceSocketMaker?
     private var targets: ConnectivityTargets?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
@@ -43,11 +46,20 @@ final class NamespaceGuest {
         self.print = print
         self.printError = printError
         loop = try EventLoop()
-        // Keys of the terminal reach the command by themselves; what is sent to this process is passed on.
-        let all: [ProcessSignal] = [.interrupt, .quit, .user1, .terminate, .hangUp]
-        signals = try SignalWatch(all, loop: loop) { [unowned self] signal in
-            guard signal == .terminate || signal == .hangUp else { return }
-            if let child { child.send(signal: signal.number) } else { end(128 + signal.number) }
+        let parent = ProcessEnvironment.parent
+        signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
+            [unowned self] signal, origin in
+            receive(signal, isForCommand: origin == .process(parent))
+        }
+    }
+
+    /// Sends the command what the parent forwards; a signal to the whole process group reaches it
+    /// without help.
+    private func receive(_ signal: ProcessSignal, isForCommand: Bool) {
+        if let child {
+            if isForCommand || signal == .terminate { child.send(signal: signal.number) }
+        } else if signal.asksToEnd {
+            end(128 + signal.number)
         }
     }
 
@@ -56,6 +68,7 @@ final class NamespaceGuest {
     /// - Parameters:
     ///   - settings: How the guest is set up.
     ///   - socket: The way to the parent.
+    ///   - sockets: Where the parent asks for sockets of the namespace.
     ///   - log: For what goes wrong.
     ///   - print: To standard output.
     ///   - printError: To standard error.
@@ -63,12 +76,15 @@ final class NamespaceGuest {
     static func run(
         _ settings: Settings,
         parent socket: consuming OwnedDescriptor,
+        sockets: consuming OwnedDescriptor,
         log: Logger,
         print: @escaping (String) -> Void,
         printError: @escaping (String) -> Void
     ) -> Int32 {
         do {
-            try Namespace.enterFresh()
+            // First, so that no signal that the parent forwards ends this process.
+            SignalWatch.block(ProcessSignal.allCases)
+            try Namespace.enterFresh(keepsUser: settings.keepsUser)
             let device = try GuestInterface.make(
                 named: settings.interface,
                 mac: settings.mac,
@@ -76,12 +92,8 @@ final class NamespaceGuest {
             )
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)
-            let guest = try NamespaceGuest(
-                settings,
-                log: log,
-                print: print,
-                printError: printError
-            )
+            let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
+            try guest.makeSockets(for: sockets)
             let line = try WaitingSocket(socket).receive(upTo: 64, within: .seconds(10))
             guest.targets = ConnectivityTargets(
                 String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
@@ -91,6 +103,10 @@ final class NamespaceGuest {
             printError("rdnet up: no namespace with a network: \(error)\n")
             return 1
         }
+    }
+
+    private func makeSockets(for parent: consuming OwnedDescriptor) throws(SystemError) {
+        socketMaker = try NamespaceSocketMaker(parent, loop: loop)
     }
 
     /// The parent has the interface now; it goes when the parent does.
@@ -143,18 +159,16 @@ final class NamespaceGuest {
     }
 
     private func runCommand() {
-        guard let name = settings.command.first else { return end(1) }
-        guard let path = ProgramPath.find(name, in: settings.searchPath) else {
-            printError("rdnet up: \(name): command not found\n")
-            return end(127)
-        }
         do {
             // By fork, so that it dies with this process as this one does with its parent.
             let process = try Namespace.fork { [settings, printError] in
-                let arguments = Array(settings.command.dropFirst())
-                let code = Namespace.become(path, arguments, settings.environment)
-                printError("rdnet up: \(name): \(SystemError.message(code))\n")
-                return 126
+                let failure = ProgramExecution.become(
+                    settings.command,
+                    environment: settings.environment,
+                    searchPath: settings.searchPath
+                )
+                printError("rdnet up: \(failure)\n")
+                return failure.status
             }
             child = try ChildProcess(adopting: process, on: loop) { [unowned self] how, _ in
                 switch how {
@@ -164,7 +178,7 @@ final class NamespaceGuest {
                 }
             }
         } catch {
-            printError("rdnet up: \(name): \(error)\n")
+            printError("rdnet up: \(error)\n")
             end(126)
         }
     }

@@ -180,10 +180,9 @@ final class HostNetwork: DatagramSender {
         for forward in settings.effectivePortForwards {
             do {
                 try forwards.expose(
-                    "tcp",
-                    local: "\(forward.host)",
-                    remote: "\(forward.guest)",
-                    client: nil
+                    forward.transport,
+                    local: forward.local,
+                    remote: forward.remote(usualGuest: settings.guest)
                 )
             } catch {
                 throw RoleFailure("port-forward \(forward): \(error)")

@@ -25,6 +25,33 @@ extension Socket {
     /// Octets of `struct in6_pktinfo`: address, interface.
     private static let pktinfo6Length = 20
 
+    /// A UDP socket with a free port of one of this machine's addresses, for one client alone.
+    ///
+    /// See connect(2) and udp(7): the kernel delivers only what the client sends.
+    ///
+    /// - Parameters:
+    ///   - local: Unspecified or fe80::/10 leaves the choice to routing, which knows the client's
+    ///     interface.
+    ///   - client: Where to; IPv4 in either form.
+    /// - Returns: The connected socket.
+    /// - Throws: `SystemError` of the call that failed.
+    static func answeringDatagram(
+        from local: IPAddress,
+        to client: SocketAddress
+    ) throws(SystemError) -> OwnedDescriptor {
+        guard let endpoint = client.endpoint else {
+            throw SystemError(call: "connect", errno: EAFNOSUPPORT)
+        }
+        let socket = try make(family(of: endpoint.address), SOCK_DGRAM)
+        if !local.isUnspecified, !local.isLinkLocal {
+            let any = Endpoint(address: local, port: 0)
+            try bind(socket, to: SocketAddress(any), named: "\(any)")
+        }
+        let isIPv4 = endpoint.address.isIPv4
+        _ = try connect(socket, to: isIPv4 ? SocketAddress(endpoint) : client)
+        return socket
+    }
+
     /// Has the kernel tell which address each datagram was sent to.
     static func tellLocalAddresses(_ descriptor: borrowing OwnedDescriptor) {
         var enabled: Int32 = 1

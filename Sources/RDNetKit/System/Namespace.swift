@@ -24,10 +24,13 @@ enum Namespace {
 
     /// Moves this process into fresh network and mount namespaces.
     ///
-    /// Without privilege, inside a user namespace in which the caller is root. See unshare(2), user_namespaces(7).
+    /// Without privilege, inside a user namespace. The caller has every capability there, until it
+    /// runs a program as another user than root. See unshare(2), user_namespaces(7).
     ///
+    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace; else
+    ///   it is root there.
     /// - Throws: `SystemError` that says what is not permitted.
-    static func enterFresh() throws(SystemError) {
+    static func enterFresh(keepsUser: Bool = false) throws(SystemError) {
         let (user, group) = (geteuid(), getegid())
         let fresh = Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS)
         // Root in a container may lack the capability, and still have user namespaces.
@@ -36,8 +39,9 @@ enum Namespace {
                 unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
             }
             try write("deny", to: "/proc/self/setgroups")
-            try write("0 \(user) 1", to: "/proc/self/uid_map")
-            try write("0 \(group) 1", to: "/proc/self/gid_map")
+            let inside = keepsUser ? (user: user, group: group) : (user: 0, group: 0)
+            try write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
+            try write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
         // What is mounted from here on stays here.
         try systemCall("mount / private") {
@@ -66,26 +70,6 @@ enum Namespace {
         )
         try systemCall("chmod \(file)") { fchmod(descriptor.number, 0o644) }
         try systemCall("mount over \(path)") { mount(file, path, nil, UInt(MS_BIND), nil) }
-    }
-
-    /// Becomes another program: the child's part of running one.
-    ///
-    /// See execve(2).
-    ///
-    /// - Parameters:
-    ///   - path: An executable file.
-    ///   - arguments: What comes after the program's name.
-    ///   - environment: `NAME=value`.
-    /// - Returns: Only when it cannot: the errno.
-    static func become(_ path: String, _ arguments: [String], _ environment: [String]) -> Int32 {
-        var none = sigset_t()
-        sigemptyset(&none)
-        sigprocmask(SIG_SETMASK, &none, nil)
-        // The process ends or becomes another: nobody frees these.
-        let words = ([path] + arguments).map { strdup($0) } + [nil]
-        let variables = environment.map { strdup($0) } + [nil]
-        execve(path, words, variables)
-        return errno
     }
 
     private static func write(_ text: String, to path: String) throws(SystemError) {
@@ -118,12 +102,22 @@ enum ProgramPath {
     /// - Returns: The path of an executable file, or any file's when it was named by path; nil when there is none.
     static func find(_ name: String, in searchPath: String?) -> String? {
         if name.contains("/") { return access(name, F_OK) == 0 ? name : nil }
+        return candidates(name, in: searchPath).first { isExecutable($0) }
+    }
+
+    /// The paths at which a program may be, in the order of PATH.
+    ///
+    /// - Parameters:
+    ///   - name: A name without a slash; the empty name has no paths.
+    ///   - searchPath: PATH, where an empty part is the current folder; nil means the system's
+    ///     default.
+    /// - Returns: A path for each part of PATH.
+    static func candidates(_ name: String, in searchPath: String?) -> [String] {
+        guard !name.isEmpty else { return [] }
         let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        for folder in folders.split(separator: ":", omittingEmptySubsequences: false) {
-            let path = (folder.isEmpty ? "." : String(folder)) + "/" + name
-            if isExecutable(path) { return path }
+        return folders.split(separator: ":", omittingEmptySubsequences: false).map { folder in
+            (folder.isEmpty ? "." : String(folder)) + "/" + name
         }
-        return nil
     }
 
     /// Whether a path leads to a file that this process may run.

@@ -12,6 +12,17 @@ extension Socket {
         return descriptor
     }
 
+    /// A UDP socket that exchanges datagrams with one machine, any of whose ports may answer.
+    ///
+    /// With IPv4 it is not connected, and keeps errors for `HostError.next`; with IPv6 it is, and
+    /// one port alone can answer.
+    static func relayingDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        guard peer.address.isIPv4 else { return try connectedDatagram(to: peer) }
+        let descriptor = try make(AF_INET, SOCK_DGRAM)
+        try HostError.collect(on: descriptor)
+        return descriptor
+    }
+
     /// A TCP socket that has begun to connect; readiness for writing tells that it has ended.
     ///
     /// See connect(2).

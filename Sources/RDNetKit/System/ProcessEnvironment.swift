@@ -54,6 +54,11 @@ enum ProcessEnvironment {
     /// See getpid(2).
     static var process: Int32 { getpid() }
 
+    /// The number of the process that started this one.
+    ///
+    /// See getppid(2).
+    static var parent: Int32 { getppid() }
+
     /// The path of the program's own file.
     ///
     /// Where /proc is not mounted, it is the path that execve(2) was given, without symbolic links.

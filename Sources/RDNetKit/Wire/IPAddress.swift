@@ -222,5 +222,10 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
         return ipv4 & maskBits == bits & maskBits
     }
 
+    /// Whether some address lies in both.
+    func overlaps(_ other: Subnet) -> Bool {
+        contains(other.network) || other.contains(network)
+    }
+
     var description: String { "\(address)/\(prefixLength)" }
 }

@@ -9,6 +9,7 @@ enum NetlinkType {
     static let deleteAddress: UInt16 = 21
     static let getAddress: UInt16 = 22
     static let newRoute: UInt16 = 24
+    static let getRoute: UInt16 = 26
 }
 
 /// Flags of a request (`nlmsg_flags`).
@@ -56,6 +57,7 @@ enum NetlinkAttribute {
     }
 
     enum Route {
+        static let destination: UInt16 = 1
         static let outputInterface: UInt16 = 4
         static let gateway: UInt16 = 5
     }
@@ -214,7 +216,7 @@ struct NetlinkMessage: Equatable {
         body.count >= 16 ? body.span.bytes.native(at: 8) : nil
     }
 
-    /// The prefix length of an address message; nil for a short one.
+    /// The prefix length of an address message or of a route's destination; nil for a short one.
     var prefixLength: Int? {
         body.count >= 8 ? Int(body[1]) : nil
     }

@@ -159,4 +159,68 @@ struct RelayDatagramTests {
         forward.close()
         connector.close()
     }
+
+    @Test func `a server that answers from another port goes on there`() throws {
+        let connector = makeConnector()
+        let server = try Peer()
+        let other = try Peer()
+        let forward = try makeForward(to: server.endpoint, connector)
+        let local = try #require(forward.endpoint)
+        let client = try Peer()
+        try client.send("request", to: local)
+        let origin = try next(of: server).sender
+        try other.send("answer", to: origin)
+        let answer = try next(of: client)
+        #expect(answer.text == "answer" && answer.sender != local)
+        try client.send("more", to: answer.sender)
+        let more = try next(of: other)
+        // The server sees one client, and may have connected its second socket to it.
+        #expect(more.text == "more" && more.sender == origin)
+        try other.send("last", to: origin)
+        let last = try next(of: client)
+        #expect(last.text == "last" && last.sender == answer.sender)
+        try server.send("first port", to: origin)
+        #expect(try next(of: client).sender == local)
+        forward.close()
+        connector.close()
+    }
+
+    @Test func `what another machine sends to the relay's port is dropped`() throws {
+        let connector = makeConnector()
+        let server = try Peer()
+        let forward = try makeForward(to: server.endpoint, connector)
+        let client = try Peer()
+        try client.send("request", to: try #require(forward.endpoint))
+        let origin = try next(of: server).sender
+        let stranger = try Peer(Endpoint(address: IPAddress(ipv4: 0x7f00_0009), port: 0))
+        try stranger.send("forged", to: origin)
+        try loop.turn(until: { counters.datagramsDropped == 1 })
+        #expect(counters.datagramsDropped == 1)
+        try server.send("true", to: origin)
+        #expect(try next(of: client).text == "true")
+        forward.close()
+        connector.close()
+    }
+
+    @Test func `a second port that the server has closed ends alone`() throws {
+        let connector = makeConnector()
+        let server = try Peer()
+        let forward = try makeForward(to: server.endpoint, connector)
+        let local = try #require(forward.endpoint)
+        let client = try Peer()
+        try client.send("request", to: local)
+        let origin = try next(of: server).sender
+        let second = try {
+            let other = try Peer()
+            try other.send("answer", to: origin)
+            return try next(of: client).sender
+        }()
+        try client.send("too late", to: second)
+        for _ in 0..<3 { try loop.turn(waitingAtMost: .milliseconds(10)) }
+        #expect(forward.clientCount == 1)
+        try client.send("again", to: local)
+        #expect(try next(of: server).sender == origin)
+        forward.close()
+        connector.close()
+    }
 }

@@ -67,6 +67,18 @@ final class RecordingConnector: GuestConnector {
             sent.append(Array(payload))
         }
 
+        /// Ports that share this one's number, by the guest's port.
+        var siblings: [UInt16: Port] = [:]
+
+        func openSibling(
+            to guestPort: UInt16,
+            receiver: any GuestDatagramReceiver
+        ) -> (any GuestDatagramPort)? {
+            let sibling = Port(Endpoint(address: guest.address, port: guestPort), receiver)
+            siblings[guestPort] = sibling
+            return sibling
+        }
+
         func close() {
             isClosed = true
         }

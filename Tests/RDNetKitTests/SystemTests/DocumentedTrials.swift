@@ -29,7 +29,7 @@ struct DocumentedTrial: Sendable {
         ),
         .init(
             start: "rdnet up --port-forward 127.0.0.1:8080",
-            after: "await curl -sf -o page http://127.0.0.1:8080/"
+            after: "for port in 8080 8081; do await curl -sf -o page http://127.0.0.1:$port/; done"
         ),
         .init(
             start: "rdnet host-switch --link unix:///run/net.sock --api",
@@ -141,6 +141,14 @@ struct DocumentedTrial: Sendable {
                 printf '#!/bin/sh\\nexec python3 -m http.server 80\\n' >server; chmod +x server
                 """,
             after: "await curl -sf -o page http://127.0.0.1:8080/; await test -s /tmp/traffic.pcap"
+        ),
+        .init(
+            start: "rdnet up --port-forward 3000=localhost:3000",
+            before: """
+                printf '#!/bin/sh\\nexec python3 -m http.server --bind 127.0.0.1 3000\\n' >server
+                chmod +x server
+                """,
+            after: "await curl -sf -o page http://127.0.0.1:3000/"
         ),
         .init(
             start: "export RDNET_API=unix:///run/api.sock",
