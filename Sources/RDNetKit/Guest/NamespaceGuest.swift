@@ -15,11 +15,14 @@ final class NamespaceGuest {
         var command: [String]
         var environment: [String]
         var searchPath: String?
+        /// Listens on 127.0.0.1:53 for programs that find no resolver file, and passes queries to a server.
+        ///
+        /// What it returns keeps the listeners.
+        var relayNames: (EventLoop, IPAddress) throws(SystemError) -> AnyObject
     }
 
     /// How long a lease may take: the server is in the next process.
     private static let leaseLimit: Duration = .seconds(5)
-    private static let resolverFile = "/etc/resolv.conf"
 
     private let settings: Settings
     private let log: Logger
@@ -28,6 +31,8 @@ final class NamespaceGuest {
     private let loop: EventLoop
     private var signals: SignalWatch?
     private var targets: ConnectivityTargets?
+    private let resolver: ResolverFile
+    private var nameRelay: AnyObject?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
     private var outcome: Int32?
@@ -43,6 +48,7 @@ final class NamespaceGuest {
         self.print = print
         self.printError = printError
         loop = try EventLoop()
+        resolver = ResolverFile(.mounted(process: nil), loop: loop, log: log)
         // Keys of the terminal reach the command by themselves; what is sent to this process is passed on.
         let all: [ProcessSignal] = [.interrupt, .quit, .user1, .terminate, .hangUp]
         signals = try SignalWatch(all, loop: loop) { [unowned self] signal in
@@ -98,7 +104,7 @@ final class NamespaceGuest {
 
     private func serve() throws(SystemError) -> Int32 {
         var options = GuestDHCP.Settings()
-        options.resolverFile = coveredResolverFile()
+        options.resolverFile = resolver
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.interface,
@@ -108,6 +114,7 @@ final class NamespaceGuest {
         )
         dhcp = client
         client.onBound = { [unowned self] lease in begin(lease) }
+        resolver.nameIsMissing = { [unowned self] in relayNames() }
         try client.start()
         loop.after(Self.leaseLimit) { [unowned self] _ in
             guard child == nil, outcome == nil else { return }
@@ -118,14 +125,13 @@ final class NamespaceGuest {
         return outcome ?? 1
     }
 
-    /// A file of our own, so that the machine's stays as it is.
-    private func coveredResolverFile() -> String? {
-        do {
-            try Namespace.coverFile(Self.resolverFile)
-            return Self.resolverFile
+    /// Serves programs that find no resolver file: they ask 127.0.0.1 then.
+    private func relayNames() {
+        guard nameRelay == nil, let server = dhcp?.lease?.nameServers.first else { return }
+        do throws(SystemError) {
+            nameRelay = try settings.relayNames(loop, server)
         } catch {
-            log.warning("names are not resolved by the gateway", ["cause": "\(error)"])
-            return nil
+            log.warning("no relay for names on 127.0.0.1", ["cause": "\(error)"])
         }
     }
 

@@ -10,8 +10,7 @@ struct GVForwarderSettings: RoleSettings {
     var mac: MACAddress? = .standardGuest
     var largestMTU = 4000
     var isPreexisting = false
-    /// Empty to leave it alone.
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = ResolverFileChoice.automatic
 
     var conflict: SettingsConflict? { nil }
 
@@ -100,14 +99,7 @@ extension Option<GVForwarderSettings> {
                 run. Without such an interface the program does not start.
                 """
         ),
-        Option(
-            "resolv-conf",
-            \.resolvConf,
-            .optionalPath,
-            unset: "none",
-            help: "the file to write the lease's name servers to; empty to write none",
-            reason: "Not written with --preexisting."
-        ),
+        Option.resolvConf(\.resolvConf, reason: "Not written with --preexisting."),
     ]
 }
 

@@ -79,6 +79,10 @@ extension Option<NetworkSetupSettings> {
             help: "the program that vm-switch runs at each change of the lease",
             reason: "It inherits the environment: NOTIFY_SOCKET, under systemd."
         ),
+        Option.resolvConf(
+            \.resolvConf,
+            reason: "Handed on to vm-switch as --resolv-conf, unless it is auto."
+        ),
         Option(
             "trace-packets",
             \.tracesPackets,

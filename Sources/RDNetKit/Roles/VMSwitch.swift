@@ -11,8 +11,7 @@ struct VMSwitchSettings: RoleSettings {
     /// Empty for none.
     var dhcpScript = ""
     var skipsDHCP = false
-    /// Empty to leave it alone.
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
     /// Whose the interface is, and the most that its MTU may be: what gvforwarder has options for.
     var ownership = TAPDevice.Ownership.exclusive
@@ -25,6 +24,19 @@ struct VMSwitchSettings: RoleSettings {
     /// The stream to the host: the one to dial, else the inherited one.
     var effectiveLink: LinkAddress {
         link ?? .descriptor(Int32(truncatingIfNeeded: vsockDescriptor))
+    }
+
+    /// Where the lease's name servers go.
+    ///
+    /// - Parameter process: One in the mount namespace of the guest's programs; nil without network-setup.
+    /// - Returns: Nil when a script puts name servers into effect, or nothing does.
+    func resolverPlace(_ process: Int32?) -> ResolverFile.Place? {
+        guard !skipsDHCP, dhcpScript.isEmpty else { return nil }
+        return switch resolvConf {
+        case .none: nil
+        case .path(let path): .chosen(path)
+        case .automatic: process.map { .mounted(process: $0) } ?? .standard
+        }
     }
 
     var conflict: SettingsConflict? {
@@ -93,12 +105,8 @@ extension Option<VMSwitchSettings> {
             help: "do not ask for an address",
             reason: "For a guest that runs a DHCP client of its own."
         ),
-        Option(
-            "resolv-conf",
+        Option.resolvConf(
             \.resolvConf,
-            .optionalPath,
-            unset: "none",
-            help: "the file to write the lease's name servers to; empty to write none",
             reason: "Not written when a script is run: then it is the script's business."
         ),
     ]
@@ -132,7 +140,8 @@ extension Role {
         try GuestEnd(
             start.settings,
             log: start.logger,
-            supplier: start.surroundings.environment(LinkSupply.variable)
+            supplier: start.surroundings.environment(LinkSupply.variable),
+            namespaceProcess: start.surroundings.environment(ResolverFile.processVariable)
         ).run()
     }
 }

@@ -22,6 +22,21 @@ extension Namespace {
         try openNetwork("/proc/\(process)/ns/net")
     }
 
+    /// Whether two processes share a namespace.
+    ///
+    /// See namespaces(7), stat(2).
+    ///
+    /// - Parameters:
+    ///   - kind: `net` or `mnt`.
+    ///   - process: Of the other process; this process is the one.
+    /// - Returns: Nil when this process may not know, or there is no such process.
+    static func isShared(_ kind: String, with process: Int32) -> Bool? {
+        guard let mine = FileIdentity(at: "/proc/thread-self/ns/\(kind)"),
+            let theirs = FileIdentity(at: "/proc/\(process)/ns/\(kind)")
+        else { return nil }
+        return mine == theirs
+    }
+
     private static func openNetwork(_ path: String) throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(
             adopting: try systemCall("open \(path)") { open(path, O_RDONLY | O_CLOEXEC) }
