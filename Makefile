@@ -47,9 +47,12 @@ endef
 
 build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
-	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
+	tcpdump:tcpdump tshark:tshark iputils-ping:ping iputils-tracepath:tracepath \
+	traceroute:traceroute netcat-openbsd:nc nftables:nft ethtool:ethtool \
 	procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
 	user-mode-linux:linux.uml kmod:depmod xz-utils:xz
+# Files that people read: lint checks their spelling and white space.
+prose := README.md Makefile Package.swift Sources Tests man .ci .dist
 # Suites that boot guests with kernels of their own: by themselves, as each takes a processor whole.
 guest_suites := "GuestMachine|VsockDistro"
 
@@ -88,9 +91,15 @@ test: $(binary) $(load) $(counting)
 ## check: format, lengths, manual pages, build without warnings, tests
 check: lint limits man-check test
 
-## lint: swift format, no finding allowed
+## lint: formatting, width of comments, trailing space, spelling, manual markup; no finding allowed
 lint:
+	@$(call need,codespell:codespell mandoc:mandoc)
 	@swift format lint --strict -r Package.swift Sources Tests
+	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' '^.{101,}$$' Sources Tests | grep '//' || \
+		{ echo "lint: comments are at most 100 columns wide" >&2; exit 1; }
+	@! grep -rnE '[[:space:]]+$$' $(prose) || { echo "lint: trailing white space" >&2; exit 1; }
+	@codespell $(prose)
+	@mandoc -T lint -W warning man/*
 
 # A file is one idea: 300 lines as a rule, 400 at most.
 limits:

@@ -23,7 +23,7 @@ extension StringProtocol {
         return number
     }
 
-    /// What follows a prefix; nil when it does not begin with it.
+    /// The text after a prefix; nil if the text does not start with it.
     func removingPrefix(_ prefix: String) -> String? {
         hasPrefix(prefix) ? String(dropFirst(prefix.count)) : nil
     }

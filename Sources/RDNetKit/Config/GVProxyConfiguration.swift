@@ -1,7 +1,7 @@
-/// What `gvproxy` is to do: command line and file together, checked.
+/// The validated combination of `gvproxy`'s command line and file.
 ///
-/// Which of the two is stronger differs from value to value, and some defaults hold only without a file: all of that is here, and
-/// nowhere else. What is wrong is said in gvproxy's words, which its callers look for.
+/// Precedence differs between values, and some defaults apply only without a file; this type holds
+/// all of these rules. Errors use gvproxy's texts, because its callers search for them.
 struct GVProxyConfiguration {
     /// Why there is no configuration.
     struct Fault: Error, Equatable, CustomStringConvertible {
@@ -12,9 +12,9 @@ struct GVProxyConfiguration {
         }
     }
 
-    /// What the checks have to know of the machine.
+    /// The facts about the machine that the checks need.
     struct Machine {
-        /// Whether a file of any kind is there.
+        /// Whether a path exists.
         var exists: (String) -> Bool
     }
 
@@ -24,7 +24,7 @@ struct GVProxyConfiguration {
     var pidFile: String
     var logFile: String
     var logLevel: LogLevel
-    /// The path of the socket that is told of events; empty for none.
+    /// The path of the notification socket; empty for none.
     var notification: String
     var network: NetworkSettings
     var zones: [GVProxyFile.Zone]
@@ -33,11 +33,11 @@ struct GVProxyConfiguration {
     var sshPort: Int?
     var socketForwards: [SocketForward]
 
-    /// Puts command line and file together.
+    /// Combines command line and file.
     ///
     /// - Parameters:
     ///   - settings: The command line.
-    ///   - file: nil when none was named.
+    ///   - file: Nil if none was named.
     ///   - machine: For the checks of paths.
     /// - Throws: `Fault`.
     init(
@@ -82,7 +82,7 @@ struct GVProxyConfiguration {
         strong.isEmpty ? weak : strong
     }
 
-    /// logrus' levels; nil for an unknown word, which is a warning there.
+    /// logrus's levels; nil for an unknown word, which only causes a warning.
     private static func level(_ text: String) -> LogLevel? {
         switch text.lowercased() {
         case "panic", "fatal": .fatal
@@ -128,7 +128,7 @@ struct GVProxyConfiguration {
         }
     }
 
-    // MARK: Where to listen
+    // MARK: Listening addresses
 
     private static func notification(
         _ address: String,

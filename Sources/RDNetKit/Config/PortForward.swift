@@ -1,8 +1,8 @@
-/// A host's TCP port that leads to a guest's: `127.0.0.1:8080=192.168.127.2:80`.
+/// A published TCP port: `127.0.0.1:8080=192.168.127.2:80`.
 struct PortForward: Hashable, Sendable, CustomStringConvertible {
-    /// Where the host listens.
+    /// The host's listening address.
     let host: Endpoint
-    /// Where the guest is called; IPv4.
+    /// The guest's address; IPv4.
     let guest: Endpoint
 
     /// Parses `HOST:PORT=GUEST:PORT` with literal addresses.
@@ -31,7 +31,7 @@ extension ValueSyntax where Value == PortForward {
     )
 }
 
-/// An address that always goes to one guest: `5a:94:ef:e4:0c:ee=192.168.127.2`.
+/// A reserved address: `5a:94:ef:e4:0c:ee=192.168.127.2`.
 struct StaticLease: Hashable, Sendable, CustomStringConvertible {
     let mac: MACAddress
     /// IPv4.
@@ -65,7 +65,7 @@ extension ValueSyntax where Value == StaticLease {
 }
 
 extension ValueSyntax where Value == Endpoint {
-    /// A name server: port 53 unless another is given.
+    /// A DNS server; port 53 by default.
     static let nameServer = ValueSyntax(
         placeholder: "ADDRESS[:PORT]",
         expected: "a literal address with or without a port, such as 9.9.9.9 or [2620:fe::fe]:53",

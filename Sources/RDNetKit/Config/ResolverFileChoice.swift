@@ -46,11 +46,12 @@ extension Option {
             path,
             .resolverFile,
             unset: "none",
-            help: "the file to write the lease's name servers to; empty to write none",
+            help: "the file to write the lease's DNS servers to; empty for none",
             reason: """
-                auto is /etc/resolv.conf where it belongs to the network namespace: that of process 1, or \
-                one for which another file is mounted there. In a namespace of network-setup, a file in \
-                memory is mounted there. Otherwise nothing is written. \(reason)
+                auto means /etc/resolv.conf if it belongs to the network namespace: to that of \
+                process 1, or because another file is mounted there that process 1 does not see. In \
+                the namespace of network-setup, a file in memory is mounted there. Otherwise nothing \
+                is written. The previous content is restored at exit. \(reason)
                 """
         )
     }

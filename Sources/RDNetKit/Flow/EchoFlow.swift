@@ -24,6 +24,9 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// The host asked last.
     private(set) var lastHost: IPAddress?
     private var hosts: Set<IPAddress> = []
+    /// The requests that an ICMP error may have to quote; traceroute(8) has 16 under way.
+    var sent = SentPackets<32>()
+    private var path: PathOptions?
     var wasUsed = true
     var ringIndex = 0
 
@@ -42,42 +45,100 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         let sockets = try Socket.makeEcho()
         isRaw = sockets.isRaw
         socket = sockets.descriptor
+        try HostError.collect(on: socket)
+        Socket.reportHopLimits(true, on: socket)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(now + Self.lifetime, observer: self)
     }
 
-    /// Sends an echo request: identifier and checksum are written anew.
-    func send(_ message: UnsafeRawBufferPointer, to host: IPAddress, now: Instant) {
+    /// Sends an echo request; the kernel writes its own identifier and checksum.
+    ///
+    /// - Parameters:
+    ///   - message: The whole ICMP message.
+    ///   - request: Its receiver, and what an ICMP error would quote.
+    ///   - path: Hop limit and fragmentation.
+    ///   - now: The turn's clock.
+    func send(
+        _ message: UnsafeRawBufferPointer,
+        _ request: SentPacket,
+        _ path: PathOptions,
+        now: Instant
+    ) {
+        let host = request.host.address
+        sent.record(request)
+        if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
         lastUsed = now
         wasUsed = true
         lastHost = host
         traffic.octetsToHost &+= UInt64(message.count)
         if hosts.count < 1024 { hosts.insert(host) }
-        do {
-            let address = SocketAddress(Endpoint(address: host, port: 0))
-            if try Socket.sendDatagram(socket, message, to: address) == nil { flows.dropped(.full) }
-        } catch {
-            flows.failed(key, host, message, errno: error.errno)
+        // An ICMP error makes the next call fail, although the call's own request did not.
+        for attempt in 0..<3 {
+            do {
+                let address = SocketAddress(request.host)
+                if try Socket.sendDatagram(socket, message, to: address) == nil {
+                    flows.dropped(.full)
+                }
+                return
+            } catch {
+                let findings = reportErrors()
+                if let refusal = findings.refusal {
+                    return flows.report(refusal, quoting: message, of: self)
+                }
+                guard findings.foundEarlier || attempt == 0 else {
+                    return flows.failed(self, host, message, errno: error.errno)
+                }
+            }
         }
+        flows.dropped(.hostError)
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if readiness.contains(.failed) { reportErrors() }
         for _ in 0..<Self.repliesPerTurn {
             do {
                 guard
-                    let (count, sender) = try Socket.receiveDatagram(socket, into: flows.scratch)
+                    let (count, sender, hopLimit) = try Socket.receiveWithHopLimit(
+                        socket,
+                        into: flows.scratch
+                    )
                 else { return }
                 guard let host = sender.endpoint?.address, hosts.contains(host) else { continue }
-                receive(UnsafeRawBufferPointer(rebasing: flows.scratch[..<count]), from: host)
+                let octets = UnsafeRawBufferPointer(rebasing: flows.scratch[..<count])
+                receive(octets, from: host, hopLimit: hopLimit ?? 64)
                 lastUsed = now
             } catch {
-                // An unreachable host's error for an earlier request; the guest's ping times out.
-                flows.dropped(.hostError)
+                // The error of an earlier request; the error queue has the details.
+                reportErrors()
             }
         }
     }
 
-    private func receive(_ octets: UnsafeRawBufferPointer, from host: IPAddress) {
+    /// Passes on the ICMP errors in the error queue.
+    @discardableResult
+    private func reportErrors() -> HostError.Findings {
+        HostError.drain(socket, into: flows.scratch, limit: Self.repliesPerTurn) { error, quoted in
+            guard isOwn(quoted, to: error.destination.address) else { return }
+            flows.report(error, quoting: quoted, of: self)
+        }
+    }
+
+    /// Whether an ICMP error quotes a request of this flow: a raw socket receives those of every program.
+    private func isOwn(_ quoted: UnsafeRawBufferPointer, to host: IPAddress) -> Bool {
+        guard hosts.contains(host) else { return false }
+        do {
+            let request = try ICMPMessage(reading: quoted.bytes)
+            return request.kind == .echoRequest && (!isRaw || request.identifier == key.identifier)
+        } catch {
+            return false
+        }
+    }
+
+    private func receive(
+        _ octets: UnsafeRawBufferPointer,
+        from host: IPAddress,
+        hopLimit: UInt8
+    ) {
         do {
             var start = 0
             // A raw socket shows the IP header, and every echo reply of the host.
@@ -88,7 +149,9 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 return
             }
             traffic.octetsToGuest &+= UInt64(message.count)
-            flows.sendReply(message, reply, from: host, to: key)
+            // One router less, because this gateway forwards the reply (RFC 1812, 5.3.1).
+            let left = max(hopLimit, 2) - 1
+            flows.sendReply(message, reply, from: host, to: key, hopLimit: left)
         } catch {
             flows.dropped(.malformed)
         }
@@ -116,7 +179,7 @@ final class EchoFlows {
 
     let loop: EventLoop
     let scratch: UnsafeMutableRawBufferPointer
-    private let ethernet: VirtualEthernet
+    let ethernet: VirtualEthernet
     private let log: Logger
     private var flows: [EchoFlow.Key: EchoFlow] = [:]
     private var ring = IdleRing<EchoFlow>(limit: maximumFlows)
@@ -126,7 +189,7 @@ final class EchoFlows {
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (ICMPMessage.Kind, IPv4Header, [UInt8]) -> Void = { _, _, _ in }
+    var sendError: (GuestError) -> Void = { _ in }
 
     /// Makes an empty table.
     init(loop: EventLoop, ethernet: VirtualEthernet, log: Logger) {
@@ -151,20 +214,22 @@ final class EchoFlows {
     /// - Parameters:
     ///   - message: The whole ICMP message; its checksum field is written anew.
     ///   - key: Whose it is.
-    ///   - host: Where to.
+    ///   - request: Where to, and what an ICMP error would quote.
+    ///   - path: How it travels from here.
     ///   - now: The turn's clock.
     func send(
         _ message: UnsafeRawBufferPointer,
         _ key: EchoFlow.Key,
-        to host: IPAddress,
+        _ request: SentPacket,
+        _ path: PathOptions,
         now: Instant
     ) {
-        if let flow = flows[key] { return flow.send(message, to: host, now: now) }
+        if let flow = flows[key] { return flow.send(message, request, path, now: now) }
         do {
             let flow = try EchoFlow(key, self, now: now)
             flows[key] = flow
             if let victim = ring.append(flow) { forget(victim) }
-            flow.send(message, to: host, now: now)
+            flow.send(message, request, path, now: now)
         } catch {
             dropped(.hostError)
             guard !saidNoPermission else { return }
@@ -181,7 +246,8 @@ final class EchoFlows {
         _ message: UnsafeRawBufferPointer,
         _ reply: ICMPMessage,
         from host: IPAddress,
-        to key: EchoFlow.Key
+        to key: EchoFlow.Key,
+        hopLimit: UInt8 = 64
     ) {
         guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbour) }
         var answer = reply
@@ -190,31 +256,14 @@ final class EchoFlows {
         octets.removeAll(keepingCapacity: true)
         octets.append(contentsOf: message)
         ICMPError.finish(answer, &octets)
-        let ip = IPv4Header(
+        var ip = IPv4Header(
             transport: IPProtocol.icmp,
-            source: host,
+            source: ethernet.plan.seenByGuests(host),
             destination: key.guest,
             payloadLength: octets.count
         )
+        ip.timeToLive = hopLimit
         octets.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
-    }
-
-    /// A request could not leave the host.
-    func failed(
-        _ key: EchoFlow.Key,
-        _ host: IPAddress,
-        _ message: UnsafeRawBufferPointer,
-        errno code: Int32
-    ) {
-        dropped(.hostError)
-        guard let reason = HostError.unreachable(errno: code) else { return }
-        let ip = IPv4Header(
-            transport: IPProtocol.icmp,
-            source: key.guest,
-            destination: host,
-            payloadLength: message.count
-        )
-        sendError(.destinationUnreachable(reason), ip, Array(message.prefix(64)))
     }
 
     /// A flow has been idle for its lifetime.

@@ -12,6 +12,8 @@ struct GatewayPorts {
     }
 
     private var receivers: [Key: Receiver] = [:]
+    /// Kept apart, because the data path has no use for them.
+    private var refusals: [Key: (Instant) -> Void] = [:]
     private var next: UInt16 = 49_152
 
     /// Takes a port for datagrams to and from a guest endpoint.
@@ -19,14 +21,20 @@ struct GatewayPorts {
     /// - Parameters:
     ///   - guest: The only one whose datagrams are taken.
     ///   - receiver: Is given them.
+    ///   - refused: Is called when the guest reports that nobody listens at the endpoint.
     /// - Returns: The port; nil when none is free.
-    mutating func open(to guest: Endpoint, _ receiver: @escaping Receiver) -> UInt16? {
+    mutating func open(
+        to guest: Endpoint,
+        _ receiver: @escaping Receiver,
+        refused: @escaping (Instant) -> Void
+    ) -> UInt16? {
         guard receivers.count < Self.capacity else { return nil }
         for _ in 0..<Self.capacity + 1 {
             next = next == UInt16.max ? 49_152 : next + 1
             let key = Key(guest: guest, port: next)
             guard receivers[key] == nil else { continue }
             receivers[key] = receiver
+            refusals[key] = refused
             return next
         }
         return nil
@@ -35,6 +43,12 @@ struct GatewayPorts {
     /// Gives a port back.
     mutating func close(_ port: UInt16, guest: Endpoint) {
         receivers[Key(guest: guest, port: port)] = nil
+        refusals[Key(guest: guest, port: port)] = nil
+    }
+
+    /// Notifies the owner of a port that the guest refused one of its datagrams.
+    func refuse(guest: Endpoint, port: UInt16, now: Instant) {
+        refusals[Key(guest: guest, port: port)]?(now)
     }
 
     /// Hands a datagram to the port's receiver.

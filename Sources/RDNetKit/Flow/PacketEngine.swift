@@ -55,9 +55,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     }
 
     private func connectErrors() {
-        tcp.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
-        udp.sendError = { [unowned self] in sendError($0, rest: $1, about: $2, $3) }
-        echo.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
+        tcp.sendError = { [unowned self] in sendError($0) }
+        udp.sendError = { [unowned self] in sendError($0) }
+        echo.sendError = { [unowned self] in sendError($0) }
         tcp.dropped = { [unowned self] in drops.count($0) }
         udp.dropped = { [unowned self] in drops.count($0) }
         echo.dropped = { [unowned self] in drops.count($0) }
@@ -145,12 +145,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         }
         ethernet.learn(header.source, mac: mac, now: now)
         if header.timeToLive <= 1, isBeyond(header.destination) {
-            return sendError(
-                .timeExceeded(code: 0),
-                rest: 0,
-                about: header,
-                Array(payload.prefix(64))
-            )
+            let quoted = quote(payload, offload)
+            return sendError(GuestError(.timeExceeded(code: 0), about: header, quoted))
         }
         if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
         try dispatch(header, payload, offload, from: mac, now: now)
@@ -178,6 +174,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             whole.payloadLength = octets.count
             whole.moreFragments = false
             whole.fragmentOffset = 0
+            // The guest itself has fragmented the packet, so the host may do so too.
+            whole.dontFragment = false
             let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
                 do throws(PacketError) {
                     return .success(try dispatch(whole, octets, .finished, from: mac, now: now))
@@ -197,7 +195,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             guard let remains, plan.destination(of: remains.header.destination) != .nowhere else {
                 continue
             }
-            sendError(.timeExceeded(code: 1), rest: 0, about: remains.header, remains.payload)
+            sendError(GuestError(.timeExceeded(code: 1), about: remains.header, remains.payload))
         }
     }
 
@@ -237,8 +235,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             drops.count(.unknownProtocol)
             // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
             guard plan.destination(of: header.destination) != .nowhere else { return }
-            let kind = ICMPMessage.Kind.destinationUnreachable(.transport)
-            sendError(kind, rest: 0, about: header, Array(payload.prefix(64)))
+            let quoted = quote(payload, offload)
+            sendError(GuestError(.destinationUnreachable(.transport), about: header, quoted))
         }
     }
 

@@ -39,6 +39,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     /// The guest's first sequence number; known from its SYN.
     var guestInitialSequence = SequenceNumber(0)
 
+    /// The guest's SYN; nil unless the flow is connecting to a host.
+    var opening: OpeningPacket?
     var stream: HostStream?
     var watch: EventLoop.Watch?
     var isReadable = false
@@ -136,6 +138,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     private func hostConnected(now: Instant) {
         let code = hostError()
         guard code == 0 else { return refuse(errno: code, now: now) }
+        opening = nil
         isWritable = true
         phase = .synReceived
         sendSYN(now: now)

@@ -1,7 +1,7 @@
 /// How flows begin: from a guest's SYN towards a host or a service, from a host's client towards a guest.
 extension TCPFlows {
     /// Opens a flow for a guest's SYN.
-    func open(_ key: FlowKey, _ syn: TCPHeader, now: Instant) {
+    func open(_ key: FlowKey, _ syn: TCPHeader, _ packet: OpeningPacket, now: Instant) {
         let flow = TCPFlow(
             key,
             self,
@@ -23,6 +23,7 @@ extension TCPFlows {
             switch destination {
             case .gateway: try openService(flow, now: now)
             case .host(let address):
+                flow.opening = packet
                 try connect(flow, to: Endpoint(address: address, port: key.remote.port), now: now)
             case .refused, .nowhere: flow.refuse(errno: 0, now: now)
             }
@@ -40,9 +41,13 @@ extension TCPFlows {
         try Socket.setNoDelay(descriptor)
         try Socket.setKeepAlive(descriptor)
         if host.address.isLoopback { Socket.sendUnpaced(descriptor) }
+        if let hopLimit = flow.opening?.path.hopLimit {
+            Socket.setHopLimit(hopLimit, on: descriptor)
+        }
         let isConnected = try Socket.connect(descriptor, to: SocketAddress(host))
         try join(flow, HostStream(descriptor, support: support))
         guard isConnected else { return }
+        flow.opening = nil
         flow.isWritable = true
         flow.phase = .synReceived
         flow.sendSYN(now: now)
@@ -125,37 +130,5 @@ extension TCPFlows {
         hasher.combine(key.remote)
         let clock = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
         return SequenceNumber(UInt32(truncatingIfNeeded: hasher.finalize()) &+ clock)
-    }
-
-    /// Tells a guest by ICMP why its SYN leads nowhere.
-    ///
-    /// - Parameters:
-    ///   - flow: Still connecting.
-    ///   - code: The host's errno.
-    /// - Returns: False when a reset says it better.
-    func reportUnreachable(_ flow: TCPFlow, errno code: Int32) -> Bool {
-        guard let reason = HostError.unreachable(errno: code) else { return false }
-        let ip = IPv4Header(
-            transport: IPProtocol.tcp,
-            source: flow.key.guest.address,
-            destination: flow.key.remote.address,
-            payloadLength: TCPHeader.length
-        )
-        let syn = TCPHeader(
-            sourcePort: flow.key.guest.port,
-            destinationPort: flow.key.remote.port,
-            sequence: flow.guestInitialSequence,
-            acknowledgment: SequenceNumber(0),
-            flags: .syn,
-            window: 0
-        )
-        var octets = [UInt8](repeating: 0, count: TCPHeader.length)
-        // Sound: the span is used inside the closure only.
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            syn.write(to: &span)
-        }
-        sendError(.destinationUnreachable(reason), ip, octets)
-        return true
     }
 }

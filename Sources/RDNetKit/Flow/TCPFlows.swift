@@ -42,7 +42,7 @@ final class TCPFlows {
     /// Takes connections to the gateway's own ports; the other end of each is a flow's host stream.
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
     /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (ICMPMessage.Kind, IPv4Header, [UInt8]) -> Void = { _, _, _ in }
+    var sendError: (GuestError) -> Void = { _ in }
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
 
@@ -118,11 +118,12 @@ final class TCPFlows {
         if let flow = table[key] {
             // RFC 9293, 3.10.7.4: a new connection may take the place of one in TIME-WAIT.
             let replaces = opens && flow.phase == .timeWait && header.sequence >= flow.receiver.next
+            if opens { flow.reopen(ip) }
             guard replaces else { return flow.receive(header, payload, now: now) }
             flow.close()
         }
         if opens {
-            open(key, header, now: now)
+            open(key, header, OpeningPacket(ip, segment), now: now)
         } else if !header.flags.contains(.rst) {
             refuseStray(key, header, length: payload.count)
         }
@@ -169,6 +170,19 @@ final class TCPFlows {
         flow.sender.segmentSize = size
         flow.sender.timedOut(now: loop.now)
         enqueue(flow)
+    }
+
+    /// A guest, or a router behind it, reports that a SYN did not reach its destination (RFC 1122, 4.2.3.9).
+    ///
+    /// - Parameters:
+    ///   - key: Of the quoted segment.
+    ///   - sequence: The quoted segment's; a forgery does not know it.
+    ///   - now: The turn's clock.
+    func refused(by key: FlowKey, sequence: SequenceNumber, now: Instant) {
+        // An open connection is not ended by ICMP (RFC 5382, REQ-10).
+        guard let flow = table[key], flow.phase == .synSent, sequence == flow.initialSequence
+        else { return dropped(.noRoute) }
+        flow.giveUp(.refused, now: now)
     }
 
     // MARK: Turns

@@ -6,8 +6,8 @@
 final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// With answers (RFC 4787, REQ-5 recommends five minutes).
     private static let answeredLifetime: Duration = .seconds(300)
-    /// Without: a query that nobody answered.
-    private static let silentLifetime: Duration = .seconds(30)
+    /// Without: a query that nobody answered (RFC 4787, REQ-5 demands two minutes).
+    private static let silentLifetime: Duration = .seconds(120)
     /// Datagrams that one turn reads before others get theirs.
     private static let datagramsPerTurn = 64
     /// Hosts in one generation of `isContacted`.
@@ -25,6 +25,13 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private(set) var lastHost: IPAddress?
     private var recentHosts: Set<IPAddress> = []
     private var olderHosts: Set<IPAddress> = []
+    /// The datagrams that an ICMP error may have to quote.
+    var sent = SentPackets<8>()
+    private var path: PathOptions?
+    /// The host socket's port; 0 until the first datagram has left.
+    private(set) var externalPort: UInt16 = 0
+    /// The other flow of this gateway that was heard last.
+    private var lastHairpin: Endpoint?
     var wasUsed = true
     var ringIndex = 0
 
@@ -42,7 +49,6 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         traffic = FlowTraffic(start: now)
         socket = try Socket.make(Socket.family(of: guest.address), .datagram)
         try HostError.collect(on: socket)
-        try Socket.allowFragments(socket)
         Socket.receiveTrains(socket)
         // The default holds a hundred full datagrams: less than a host sends while this process sleeps.
         Socket.enlargeBuffers(socket, to: 1 << 20)
@@ -58,15 +64,19 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     ///   - octets: One datagram, which may be empty, or several one behind the other.
     ///   - segmentSize: Octets of each but the last.
     ///   - host: As the host's network knows it.
+    ///   - path: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
         _ octets: UnsafeRawBufferPointer,
         segmentSize: Int,
         to host: Endpoint,
+        _ path: PathOptions,
         now: Instant
     ) {
         contact(host.address)
         use(now: now)
+        if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
+        defer { if externalPort == 0 { learnExternalPort() } }
         traffic.octetsToHost &+= UInt64(octets.count)
         let address = SocketAddress(host)
         if octets.count > segmentSize {
@@ -80,7 +90,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 if sent == nil { flows.dropped(.full) }
                 return
             } catch {
-                // EINVAL or EIO: not on this path, or an earlier datagram's error: one by one then.
+                // EINVAL, EIO or EMSGSIZE: the path cannot take them so, or an earlier datagram failed.
+                // Then they leave one by one.
                 reportErrors()
             }
         }
@@ -97,16 +108,19 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         to host: Endpoint,
         _ address: SocketAddress
     ) {
-        // A failed datagram leaves its errno behind for the next call: that one did not fail itself.
-        for _ in 0..<2 {
+        // An ICMP error makes the next call fail, although the call's own datagram did not.
+        for attempt in 0..<3 {
             do {
                 if try Socket.sendDatagram(socket, payload, to: address) == nil {
                     flows.dropped(.full)
                 }
                 return
             } catch {
-                reportErrors()
-                guard HostError.unreachable(errno: error.errno) == nil else {
+                let findings = reportErrors()
+                if let refusal = findings.refusal {
+                    return flows.report(refusal, refusing: payload, to: host, of: self)
+                }
+                guard findings.foundEarlier || attempt == 0 else {
                     return flows.failed(self, to: host, errno: error.errno, payload)
                 }
             }
@@ -127,6 +141,29 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     private func isContacted(_ host: IPAddress) -> Bool {
         host == lastHost || recentHosts.contains(host) || olderHosts.contains(host)
+    }
+
+    /// Stops accepting datagrams from a host, because the guest refused one.
+    ///
+    /// - Parameter host: Ignored unless the guest itself sent to this address and port lately.
+    /// - Returns: Whether no host is left that may answer.
+    func forget(_ host: Endpoint) -> Bool {
+        guard sent.contains(host) else { return false }
+        if lastHost == host.address { lastHost = nil }
+        if lastHairpin == host { lastHairpin = nil }
+        recentHosts.remove(host.address)
+        olderHosts.remove(host.address)
+        return recentHosts.isEmpty && olderHosts.isEmpty
+    }
+
+    private func learnExternalPort() {
+        do {
+            externalPort = try Socket.localAddress(socket).endpoint?.port ?? 0
+        } catch {
+            // Only without a socket; the flow then cannot be reached by other guests.
+            return
+        }
+        if externalPort != 0 { flows.opened(self) }
     }
 
     private func use(now: Instant) {
@@ -153,7 +190,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     }
 
     private func receive(_ train: DatagramTrain, now: Instant) {
-        guard let host = train.sender.endpoint, isContacted(host.address) else {
+        guard let host = train.sender.endpoint, isContacted(host.address) || isHairpin(host) else {
             return flows.dropped(.unsolicited)
         }
         use(now: now)
@@ -162,11 +199,24 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         flows.receive(train, of: self, from: host)
     }
 
-    private func reportErrors() {
-        for _ in 0..<Self.datagramsPerTurn {
-            let (error, isLast) = HostError.next(on: socket)
-            if isLast { return }
-            if let error, isContacted(error.destination.address) { flows.report(error, to: guest) }
+    private func isHairpin(_ host: Endpoint) -> Bool {
+        if host == lastHairpin { return true }
+        guard flows.isHairpin(host) else { return false }
+        lastHairpin = host
+        return true
+    }
+
+    /// Passes on the ICMP errors in the error queue.
+    @discardableResult
+    private func reportErrors() -> HostError.Findings {
+        // Only here, because it makes every receiving call slower.
+        Socket.reportHopLimits(true, on: socket)
+        defer { Socket.reportHopLimits(false, on: socket) }
+        return HostError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
+            error,
+            quoted in
+            guard isContacted(error.destination.address) else { return }
+            flows.report(error, quoting: quoted, of: self)
         }
     }
 

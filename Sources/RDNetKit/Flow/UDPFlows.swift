@@ -8,16 +8,17 @@ final class UDPFlows {
     let loop: EventLoop
     /// Where a datagram lies between a host socket and a frame.
     let scratch: UnsafeMutableRawBufferPointer
-    private let ethernet: VirtualEthernet
+    let ethernet: VirtualEthernet
     private var flows: [Endpoint: UDPFlow] = [:]
+    private var hairpins = HairpinPorts()
     private var ring = IdleRing<UDPFlow>(limit: maximumFlows)
     private let output: UnsafeMutableRawBufferPointer
-    private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
+    private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (ICMPMessage.Kind, UInt32, IPv4Header, [UInt8]) -> Void = { _, _, _, _ in }
+    var sendError: (GuestError) -> Void = { _ in }
 
     /// Makes an empty table.
     init(loop: EventLoop, ethernet: VirtualEthernet) {
@@ -45,25 +46,33 @@ final class UDPFlows {
     /// - Parameters:
     ///   - payload: May be empty.
     ///   - guest: Its sender.
-    ///   - host: Its receiver as the host's network knows it.
+    ///   - sent: Its receiver as the host's network knows it, and what an ICMP error would quote.
+    ///   - path: How it travels from here.
     ///   - now: The turn's clock.
     func send(
         _ payload: UnsafeRawBufferPointer,
         from guest: Endpoint,
-        to host: Endpoint,
+        _ sent: SentPacket,
+        _ path: PathOptions,
         now: Instant
     ) {
         guard let flow = flow(of: guest, now: now) else { return dropped(.hostError) }
+        let host = sent.host
         if let way = toHosts.way,
-            way.flow !== flow || way.host != host || !toHosts.accepts(payload.count)
+            way.flow !== flow || way.host != host || way.path != path
+                || !toHosts.accepts(payload.count)
         {
             sendToHosts(now: now)
         }
+        flow.sent.record(sent)
         guard toHosts.accepts(payload.count) else {
-            return flow.send(payload, segmentSize: payload.count, to: host, now: now)
+            return flow.send(payload, segmentSize: payload.count, to: host, path, now: now)
         }
-        toHosts.append(payload, (flow, host))
+        toHosts.append(payload, (flow, host, path))
     }
+
+    /// The flow of a guest's port, if there is one.
+    func flow(at guest: Endpoint) -> UDPFlow? { flows[guest] }
 
     private func flow(of guest: Endpoint, now: Instant) -> UDPFlow? {
         if let flow = flows[guest] { return flow }
@@ -80,9 +89,18 @@ final class UDPFlows {
     /// Sends what guests have sent: at the end of every batch of frames.
     func sendToHosts(now: Instant) {
         toHosts.flush { way, octets, segmentSize in
-            way.flow.send(octets, segmentSize: segmentSize, to: way.host, now: now)
+            way.flow.send(octets, segmentSize: segmentSize, to: way.host, way.path, now: now)
         }
     }
+
+    /// A flow's host socket has got its port.
+    func opened(_ flow: UDPFlow) {
+        // One that was closed with datagrams still staged is never removed again.
+        if flows[flow.guest] === flow { hairpins.insert(flow.externalPort) }
+    }
+
+    /// Whether a datagram comes from another flow of this gateway (RFC 4787, REQ-9).
+    func isHairpin(_ sender: Endpoint) -> Bool { hairpins.contains(sender) }
 
     // MARK: To guests
 
@@ -239,54 +257,8 @@ final class UDPFlows {
         header.write(to: &octets)
     }
 
-    // MARK: Errors
-
-    /// Tells a guest what the host's network said about one of its datagrams.
-    func report(_ error: HostError, to guest: Endpoint) {
-        quote(error.kind, error.mtu, from: guest, to: seenByGuest(error.destination), [])
-    }
-
-    /// A datagram could not even leave the host.
-    func failed(
-        _ flow: UDPFlow,
-        to host: Endpoint,
-        errno code: Int32,
-        _ payload: UnsafeRawBufferPointer
-    ) {
-        dropped(.hostError)
-        guard let reason = HostError.unreachable(errno: code) else { return }
-        let start = Array(payload.prefix(ICMPMessage.headerLength))
-        quote(.destinationUnreachable(reason), 0, from: flow.guest, to: seenByGuest(host), start)
-    }
-
-    private func quote(
-        _ kind: ICMPMessage.Kind,
-        _ mtu: UInt32,
-        from guest: Endpoint,
-        to remote: Endpoint,
-        _ payload: [UInt8]
-    ) {
-        let header = UDPHeader(
-            sourcePort: guest.port,
-            destinationPort: remote.port,
-            payloadLength: payload.count
-        )
-        var octets = [UInt8](repeating: 0, count: UDPHeader.length)
-        // Sound: the span is used inside the closure only.
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            header.write(to: &span)
-        }
-        let ip = IPv4Header(
-            transport: IPProtocol.udp,
-            source: guest.address,
-            destination: remote.address,
-            payloadLength: UDPHeader.length + payload.count
-        )
-        sendError(kind, mtu, ip, octets + payload)
-    }
-
-    private func seenByGuest(_ host: Endpoint) -> Endpoint {
+    /// What guests call a host's address and port.
+    func seenByGuest(_ host: Endpoint) -> Endpoint {
         Endpoint(address: ethernet.plan.seenByGuests(host.address), port: host.port)
     }
 
@@ -300,6 +272,7 @@ final class UDPFlows {
 
     private func forget(_ flow: UDPFlow) {
         flow.close()
+        hairpins.remove(flow.externalPort)
         if flows[flow.guest] === flow { flows[flow.guest] = nil }
     }
 }

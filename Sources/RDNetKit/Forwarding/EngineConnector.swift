@@ -10,6 +10,8 @@ extension PacketEngine: GuestConnector {
     ) -> (any GuestDatagramPort)? {
         let port = datagramPorts.open(to: guest) { [weak receiver] payload, now in
             receiver?.receiveFromGuest(payload, now: now)
+        } refused: { [weak receiver] now in
+            receiver?.guestRefused(now: now)
         }
         return port.map { GatewayDatagramPort(number: $0, guest: guest, engine: self) }
     }

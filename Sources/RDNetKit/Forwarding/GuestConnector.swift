@@ -40,4 +40,6 @@ protocol GuestDatagramPort: AnyObject {
 protocol GuestDatagramReceiver: AnyObject {
     /// Takes one datagram, which may be empty; the octets are good during the call only.
     func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant)
+    /// Takes the guest's report that nobody listens on its port (ICMP port unreachable).
+    func guestRefused(now: Instant)
 }

@@ -49,8 +49,9 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver {
                 let payload = UnsafeRawBufferPointer(rebasing: memory[..<count])
                 receiver?.receiveFromGuest(payload, now: now)
             } catch {
-                // A refusal concerns a datagram that was sent before.
-                continue
+                // The server has closed its port; the error concerns a datagram that was sent before.
+                receiver?.guestRefused(now: now)
+                guard watch != nil else { return }
             }
         }
     }

@@ -205,6 +205,11 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
         reply(payload)
     }
 
+    func guestRefused(now: Instant) {
+        // The guest's service has ended, and a new one knows nothing of the client.
+        close()
+    }
+
     func timerFired(now: Instant) {
         let idleUntil = lastUse + UDPForward.idleTime
         guard idleUntil > now else { return close() }

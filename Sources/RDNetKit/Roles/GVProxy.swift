@@ -210,7 +210,7 @@ extension Role {
     /// The host end behind gvisor-tap-vsock's command line.
     static let gvProxy = Role(
         name: "gvproxy",
-        summary: "the host end behind gvisor-tap-vsock's command line",
+        summary: "the host end with gvisor-tap-vsock's command line",
         operands: "",
         options: Option.gvproxy,
         helpsOnError: true

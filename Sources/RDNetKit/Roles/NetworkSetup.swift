@@ -105,7 +105,7 @@ extension Role {
     /// The one that brings the guest end up inside the virtual machine.
     static let networkSetup = Role(
         name: "network-setup",
-        summary: "in the VM: handshake, namespace, veth pair, vm-switch",
+        summary: "runs in the VM: handshake, namespace, veth pair, vm-switch",
         operands: "",
         options: Option.networkSetup
     ) { start throws(RoleFailure) in try NetworkSetupSession(start).run() }

@@ -22,7 +22,7 @@ extension Role {
     /// Everything on one machine.
     static let up = Role(
         name: "up",
-        summary: "all of it here: a command in a namespace with no other way out",
+        summary: "runs a command in a namespace whose only network is rdnet",
         operands: "[--] [COMMAND [ARGUMENT ...]]",
         options: Option.up
     ) { start throws(RoleFailure) in try UpSession.run(start) }

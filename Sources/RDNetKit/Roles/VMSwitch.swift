@@ -60,8 +60,8 @@ extension Option<VMSwitchSettings> {
             "tap-interface",
             \.tapInterface,
             .interfaceName,
-            help: "the name of the interface to make",
-            reason: "One of that name must not exist in the namespace yet."
+            help: "the name of the interface to create",
+            reason: "The namespace must not contain an interface of that name yet."
         ),
         Option.tapMACAddress(\.tapMACAddress),
         Option.subnet(\.subnet),
@@ -72,17 +72,17 @@ extension Option<VMSwitchSettings> {
             "vsock-fd",
             \.vsockDescriptor,
             .integer(0...Int(Int32.max), "NUMBER"),
-            help: "the descriptor of a connected stream to the host",
-            reason: "network-setup hands the connection over as descriptor 3."
+            help: "an inherited descriptor with a connected stream to the host",
+            reason: "network-setup passes the connection as descriptor 3."
         ),
         Option(
             "link",
             \.link,
             .optionalLink,
             unset: "the descriptor of --vsock-fd",
-            help: "the host to dial, instead of using a descriptor",
+            help: "the host to connect to, instead of using a descriptor",
             reason:
-                "A connection that was dialled is dialled again when it ends; a descriptor cannot be."
+                "When the connection ends, vm-switch reconnects; it cannot reconnect a descriptor."
         ),
     ]
 
@@ -92,22 +92,25 @@ extension Option<VMSwitchSettings> {
             \.dhcpScript,
             .optionalPath,
             unset: "none",
-            help: "a program to run at each change of the lease, instead of applying it",
+            help: "a program to run when the lease changes, instead of applying the lease",
             reason: """
-                It is called as udhcpc calls its script: one argument (deconfig, bound, renew, \
-                leasefail or nak), and the lease in the environment.
+                It is run like udhcpc's script: one argument (deconfig, bound, renew, leasefail \
+                or nak), and the lease in the environment.
                 """
         ),
         Option(
             "no-dhcp",
             \.skipsDHCP,
             .boolean,
-            help: "do not ask for an address",
-            reason: "For a guest that runs a DHCP client of its own."
+            help: "do not run the DHCP client",
+            reason: "Use it for a guest that runs its own DHCP client."
         ),
         Option.resolvConf(
             \.resolvConf,
-            reason: "Not written when a script is run: then it is the script's business."
+            reason: """
+                It is not written if --dhcp-script is set, because the script is responsible \
+                then.
+                """
         ),
     ]
 
@@ -116,15 +119,15 @@ extension Option<VMSwitchSettings> {
             "logfile-append",
             \.common.appendsToLogFile,
             .boolean,
-            help: "keep what is in the log file",
-            reason: "By default every start begins a new file, as Rancher Desktop expects."
+            help: "append to the log file",
+            reason: "By default every start creates a new file, as Rancher Desktop expects."
         ),
         Option(
             "trace-packets",
             \.tracesPackets,
             .boolean,
             help: "log every frame in both directions",
-            reason: "SIGUSR1 switches it while the program runs. It slows everything down."
+            reason: "SIGUSR1 toggles it at run time. It slows everything down."
         ),
     ]
 }
@@ -133,7 +136,7 @@ extension Role {
     /// The guest end of a virtual machine's network.
     static let vmSwitch = Role(
         name: "vm-switch",
-        summary: "the guest end: TAP interface, DHCP, frames to and from the host",
+        summary: "the guest end: TAP interface, DHCP client, frames to the host",
         operands: "",
         options: Option.vmSwitch
     ) { start throws(RoleFailure) in

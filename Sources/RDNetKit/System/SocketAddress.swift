@@ -17,6 +17,13 @@ struct SocketAddress {
         self.length = length
     }
 
+    /// An address that the kernel put into a control message.
+    init(copying octets: UnsafeRawBufferPointer) {
+        length = socklen_t(min(octets.count, MemoryLayout<sockaddr_storage>.size))
+        // Sound: no more is copied than the storage holds, and the rest stays zero.
+        withUnsafeMutableBytes(of: &storage) { $0.copyBytes(from: octets.prefix(Int(length))) }
+    }
+
     /// An IPv4 or IPv6 transport address.
     ///
     /// See ip(7), ipv6(7).

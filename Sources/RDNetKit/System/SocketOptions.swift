@@ -34,13 +34,6 @@ extension Socket {
         try set(descriptor, SOL_SOCKET, SO_OOBINLINE, to: 1)
     }
 
-    /// Lets datagrams that are longer than the path takes leave in fragments.
-    ///
-    /// See ip(7), IP_MTU_DISCOVER.
-    static func allowFragments(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
-        try set(descriptor, Int32(IPPROTO_IP), Int32(IP_MTU_DISCOVER), to: Int32(IP_PMTUDISC_DONT))
-    }
-
     /// Asks for large buffers both ways, beyond the system's limit where privilege allows.
     ///
     /// See socket(7), SO_SNDBUFFORCE: without CAP_NET_ADMIN the kernel grants up to `net.core.wmem_max`.

@@ -2,9 +2,9 @@ extension DNSName {
     private static let ipv4Reverse = DNSName("in-addr.arpa") ?? .root
     private static let ipv6Reverse = DNSName("ip6.arpa") ?? .root
 
-    /// The address that a whole reverse name stands for (RFC 1035, 3.5; RFC 3596, 2.5).
+    /// The address that a complete reverse name denotes (RFC 1035, 3.5; RFC 3596, 2.5).
     ///
-    /// Nil for every other name, also for one with fewer labels.
+    /// Nil for every other name, including one with fewer labels.
     var reverseAddress: IPAddress? {
         if offset(of: Self.ipv4Reverse) != nil {
             let parts = labels.dropLast(2).reversed().map { String(decoding: $0, as: UTF8.self) }

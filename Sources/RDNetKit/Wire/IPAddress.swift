@@ -1,4 +1,5 @@
-/// An IP address of either family in 16 bytes: IPv6 as it is, IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
+/// An IP address of either family in 16 bytes: IPv6 directly, IPv4 as `::ffff:a.b.c.d` (RFC 4291,
+/// 2.5.5.2).
 struct IPAddress: Hashable, Sendable {
     /// The first and the last eight octets, host order.
     let high: UInt64
@@ -169,12 +170,12 @@ struct Endpoint: Hashable, Sendable, CustomStringConvertible {
 
 /// An IPv4 network in CIDR notation (RFC 4632), with its interface address kept as written.
 struct Subnet: Hashable, Sendable, CustomStringConvertible {
-    /// The address as it was written, host bits and all.
+    /// The address as written, including host bits.
     let address: IPAddress
-    /// Bits of network, 8 to 30: a smaller network has no room for a gateway and a guest.
+    /// Prefix length, 8 to 30: a smaller network has no room for a gateway and a guest.
     let prefixLength: Int
 
-    /// 192.168.127.0/24: what every product that speaks to this program takes for granted.
+    /// 192.168.127.0/24: the network that every peer product assumes.
     static let standard = Subnet(checked: IPAddress(ipv4: 0xc0a8_7f00), prefixLength: 24)
 
     private init(checked address: IPAddress, prefixLength: Int) {
@@ -182,7 +183,7 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
         self.prefixLength = prefixLength
     }
 
-    /// A network by address and prefix length; nil unless IPv4 with 8 to 30 bits.
+    /// Creates a network; nil unless the address is IPv4 and the prefix length 8 to 30.
     init?(address: IPAddress, prefixLength: Int) {
         guard address.isIPv4, (8...30).contains(prefixLength) else { return nil }
         self.address = address
@@ -207,10 +208,10 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
     var network: IPAddress { IPAddress(ipv4: bits & maskBits) }
     /// The directed broadcast address (all host bits one).
     var broadcast: IPAddress { IPAddress(ipv4: bits | ~maskBits) }
-    /// How many addresses, network and broadcast included.
+    /// The number of addresses including network and broadcast.
     var size: Int { 1 << (32 - prefixLength) }
 
-    /// The host with a number; 1 is the first usable, -2 the last usable.
+    /// The address at an index; 1 is the first usable, -2 the last usable.
     func host(_ number: Int) -> IPAddress {
         let offset = number >= 0 ? number : size + number
         return IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: offset))

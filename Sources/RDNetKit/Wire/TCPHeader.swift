@@ -17,7 +17,7 @@ struct SequenceNumber: Equatable, Hashable, Sendable {
         number = number + count
     }
 
-    /// How far `later` is ahead; negative when it is behind.
+    /// The distance to `later`; negative if it is earlier.
     ///
     /// Good within ±2^31.
     @inline(__always)
@@ -50,23 +50,23 @@ struct TCPFlags: OptionSet, Sendable {
 struct SACKBlock: Equatable, Sendable {
     /// First sequence number of the block.
     var start: SequenceNumber
-    /// The sequence number behind its last octet.
+    /// The sequence number after its last byte.
     var end: SequenceNumber
 }
 
-/// The options that the engine speaks; all others are skipped by their length (RFC 9293, 3.1).
+/// The options that the engine supports; all others are skipped by length (RFC 9293, 3.1).
 struct TCPOptions: Equatable, Sendable {
     /// Maximum segment size, in a SYN only.
     var maximumSegmentSize: UInt16?
-    /// Window scale shift, in a SYN only (RFC 7323, 2.2); more than 14 counts as 14.
+    /// Window scale shift, in a SYN only (RFC 7323, 2.2); values above 14 are read as 14.
     var windowScale: UInt8?
-    /// Whether selective acknowledgments may be sent back, in a SYN only.
+    /// SACK permitted, in a SYN only.
     var sackPermitted = false
     /// Up to four blocks; empty in nearly every segment, so the array is never allocated.
     var sackBlocks: [SACKBlock] = []
 }
 
-/// A TCP header (RFC 9293, 3.1): 20 octets and up to 40 of options.
+/// A TCP header (RFC 9293, 3.1): 20 bytes plus up to 40 bytes of options.
 struct TCPHeader: Equatable {
     /// Without options.
     static let length = 20
@@ -76,10 +76,10 @@ struct TCPHeader: Equatable {
     var sequence: SequenceNumber
     var acknowledgment: SequenceNumber
     var flags: TCPFlags
-    /// The window field as it stands, unscaled.
+    /// The window field, unscaled.
     var window: UInt16
     var options = TCPOptions()
-    /// Octets of this header as it was read, options included.
+    /// Length of the header as read, including options, in bytes.
     var headerLength = Self.length
 
     @inline(__always)
@@ -128,7 +128,7 @@ struct TCPHeader: Equatable {
             }
             guard offset + 1 < headerLength else { return }
             let length = Int(segment.octet(at: offset + 1))
-            // A length that cannot be ends the options, not the segment (RFC 9293, MUST-7).
+            // An impossible length ends the options, not the segment (RFC 9293, MUST-7).
             guard length >= 2, offset + length <= headerLength else { return }
             readOption(kind, segment, offset: offset, length: length)
             offset += length
@@ -153,7 +153,7 @@ struct TCPHeader: Equatable {
         }
     }
 
-    /// Octets that `write` takes: the header and its options, padded to a multiple of four.
+    /// Bytes that `write` produces: header and options, padded to a multiple of four.
     var writtenLength: Int {
         var length = Self.length
         if options.maximumSegmentSize != nil { length += 4 }
@@ -163,7 +163,7 @@ struct TCPHeader: Equatable {
         return length
     }
 
-    /// Writes header and options; the checksum field is zero.
+    /// Writes header and options with a zero checksum field.
     @inline(__always)
     func write(to segment: inout MutableRawSpan) {
         let length = writtenLength
@@ -185,7 +185,7 @@ struct TCPHeader: Equatable {
             offset += 4
         }
         if let shift = options.windowScale {
-            // No-operation first, so that the next option begins on a multiple of four.
+            // NOPs align the option to a multiple of four.
             segment.storeBigEndian(0x0103_0300 | UInt32(shift), at: offset)
             offset += 4
         }

@@ -143,7 +143,7 @@ struct HandshakeHealingTests {
         )
         #expect(comesTrue { !program.isRunning })
         #expect(program.status == 1)
-        let sentence = "no virtual machine has answered the handshake within 1 s"
+        let sentence = "no VM answered the handshake within 1 s"
         #expect(
             try String(contentsOf: output, encoding: .utf8) == "rdnet host-switch: \(sentence)\n"
         )
