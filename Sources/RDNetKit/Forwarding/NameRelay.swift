@@ -1,7 +1,8 @@
 /// A resolver on 127.0.0.1 and ::1 of a namespace, for programs that find no resolver file there.
 ///
-/// Without `nameserver` lines programs query this machine (resolv.conf(5)), over UDP and TCP. Queries are
-/// relayed to one server as they are, with as many clients at a time as descriptors allow.
+/// Without `nameserver` lines programs query this machine (resolv.conf(5)), over UDP and TCP.
+/// Queries are relayed to one server as they are, with as many clients at a time as descriptors
+/// allow.
 final class NameRelay {
     private static let port: UInt16 = 53
     private static let descriptors = 512

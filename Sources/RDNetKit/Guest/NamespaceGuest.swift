@@ -15,7 +15,7 @@ final class NamespaceGuest {
         var command: [String]
         var environment: [String]
         var searchPath: String?
-        /// Listens on 127.0.0.1:53 for programs that find no resolver file, and passes queries to a server.
+        /// Relays queries on 127.0.0.1:53 to a server, for programs that find no resolver file.
         ///
         /// What it returns keeps the listeners.
         var relayNames: (EventLoop, IPAddress) throws(SystemError) -> AnyObject

@@ -2,25 +2,27 @@
 ///
 /// How it works: there are two ways. `up` and `network-setup` make a mount namespace for the guest.
 /// There, a file in memory is mounted over the name (`MountedFile`), and no file of the machine is
-/// written. Replacing the machine's file detaches the mount; then it is mounted again. Anywhere else,
-/// the file itself is written, if it provably belongs to the guest: a person named it; or the network
-/// namespace is that of process 1, as in a virtual machine, a WSL distribution or a container; or the
-/// file is a mount point that process 1 does not see, such as that of `ip netns exec`. From then on
-/// only that very file is written (`ClaimedFile`). An unchanged text is not written. At the end, what
-/// was there before is restored.
+/// written. Replacing the machine's file detaches the mount; then it is mounted again. Anywhere
+/// else, the file itself is written, if it provably belongs to the guest: a person named it; or the
+/// network namespace is that of process 1, as in a virtual machine, a WSL distribution or a
+/// container; or the file is a mount point that process 1 does not see, such as that of `ip netns
+/// exec`. From then on only that very file is written (`ClaimedFile`). An unchanged text is not
+/// written. At the end, what was there before is restored.
 final class ResolverFile {
     enum Place {
         /// The file at this path, because a person named it.
         case chosen(String)
         /// The file at the usual path, if it belongs to this network namespace.
         case standard
-        /// A file mounted over the usual path, in the mount namespace of a process; nil for this one.
+        /// A file mounted over the usual path, in the mount namespace of a process; nil for this
+        /// one.
         case mounted(process: Int32?)
     }
 
     /// Where programs look; see resolv.conf(5).
     static let path = "/etc/resolv.conf"
-    /// The environment variable that names a process in the mount namespace of the guest's programs.
+    /// The environment variable that names a process in the mount namespace of the guest's
+    /// programs.
     static let processVariable = "RDNET_NAMESPACE_PROCESS"
     /// How long a process may take to make its mount namespace, and how often to look.
     private static let patience: Duration = .seconds(10)
@@ -52,7 +54,8 @@ final class ResolverFile {
         self.place = place
         self.loop = loop
         self.log = log
-        // A mount may be detached before the first lease: then the path leads to the machine's file.
+        // A mount may be detached before the first lease: then the path leads to the machine's
+        // file.
         switch place {
         case .chosen(let path): claimed = existing(path)
         case .standard:

@@ -27,7 +27,7 @@ final class GuestEnd {
     ///   - settings: What the role was told.
     ///   - log: For what a person should know.
     ///   - supplier: What network-setup says of where new streams come from (`LinkSupply`).
-    ///   - process: The process that network-setup names as one of the namespace's (`ResolverFile`).
+    ///   - process: A process of network-setup's namespace (`ResolverFile.processVariable`).
     /// - Throws: `RoleFailure`.
     init(
         _ settings: VMSwitchSettings,

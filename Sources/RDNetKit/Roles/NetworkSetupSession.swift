@@ -10,7 +10,7 @@ final class NetworkSetupSession {
     /// How long the kernel may take to end what was killed.
     private static let clearance: Duration = .seconds(3)
     /// How long `vm-switch` may take to end by itself.
-    private static let courtesy: Duration = .milliseconds(500)
+    private static let courtesy: Duration = .seconds(2)
     /// How often a `vm-switch` that has never stayed up is started.
     private static let mostStarts = 5
 

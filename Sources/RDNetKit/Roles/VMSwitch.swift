@@ -28,7 +28,7 @@ struct VMSwitchSettings: RoleSettings {
 
     /// Where the lease's name servers go.
     ///
-    /// - Parameter process: One in the mount namespace of the guest's programs; nil without network-setup.
+    /// - Parameter process: One in the mount namespace of the guest's programs, or nil.
     /// - Returns: Nil when a script puts name servers into effect, or nothing does.
     func resolverPlace(_ process: Int32?) -> ResolverFile.Place? {
         guard !skipsDHCP, dhcpScript.isEmpty else { return nil }

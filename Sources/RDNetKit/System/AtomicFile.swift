@@ -5,11 +5,11 @@ internal import Glibc
 enum AtomicFile {
     /// Replaces a file's content.
     ///
-    /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one, behind
-    /// a symbolic link if it is one. Where that cannot be, because the file is a mount point or its
-    /// directory is not writable, the text is written into the file itself. A device or a directory is
-    /// never replaced, and a symbolic link in a directory that everybody can write to is not followed:
-    /// anybody may have put it there. See rename(2).
+    /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one,
+    /// behind a symbolic link if it is one. Where that cannot be, because the file is a mount point
+    /// or its directory is not writable, the text is written into the file itself. A device or a
+    /// directory is never replaced, and a symbolic link in a directory that everybody can write to
+    /// is not followed: anybody may have put it there. See rename(2).
     ///
     /// - Parameters:
     ///   - path: Absolute.

@@ -1,13 +1,15 @@
 internal import CLinux
 internal import Glibc
 
-/// A file that this process writes only while the path leads to the very file that it found or made.
+/// A file that this process writes only while the path leads to the very file that it found or
+/// made.
 ///
-/// How it works: the claim is an O_PATH descriptor, so the kernel cannot reuse the inode's number. Every
-/// write opens the path, compares device and inode of the open file with the claim, and writes to that
-/// open file. So it never reaches a file that was renamed over the path, or that a detached mount
-/// uncovered. It writes in place, because a mount point cannot be renamed over; the file keeps its mode,
-/// owner and links. `restore` undoes the writes, unless somebody else changed the file since.
+/// How it works: the claim is an O_PATH descriptor, so the kernel cannot reuse the inode's number.
+/// Every write opens the path, compares device and inode of the open file with the claim, and
+/// writes to that open file. So it never reaches a file that was renamed over the path, or that a
+/// detached mount uncovered. It writes in place, because a mount point cannot be renamed over; the
+/// file keeps its mode, owner and links. `restore` undoes the writes, unless somebody else changed
+/// the file since.
 final class ClaimedFile {
     /// The result of a write.
     enum Outcome: Equatable {
@@ -52,7 +54,8 @@ final class ClaimedFile {
         self.init(path, file, former: nil)
     }
 
-    /// Makes a file where there is none, and claims it; a symbolic link that leads nowhere is replaced.
+    /// Makes a file where there is none, and claims it; a symbolic link that leads nowhere is
+    /// replaced.
     ///
     /// - Parameter path: Absolute.
     /// - Throws: `SystemError`: EEXIST when there is something by now.
@@ -126,14 +129,15 @@ final class ClaimedFile {
 
     /// Restores what was there before the first write.
     ///
-    /// - Returns: False when nothing was written, or somebody else changed or replaced the file since.
+    /// - Returns: False if nothing was written, or somebody else changed the file since.
     /// - Throws: `SystemError`.
     func restore() throws(SystemError) -> Bool {
         guard let former, let written else { return false }
         self.written = nil
         switch former {
         case .text(let octets):
-            // After its mount was detached, the file has no path here; it is still the one that was written.
+            // After its mount was detached, the file has no path here; it is still the one that was
+            // written.
             guard let file = try openAnywhere(), try text(of: file) == written else {
                 return false
             }

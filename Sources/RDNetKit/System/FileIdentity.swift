@@ -1,9 +1,10 @@
 internal import CLinux
 internal import Glibc
 
-/// What makes a file this file and no other, whatever its name: device and inode.
+/// Identifies a file whatever its names are: device and inode.
 ///
-/// It is unique only while the file exists: keep a descriptor of the file open to compare with it later. See inode(7).
+/// It is unique only while the file exists: keep a descriptor of the file open to compare with it
+/// later. See inode(7).
 struct FileIdentity: Equatable {
     private let device: UInt64
     private let inode: UInt64
@@ -13,7 +14,8 @@ struct FileIdentity: Equatable {
         inode = UInt64(status.st_ino)
     }
 
-    /// The identity of the file that a path leads to; nil when there is none, or this process may not look.
+    /// The identity of the file that a path leads to; nil when there is none, or this process may
+    /// not look.
     ///
     /// - Parameters:
     ///   - path: Absolute.

@@ -3,12 +3,13 @@ internal import Glibc
 
 /// A small file in memory that is mounted over a name, for the processes of one mount namespace.
 ///
-/// How it works: a short-lived child makes a mount namespace for itself and mounts a tmpfs there. It
-/// writes the file, clones the mount of that one file, enters the target namespace and moves the clone
-/// over the name. This needs no writable directory. The name may be a symbolic link, even one that
-/// leads nowhere: the mount covers the link itself. When somebody removes the name or renames another
-/// file over it, in any mount namespace, the kernel detaches the mount. Then `isInPlace` is false, and
-/// `place` mounts a new file. Needs Linux 5.8. See open_tree(2), move_mount(2), mount_namespaces(7).
+/// How it works: a short-lived child makes a mount namespace for itself and mounts a tmpfs there.
+/// It writes the file, clones the mount of that one file, enters the target namespace and moves the
+/// clone over the name. This needs no writable directory. The name may be a symbolic link, even one
+/// that leads nowhere: the mount covers the link itself. When somebody removes the name or renames
+/// another file over it, in any mount namespace, the kernel detaches the mount. Then `isInPlace` is
+/// false, and `place` mounts a new file. Needs Linux 5.8. See open_tree(2), move_mount(2),
+/// mount_namespaces(7).
 final class MountedFile {
     private static let octetLimit = "size=64k"
     /// The name of the tmpfs in the mount table.
@@ -32,7 +33,7 @@ final class MountedFile {
     ///
     /// - Parameters:
     ///   - path: An absolute path; the last name need not lead anywhere.
-    ///   - process: A process in the mount namespace; nil for this process, whose mounts are private.
+    ///   - process: A process in the mount namespace; nil for this one, whose mounts are private.
     /// - Throws: `SystemError` when there is no such directory, or no such process.
     init(over path: String, of process: Int32? = nil) throws(SystemError) {
         let names = path.split(separator: "/")

@@ -22,14 +22,14 @@ extension Namespace {
         try openNetwork("/proc/\(process)/ns/net")
     }
 
-    /// Whether two processes share a namespace.
+    /// Whether this process shares a namespace with another one.
     ///
     /// See namespaces(7), stat(2).
     ///
     /// - Parameters:
     ///   - kind: `net` or `mnt`.
-    ///   - process: Of the other process; this process is the one.
-    /// - Returns: Nil when this process may not know, or there is no such process.
+    ///   - process: The other process.
+    /// - Returns: Nil if there is no such process, or this process may not look.
     static func isShared(_ kind: String, with process: Int32) -> Bool? {
         guard let mine = FileIdentity(at: "/proc/thread-self/ns/\(kind)"),
             let theirs = FileIdentity(at: "/proc/\(process)/ns/\(kind)")

@@ -51,7 +51,7 @@ enum TextFile {
 
     /// Replaces the content of an open file in place.
     ///
-    /// While a shorter text replaces a longer one, a reader may see the new text followed by empty lines.
+    /// While a shorter text replaces a longer one, a reader may see the new text and empty lines.
     /// See pwrite(2), ftruncate(2).
     ///
     /// - Parameters:
