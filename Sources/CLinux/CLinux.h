@@ -6,6 +6,7 @@
 #ifndef RDNET_CLINUX_H
 #define RDNET_CLINUX_H
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <time.h>
 #include <linux/errqueue.h>
@@ -18,6 +19,7 @@
 #include <linux/virtio_net.h>
 #include <linux/vm_sockets.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -38,6 +40,13 @@ enum {
     CLINUX_CLONE_NEWUSER = 0x10000000,
     CLINUX_CLONE_NEWNS = 0x00020000,
     CLINUX_MNT_DETACH = 2,
+    CLINUX_UMOUNT_NOFOLLOW = 8,
+    CLINUX_OPEN_TREE_CLONE = 1,
+    CLINUX_OPEN_TREE_CLOEXEC = O_CLOEXEC,
+    CLINUX_MOVE_MOUNT_F_EMPTY_PATH = 4,
+    CLINUX_O_PATH = 010000000,
+    CLINUX_AT_EMPTY_PATH = 0x1000,
+    CLINUX_STATX_ATTR_MOUNT_ROOT = 0x2000,
     CLINUX_POLLRDHUP = 0x2000,
     CLINUX_F_SETPIPE_SZ = 1031,
     CLINUX_F_GETPIPE_SZ = 1032,
@@ -54,6 +63,14 @@ struct clinux_mmsghdr {
     unsigned int msg_len;
 };
 
+/// The beginning of the kernel's `struct statx`, which is 256 bytes long.
+struct clinux_statx {
+    unsigned int mask;
+    unsigned int block_size;
+    unsigned long long attributes;
+    unsigned long long rest[30];
+};
+
 int unshare(int flags);
 int setns(int descriptor, int kind);
 int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
@@ -64,6 +81,13 @@ int pipe2(int descriptors[2], int flags);
 ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t length, unsigned int flags);
 int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);
 int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags);
+
+int open_tree(int directory, const char *path, unsigned int flags);
+int move_mount(int from, const char *from_path, int to, const char *to_path, unsigned int flags);
+
+/// statx(2), by the name of a structure that Swift imports.
+int clinux_statx(int directory, const char *path, int flags, unsigned int mask, struct clinux_statx *status)
+    __asm__("statx");
 
 /// environ(7). Constant here, as nothing in the process changes it.
 extern char **const clinux_environ __asm__("environ");

@@ -8,7 +8,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
         /// A udhcpc script to run; nil configures the interface here.
         var script: String?
         /// Where name servers are written; nil leaves name resolution alone.
-        var resolverFile: String? = "/etc/resolv.conf"
+        var resolverFile: ResolverFile?
         /// The interface's MTU is never more than this, whatever the lease says.
         var largestMTU: Int?
         /// Told to the server (option 12); nil tells none.

@@ -7,6 +7,8 @@ final class InnerNamespace {
 
     let network: OwnedDescriptor
     private let isOurs: Bool
+    /// A process in the mount namespace of those that live here; nil before there is one.
+    private(set) var process: Int32?
     private let residents = NamespaceResidents()
     private var initProcess: ChildProcess?
 
@@ -25,6 +27,7 @@ final class InnerNamespace {
     init(of process: Int32) throws(SystemError) {
         network = try Namespace.network(of: process)
         isOurs = false
+        self.process = process
     }
 
     /// Starts an init in fresh process and mount namespaces as well.
@@ -57,6 +60,7 @@ final class InnerNamespace {
             ended(end)
         }
         initProcess = process
+        self.process = process.process
         return process.process
     }
 

@@ -17,11 +17,14 @@ final class NamespaceGuest {
         var command: [String]
         var environment: [String]
         var searchPath: String?
+        /// Relays queries on 127.0.0.1:53 to a server, for programs that find no resolver file.
+        ///
+        /// What it returns keeps the listeners.
+        var relayNames: (EventLoop, IPAddress) throws(SystemError) -> AnyObject
     }
 
     /// How long a lease may take: the server is in the next process.
     private static let leaseLimit: Duration = .seconds(5)
-    private static let resolverFile = "/etc/resolv.conf"
 
     private let settings: Settings
     private let log: Logger
@@ -31,6 +34,8 @@ final class NamespaceGuest {
     private var signals: SignalWatch?
     private var socketMaker: NamespaceSocketMaker?
     private var targets: ConnectivityTargets?
+    private let resolver: ResolverFile
+    private var nameRelay: AnyObject?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
     private var outcome: Int32?
@@ -46,6 +51,7 @@ final class NamespaceGuest {
         self.print = print
         self.printError = printError
         loop = try EventLoop()
+        resolver = ResolverFile(.mounted(process: nil), loop: loop, log: log)
         let parent = ProcessEnvironment.parent
         signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
             [unowned self] signal, origin in
@@ -114,7 +120,7 @@ final class NamespaceGuest {
 
     private func serve() throws(SystemError) -> Int32 {
         var options = GuestDHCP.Settings()
-        options.resolverFile = coveredResolverFile()
+        options.resolverFile = resolver
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.interface,
@@ -124,6 +130,7 @@ final class NamespaceGuest {
         )
         dhcp = client
         client.onBound = { [unowned self] lease in begin(lease) }
+        resolver.nameIsMissing = { [unowned self] in relayNames() }
         try client.start()
         loop.after(Self.leaseLimit) { [unowned self] _ in
             guard child == nil, outcome == nil else { return }
@@ -134,14 +141,13 @@ final class NamespaceGuest {
         return outcome ?? 1
     }
 
-    /// A file of our own, so that the machine's stays as it is.
-    private func coveredResolverFile() -> String? {
-        do {
-            try Namespace.coverFile(Self.resolverFile)
-            return Self.resolverFile
+    /// Serves programs that find no resolver file: they ask 127.0.0.1 then.
+    private func relayNames() {
+        guard nameRelay == nil, let server = dhcp?.lease?.nameServers.first else { return }
+        do throws(SystemError) {
+            nameRelay = try settings.relayNames(loop, server)
         } catch {
-            log.warning("names are not resolved by the gateway", ["cause": "\(error)"])
-            return nil
+            log.warning("no relay for names on 127.0.0.1", ["cause": "\(error)"])
         }
     }
 

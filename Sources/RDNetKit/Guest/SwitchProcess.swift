@@ -41,10 +41,7 @@ final class SwitchProcess: ReadinessObserver {
         // Programs that are handed a descriptor expect that it waits.
         try Socket.setBlocking(stream)
         var command = command
-        command.environment = command.environment.filter {
-            !$0.hasPrefix(LinkSupply.variable + "=")
-        }
-        command.environment.append("\(LinkSupply.variable)=\(Self.supplyNumber)")
+        command.set(LinkSupply.variable, to: "\(Self.supplyNumber)")
         command.readsNothing = true
         command.descriptors = [nil, nil, nil, stream.number, pair.other.number]
         watch = try loop.watch(supply.number, for: .readable, observer: self)
@@ -76,6 +73,11 @@ final class SwitchProcess: ReadinessObserver {
     /// Ends it at once.
     func kill() {
         child?.terminate()
+    }
+
+    /// Lets it end by itself, and take back what it did.
+    func end() {
+        child?.send(signal: ProcessSignal.terminate.number)
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {

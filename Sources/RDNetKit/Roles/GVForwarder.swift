@@ -10,8 +10,7 @@ struct GVForwarderSettings: RoleSettings {
     var mac: MACAddress? = .standardGuest
     var largestMTU = 4000
     var isPreexisting = false
-    /// Empty to leave it alone.
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = ResolverFileChoice.automatic
 
     var conflict: SettingsConflict? { nil }
 
@@ -103,14 +102,7 @@ extension Option<GVForwarderSettings> {
                 The program fails to start if the interface does not exist.
                 """
         ),
-        Option(
-            "resolv-conf",
-            \.resolvConf,
-            .optionalPath,
-            unset: "none",
-            help: "the file to write the lease's DNS servers to; empty for none",
-            reason: "It is not written with --preexisting."
-        ),
+        Option.resolvConf(\.resolvConf, reason: "It is not written with --preexisting."),
     ]
 }
 

@@ -79,6 +79,10 @@ extension Option<NetworkSetupSettings> {
             help: "the program that vm-switch runs when the lease changes",
             reason: "It inherits the environment, which under systemd includes NOTIFY_SOCKET."
         ),
+        Option.resolvConf(
+            \.resolvConf,
+            reason: "It is passed to vm-switch as --resolv-conf, unless it is auto."
+        ),
         Option(
             "trace-packets",
             \.tracesPackets,

@@ -9,6 +9,8 @@
 final class NetworkSetupSession {
     /// How long the kernel may take to end what was killed.
     private static let clearance: Duration = .seconds(3)
+    /// How long `vm-switch` may take to end by itself.
+    private static let courtesy: Duration = .seconds(2)
     /// How often a `vm-switch` that has never stayed up is started.
     private static let mostStarts = 5
 
@@ -214,6 +216,7 @@ final class NetworkSetupSession {
         var command = ChildProcess.Command(path: settings.vmSwitchPath)
         command.arguments = settings.vmSwitchArguments
         command.environment = environment
+        command.set(ResolverFile.processVariable, to: namespace.process.map { "\($0)" })
         // What the one before it had to say stays; another's vm-switch has no such variable.
         if deaths > 0 { command.environment.append("RDNET_VM_SWITCH_LOGFILE_APPEND=true") }
         let process = try SwitchProcess(
@@ -275,20 +278,33 @@ final class NetworkSetupSession {
     }
 
     private func clearProcesses() {
+        // By itself first: it may have a resolver file to restore.
+        vmSwitch?.end()
+        wait(atMost: Self.courtesy) { vmSwitch == nil }
         vmSwitch?.kill()
-        let deadline = EventLoop.monotonicClock() + Self.clearance
-        while true {
-            let isClear = namespace?.clear() ?? true
-            if isClear, vmSwitch == nil { return }
-            guard EventLoop.monotonicClock() < deadline else {
-                return log.error("processes in the namespace do not end")
-            }
+        let isClear = wait(atMost: Self.clearance) {
+            let isEmpty = namespace?.clear() ?? true
+            return isEmpty && vmSwitch == nil
+        }
+        if !isClear { log.error("processes in the namespace do not end") }
+    }
+
+    /// Turns the loop until something is true.
+    ///
+    /// - Returns: Whether it became true in time.
+    @discardableResult
+    private func wait(atMost limit: Duration, until isDone: () -> Bool) -> Bool {
+        let deadline = EventLoop.monotonicClock() + limit
+        while !isDone() {
+            guard EventLoop.monotonicClock() < deadline else { return false }
             do throws(SystemError) {
                 try loop.turn(waitingAtMost: .milliseconds(10))
             } catch {
-                return log.error("\(error)")
+                log.error("\(error)")
+                return false
             }
         }
+        return true
     }
 
     private func attempt(_ step: () throws(SystemError) -> Void) {

@@ -80,7 +80,10 @@ final class UpSession: ReadinessObserver {
             keepsUser: chosen.keepsUser,
             command: command,
             environment: ProcessEnvironment.all,
-            searchPath: start.surroundings.environment("PATH")
+            searchPath: start.surroundings.environment("PATH"),
+            relayNames: { loop, server throws(SystemError) in
+                try NameRelay(to: server, loop: loop, log: start.logger)
+            }
         )
         return NamespaceGuest.run(
             settings,

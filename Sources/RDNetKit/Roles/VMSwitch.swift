@@ -11,8 +11,7 @@ struct VMSwitchSettings: RoleSettings {
     /// Empty for none.
     var dhcpScript = ""
     var skipsDHCP = false
-    /// Empty to leave it alone.
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
     /// Whose the interface is, and the most that its MTU may be: what gvforwarder has options for.
     var ownership = TAPDevice.Ownership.exclusive
@@ -25,6 +24,19 @@ struct VMSwitchSettings: RoleSettings {
     /// The stream to the host: the one to dial, else the inherited one.
     var effectiveLink: LinkAddress {
         link ?? .descriptor(Int32(truncatingIfNeeded: vsockDescriptor))
+    }
+
+    /// Where the lease's name servers go.
+    ///
+    /// - Parameter process: One in the mount namespace of the guest's programs, or nil.
+    /// - Returns: Nil when a script puts name servers into effect, or nothing does.
+    func resolverPlace(_ process: Int32?) -> ResolverFile.Place? {
+        guard !skipsDHCP, dhcpScript.isEmpty else { return nil }
+        return switch resolvConf {
+        case .none: nil
+        case .path(let path): .chosen(path)
+        case .automatic: process.map { .mounted(process: $0) } ?? .standard
+        }
     }
 
     var conflict: SettingsConflict? {
@@ -93,12 +105,8 @@ extension Option<VMSwitchSettings> {
             help: "do not run the DHCP client",
             reason: "Use it for a guest that runs its own DHCP client."
         ),
-        Option(
-            "resolv-conf",
+        Option.resolvConf(
             \.resolvConf,
-            .optionalPath,
-            unset: "none",
-            help: "the file to write the lease's DNS servers to; empty for none",
             reason: """
                 It is not written if --dhcp-script is set, because the script is responsible \
                 then.
@@ -135,7 +143,8 @@ extension Role {
         try GuestEnd(
             start.settings,
             log: start.logger,
-            supplier: start.surroundings.environment(LinkSupply.variable)
+            supplier: start.surroundings.environment(LinkSupply.variable),
+            namespaceProcess: start.surroundings.environment(ResolverFile.processVariable)
         ).run()
     }
 }

@@ -39,6 +39,12 @@ final class ChildProcess: ReadinessObserver {
         ///
         /// `terminate` then ends the program's children too.
         var leadsGroup = false
+
+        /// Sets a variable of the environment; nil removes it.
+        mutating func set(_ variable: String, to value: String?) {
+            environment.removeAll { $0.hasPrefix(variable + "=") }
+            if let value { environment.append("\(variable)=\(value)") }
+        }
     }
 
     /// Its number; the kernel gives it to nobody else before the program's end was told.

@@ -44,32 +44,51 @@ enum Namespace {
             try write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
         // What is mounted from here on stays here.
-        try systemCall("mount / private") {
-            mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil)
+        try makeMountsPrivate()
+    }
+
+    /// Stops the propagation of mounts into and out of this process's mount namespace.
+    ///
+    /// It also works in a chroot whose root is not a mount point. See mount_namespaces(7).
+    ///
+    /// - Throws: `SystemError` with EPERM without CAP_SYS_ADMIN.
+    static func makeMountsPrivate() throws(SystemError) {
+        let flags = UInt(MS_REC | MS_PRIVATE)
+        do {
+            try systemCall("mount / private") { mount("none", "/", nil, flags, nil) }
+        } catch {
+            guard error.errno == EINVAL else { throw error }
+            // In a chroot "/" may be no mount point: visit the root of the namespace.
+            let root = try openDirectory("/")
+            let directory = try openDirectory(".")
+            try enterMounts(of: getpid())
+            try systemCall("mount / private") { mount("none", "/", nil, flags, nil) }
+            try systemCall("fchdir /") { fchdir(root.number) }
+            try systemCall("chroot") { chroot(".") }
+            try systemCall("fchdir .") { fchdir(directory.number) }
         }
     }
 
-    /// Lays a private, empty, writable file over a path, in this mount namespace.
+    /// Moves this process into another process's mount namespace, to the root of that namespace.
     ///
-    /// The file lives in a memory file system that only the mount holds, so that it keeps a name of its own: the command may
-    /// mount it elsewhere, or something over it. See mount(2).
+    /// See setns(2); it accepts a pidfd since Linux 5.8.
     ///
-    /// - Parameter path: An existing file, or a link to one.
-    /// - Throws: `SystemError`.
-    static func coverFile(_ path: String) throws(SystemError) {
-        let mountPoint = try PrivateDirectory(in: ["/tmp"])
-        defer { mountPoint.remove() }
-        let directory = mountPoint.path
-        try systemCall("mount \(directory)") { mount("tmpfs", directory, "tmpfs", 0, "size=64k") }
-        defer { umount2(directory, Int32(CLINUX_MNT_DETACH)) }
-        let file = "\(directory)/\(path.split(separator: "/").last ?? "file")"
-        let descriptor = OwnedDescriptor(
-            adopting: try systemCall("open \(file)") {
-                open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
+    /// - Parameter process: Its number. This process's own number leaves a chroot.
+    /// - Throws: `SystemError`: ESRCH, EPERM.
+    static func enterMounts(of process: Int32) throws(SystemError) {
+        let target = OwnedDescriptor(
+            adopting: try systemCall("pidfd_open") { pidfd_open(process, 0) }
+        )
+        try systemCall("setns") { setns(target.number, Int32(CLINUX_CLONE_NEWNS)) }
+    }
+
+    /// Opens a directory only to look names up in it (O_PATH).
+    static func openDirectory(_ path: String) throws(SystemError) -> OwnedDescriptor {
+        OwnedDescriptor(
+            adopting: try systemCall("open \(path)") {
+                open(path, Int32(CLINUX_O_PATH) | O_DIRECTORY | O_CLOEXEC)
             }
         )
-        try systemCall("chmod \(file)") { fchmod(descriptor.number, 0o644) }
-        try systemCall("mount over \(path)") { mount(file, path, nil, UInt(MS_BIND), nil) }
     }
 
     private static func write(_ text: String, to path: String) throws(SystemError) {

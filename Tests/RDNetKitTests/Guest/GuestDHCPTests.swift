@@ -155,7 +155,8 @@ struct GuestDHCPTests {
         throws
     {
         let resolver = wire.directory.appendingPathComponent("resolv.conf").path
-        let client = try wire.client(GuestDHCP.Settings(resolverFile: resolver))
+        let file = ResolverFile(.chosen(resolver), loop: wire.loop, log: .discarding())
+        let client = try wire.client(GuestDHCP.Settings(resolverFile: file))
         var (bound, lost) = (0, 0)
         client.onBound = { _ in bound += 1 }
         client.onLost = { lost += 1 }

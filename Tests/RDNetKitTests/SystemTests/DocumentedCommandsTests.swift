@@ -27,7 +27,7 @@ struct DocumentedCommandsTests {
         let directory = TemporaryDirectory()
         let script =
             Self.library + trial.before + "\n" + commands.map(Self.line).joined()
-            + trial.after + "\n"
+            + trial.after + "\n" + Self.check
         try Data(script.utf8).write(to: URL(fileURLWithPath: directory.file("script")))
         try run(
             "timeout",
@@ -78,6 +78,9 @@ struct DocumentedCommandsTests {
         return
             "\(command.dropLast()) 2>>servers & \(sockets.map { "await test -S \($0); " }.joined())\n"
     }
+
+    /// No guest end of an example writes the machine's own file.
+    private static let check = "test ! -s /etc/resolv.conf\n"
 
     /// A private machine: /tmp, /run, /etc, /mnt, home and the names of all roles.
     private static let library = """
