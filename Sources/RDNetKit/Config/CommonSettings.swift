@@ -10,8 +10,8 @@ struct CommonSettings: Sendable {
     var logFormat = LogFormat.text
     /// Empty for standard error.
     var logFile = ""
-    /// Whether a log file's earlier content stays.
-    var appendsToLogFile = false
+    /// Whether a log file keeps its content when the program starts.
+    var appendsToLogFile = true
 
     /// The level to log at: `-debug` is the shorter way to say it.
     var logLevel: LogLevel { isDebugging ? .debug : leastLogLevel }
@@ -56,10 +56,10 @@ extension Option<CommonSettings> {
             .optionalPath,
             reach: .everyRole,
             unset: "standard error",
-            help: "where log lines go",
+            help: "the file to append log lines to",
             reason: """
-                The file is made anew at every start. Lines that would make the program wait, such as \
-                those to a full pipe, are dropped, counted and reported.
+                SIGHUP opens the file again, for log rotation. Lines that would make the program wait, \
+                such as those to a full pipe, are dropped, counted and reported.
                 """
         ),
         Option(

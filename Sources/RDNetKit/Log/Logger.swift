@@ -8,6 +8,8 @@
 final class Logger {
     /// Takes octets for as long as that needs no waiting, and returns how many it took.
     typealias Sink = (ArraySlice<UInt8>) -> Int
+    /// Opens the log file again, and returns why that failed; nil when it did not.
+    typealias Reopening = () -> String?
 
     /// Lines below this level are not made.
     var level: LogLevel
@@ -19,6 +21,7 @@ final class Logger {
     private let start: WallTime
     private let clock: () -> WallTime
     private let sink: Sink
+    private let reopening: Reopening?
     /// The end of a line whose beginning the sink took.
     private var remainder: ArraySlice<UInt8> = []
 
@@ -30,24 +33,43 @@ final class Logger {
     ///   - isColoured: Whether text is in a terminal's colours; JSON never is.
     ///   - clock: The calendar, read once a line.
     ///   - sink: Where the octets go.
+    ///   - reopening: Opens the sink's file again; nil when the sink is not a file.
     init(
         level: LogLevel = .info,
         format: LogFormat = .text,
         isColoured: Bool = false,
         clock: @escaping () -> WallTime,
-        sink: @escaping Sink
+        sink: @escaping Sink,
+        reopening: Reopening? = nil
     ) {
         self.level = level
         self.format = format
         self.isColoured = isColoured
         self.clock = clock
         self.sink = sink
+        self.reopening = reopening
         start = clock()
     }
 
     /// A logger whose lines go nowhere.
     static func discarding() -> Logger {
         Logger(level: .fatal, clock: { WallTime(seconds: 0, utcOffset: 0) }, sink: { $0.count })
+    }
+
+    /// Whether lines go to a file that can be opened again.
+    var hasFile: Bool { reopening != nil }
+
+    /// Opens the log file again, as log rotation asks for.
+    func reopen() {
+        guard let reopening else { return }
+        // What is left of a line belongs in the file that has its beginning, or nowhere.
+        _ = flushRemainder()
+        remainder = []
+        if let cause = reopening() {
+            warning("cannot reopen the log file; lines go to the old one", ["cause": cause])
+        } else {
+            info("log file reopened")
+        }
     }
 
     func debug(

@@ -11,7 +11,7 @@ final class GuestEnd {
     private let relay: FrameRelay
     private let mac: MACAddress
     private var dhcp: GuestDHCP?
-    private var signals: SignalWatch?
+    private var signals: RoleSignals?
     private var call: HostCall?
     private var redial = Backoff(first: .milliseconds(100), longest: .seconds(2))
     private var supply: LinkSupply?
@@ -92,12 +92,15 @@ final class GuestEnd {
     }
 
     private func watchSignals() throws(SystemError) {
-        signals = try SignalWatch([.terminate, .interrupt, .user1], loop: loop) {
-            [unowned self] signal in
-            if signal == .user1 { return setTracing(!traces) }
-            log.info("ended by a signal", ["signal": signal.name])
-            loop.stop()
-        }
+        signals = try RoleSignals(
+            log: log,
+            loop: loop,
+            toggled: { [unowned self] in setTracing(!traces) },
+            ended: { [unowned self] signal in
+                log.info("ended by a signal", ["signal": signal.name])
+                loop.stop()
+            }
+        )
     }
 
     // MARK: The stream

@@ -59,8 +59,8 @@ extension Option<NetworkSetupSettings> {
             "vm-switch-logfile-append",
             \.appendsToVMSwitchLogFile,
             .boolean,
-            help: "have vm-switch keep what is in its log file",
-            reason: "Handed on as --logfile-append."
+            help: "start vm-switch with --logfile-append",
+            reason: "For a vm-switch that does not append by default, such as openSUSE's."
         ),
         Option(
             "tap-interface",

@@ -18,7 +18,7 @@ final class NetworkSetupSession {
     /// The path of systemctl; nil when systemd did not start this process.
     private let systemctl: String?
     private let loop: EventLoop
-    private var signals: SignalWatch?
+    private var signals: RoleSignals?
     private var handshake: GuestHandshake?
     private var lookup: ServiceLookup?
     private var namespace: InnerNamespace?
@@ -58,8 +58,8 @@ final class NetworkSetupSession {
     func run() throws(RoleFailure) -> ExitCode {
         defer { clear() }
         do throws(SystemError) {
-            let ending: [ProcessSignal] = [.terminate, .interrupt, .hangUp, .quit]
-            signals = try SignalWatch(ending, loop: loop) { [unowned self] signal in
+            signals = try RoleSignals(log: log, loop: loop, endsOnQuit: true) {
+                [unowned self] signal in
                 log.info("ended by a signal", ["signal": signal.name])
                 end(.success(.failure))
             }
@@ -214,8 +214,6 @@ final class NetworkSetupSession {
         var command = ChildProcess.Command(path: settings.vmSwitchPath)
         command.arguments = settings.vmSwitchArguments
         command.environment = environment
-        // What the one before it had to say stays; another's vm-switch has no such variable.
-        if deaths > 0 { command.environment.append("RDNET_VM_SWITCH_LOGFILE_APPEND=true") }
         let process = try SwitchProcess(
             command,
             in: namespace.network,

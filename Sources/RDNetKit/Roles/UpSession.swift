@@ -126,6 +126,7 @@ final class UpSession: ReadinessObserver {
             // The terminal's keys are for the command; when it ends, so does this.
             case .interrupt, .quit: break
             case .terminate, .hangUp: end(signal)
+            case .user2, .resume, .windowChange: break
             }
         }
         watch = try loop.watch(control.number, for: .readable, observer: self)

@@ -108,8 +108,8 @@ extension Option<VMSwitchSettings> {
             "logfile-append",
             \.common.appendsToLogFile,
             .boolean,
-            help: "keep what is in the log file",
-            reason: "By default every start begins a new file, as Rancher Desktop expects."
+            help: "whether the log file keeps its content at start",
+            reason: "--logfile-append=false empties the file at every start."
         ),
         Option(
             "trace-packets",

@@ -98,7 +98,7 @@ enum WSLProxy {
                 ports.close()
                 connector.close()
             }
-            let signals = try SignalWatch([.terminate, .interrupt], loop: loop) { signal in
+            let signals = try RoleSignals(log: start.logger, loop: loop) { signal in
                 start.logger.info("ended by a signal", ["signal": signal.name])
                 loop.stop()
             }

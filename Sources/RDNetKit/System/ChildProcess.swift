@@ -17,9 +17,9 @@ enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
 
 /// A program that runs beside the loop, and is waited for by it.
 ///
-/// The child gets an empty signal mask and default signal actions, and of the descriptors only those
-/// named here: all others are close-on-exec. The loop keeps this object until the program has ended; a
-/// program that is still there when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
+/// The child gets an empty signal mask, and default signal actions except for the signals that this process ignores. Of
+/// the descriptors it gets only those named here: all others are close-on-exec. The loop keeps this object until the
+/// program has ended. A program that still runs when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
 final class ChildProcess: ReadinessObserver {
     /// What to run.
     struct Command {
@@ -186,7 +186,7 @@ final class ChildProcess: ReadinessObserver {
         var signals = sigset_t()
         sigemptyset(&signals)
         posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
+        signals = SignalDisposition.childDefaults
         posix_spawnattr_setsigdefault(&attributes, &signals)
         var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
         // The group's number is 0: the process's own.

@@ -2,12 +2,15 @@ internal import CLinux
 internal import Glibc
 
 /// Signals that the program reacts to, by the names people know.
-enum ProcessSignal: Equatable {
+enum ProcessSignal: CaseIterable, Equatable {
     case terminate
     case interrupt
     case hangUp
     case quit
     case user1
+    case user2
+    case resume
+    case windowChange
 
     /// The kernel's number.
     var number: Int32 {
@@ -17,6 +20,9 @@ enum ProcessSignal: Equatable {
         case .hangUp: SIGHUP
         case .quit: SIGQUIT
         case .user1: SIGUSR1
+        case .user2: SIGUSR2
+        case .resume: SIGCONT
+        case .windowChange: SIGWINCH
         }
     }
 
@@ -28,38 +34,60 @@ enum ProcessSignal: Equatable {
         case .hangUp: "SIGHUP"
         case .quit: "SIGQUIT"
         case .user1: "SIGUSR1"
+        case .user2: "SIGUSR2"
+        case .resume: "SIGCONT"
+        case .windowChange: "SIGWINCH"
+        }
+    }
+
+    /// Whether it asks a program to end.
+    var asksToEnd: Bool {
+        switch self {
+        case .terminate, .interrupt, .hangUp, .quit: true
+        case .user1, .user2, .resume, .windowChange: false
         }
     }
 }
 
+/// Where a signal comes from.
+///
+/// See sigaction(2), `si_code`.
+enum SignalOrigin: Equatable {
+    /// The kernel, such as a key of the terminal, which every process of the foreground group gets.
+    case kernel
+    /// A process, by its number; 0 for one of an outer process namespace.
+    case process(Int32)
+}
+
 /// Signals as events of the loop: they are blocked and read from a descriptor.
 ///
+/// A signal that the process ignores is neither blocked nor read: it stays ignored (`SignalDisposition`).
 /// A child inherits the blocked set unless it is given another. See signalfd(2).
 final class SignalWatch: ReadinessObserver {
     private let signals: [ProcessSignal]
     private let descriptor: OwnedDescriptor
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
-    private let received: (ProcessSignal) -> Void
+    private let received: (ProcessSignal, SignalOrigin) -> Void
 
     /// Blocks signals and watches for them.
     ///
     /// - Parameters:
     ///   - signals: Which.
     ///   - loop: Where they become events.
-    ///   - received: Is told of each.
+    ///   - received: Receives each signal and its origin.
     /// - Throws: `SystemError`.
     init(
         _ signals: [ProcessSignal],
         loop: EventLoop,
-        received: @escaping (ProcessSignal) -> Void
+        received: @escaping (ProcessSignal, SignalOrigin) -> Void
     ) throws(SystemError) {
-        self.signals = signals
+        self.signals = signals.filter { !SignalDisposition.isIgnored($0.number) }
         self.loop = loop
         self.received = received
         var set = sigset_t()
         sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal.number) }
+        for signal in self.signals { sigaddset(&set, signal.number) }
         sigprocmask(SIG_BLOCK, &set, nil)
         descriptor = OwnedDescriptor(
             adopting: try systemCall("signalfd") {
@@ -69,18 +97,33 @@ final class SignalWatch: ReadinessObserver {
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
     }
 
+    /// Blocks signals and watches for them, whatever their origin.
+    convenience init(
+        _ signals: [ProcessSignal],
+        loop: EventLoop,
+        received: @escaping (ProcessSignal) -> Void
+    ) throws(SystemError) {
+        try self.init(signals, loop: loop) { signal, _ in received(signal) }
+    }
+
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         // Each number can wait only once, so this ends.
-        while let number = nextNumber() {
-            if let signal = signals.first(where: { $0.number == number }) { received(signal) }
+        while let (number, origin) = next() {
+            if let signal = signals.first(where: { $0.number == number }) {
+                received(signal, origin)
+            }
         }
     }
 
-    private func nextNumber() -> Int32? {
+    private func next() -> (number: Int32, origin: SignalOrigin)? {
         var info = signalfd_siginfo()
         let length = MemoryLayout<signalfd_siginfo>.size
         guard read(descriptor.number, &info, length) == length else { return nil }
-        return Int32(bitPattern: info.ssi_signo)
+        // Codes above 0 are the kernel's own (SI_FROMUSER in the kernel's headers).
+        let origin =
+            info.ssi_code > 0
+            ? SignalOrigin.kernel : .process(Int32(bitPattern: info.ssi_pid))
+        return (Int32(bitPattern: info.ssi_signo), origin)
     }
 }
 
