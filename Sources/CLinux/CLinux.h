@@ -45,12 +45,21 @@ enum {
     CLINUX_SPLICE_F_NONBLOCK = 2,
     CLINUX_UDP_SEGMENT = 103,
     CLINUX_UDP_GRO = 104,
+    // Since Linux 6.5.
+    CLINUX_SO_PEERPIDFD = 77,
 };
 
 /// One message of recvmmsg(2) and sendmmsg(2): glibc's `struct mmsghdr`.
 struct clinux_mmsghdr {
     struct msghdr msg_hdr;
     unsigned int msg_len;
+};
+
+/// SO_PEERCRED's value: glibc's `struct ucred`.
+struct clinux_ucred {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
 };
 
 int unshare(int flags);
