@@ -211,6 +211,7 @@ final class NetworkSetupSession {
         in namespace: InnerNamespace,
         _ stream: consuming OwnedDescriptor
     ) throws(SystemError) {
+        try removeTAP(from: namespace)
         var command = ChildProcess.Command(path: settings.vmSwitchPath)
         command.arguments = settings.vmSwitchArguments
         command.environment = environment
@@ -240,8 +241,16 @@ final class NetworkSetupSession {
         }
     }
 
+    /// Removes the interface that a `vm-switch` left behind, because the next one could not create its own.
+    private func removeTAP(from namespace: InnerNamespace) throws(SystemError) {
+        if try namespace.removeTAP(settings.tapInterface) {
+            log.info("leftover interface removed", ["interface": settings.tapInterface])
+        }
+    }
+
     private func switchEnded(_ cause: ProcessEnd, now: Instant) {
         vmSwitch = nil
+        if let namespace { attempt { () throws(SystemError) in try removeTAP(from: namespace) } }
         guard outcome == nil else { return }
         if cause == .exited(0) {
             log.info("vm-switch ended of its own accord")

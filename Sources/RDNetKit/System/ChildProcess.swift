@@ -39,12 +39,15 @@ final class ChildProcess: ReadinessObserver {
         ///
         /// `terminate` then ends the program's children too.
         var leadsGroup = false
+        /// Whether the rest of its group ends when it ends by itself, too.
+        var endsGroup = false
     }
 
     /// Its number; the kernel gives it to nobody else before the program's end was told.
     let process: Int32
     private let loop: EventLoop
     private let leadsGroup: Bool
+    private let endsGroup: Bool
     private let descriptor: OwnedDescriptor
     private var watch: EventLoop.Watch?
     private var ended: ((ProcessEnd, Instant) -> Void)?
@@ -62,7 +65,13 @@ final class ChildProcess: ReadinessObserver {
         ended: @escaping (ProcessEnd, Instant) -> Void
     ) throws(SystemError) {
         let process = try Self.spawn(command)
-        try self.init(adopting: process, leadsGroup: command.leadsGroup, on: loop, ended: ended)
+        try self.init(
+            adopting: process,
+            leadsGroup: command.leadsGroup,
+            endsGroup: command.endsGroup,
+            on: loop,
+            ended: ended
+        )
     }
 
     /// Waits for a child that runs already.
@@ -70,18 +79,21 @@ final class ChildProcess: ReadinessObserver {
     /// - Parameters:
     ///   - process: Not waited for yet.
     ///   - leadsGroup: Whether it leads a process group.
+    ///   - endsGroup: Whether the rest of that group ends with it.
     ///   - loop: Waits for the end.
     ///   - ended: Called once, by the loop, when the child has ended.
     /// - Throws: `SystemError`; the child is killed then.
     init(
         adopting process: Int32,
         leadsGroup: Bool = false,
+        endsGroup: Bool = false,
         on loop: EventLoop,
         ended: @escaping (ProcessEnd, Instant) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.ended = ended
         self.leadsGroup = leadsGroup
+        self.endsGroup = leadsGroup && endsGroup
         do {
             let number = try systemCall("pidfd_open") { pidfd_open(process, 0) }
             descriptor = OwnedDescriptor(adopting: number)
@@ -125,6 +137,8 @@ final class ChildProcess: ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
+        // Sound: the group keeps its number until its leader was waited for.
+        if endsGroup { _ = kill(-process, SIGKILL) }
         var status: Int32 = 0
         let process = process
         let end: ProcessEnd
