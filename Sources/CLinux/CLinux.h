@@ -55,6 +55,8 @@ enum {
     CLINUX_AT_EXECFN = 31,
     CLINUX_UDP_SEGMENT = 103,
     CLINUX_UDP_GRO = 104,
+    // Since Linux 6.5.
+    CLINUX_SO_PEERPIDFD = 77,
 };
 
 /// One message of recvmmsg(2) and sendmmsg(2): glibc's `struct mmsghdr`.
@@ -69,6 +71,13 @@ struct clinux_statx {
     unsigned int block_size;
     unsigned long long attributes;
     unsigned long long rest[30];
+};
+
+/// SO_PEERCRED's value: glibc's `struct ucred`.
+struct clinux_ucred {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
 };
 
 int unshare(int flags);

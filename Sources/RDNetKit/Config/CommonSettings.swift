@@ -10,8 +10,8 @@ struct CommonSettings: Sendable {
     var logFormat = LogFormat.text
     /// Empty: standard error.
     var logFile = ""
-    /// Whether to keep a log file's earlier content.
-    var appendsToLogFile = false
+    /// Whether a log file keeps its content when the program starts.
+    var appendsToLogFile = true
 
     /// The effective level; `-debug` overrides the other option.
     var logLevel: LogLevel { isDebugging ? .debug : leastLogLevel }
@@ -56,10 +56,10 @@ extension Option<CommonSettings> {
             .optionalPath,
             reach: .everyRole,
             unset: "standard error",
-            help: "the log file",
+            help: "the file to append log lines to",
             reason: """
-                Every start creates a new file. Lines that would block the program, for example \
-                on a full pipe, are dropped, counted and reported.
+                SIGHUP reopens the file, for log rotation. Lines that would block the program, for \
+                example on a full pipe, are dropped, counted and reported.
                 """
         ),
         Option(

@@ -11,7 +11,7 @@ final class PortMessageServer {
 
     private let loop: EventLoop
     private let log: Logger
-    private let received: (PortMessage) -> Void
+    private let received: (PortMessage, PeerProcess?) -> Void
     private var listener: StreamListener?
     private var waiting: [PortMessageConnection] = []
     /// Good until the next read.
@@ -23,13 +23,13 @@ final class PortMessageServer {
     ///   - path: A socket that nobody listens on any more is replaced.
     ///   - loop: Tells when agents come.
     ///   - log: For messages that make no sense.
-    ///   - received: Is given each message.
+    ///   - received: Receives each message and the process that sent it, if that is known.
     /// - Throws: `SystemError` when the path cannot be had.
     init(
         path: String,
         loop: EventLoop,
         log: Logger,
-        received: @escaping (PortMessage) -> Void
+        received: @escaping (PortMessage, PeerProcess?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.log = log
@@ -85,7 +85,7 @@ final class PortMessageServer {
         remove(connection)
         do {
             let message = try PortMessage(decoding: octets)
-            received(message)
+            received(message, connection.peer)
         } catch {
             log.error("a message makes no sense", ["cause": "\(error)"])
         }
@@ -114,6 +114,8 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
         case failed(String)
     }
 
+    /// Who connected.
+    let peer: PeerProcess?
     private let stream: OwnedDescriptor
     private let loop: EventLoop
     private var reader = PortMessageReader()
@@ -123,6 +125,7 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
     private var expired: () -> Void = {}
 
     init(_ stream: consuming OwnedDescriptor, loop: EventLoop) {
+        peer = PeerProcess(of: stream)
         self.stream = stream
         self.loop = loop
     }

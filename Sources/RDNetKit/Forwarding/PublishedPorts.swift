@@ -1,10 +1,11 @@
 /// The host's ports that guest agents want to be open, and the listeners that this takes.
 ///
-/// How it works: several sources (the container engine, a scan of /proc/net, Kubernetes) may want the same binding, so each
-/// binding counts how often it was added, and goes when it was removed as often. A removal that names an address which nobody added
-/// takes the port's latest binding, as the original, which knows ports only, would. Where every address of a port is wanted, one
-/// listener serves them all, and the listeners of single addresses come back when it goes. What cannot be opened, because
-/// somebody else has it, stays wanted and is tried again with the port's next message.
+/// How it works: a binding is a transport, an address and a port, and publishers claim bindings. Claiming one twice is claiming it once, so
+/// one removal undoes both, as it does with the original. A removal ends the claim of the process that sends it, and those of processes
+/// that have ended; the binding stays while another process that runs claims it. A process that does not claim the binding, such
+/// as nc in a script, speaks for all. A removal that names an address which nobody added takes the port's latest binding, because
+/// the original looks only at ports. One listener serves a port whose every address is claimed, and the listeners of single addresses
+/// come back after it. A binding that cannot be opened, because another program has it, is tried again with the port's next message.
 final class PublishedPorts {
     static let mostBindings = 16_384
 
@@ -16,11 +17,18 @@ final class PublishedPorts {
         var description: String { "\(number)/\(transport)" }
     }
 
-    /// One address of a port, and how often it was asked for.
+    /// One address of a port, and who wants it.
     private struct Claim {
         /// `::` for every address of both families.
         let address: IPAddress
-        var count: Int
+        /// Never empty.
+        var publishers: [PortPublisher]
+    }
+
+    /// A port at one address; the address is `::` for all of both families.
+    private struct Binding: Hashable {
+        let port: Port
+        let address: IPAddress
     }
 
     private struct State {
@@ -31,6 +39,8 @@ final class PublishedPorts {
 
     private let log: Logger
     private let open: (Port, IPAddress) throws(SystemError) -> any HostForward
+    /// Whether a publisher's process has ended, so that it withdraws nothing any more.
+    var hasEnded: (PortPublisher) -> Bool = { _ in false }
     private var ports: [Port: State] = [:]
     private var claimCount = 0
 
@@ -54,15 +64,35 @@ final class PublishedPorts {
         }.sorted()
     }
 
-    /// Does what a message asks for; what makes no sense in it is logged and passed over.
-    func apply(_ message: PortMessage) {
-        for binding in message.bindings {
-            guard let (port, address) = understand(binding) else { continue }
+    /// Does what a message asks for; bindings that make no sense are logged and skipped.
+    func apply(_ message: PortMessage, from publisher: PortPublisher) {
+        // An engine publishes a port at 0.0.0.0 and at :: at once, and both are one binding.
+        var done: Set<Binding> = []
+        for text in message.bindings {
+            guard let binding = understand(text), done.insert(binding).inserted else { continue }
             if message.isRemoval {
-                release(port, address)
+                release(binding, publisher)
             } else {
-                claim(port, address)
+                claim(binding, publisher)
             }
+        }
+    }
+
+    /// Whether a publisher claims anything.
+    func isClaimant(_ publisher: PortPublisher) -> Bool {
+        ports.values.contains { state in
+            state.claims.contains { $0.publishers.contains(publisher) }
+        }
+    }
+
+    /// Drops every claim of publishers that will not withdraw them.
+    func drop(_ publishers: Set<PortPublisher>) {
+        // Settling a port changes the table.
+        for (port, state) in Array(ports) {
+            for index in state.claims.indices.reversed() {
+                removePublishers(of: port, at: index) { publishers.contains($0) }
+            }
+            settle(port)
         }
     }
 
@@ -75,7 +105,7 @@ final class PublishedPorts {
         claimCount = 0
     }
 
-    private func understand(_ binding: PortMessage.Binding) -> (Port, IPAddress)? {
+    private func understand(_ binding: PortMessage.Binding) -> Binding? {
         guard let transport = ForwardProtocol(rawValue: binding.transport), transport != .unix
         else {
             log.warning("neither tcp nor udp", ["protocol": binding.transport])
@@ -90,7 +120,7 @@ final class PublishedPorts {
             log.warning("not an address", ["HostIp": binding.hostIP])
             return nil
         }
-        return (Port(transport: transport, number: number), address)
+        return Binding(port: Port(transport: transport, number: number), address: address)
     }
 
     private static func port(_ text: String) -> UInt16? {
@@ -105,30 +135,45 @@ final class PublishedPorts {
 
     // MARK: Claims
 
-    private func claim(_ port: Port, _ address: IPAddress) {
-        if let index = ports[port]?.claims.firstIndex(where: { $0.address == address }) {
-            ports[port]?.claims[index].count += 1
+    private func claim(_ binding: Binding, _ publisher: PortPublisher) {
+        let port = binding.port
+        if let index = ports[port]?.claims.firstIndex(where: { $0.address == binding.address }) {
+            // The new claim takes the place of those that nobody would withdraw.
+            ports[port]?.claims[index].publishers.removeAll { $0 == publisher || hasEnded($0) }
+            ports[port]?.claims[index].publishers.append(publisher)
         } else {
             guard claimCount < Self.mostBindings else {
                 return log.error("too many published ports", ["port": "\(port)"])
             }
             claimCount += 1
-            ports[port, default: State(claims: [])].claims.append(Claim(address: address, count: 1))
+            let claim = Claim(address: binding.address, publishers: [publisher])
+            ports[port, default: State(claims: [])].claims.append(claim)
         }
         settle(port)
     }
 
-    private func release(_ port: Port, _ address: IPAddress) {
+    private func release(_ binding: Binding, _ publisher: PortPublisher) {
+        let port = binding.port
         guard let claims = ports[port]?.claims,
-            let index = claims.firstIndex(where: { $0.address == address }) ?? claims.indices.last
+            let index = claims.firstIndex(where: { $0.address == binding.address })
+                ?? claims.lastIndex(where: { $0.publishers.contains(publisher) })
+                ?? claims.indices.last
         else { return log.debug("was not published", ["port": "\(port)"]) }
-        if claims[index].count > 1 {
-            ports[port]?.claims[index].count -= 1
-            return
-        }
+        let isOwn = claims[index].publishers.contains(publisher)
+        removePublishers(of: port, at: index) { !isOwn || $0 == publisher || hasEnded($0) }
+        settle(port)
+    }
+
+    /// Removes claimants of a binding, and the binding itself with the last one.
+    private func removePublishers(
+        of port: Port,
+        at index: Int,
+        where isRemoved: (PortPublisher) -> Bool
+    ) {
+        ports[port]?.claims[index].publishers.removeAll(where: isRemoved)
+        guard ports[port]?.claims[index].publishers.isEmpty == true else { return }
         ports[port]?.claims.remove(at: index)
         claimCount -= 1
-        settle(port)
     }
 
     // MARK: Listeners

@@ -72,6 +72,30 @@ final class InnerNamespace {
         ]
     }
 
+    /// Removes a TAP interface that another's `vm-switch` left, and the processes that hold its descriptor.
+    ///
+    /// Such a process would serve an interface of the same name that is made later.
+    ///
+    /// - Parameter name: Of the interface. One of another kind, which somebody else made, stays.
+    /// - Returns: Whether there was one.
+    /// - Throws: `SystemError`.
+    func removeTAP(_ name: String) throws(SystemError) -> Bool {
+        try Namespace.within(network) { () throws(SystemError) in
+            var netlink = try Netlink()
+            do throws(SystemError) {
+                let link = try netlink.link(named: name)
+                guard link.isTUN else { return false }
+                _ = residents.kill(in: network) { TAPHolder.holds($0, interface: name) }
+                try netlink.deleteLink(link.index)
+                return true
+            } catch {
+                // It goes by itself when the last process that holds it has ended.
+                if error.isMissingDevice { return false }
+                throw error
+            }
+        }
+    }
+
     /// Kills all that lives in a namespace of our own; to be called until it says that nothing does.
     ///
     /// - Returns: Whether nothing lives there any more, and init was waited for.

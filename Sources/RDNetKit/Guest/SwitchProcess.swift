@@ -43,6 +43,9 @@ final class SwitchProcess: ReadinessObserver {
         var command = command
         command.set(LinkSupply.variable, to: "\(Self.supplyNumber)")
         command.readsNothing = true
+        // Another's vm-switch leaves its DHCP client behind, which holds the interface.
+        command.leadsGroup = true
+        command.endsGroup = true
         command.descriptors = [nil, nil, nil, stream.number, pair.other.number]
         watch = try loop.watch(supply.number, for: .readable, observer: self)
         do {
@@ -70,7 +73,7 @@ final class SwitchProcess: ReadinessObserver {
         try DescriptorPassing.send(stream.number, over: supply)
     }
 
-    /// Ends it at once.
+    /// Ends it and its children at once.
     func kill() {
         child?.terminate()
     }

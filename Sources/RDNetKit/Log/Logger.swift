@@ -9,6 +9,8 @@
 final class Logger {
     /// Accepts bytes without blocking and returns how many it accepted.
     typealias Sink = (ArraySlice<UInt8>) -> Int
+    /// Opens the log file again, and returns why that failed; nil when it did not.
+    typealias Reopening = () -> String?
 
     /// Lines below this level are not formatted.
     var level: LogLevel
@@ -20,6 +22,7 @@ final class Logger {
     private let start: WallTime
     private let clock: () -> WallTime
     private let sink: Sink
+    private let reopening: Reopening?
     /// The rest of a line that the sink accepted in part.
     private var remainder: ArraySlice<UInt8> = []
 
@@ -31,24 +34,43 @@ final class Logger {
     ///   - isColoured: Whether text uses terminal colors; JSON never does.
     ///   - clock: The wall clock, read once per line.
     ///   - sink: Where the octets go.
+    ///   - reopening: Opens the sink's file again; nil when the sink is not a file.
     init(
         level: LogLevel = .info,
         format: LogFormat = .text,
         isColoured: Bool = false,
         clock: @escaping () -> WallTime,
-        sink: @escaping Sink
+        sink: @escaping Sink,
+        reopening: Reopening? = nil
     ) {
         self.level = level
         self.format = format
         self.isColoured = isColoured
         self.clock = clock
         self.sink = sink
+        self.reopening = reopening
         start = clock()
     }
 
     /// A logger that discards everything.
     static func discarding() -> Logger {
         Logger(level: .fatal, clock: { WallTime(seconds: 0, utcOffset: 0) }, sink: { $0.count })
+    }
+
+    /// Whether lines go to a file that can be opened again.
+    var hasFile: Bool { reopening != nil }
+
+    /// Opens the log file again, as log rotation asks for.
+    func reopen() {
+        guard let reopening else { return }
+        // What is left of a line belongs in the file that has its beginning, or nowhere.
+        _ = flushRemainder()
+        remainder = []
+        if let cause = reopening() {
+            warning("cannot reopen the log file; lines go to the old one", ["cause": cause])
+        } else {
+            info("log file reopened")
+        }
     }
 
     func debug(

@@ -72,8 +72,8 @@ final class GVProxy {
         }
     }
 
-    private func watchSignals() throws(SystemError) -> SignalWatch {
-        try SignalWatch([.terminate, .interrupt, .hangUp], loop: loop) { [unowned self] signal in
+    private func watchSignals() throws(SystemError) -> RoleSignals {
+        try RoleSignals(log: log, loop: loop) { [unowned self] signal in
             end("signal caught", ["signal": signal.name])
         }
     }

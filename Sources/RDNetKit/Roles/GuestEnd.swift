@@ -13,7 +13,7 @@ final class GuestEnd {
     /// Nil when name servers are not this program's business.
     private let resolver: ResolverFile?
     private var dhcp: GuestDHCP?
-    private var signals: SignalWatch?
+    private var signals: RoleSignals?
     private var call: HostCall?
     private var redial = Backoff(first: .milliseconds(100), longest: .seconds(2))
     private var supply: LinkSupply?
@@ -104,12 +104,16 @@ final class GuestEnd {
     }
 
     private func watchSignals() throws(SystemError) {
-        signals = try SignalWatch([.terminate, .interrupt, .hangUp, .quit, .user1], loop: loop) {
-            [unowned self] signal in
-            if signal == .user1 { return setTracing(!traces) }
-            log.info("ended by a signal", ["signal": signal.name])
-            loop.stop()
-        }
+        signals = try RoleSignals(
+            log: log,
+            loop: loop,
+            endsOnQuit: true,
+            toggled: { [unowned self] in setTracing(!traces) },
+            ended: { [unowned self] signal in
+                log.info("ended by a signal", ["signal": signal.name])
+                loop.stop()
+            }
+        )
     }
 
     // MARK: The stream

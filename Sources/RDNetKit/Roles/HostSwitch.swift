@@ -38,9 +38,9 @@ final class HostSwitch {
     }
 
     private func serve() throws {
+        let signals = try watchSignals()
         try network.open()
         for link in settings.links { try network.open(link) }
-        let signals = try watchSignals()
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
         try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
@@ -52,13 +52,16 @@ final class HostSwitch {
         network.stop()
     }
 
-    private func watchSignals() throws(SystemError) -> SignalWatch {
-        try SignalWatch([.terminate, .interrupt, .hangUp, .user1], loop: loop) {
-            [unowned self] signal in
-            if signal == .user1 { return network.toggleCapture() }
-            log.info("ended by a signal", ["signal": signal.name])
-            loop.stop()
-        }
+    private func watchSignals() throws(SystemError) -> RoleSignals {
+        try RoleSignals(
+            log: log,
+            loop: loop,
+            toggled: { [unowned self] in network.toggleCapture() },
+            ended: { [unowned self] signal in
+                log.info("ended by a signal", ["signal": signal.name])
+                loop.stop()
+            }
+        )
     }
 
     // MARK: The virtual machine

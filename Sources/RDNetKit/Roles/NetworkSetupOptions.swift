@@ -59,8 +59,8 @@ extension Option<NetworkSetupSettings> {
             "vm-switch-logfile-append",
             \.appendsToVMSwitchLogFile,
             .boolean,
-            help: "append to vm-switch's log file",
-            reason: "Passed to vm-switch as --logfile-append."
+            help: "start vm-switch with --logfile-append",
+            reason: "For a vm-switch that does not append by default, such as openSUSE's."
         ),
         Option(
             "tap-interface",

@@ -20,7 +20,7 @@ final class NetworkSetupSession {
     /// The path of systemctl; nil when systemd did not start this process.
     private let systemctl: String?
     private let loop: EventLoop
-    private var signals: SignalWatch?
+    private var signals: RoleSignals?
     private var handshake: GuestHandshake?
     private var lookup: ServiceLookup?
     private var namespace: InnerNamespace?
@@ -60,8 +60,8 @@ final class NetworkSetupSession {
     func run() throws(RoleFailure) -> ExitCode {
         defer { clear() }
         do throws(SystemError) {
-            let ending: [ProcessSignal] = [.terminate, .interrupt, .hangUp, .quit]
-            signals = try SignalWatch(ending, loop: loop) { [unowned self] signal in
+            signals = try RoleSignals(log: log, loop: loop, endsOnQuit: true) {
+                [unowned self] signal in
                 log.info("ended by a signal", ["signal": signal.name])
                 end(.success(.failure))
             }
@@ -213,12 +213,11 @@ final class NetworkSetupSession {
         in namespace: InnerNamespace,
         _ stream: consuming OwnedDescriptor
     ) throws(SystemError) {
+        try removeTAP(from: namespace)
         var command = ChildProcess.Command(path: settings.vmSwitchPath)
         command.arguments = settings.vmSwitchArguments
         command.environment = environment
         command.set(ResolverFile.processVariable, to: namespace.process.map { "\($0)" })
-        // What the one before it had to say stays; another's vm-switch has no such variable.
-        if deaths > 0 { command.environment.append("RDNET_VM_SWITCH_LOGFILE_APPEND=true") }
         let process = try SwitchProcess(
             command,
             in: namespace.network,
@@ -245,8 +244,16 @@ final class NetworkSetupSession {
         }
     }
 
+    /// Removes the interface that a `vm-switch` left behind, because the next one could not create its own.
+    private func removeTAP(from namespace: InnerNamespace) throws(SystemError) {
+        if try namespace.removeTAP(settings.tapInterface) {
+            log.info("leftover interface removed", ["interface": settings.tapInterface])
+        }
+    }
+
     private func switchEnded(_ cause: ProcessEnd, now: Instant) {
         vmSwitch = nil
+        if let namespace { attempt { () throws(SystemError) in try removeTAP(from: namespace) } }
         guard outcome == nil else { return }
         if cause == .exited(0) {
             log.info("vm-switch ended of its own accord")

@@ -53,7 +53,18 @@ struct ProcessSurroundings {
             format: settings.logFormat,
             isColoured: destination.isTerminal,
             clock: WallClock.now,
-            sink: destination.write
+            sink: destination.write,
+            reopening: destination.isFile ? { reopen(destination) } : nil
         )
+    }
+
+    /// Why a log file cannot be opened again; nil when it was.
+    private static func reopen(_ destination: LogDestination) -> String? {
+        do {
+            try destination.reopen()
+            return nil
+        } catch {
+            return error.description
+        }
     }
 }

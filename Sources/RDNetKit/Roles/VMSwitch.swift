@@ -119,8 +119,8 @@ extension Option<VMSwitchSettings> {
             "logfile-append",
             \.common.appendsToLogFile,
             .boolean,
-            help: "append to the log file",
-            reason: "By default every start creates a new file, as Rancher Desktop expects."
+            help: "whether the log file keeps its content at start",
+            reason: "--logfile-append=false empties the file at every start."
         ),
         Option(
             "trace-packets",

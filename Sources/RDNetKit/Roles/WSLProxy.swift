@@ -94,13 +94,17 @@ enum WSLProxy {
             let ports = PublishedPorts(log: start.logger) { port, address throws(SystemError) in
                 try open(port, at: address, settings, connector, limits)
             }
-            let server = try listen(settings, loop, start.logger) { ports.apply($0) }
+            let publishers = PortPublishers(loop: loop)
+            connect(publishers, ports, start.logger)
+            let server = try listen(settings, loop, start.logger) { message, process in
+                ports.apply(message, from: publishers.publisher(process))
+            }
             defer {
                 server.close()
                 ports.close()
                 connector.close()
             }
-            let signals = try SignalWatch([.terminate, .interrupt], loop: loop) { signal in
+            let signals = try RoleSignals(log: start.logger, loop: loop) { signal in
                 start.logger.info("ended by a signal", ["signal": signal.name])
                 loop.stop()
             }
@@ -116,11 +120,24 @@ enum WSLProxy {
         }
     }
 
+    private static func connect(
+        _ publishers: PortPublishers,
+        _ ports: PublishedPorts,
+        _ log: Logger
+    ) {
+        ports.hasEnded = { [unowned publishers] in publishers.hasEnded($0) }
+        publishers.isClaimant = { [unowned ports] in ports.isClaimant($0) }
+        publishers.replaced = { [unowned ports] predecessors in
+            log.info("agent replaced; dropping the ports that only its predecessor added")
+            ports.drop(predecessors)
+        }
+    }
+
     private static func listen(
         _ settings: WSLProxySettings,
         _ loop: EventLoop,
         _ log: Logger,
-        _ received: @escaping (PortMessage) -> Void
+        _ received: @escaping (PortMessage, PeerProcess?) -> Void
     ) throws(RoleFailure) -> PortMessageServer {
         do {
             return try PortMessageServer(

@@ -17,9 +17,9 @@ enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
 
 /// A program that runs beside the loop, and is waited for by it.
 ///
-/// The child gets an empty signal mask and default signal actions, and of the descriptors only those
-/// named here: all others are close-on-exec. The loop keeps this object until the program has ended; a
-/// program that is still there when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
+/// The child gets an empty signal mask, and default signal actions except for the signals that this process ignores. Of
+/// the descriptors it gets only those named here: all others are close-on-exec. The loop keeps this object until the
+/// program has ended. A program that still runs when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
 final class ChildProcess: ReadinessObserver {
     /// What to run.
     struct Command {
@@ -39,6 +39,8 @@ final class ChildProcess: ReadinessObserver {
         ///
         /// `terminate` then ends the program's children too.
         var leadsGroup = false
+        /// Whether the rest of its group ends when it ends by itself, too.
+        var endsGroup = false
 
         /// Sets a variable of the environment; nil removes it.
         mutating func set(_ variable: String, to value: String?) {
@@ -51,6 +53,7 @@ final class ChildProcess: ReadinessObserver {
     let process: Int32
     private let loop: EventLoop
     private let leadsGroup: Bool
+    private let endsGroup: Bool
     private let descriptor: OwnedDescriptor
     private var watch: EventLoop.Watch?
     private var ended: ((ProcessEnd, Instant) -> Void)?
@@ -68,7 +71,13 @@ final class ChildProcess: ReadinessObserver {
         ended: @escaping (ProcessEnd, Instant) -> Void
     ) throws(SystemError) {
         let process = try Self.spawn(command)
-        try self.init(adopting: process, leadsGroup: command.leadsGroup, on: loop, ended: ended)
+        try self.init(
+            adopting: process,
+            leadsGroup: command.leadsGroup,
+            endsGroup: command.endsGroup,
+            on: loop,
+            ended: ended
+        )
     }
 
     /// Waits for a child that runs already.
@@ -76,18 +85,21 @@ final class ChildProcess: ReadinessObserver {
     /// - Parameters:
     ///   - process: Not waited for yet.
     ///   - leadsGroup: Whether it leads a process group.
+    ///   - endsGroup: Whether the rest of that group ends with it.
     ///   - loop: Waits for the end.
     ///   - ended: Called once, by the loop, when the child has ended.
     /// - Throws: `SystemError`; the child is killed then.
     init(
         adopting process: Int32,
         leadsGroup: Bool = false,
+        endsGroup: Bool = false,
         on loop: EventLoop,
         ended: @escaping (ProcessEnd, Instant) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.ended = ended
         self.leadsGroup = leadsGroup
+        self.endsGroup = leadsGroup && endsGroup
         do {
             let number = try systemCall("pidfd_open") { pidfd_open(process, 0) }
             descriptor = OwnedDescriptor(adopting: number)
@@ -131,6 +143,8 @@ final class ChildProcess: ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
+        // Sound: the group keeps its number until its leader was waited for.
+        if endsGroup { _ = kill(-process, SIGKILL) }
         var status: Int32 = 0
         let process = process
         let end: ProcessEnd
@@ -195,7 +209,7 @@ final class ChildProcess: ReadinessObserver {
         var signals = sigset_t()
         sigemptyset(&signals)
         posix_spawnattr_setsigmask(&attributes, &signals)
-        sigfillset(&signals)
+        signals = SignalDisposition.childDefaults
         posix_spawnattr_setsigdefault(&attributes, &signals)
         var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
         // The group's number is 0: the process's own.

@@ -20,32 +20,57 @@ final class LogDestination {
     /// What a pipe with room for anything has room for.
     private static let page = 4096
 
-    private let descriptor: OwnedDescriptor
+    private var descriptor: OwnedDescriptor
     private let manner: Manner
+    /// Nil for a descriptor that was inherited.
+    private let path: String?
     /// Whether a person may be reading.
     let isTerminal: Bool
 
-    private init(_ descriptor: consuming OwnedDescriptor, _ manner: Manner) {
+    private init(
+        _ descriptor: consuming OwnedDescriptor,
+        _ manner: Manner,
+        path: String? = nil
+    ) {
         isTerminal = isatty(descriptor.number) == 1
         self.descriptor = descriptor
         self.manner = manner
+        self.path = path
     }
 
-    /// Opens or makes a log file.
+    /// Opens or creates a log file.
     ///
-    /// See open(2).
+    /// Every line goes to the end of the file as it is then, so other writers lose nothing, and a file that another
+    /// program truncates (logrotate's `copytruncate`) begins anew instead of with a hole.
     ///
     /// - Parameters:
     ///   - path: A file, a named pipe or a device; a directory must exist.
-    ///   - appending: Whether what is in the file stays.
+    ///   - appending: Whether the file keeps its content.
     /// - Returns: The destination.
     /// - Throws: `SystemError` that names the path.
     static func file(_ path: String, appending: Bool) throws(SystemError) -> LogDestination {
-        let flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
-        let number = try systemCall("open \(path)") {
-            open(path, flags | (appending ? O_APPEND : O_TRUNC), 0o666)
-        }
-        return LogDestination(OwnedDescriptor(adopting: number), .plain)
+        let descriptor = try openFile(path, flags: appending ? 0 : O_TRUNC)
+        return LogDestination(descriptor, .plain, path: path)
+    }
+
+    /// See open(2).
+    private static func openFile(_ path: String, flags: Int32) throws(SystemError)
+        -> OwnedDescriptor
+    {
+        let common = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+        let number = try systemCall("open \(path)") { open(path, common | flags, 0o666) }
+        return OwnedDescriptor(adopting: number)
+    }
+
+    /// Whether the destination has a path that can be opened again.
+    var isFile: Bool { path != nil }
+
+    /// Opens the file's path again, after another program renamed the file.
+    ///
+    /// - Throws: `SystemError` that names the path; then lines keep going to the old file.
+    func reopen() throws(SystemError) {
+        guard let path else { return }
+        descriptor = try Self.openFile(path, flags: 0)
     }
 
     /// A descriptor that is somebody else's too, such as standard error, whatever it is connected to.

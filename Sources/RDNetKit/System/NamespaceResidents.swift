@@ -13,11 +13,16 @@ final class NamespaceResidents {
         for descriptor in ending.values { close(descriptor) }
     }
 
-    /// Kills those that live in a namespace, but never this process.
+    /// Kills the processes of a namespace, but never this process.
     ///
-    /// - Parameter network: The namespace, the same at each call.
-    /// - Returns: How many have not ended yet. Those that fork meanwhile are found by asking again.
-    func kill(in network: borrowing OwnedDescriptor) -> Int {
+    /// - Parameters:
+    ///   - network: The namespace, the same at each call.
+    ///   - isMeant: Which processes to kill, by number.
+    /// - Returns: How many have not ended yet. Those that fork meanwhile are found by calling again.
+    func kill(
+        in network: borrowing OwnedDescriptor,
+        where isMeant: (Int32) -> Bool = { _ in true }
+    ) -> Int {
         var namespace = stat()
         guard fstat(network.number, &namespace) == 0, let directory = opendir("/proc") else {
             return ending.count
@@ -32,19 +37,19 @@ final class NamespaceResidents {
             guard let process = pid_t(name), process != getpid(), ending[process] == nil else {
                 continue
             }
-            kill(process, in: namespace)
+            kill(process, in: namespace, where: isMeant)
         }
         return ending.count
     }
 
-    private func kill(_ process: pid_t, in namespace: stat) {
+    private func kill(_ process: pid_t, in namespace: stat, where isMeant: (Int32) -> Bool) {
         // Opened first: the number cannot become another process's between question and signal.
         let descriptor = pidfd_open(process, 0)
         guard descriptor >= 0 else { return }
         var home = stat()
         // A process that has ended has no namespace left, though it may wait to be waited for.
         guard stat("/proc/\(process)/ns/net", &home) == 0, home.st_ino == namespace.st_ino,
-            home.st_dev == namespace.st_dev,
+            home.st_dev == namespace.st_dev, isMeant(process),
             pidfd_send_signal(descriptor, SIGKILL, nil, 0) == 0
         else {
             close(descriptor)

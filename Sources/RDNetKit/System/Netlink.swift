@@ -7,6 +7,8 @@ struct NetworkLink: Equatable {
     var mac: MACAddress?
     var mtu: Int
     var isUp: Bool
+    /// Whether it is a TUN or TAP interface.
+    var isTUN: Bool
 }
 
 /// An IPv4 address of an interface.
@@ -62,7 +64,8 @@ struct Netlink: ~Copyable {
             mac: mac.count == 6 ? MACAddress(reading: mac.span.bytes, at: 0) : nil,
             mtu: mtu.count == 4
                 ? Int(mtu.withUnsafeBytes { $0.loadUnaligned(as: UInt32.self) }) : 0,
-            isUp: flags & UInt32(IFF_UP) != 0
+            isUp: flags & UInt32(IFF_UP) != 0,
+            isTUN: answer.linkKind == "tun"
         )
     }
 

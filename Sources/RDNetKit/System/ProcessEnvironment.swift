@@ -68,7 +68,7 @@ enum ProcessEnvironment {
     /// - Throws: `SystemError` when the file was moved or removed after the start.
     static func executablePath() throws(SystemError) -> String {
         do throws(SystemError) {
-            return try linkedPath()
+            return try target(of: "/proc/self/exe")
         } catch {
             guard let started = startedPath else { throw error }
             return try FileLink.resolved(started)
@@ -81,12 +81,25 @@ enum ProcessEnvironment {
             .map { String(cString: $0) }
     }
 
-    private static func linkedPath() throws(SystemError) -> String {
+    /// The path of another process's program, in that process's mount namespace.
+    ///
+    /// - Returns: Nil when the process has ended, or its program may not be known.
+    static func program(of process: Int32) -> String? {
+        do {
+            let path = try target(of: "/proc/\(process)/exe")
+            // The kernel's mark of a file that was replaced since.
+            return path.hasSuffix(replaced) ? String(path.dropLast(replaced.count)) : path
+        } catch {
+            return nil
+        }
+    }
+
+    private static let replaced = " (deleted)"
+
+    private static func target(of link: String) throws(SystemError) -> String {
         let capacity = Int(PATH_MAX)
         var path = [CChar](repeating: 0, count: capacity)
-        let length = try systemCall("readlink /proc/self/exe") {
-            readlink("/proc/self/exe", &path, capacity)
-        }
+        let length = try systemCall("readlink \(link)") { readlink(link, &path, capacity) }
         return String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

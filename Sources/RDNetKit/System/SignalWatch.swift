@@ -61,6 +61,7 @@ enum SignalOrigin: Equatable {
 
 /// Signals as events of the loop: they are blocked and read from a descriptor.
 ///
+/// A signal that the process ignores is neither blocked nor read: it stays ignored (`SignalDisposition`).
 /// A child inherits the blocked set unless it is given another. See signalfd(2).
 final class SignalWatch: ReadinessObserver {
     private let signals: [ProcessSignal]
@@ -81,10 +82,10 @@ final class SignalWatch: ReadinessObserver {
         loop: EventLoop,
         received: @escaping (ProcessSignal, SignalOrigin) -> Void
     ) throws(SystemError) {
-        self.signals = signals
+        self.signals = signals.filter { !SignalDisposition.isIgnored($0.number) }
         self.loop = loop
         self.received = received
-        var set = Self.block(signals)
+        var set = Self.block(self.signals)
         descriptor = OwnedDescriptor(
             adopting: try systemCall("signalfd") {
                 signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
@@ -109,7 +110,9 @@ final class SignalWatch: ReadinessObserver {
     static func block(_ signals: [ProcessSignal]) -> sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
-        for signal in signals { sigaddset(&set, signal.number) }
+        for signal in signals where !SignalDisposition.isIgnored(signal.number) {
+            sigaddset(&set, signal.number)
+        }
         sigprocmask(SIG_BLOCK, &set, nil)
         return set
     }

@@ -216,6 +216,16 @@ struct NetlinkMessage: Equatable {
         body.count >= 16 ? body.span.bytes.native(at: 8) : nil
     }
 
+    /// What kind of interface a link message describes, such as `veth` and `tun`; nil for one of the hardware.
+    var linkKind: String? {
+        guard let description = attribute(NetlinkAttribute.Link.description, after: 16) else {
+            return nil
+        }
+        let list = NetlinkMessage(type: type, sequence: sequence, body: description)
+        return list.attribute(NetlinkAttribute.LinkDescription.kind, after: 0)
+            .map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
     /// The prefix length of an address message or of a route's destination; nil for a short one.
     var prefixLength: Int? {
         body.count >= 8 ? Int(body[1]) : nil

@@ -24,7 +24,7 @@ struct PortMessageServerTests {
 
     private func serve() throws -> PortMessageServer {
         let received = received
-        return try PortMessageServer(path: path, loop: loop, log: .discarding()) { message in
+        return try PortMessageServer(path: path, loop: loop, log: .discarding()) { message, _ in
             received.ports += message.bindings.map {
                 (message.isRemoval ? "-" : "+") + $0.hostPort
             }

@@ -43,25 +43,34 @@ struct PublishedPortsTests {
         }
     }
 
+    /// The publishers whose processes have ended.
+    private final class Ended {
+        var publishers: Set<PortPublisher> = [.unknown]
+    }
+
     private let fake = FakePorts()
+    private let ended = Ended()
     private let ports: PublishedPorts
 
     init() {
-        let fake = fake
+        let (fake, ended) = (fake, ended)
         ports = PublishedPorts(log: .discarding()) { port, address throws(SystemError) in
             try fake.open(port, address)
         }
+        ports.hasEnded = { ended.publishers.contains($0) }
     }
 
-    /// Applies `add` or `remove` of `transport hostIP hostPort`; a dot stands for an empty address.
-    private func apply(_ steps: String...) throws {
+    private func publisher(_ number: UInt64) -> PortPublisher { PortPublisher(number: number) }
+
+    /// Applies `add` or `remove` of `transport hostIP hostPort`, as one publisher; a dot stands for an empty address.
+    private func apply(_ steps: String..., as number: UInt64 = 1) throws {
         for step in steps {
             let words = step.split(separator: " ").map { $0 == "." ? "" : String($0) }
             let text = """
                 {"remove":\(words[0] == "remove"),"ports":
                 {"1/\(words[1])":[{"HostIp":"\(words[2])","HostPort":"\(words[3])"}]}}
                 """
-            ports.apply(try PortMessage(decoding: Array(text.utf8)))
+            ports.apply(try PortMessage(decoding: Array(text.utf8)), from: publisher(number))
         }
     }
 
@@ -78,17 +87,71 @@ struct PublishedPortsTests {
         #expect(fake.history == ["+\(name)", "-\(name)"])
     }
 
-    @Test func `what was added twice is there until it is removed twice`() throws {
-        try apply("add tcp 0.0.0.0 80", "add tcp :: 80", "add tcp . 80", "remove tcp 0.0.0.0 80")
-        #expect(fake.history == ["+:: 80/tcp"])
-        try apply("remove tcp :: 80")
-        #expect(ports.listening == ["[::]:80/tcp"])
-        try apply("remove tcp 0.0.0.0 80")
+    @Test(
+        "a binding that was added twice goes with one removal",
+        arguments: [1, 2],
+        [1, 2, 3] as [UInt64]
+    )
+    func addedTwice(adder: UInt64, remover: UInt64) throws {
+        // Processes of a script have ended before the next one says something.
+        ended.publishers.formUnion([publisher(2), publisher(3)])
+        try apply("add tcp 0.0.0.0 80", as: adder)
+        try apply("add tcp :: 80", "add tcp . 80", as: adder)
+        try apply("remove tcp 0.0.0.0 80", as: remover)
         #expect(fake.history == ["+:: 80/tcp", "-:: 80/tcp"])
         try apply("remove tcp 0.0.0.0 80")
         #expect(ports.listening.isEmpty)
         try apply("add tcp 0.0.0.0 80")
         #expect(ports.listening == ["[::]:80/tcp"])
+    }
+
+    @Test func `a binding of two processes stays until both have removed it, or ended`() throws {
+        try apply("add tcp 127.0.0.1 80", "add tcp 127.0.0.1 80", as: 1)
+        try apply("add tcp 127.0.0.1 80", as: 2)
+        try apply("remove tcp 127.0.0.1 80", as: 1)
+        #expect(ports.listening == ["127.0.0.1:80/tcp"])
+        try apply("remove tcp 127.0.0.1 80", as: 2)
+        #expect(ports.listening.isEmpty)
+
+        try apply("add tcp 127.0.0.1 80", as: 1)
+        try apply("add tcp 127.0.0.1 80", as: 2)
+        ended.publishers.insert(publisher(1))
+        #expect(ports.listening == ["127.0.0.1:80/tcp"])
+        try apply("remove tcp 127.0.0.1 80", as: 2)
+        #expect(ports.listening.isEmpty)
+    }
+
+    @Test func `a process that claims nothing speaks for all`() throws {
+        try apply("add tcp 127.0.0.1 80", as: 1)
+        try apply("add tcp 127.0.0.1 80", as: 2)
+        try apply("remove tcp 127.0.0.1 80", as: 3)
+        #expect(ports.listening.isEmpty)
+    }
+
+    @Test func `dropping a publisher leaves what others claim as well`() throws {
+        try apply("add tcp 127.0.0.1 80", "add tcp 0.0.0.0 81", "add udp 127.0.0.1 80", as: 1)
+        try apply("add tcp 127.0.0.1 80", "add tcp 127.0.0.1 81", as: 2)
+        ports.drop([publisher(1), publisher(3)])
+        #expect(ports.listening == ["127.0.0.1:80/tcp", "127.0.0.1:81/tcp"])
+        #expect(!ports.isClaimant(publisher(1)) && ports.isClaimant(publisher(2)))
+    }
+
+    @Test func `one message that names both families' wildcards takes nothing else along`() throws {
+        try apply("add tcp 127.0.0.1 80")
+        for isRemoval in [false, true] {
+            let text = """
+                {"remove":\(isRemoval),"ports":{"1/tcp":[{"HostIp":"0.0.0.0","HostPort":"80"},
+                {"HostIp":"::","HostPort":"80"}]}}
+                """
+            let message = try PortMessage(decoding: Array(text.utf8))
+            ports.apply(message, from: publisher(1))
+            #expect(ports.listening == [isRemoval ? "127.0.0.1:80/tcp" : "[::]:80/tcp"])
+        }
+    }
+
+    @Test func `loopback of either family is a binding of its own`() throws {
+        try apply("add tcp 127.0.0.1 80", "add tcp ::1 80", "remove tcp 127.0.0.1 80")
+        #expect(ports.listening == ["[::1]:80/tcp"])
     }
 
     @Test func `protocol, address and port tell bindings apart`() throws {
@@ -134,9 +197,6 @@ struct PublishedPortsTests {
         fake.taken["80/tcp"]?.remove("127.0.0.1")
         try apply("add tcp 127.0.0.1 80")
         #expect(ports.listening == ["127.0.0.1:80/tcp", "127.0.0.2:80/tcp"])
-        // Both times it was asked for count.
-        try apply("remove tcp 127.0.0.1 80")
-        #expect(ports.listening == ["127.0.0.1:80/tcp", "127.0.0.2:80/tcp"])
     }
 
     @Test func `a binding that could not be had does not take another one along`() throws {
@@ -158,7 +218,7 @@ struct PublishedPortsTests {
     )
     func nonsense(entry: String) throws {
         let text = #"{"ports":{\#(entry),"9":[{"HostIp":"127.0.0.1","HostPort":"009"}]}}"#
-        ports.apply(try PortMessage(decoding: Array(text.utf8)))
+        ports.apply(try PortMessage(decoding: Array(text.utf8)), from: publisher(1))
         #expect(ports.listening == ["127.0.0.1:9/tcp"])
     }
 
@@ -170,21 +230,21 @@ struct PublishedPortsTests {
         #expect(fake.taken["16400/tcp"] == ["127.0.0.1"])
     }
 
-    @Test func `any order of adding and removing ends as the counts say`() throws {
+    @Test func `any order of adding and removing ends as the claims say`() throws {
         var random = SeededRandom(seed: 7)
         let addresses = ["0.0.0.0", "127.0.0.1", "127.0.0.2"]
-        var counts: [String: Int] = [:]
+        var claims: [String: Set<UInt64>] = [:]
         for _ in 0..<2_000 {
             let address = addresses.randomElement(using: &random) ?? ""
-            let count = counts[address, default: 0]
-            if count > 0, Bool.random(using: &random) {
-                counts[address] = count - 1
-                try apply("remove tcp \(address) 80")
-            } else if count < 4 {
-                counts[address] = count + 1
-                try apply("add tcp \(address) 80")
+            let number = UInt64.random(in: 1...3, using: &random)
+            if claims[address, default: []].contains(number), Bool.random(using: &random) {
+                claims[address]?.remove(number)
+                try apply("remove tcp \(address) 80", as: number)
+            } else {
+                claims[address, default: []].insert(number)
+                try apply("add tcp \(address) 80", as: number)
             }
-            let wanted = addresses.filter { counts[$0, default: 0] > 0 }
+            let wanted = addresses.filter { claims[$0, default: []].isEmpty == false }
             let expected =
                 wanted.contains("0.0.0.0") ? ["[::]:80/tcp"] : wanted.map { "\($0):80/tcp" }
             #expect(ports.listening == expected)

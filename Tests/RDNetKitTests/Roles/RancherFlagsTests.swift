@@ -22,7 +22,7 @@ struct RancherFlag: CustomTestStringConvertible, Sendable {
         self.bad = bad
     }
 
-    var isBoolean: Bool { standard == "false" }
+    var isBoolean: Bool { ["false", "true"].contains(standard) }
 
     private static func both(_ role: String) -> [RancherFlag] {
         [
@@ -57,7 +57,7 @@ struct RancherFlag: CustomTestStringConvertible, Sendable {
             RancherFlag("network-setup", "vsock-handshake-port", "", good: "0x1a0e", bad: "x"),
             RancherFlag("network-setup", "vsock-dial-port", "", good: "6657", bad: "-1"),
             RancherFlag("vm-switch", "vsock-fd", "3", good: "0x7", bad: "three"),
-            RancherFlag("vm-switch", "logfile-append", "false", good: "T", bad: "tRUE"),
+            RancherFlag("vm-switch", "logfile-append", "true", good: "F", bad: "tRUE"),
         ]
 }
 

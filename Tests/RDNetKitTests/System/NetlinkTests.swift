@@ -38,7 +38,10 @@ struct NetlinkTests {
             try netlink.setGSOMaxSize(65_000, ofLink: link)
             try netlink.setLink(link, up: true)
             let changed = try netlink.link(named: "one")
-            #expect(changed == NetworkLink(index: link, mac: mac, mtu: 4000, isUp: true))
+            #expect(
+                changed
+                    == NetworkLink(index: link, mac: mac, mtu: 4000, isUp: true, isTUN: false)
+            )
         }
         let shown = try namespace.run("ip", "-d", "link", "show", "one")
         for expected in ["mtu 4000", "qlen 4096", "gso_max_size 65000", "\(mac)", ",UP"] {

@@ -100,7 +100,10 @@ struct VMSwitchChildTests {
         #expect(switched.says("packet tracing is off"))
     }
 
-    @Test("an old log is kept if asked for", arguments: [([], false), (["-logfile-append"], true)])
+    @Test(
+        "an old log is kept unless told otherwise",
+        arguments: [([], true), (["-logfile-append"], true), (["-logfile-append=false"], false)]
+    )
     func oldLog(arguments: [String], isKept: Bool) throws {
         let vmSwitch = try LoneSwitch(arguments, log: "before\n")
         #expect(vmSwitch.says("connected to the host"))

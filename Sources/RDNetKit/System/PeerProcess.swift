@@ -1,0 +1,85 @@
+internal import CLinux
+internal import Glibc
+
+/// The process that connected to a unix socket.
+///
+/// A descriptor holds the process, so that another process that gets the same number later is never mistaken for it.
+/// See unix(7), SO_PEERCRED, SO_PEERPIDFD; pidfd_open(2).
+final class PeerProcess: ReadinessObserver {
+    /// Its number in this program's process namespace.
+    let number: Int32
+    /// The path of the program's file, in the process's own mount namespace; nil when it cannot be known.
+    let program: String?
+    private let descriptor: OwnedDescriptor
+    private var loop: EventLoop?
+    private var watch: EventLoop.Watch?
+    private var ended: () -> Void = {}
+
+    /// Identifies the process at the other end of a connection.
+    ///
+    /// Fails when the process has ended, or is in a process namespace that this program cannot see.
+    ///
+    /// - Parameter socket: A connected unix socket.
+    convenience init?(of socket: borrowing OwnedDescriptor) {
+        var credentials = clinux_ucred()
+        var length = socklen_t(MemoryLayout<clinux_ucred>.size)
+        // Sound: the pointers are used during the call only, and the length bounds the write.
+        guard getsockopt(socket.number, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0,
+            credentials.pid > 0
+        else { return nil }
+        var number: Int32 = -1
+        length = socklen_t(MemoryLayout<Int32>.size)
+        // Kernels before 6.5 cannot name the process itself; then its number has to do.
+        let option = Int32(CLINUX_SO_PEERPIDFD)
+        if getsockopt(socket.number, SOL_SOCKET, option, &number, &length) != 0 {
+            number = pidfd_open(credentials.pid, 0)
+        }
+        guard number >= 0 else { return nil }
+        self.init(credentials.pid, OwnedDescriptor(adopting: number))
+    }
+
+    /// Holds a process that runs now; fails when there is none of that number.
+    convenience init?(running process: Int32) {
+        let number = pidfd_open(process, 0)
+        guard number >= 0 else { return nil }
+        self.init(process, OwnedDescriptor(adopting: number))
+    }
+
+    private init(_ process: Int32, _ descriptor: consuming OwnedDescriptor) {
+        number = process
+        program = ProcessEnvironment.program(of: process)
+        self.descriptor = descriptor
+    }
+
+    deinit { forgetWatch() }
+
+    /// Whether it has ended, waited for or not.
+    var hasEnded: Bool {
+        var request = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
+        return poll(&request, 1, 0) == 1
+    }
+
+    /// Waits for its end.
+    ///
+    /// - Parameters:
+    ///   - loop: Waits.
+    ///   - ended: Called once.
+    /// - Throws: `SystemError`.
+    func watchEnd(on loop: EventLoop, ended: @escaping () -> Void) throws(SystemError) {
+        self.loop = loop
+        self.ended = ended
+        watch = try loop.watch(descriptor.number, for: .readable, observer: self)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        forgetWatch()
+        let ended = self.ended
+        self.ended = {}
+        ended()
+    }
+
+    private func forgetWatch() {
+        if let watch { loop?.forget(watch) }
+        watch = nil
+    }
+}

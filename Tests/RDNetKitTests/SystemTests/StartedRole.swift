@@ -1,0 +1,128 @@
+import CLinux
+import Foundation
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+/// One role of the program, started so that it waits for something, in a namespace and with files of its own.
+final class StartedRole {
+    /// The roles that serve until they are told to end.
+    static let serving = [
+        "host-switch", "gvproxy", "wsl-proxy", "network-setup", "vm-switch", "gvforwarder",
+    ]
+
+    /// The words before a program that is to start with nothing blocked: the threads of a test block most signals.
+    static let unblocking = [
+        "perl", "-MPOSIX", "-e", "sigprocmask(SIG_SETMASK, POSIX::SigSet->new); exec @ARGV",
+    ]
+
+    let directory = TemporaryDirectory()
+    let namespace: NetworkNamespace
+    private(set) var program: RunningProgram?
+    private let role: String
+    private let logName: String?
+
+    /// Starts a role and waits until it reacts to signals.
+    ///
+    /// - Parameters:
+    ///   - role: Its name.
+    ///   - logName: The log file's name in the directory; nil logs to standard error.
+    ///   - before: A shell's words before the program starts, such as a trap; `@` stands for the directory.
+    /// - Throws: When it does not begin to wait.
+    init(_ role: String, log logName: String? = "log", before: String = ":") throws {
+        self.role = role
+        self.logName = logName
+        namespace = try NetworkNamespace()
+        try namespace.run("ip", "link", "set", "lo", "up")
+        let words = [BuiltProgram.rdnet, role] + arguments
+        let preparation = before.replacingOccurrences(of: "@", with: directory.path)
+        program = try RunningProgram(
+            Self.unblocking + ["sh", "-c", "\(preparation); exec \"$@\"", "sh"] + words,
+            in: namespace,
+            output: URL(fileURLWithPath: directory.file("output"))
+        )
+        let isReady = comesTrue { text(of: "command").isEmpty == false || log.contains(sign) }
+        try #require(isReady, "\(role): \(log)")
+    }
+
+    deinit {
+        program?.end(with: SIGKILL)
+    }
+
+    private var arguments: [String] {
+        let path = directory.path
+        let words: [String] =
+            switch role {
+            case "host-switch": ["--link", "unix://\(path)/link"]
+            case "gvproxy": ["-listen", "unix://\(path)/api"]
+            case "wsl-proxy": ["-socketFile", "\(path)/proxy.sock"]
+            case "network-setup":
+                [
+                    "--vm-switch-path", "/bin/true", "--unshare-arg", "/bin/true",
+                    "--handshake-link", "unix://\(path)/vm",
+                ]
+            case "vm-switch": ["--link", "unix://\(path)/nowhere", "--resolv-conf", ""]
+            case "gvforwarder":
+                ["-url", "unix://\(path)/nowhere", "-stop-if-exist", "", "-resolv-conf", ""]
+            default: []
+            }
+        let option = role == "gvproxy" ? "-log-file" : "-logfile"
+        let log = [option, logName.map { "\(path)/\($0)" } ?? ""]
+        guard role == "up" else { return words + log }
+        let command = "trap '' USR1 USR2; echo >\(path)/command; exec sleep 1000"
+        return log + ["--", "/bin/sh", "-c", command]
+    }
+
+    /// What the log says when the role has begun to wait.
+    private var sign: String {
+        switch role {
+        case "host-switch": "DNS servers"
+        case "gvproxy": "waiting for clients"
+        case "wsl-proxy": "waiting for published ports"
+        case "network-setup": "waiting for the host"
+        default: "no connection to the host"
+        }
+    }
+
+    /// What it has logged.
+    var log: String { text(of: logName ?? "output") }
+
+    func text(of name: String) -> String {
+        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
+        return String(decoding: octets, as: UTF8.self)
+    }
+
+    /// A signal mask of the process, as `/proc/PID/status` shows it: `SigIgn`, `SigBlk`.
+    func mask(_ name: String) throws -> UInt64 {
+        let number = try #require(program?.number)
+        return try Self.mask(
+            name,
+            in: String(contentsOfFile: "/proc/\(number)/status", encoding: .utf8)
+        )
+    }
+
+    static func mask(_ name: String, in status: String) throws -> UInt64 {
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix(name + ":") })
+        return try #require(
+            UInt64(line.dropFirst(name.count + 1).trimmingPrefix { $0 == "\t" }, radix: 16)
+        )
+    }
+
+    /// The bits of signals in such a mask.
+    static func bits(_ signals: [Int32]) -> UInt64 {
+        signals.reduce(0) { $0 | 1 << UInt64($1 - 1) }
+    }
+
+    func send(_ signals: Int32...) throws {
+        let number = try #require(program?.number)
+        for signal in signals { #expect(kill(number, signal) == 0) }
+    }
+
+    /// Waits for the end; the exit status, or the signal that killed it.
+    func waitForEnd() throws -> Int32 {
+        let program = try #require(program)
+        try #require(comesTrue { !program.isRunning }, "\(role) still runs: \(log)")
+        return program.status
+    }
+}
