@@ -66,6 +66,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var guestScale: UInt8 = 0
     var ownScale: UInt8 = 0
     var mayReportSACK = false
+    var timestamps: TCPTimestamps
 
     var route: GuestRoute?
     var needsACK = false
@@ -100,6 +101,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         windowLimit = flows.firstWindow
         lastHeard = now
         traffic = FlowTraffic(start: now)
+        timestamps = TCPTimestamps(offset: flows.timestampOffset(key))
         sender = TCPSender(
             first: sequence + 1,
             window: 0,

@@ -9,7 +9,7 @@ extension TCPFlows {
             sequence: initialSequence(key, now: now),
             now: now
         )
-        flow.begin(with: syn)
+        flow.begin(with: syn, now: now)
         guard table.count < Self.maximumFlows else {
             counters.full &+= 1
             return refuseStray(key, syn, length: 0)
@@ -125,6 +125,17 @@ extension TCPFlows {
         hasher.combine(key.remote)
         let clock = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
         return SequenceNumber(UInt32(truncatingIfNeeded: hasher.finalize()) &+ clock)
+    }
+
+    /// What connections between two addresses add to the clock in their timestamps (RFC 7323, 5.4).
+    ///
+    /// Ports do not count, as in Linux: a guest that remembers one clock for each address sees one that never goes back.
+    func timestampOffset(_ key: FlowKey) -> UInt32 {
+        var hasher = Hasher()
+        hasher.combine(initialSequenceKey)
+        hasher.combine(key.guest.address)
+        hasher.combine(key.remote.address)
+        return UInt32(truncatingIfNeeded: hasher.finalize())
     }
 
     /// Tells a guest by ICMP why its SYN leads nowhere.
