@@ -47,6 +47,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     /// to look until nothing is there.
     var looksUntilEmpty = false
     var hasShutDownHost = false
+    /// Whether 127.0.0.1 has refused and ::1 was tried in its place.
+    var hasTriedIPv6 = false
 
     var sender: TCPSender
     var receiver: TCPReceiver
@@ -137,7 +139,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     private func hostConnected(now: Instant) {
         let code = hostError()
-        guard code == 0 else { return refuse(errno: code, now: now) }
+        guard code == 0 else { return hostRefused(errno: code, now: now) }
         isWritable = true
         phase = .synReceived
         sendSYN(now: now)
@@ -262,6 +264,13 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         }
     }
 
+    /// A socket could not connect: the host has another address to try, or the guest is told.
+    func hostRefused(errno code: Int32, now: Instant) {
+        if flows.retryOnIPv6(self, errno: code, now: now) { return }
+        // What the guest asked for is 127.0.0.1, and that has refused.
+        refuse(errno: hasTriedIPv6 ? 0 : code, now: now)
+    }
+
     /// The host could not be connected to: a reset, or ICMP where no host answered (RFC 1122, 4.2.3.9).
     func refuse(errno code: Int32, now: Instant) {
         flows.counters.refused &+= 1
@@ -299,7 +308,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         flows.closed(self)
     }
 
-    private func releaseStream() {
+    /// Closes the host's socket, if there is one.
+    func releaseStream() {
         if let watch { flows.loop.forget(watch) }
         watch = nil
         stream = nil

@@ -31,11 +31,12 @@ extension TCPFlows {
                 "no host connection",
                 ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
             )
-            flow.refuse(errno: error.errno, now: now)
+            flow.hostRefused(errno: error.errno, now: now)
         }
     }
 
-    private func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
+    /// Begins to connect a flow's host socket; the answer to the guest follows.
+    func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
         let descriptor = try Socket.make(Socket.family(of: host.address), .stream)
         try Socket.setNoDelay(descriptor)
         try Socket.setKeepAlive(descriptor)

@@ -20,6 +20,9 @@ struct HostError {
         }
     }
 
+    /// Whether an errno says that nobody listens there.
+    static func isRefusal(errno code: Int32) -> Bool { code == ECONNREFUSED }
+
     /// Lets a datagram socket keep errors for `next`.
     ///
     /// See ip(7), IP_RECVERR.
