@@ -49,6 +49,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     /// to look until nothing is there.
     var looksUntilEmpty = false
     var hasShutDownHost = false
+    /// Whether 127.0.0.1 has refused and ::1 was tried in its place.
+    var hasTriedIPv6 = false
 
     var sender: TCPSender
     var receiver: TCPReceiver
@@ -68,6 +70,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var guestScale: UInt8 = 0
     var ownScale: UInt8 = 0
     var mayReportSACK = false
+    var timestamps: TCPTimestamps
 
     var route: GuestRoute?
     var needsACK = false
@@ -102,6 +105,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         windowLimit = flows.firstWindow
         lastHeard = now
         traffic = FlowTraffic(start: now)
+        timestamps = TCPTimestamps(offset: flows.timestampOffset(key))
         sender = TCPSender(
             first: sequence + 1,
             window: 0,
@@ -137,7 +141,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     private func hostConnected(now: Instant) {
         let code = hostError()
-        guard code == 0 else { return refuse(errno: code, now: now) }
+        guard code == 0 else { return hostRefused(errno: code, now: now) }
         opening = nil
         isWritable = true
         phase = .synReceived
@@ -263,6 +267,13 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         }
     }
 
+    /// A socket could not connect: the host has another address to try, or the guest is told.
+    func hostRefused(errno code: Int32, now: Instant) {
+        if flows.retryOnIPv6(self, errno: code, now: now) { return }
+        // What the guest asked for is 127.0.0.1, and that has refused.
+        refuse(errno: hasTriedIPv6 ? 0 : code, now: now)
+    }
+
     /// The host could not be connected to: a reset, or ICMP where no host answered (RFC 1122, 4.2.3.9).
     func refuse(errno code: Int32, now: Instant) {
         flows.counters.refused &+= 1
@@ -300,7 +311,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         flows.closed(self)
     }
 
-    private func releaseStream() {
+    /// Closes the host's socket, if there is one.
+    func releaseStream() {
         if let watch { flows.loop.forget(watch) }
         watch = nil
         stream = nil

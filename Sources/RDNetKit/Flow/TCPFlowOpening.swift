@@ -9,7 +9,7 @@ extension TCPFlows {
             sequence: initialSequence(key, now: now),
             now: now
         )
-        flow.begin(with: syn)
+        flow.begin(with: syn, now: now)
         guard table.count < Self.maximumFlows else {
             countFull()
             return refuseStray(key, syn, length: 0)
@@ -35,7 +35,7 @@ extension TCPFlows {
                 "no host connection",
                 ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
             )
-            flow.refuse(errno: error.errno, now: now)
+            flow.hostRefused(errno: error.errno, now: now)
         }
     }
 
@@ -45,7 +45,8 @@ extension TCPFlows {
         limits.reached(.tcpFlows, maximum: Self.maximumFlows)
     }
 
-    private func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
+    /// Starts to connect a flow's host socket; the answer to the guest follows.
+    func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
         let descriptor = try descriptors.open(for: .connection) { () throws(SystemError) in
             try Socket.make(Socket.family(of: host.address), .stream)
         }
@@ -143,5 +144,17 @@ extension TCPFlows {
         hasher.combine(key.remote)
         let clock = UInt32(truncatingIfNeeded: now.nanoseconds / 4_000)
         return SequenceNumber(UInt32(truncatingIfNeeded: hasher.finalize()) &+ clock)
+    }
+
+    /// The offset of all timestamps between two addresses from the clock (RFC 7323, 5.4).
+    ///
+    /// It ignores ports, as in Linux: a guest that remembers one clock per address sees one that never
+    /// goes back.
+    func timestampOffset(_ key: FlowKey) -> UInt32 {
+        var hasher = Hasher()
+        hasher.combine(initialSequenceKey)
+        hasher.combine(key.guest.address)
+        hasher.combine(key.remote.address)
+        return UInt32(truncatingIfNeeded: hasher.finalize())
     }
 }

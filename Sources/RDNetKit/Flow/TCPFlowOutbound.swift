@@ -87,14 +87,14 @@ extension TCPFlow {
             return nil
         }
         let segment = sender.segmentSize
-        var count = min(limit, TCPSegmentWriter.maximumPayload)
+        let start = TCPSegmentWriter.headerLength + timestamps.length
+        var count = min(limit, Frame.maximumLength - start)
         // Whole packets, so that cutting leaves no small one in the middle of the stream.
         if count > segment { count -= count % segment }
-        guard let room = route.link.reserve(TCPSegmentWriter.headerLength + count, .bulk) else {
+        guard let room = route.link.reserve(start + count, .bulk) else {
             flows.block(self)
             return nil
         }
-        let start = TCPSegmentWriter.headerLength
         let payload = UnsafeMutableRawBufferPointer(rebasing: room[start..<(start + count)])
         guard let peeked = peek(at: sequence, into: payload, now: now), peeked > 0 else {
             return 0
@@ -211,6 +211,10 @@ extension TCPFlow {
         // In an answer only what the guest offered (RFC 7323, 2.2; RFC 2018, 2).
         if !isAnswer || ownScale > 0 { header.options.windowScale = TCPFlows.windowScale }
         header.options.sackPermitted = !isAnswer || mayReportSACK
+        header.options.timestamps =
+            isAnswer
+            ? timestamps.option(acknowledging: receiver.next, now: now)
+            : timestamps.offer(now: now)
         sendHeader(header)
         let next = now + RoundTripEstimator.initialTimeout * (1 << stateRetries)
         stateDeadline = isAnswer ? next : min(next, guestDialDeadline)
@@ -226,7 +230,10 @@ extension TCPFlow {
     /// Sends a segment without data.
     func sendBare(sequence: SequenceNumber, _ flags: TCPFlags) {
         var header = makeHeader(sequence: sequence, flags: flags)
-        if flags == [.ack], mayReportSACK { header.options.sackBlocks = receiver.blocks }
+        if flags == [.ack], mayReportSACK, receiver.earlyOctets > 0 {
+            let limit = TCPReceiver.maximumBlocks - (timestamps.isOn ? 1 : 0)
+            header.options.sackBlocks = receiver.blocks(atMost: limit)
+        }
         if flags == [.rst] { header.acknowledgment = SequenceNumber(0) }
         sendHeader(header)
         needsACK = false
@@ -234,7 +241,7 @@ extension TCPFlow {
 
     private func makeHeader(sequence: SequenceNumber, flags: TCPFlags) -> TCPHeader {
         growWindow()
-        return TCPHeader(
+        var header = TCPHeader(
             sourcePort: key.remote.port,
             destinationPort: key.guest.port,
             sequence: sequence,
@@ -242,6 +249,11 @@ extension TCPFlow {
             flags: flags,
             window: receiver.offer(room)
         )
+        header.options.timestamps = timestamps.option(
+            acknowledging: receiver.next,
+            now: flows.loop.now
+        )
+        return header
     }
 
     private func sendHeader(_ header: TCPHeader) {

@@ -124,8 +124,10 @@ final class TCPFlows {
         let opens =
             header.flags.isSuperset(of: .syn) && header.flags.isDisjoint(with: [.ack, .rst])
         if let flow = table[key] {
-            // RFC 9293, 3.10.7.4: a new connection may take the place of one in TIME-WAIT.
-            let replaces = opens && flow.phase == .timeWait && header.sequence >= flow.receiver.next
+            // A new connection may take the place of one in TIME-WAIT (RFC 9293, 3.10.7.4; RFC 6191).
+            let replaces =
+                opens && flow.phase == .timeWait
+                && flow.timestamps.mayBeReplaced(by: header, next: flow.receiver.next)
             if opens { flow.reopen(ip) }
             guard replaces else { return flow.receive(header, payload, now: now) }
             flow.close()
@@ -173,7 +175,7 @@ final class TCPFlows {
         guard let flow = table[key], flow.phase == .open,
             sequence >= flow.sender.unacknowledged, sequence < flow.sender.next
         else { return }
-        let size = max(mtu == 0 ? 536 : mtu - 40, 48)
+        let size = max(mtu == 0 ? 536 : mtu - 40, 48) - flow.timestamps.length
         guard size < flow.sender.segmentSize else { return }
         flow.sender.segmentSize = size
         flow.sender.timedOut(now: loop.now)
@@ -349,6 +351,8 @@ struct TCPCounters {
     var retransmits: UInt64 = 0
     var timeouts: UInt64 = 0
     var challenges: UInt64 = 0
+    /// Segments with an older timestamp than the guest's latest.
+    var outdated: UInt64 = 0
     var strays: UInt64 = 0
     var full: UInt64 = 0
     var octetsToHost: UInt64 = 0

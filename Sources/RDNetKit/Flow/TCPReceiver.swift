@@ -7,8 +7,8 @@
 struct TCPReceiver {
     /// Pieces kept early; more are dropped and come again.
     static let maximumPieces = 256
-    /// Blocks in one SACK option without timestamps beside it (RFC 2018, 3).
-    private static let maximumBlocks = 4
+    /// Blocks in one SACK option; three where timestamps take their room (RFC 2018, 3).
+    static let maximumBlocks = 4
 
     private struct Piece {
         var start: SequenceNumber
@@ -146,7 +146,7 @@ struct TCPReceiver {
     // MARK: Outwards
 
     /// What arrived early, as SACK blocks: the one with the latest arrival first (RFC 2018, 4).
-    var blocks: [SACKBlock] {
+    func blocks(atMost limit: Int = maximumBlocks) -> [SACKBlock] {
         guard !pieces.isEmpty else { return [] }
         var runs: [SACKBlock] = []
         for piece in pieces {
@@ -159,7 +159,7 @@ struct TCPReceiver {
         if let index = runs.firstIndex(where: { $0.start <= latest && latest < $0.end }) {
             runs.insert(runs.remove(at: index), at: 0)
         }
-        return Array(runs.prefix(Self.maximumBlocks))
+        return Array(runs.prefix(limit))
     }
 
     /// What the guest may still send, as far as it knows.

@@ -180,6 +180,15 @@ struct TCPSender {
         self.timed = nil
     }
 
+    /// Whether something is in flight whose round trip only timestamps can measure: it may have been sent twice.
+    @inline(__always)
+    var isUntimed: Bool { timed == nil && inFlight > 0 }
+
+    /// Takes a round trip that the Timestamps option measured.
+    mutating func measured(_ sample: Duration) {
+        roundTrip.measured(sample)
+    }
+
     private mutating func growFlightLimit(by octets: Int) {
         guard flightLimit < Self.maximumFlightLimit else { return }
         if flightLimit < slowStartThreshold {

@@ -70,6 +70,11 @@ enum NetworkStatistics {
             .counter("Retransmits", "Segments sent again.", tcp.retransmits),
             .counter("Timeouts", "Retransmission timeouts.", tcp.timeouts),
             .counter("Challenges", "Challenge ACKs sent.", tcp.challenges),
+            .counter(
+                "Outdated",
+                "Segments with an older timestamp than the guest's latest.",
+                tcp.outdated
+            ),
             .counter("Strays", "Segments without a connection.", tcp.strays),
             .counter("BytesToHost", "Payload passed to host sockets.", tcp.octetsToHost),
             .counter("BytesToGuest", "Payload sent to guests.", tcp.octetsToGuest),

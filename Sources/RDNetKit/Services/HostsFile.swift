@@ -13,7 +13,6 @@ struct HostsTable: Equatable {
             DNSName($0)
         }
     )
-    private static let loopbackIPv6 = IPAddress(high: 0, low: 1)
 
     private var addresses: [DNSName: [IPAddress]] = [:]
     private var names: [IPAddress: DNSName] = [:]
@@ -71,10 +70,10 @@ struct HostsTable: Equatable {
     /// - Returns: Nil for other names and addresses.
     static func localhostAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
         if isLocal(question.name) {
-            return .addresses([.loopbackIPv4, loopbackIPv6], for: question, zone: 0)
+            return .addresses([.loopbackIPv4, .loopbackIPv6], for: question, zone: 0)
         }
         guard question.type == .ptr, let address = question.name.reverseAddress,
-            address == .loopbackIPv4 || address == loopbackIPv6
+            address == .loopbackIPv4 || address == .loopbackIPv6
         else { return nil }
         return DNSLocalAnswer(code: .noError, records: [.pointer(localhost)], zone: 0)
     }

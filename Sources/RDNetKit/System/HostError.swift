@@ -35,6 +35,9 @@ struct HostError {
         }
     }
 
+    /// Whether an errno means that the port is closed.
+    static func isRefusal(errno code: Int32) -> Bool { code == ECONNREFUSED }
+
     /// Makes a datagram, ping or raw socket keep errors for `next`.
     ///
     /// A TCP socket keeps those of its handshake without this (Linux 5.8). It must not be told to keep more:

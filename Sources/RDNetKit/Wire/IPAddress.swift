@@ -9,6 +9,7 @@ struct IPAddress: Hashable, Sendable {
 
     static let anyIPv4 = IPAddress(ipv4: 0)
     static let loopbackIPv4 = IPAddress(ipv4: 0x7f00_0001)
+    static let loopbackIPv6 = IPAddress(high: 0, low: 1)
     static let broadcastIPv4 = IPAddress(ipv4: 0xffff_ffff)
     static let anyIPv6 = IPAddress(high: 0, low: 0)
 

@@ -54,6 +54,14 @@ struct SACKBlock: Equatable, Sendable {
     var end: SequenceNumber
 }
 
+/// The Timestamps option of one segment (RFC 7323, 3.2).
+struct TCPTimestampOption: Equatable, Sendable {
+    /// TSval: the sender's clock.
+    var value: UInt32
+    /// TSecr: the echoed value of the other end; 0 in a SYN.
+    var echo: UInt32
+}
+
 /// The options that the engine supports; all others are skipped by length (RFC 9293, 3.1).
 struct TCPOptions: Equatable, Sendable {
     /// Maximum segment size, in a SYN only.
@@ -62,6 +70,8 @@ struct TCPOptions: Equatable, Sendable {
     var windowScale: UInt8?
     /// SACK permitted, in a SYN only.
     var sackPermitted = false
+    /// Both clocks, in every segment once both SYNs carried them (RFC 7323, 3.2).
+    var timestamps: TCPTimestampOption?
     /// Up to four blocks; empty in nearly every segment, so the array is never allocated.
     var sackBlocks: [SACKBlock] = []
 }
@@ -117,8 +127,20 @@ struct TCPHeader: Equatable {
         if headerLength > Self.length { readOptions(segment) }
     }
 
+    /// NOP, NOP and the Timestamps option's kind and length: so nearly every segment's options begin (RFC 7323, A).
+    private static let alignedTimestamps: UInt32 = 0x0101_080a
+
     private mutating func readOptions(_ segment: RawSpan) {
         var offset = Self.length
+        if headerLength >= Self.length + 12,
+            segment.bigEndian(at: offset, as: UInt32.self) == Self.alignedTimestamps
+        {
+            options.timestamps = TCPTimestampOption(
+                value: segment.bigEndian(at: offset + 4),
+                echo: segment.bigEndian(at: offset + 8)
+            )
+            offset += 12
+        }
         while offset < headerLength {
             let kind = segment.octet(at: offset)
             if kind == 0 { return }
@@ -140,6 +162,11 @@ struct TCPHeader: Equatable {
         case (2, 4): options.maximumSegmentSize = segment.bigEndian(at: offset + 2)
         case (3, 3): options.windowScale = min(segment.octet(at: offset + 2), 14)
         case (4, 2): options.sackPermitted = true
+        case (8, 10):
+            options.timestamps = TCPTimestampOption(
+                value: segment.bigEndian(at: offset + 2),
+                echo: segment.bigEndian(at: offset + 6)
+            )
         case (5, 10), (5, 18), (5, 26), (5, 34):
             for block in stride(from: offset + 2, to: offset + length, by: 8) {
                 options.sackBlocks.append(
@@ -159,6 +186,7 @@ struct TCPHeader: Equatable {
         if options.maximumSegmentSize != nil { length += 4 }
         if options.windowScale != nil { length += 4 }
         if options.sackPermitted { length += 4 }
+        if options.timestamps != nil { length += 12 }
         if !options.sackBlocks.isEmpty { length += 4 + 8 * options.sackBlocks.count }
         return length
     }
@@ -192,6 +220,12 @@ struct TCPHeader: Equatable {
         if options.sackPermitted {
             segment.storeBigEndian(0x0101_0402 as UInt32, at: offset)
             offset += 4
+        }
+        if let timestamps = options.timestamps {
+            segment.storeBigEndian(Self.alignedTimestamps, at: offset)
+            segment.storeBigEndian(timestamps.value, at: offset + 4)
+            segment.storeBigEndian(timestamps.echo, at: offset + 8)
+            offset += 12
         }
         guard !options.sackBlocks.isEmpty else { return }
         let length = UInt32(2 + 8 * options.sackBlocks.count)

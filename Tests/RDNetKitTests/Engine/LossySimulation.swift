@@ -259,8 +259,9 @@ final class LossySimulation {
         let size =
             frame.header.segmentation == .none
             ? max(payload.count, 1) : Int(frame.header.segmentSize)
-        if payload.count > max(plan.guest.segmentSize, 64), frame.header.segmentation == .none {
-            failure = "a segment of \(payload.count) octets"
+        let option = plan.guest.clock == nil ? 0 : TCPTimestamps.optionLength
+        if min(size, payload.count) > max(plan.guest.segmentSize, 64) - option {
+            failure = "a segment of \(min(size, payload.count)) octets"
         }
         var offset = 0
         repeat {
