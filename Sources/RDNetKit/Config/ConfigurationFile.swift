@@ -28,7 +28,8 @@ struct ConfigurationFile: Equatable {
     /// - Throws: `ConfigurationError` for the first bad line.
     init(path: String, text: String) throws(ConfigurationError) {
         self.path = path
-        let lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+        let lines = ByteOrderMark.skipped(in: Array(text.utf8))
+            .split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
         for (index, octets) in lines.enumerated() {
             let line = Self.trimmed(Self.withoutComment(Array(octets)))
             if !line.isEmpty { try take(line, number: index + 1) }

@@ -24,7 +24,7 @@ struct YAMLParser {
         guard text.utf8.count <= maximumLength else {
             throw YAMLError(line: 1, reason: "the file is longer than \(maximumLength) octets")
         }
-        var parser = YAMLParser(octets: Array(text.utf8))
+        var parser = YAMLParser(octets: Array(ByteOrderMark.skipped(in: Array(text.utf8))))
         return try parser.document()
     }
 

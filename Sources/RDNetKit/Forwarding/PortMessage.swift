@@ -138,6 +138,7 @@ struct PortMessageReader {
     mutating func append(_ more: UnsafeRawBufferPointer) -> Bool {
         for octet in more {
             octets.append(octet)
+            if ByteOrderMark.octets.starts(with: octets) { continue }
             if isInString {
                 readInString(octet)
             } else if readBetween(octet) {

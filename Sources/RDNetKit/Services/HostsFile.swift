@@ -23,7 +23,8 @@ struct HostsTable: Equatable {
 
     /// Reads a hosts file; lines that make no sense are skipped.
     init(parsing contents: [UInt8], hostAlias: IPAddress) {
-        for line in contents.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
+        let lines = ByteOrderMark.skipped(in: contents)
+        for line in lines.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
             let text = line.prefix { $0 != 0x23 }
             let words = text.split { $0 == 0x20 || $0 == 0x09 }
             guard let first = words.first,

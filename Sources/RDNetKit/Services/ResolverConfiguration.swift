@@ -25,7 +25,8 @@ struct ResolverConfiguration: Equatable, Sendable {
     ///
     /// A server with a zone index (`fe80::1%eth0`) is skipped too.
     init(parsing contents: [UInt8]) {
-        for line in contents.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
+        let text = ByteOrderMark.skipped(in: contents)
+        for line in text.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
             let words = line.split { $0 == 0x20 || $0 == 0x09 }
                 .map { String(decoding: $0, as: UTF8.self) }
             guard let keyword = words.first else { continue }

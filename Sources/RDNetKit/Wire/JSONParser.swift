@@ -24,6 +24,7 @@ struct JSONParser {
         mostValues: Int = Self.mostValues
     ) throws(JSONError) -> JSON {
         var parser = JSONParser(octets, mostValues)
+        parser.position = ByteOrderMark.skipped(in: octets).startIndex
         parser.skipSpace()
         guard parser.peek != nil else { throw .empty }
         return try parser.value(depth: 0)
