@@ -1,4 +1,4 @@
-/// A server of the host's, and how it is asked.
+/// One of the host's servers, and how it is asked.
 struct DNSUpstream: Hashable, Sendable {
     enum Transport: Sendable {
         case datagram

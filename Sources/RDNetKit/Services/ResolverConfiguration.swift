@@ -14,6 +14,8 @@ struct ResolverConfiguration: Equatable, Sendable {
     var timeout = Duration.seconds(2)
     /// How often each server is asked.
     var attempts = 2
+    /// Whether the servers are equal, so that any of them may be asked first.
+    var rotates = false
 
     init() {}
 
@@ -49,6 +51,7 @@ struct ResolverConfiguration: Equatable, Sendable {
     }
 
     private mutating func read(option: String) {
+        if option == "rotate" { rotates = true }
         let parts = option.split(separator: ":", maxSplits: 1)
         guard parts.count == 2, let number = Int(parts[1]) else { return }
         switch parts[0] {

@@ -66,7 +66,7 @@ struct DNSForwarderTests {
         #expect(Set(fixture.upstreams[0].received.compactMap { $0.source?.port }).count == 10)
     }
 
-    @Test func `asks the next server after two seconds, and remembers who answered`() throws {
+    @Test func `asks the next server after two seconds`() throws {
         let fixture = try DNSFixture(upstreams: 3)
         fixture.upstreams[1].answer = { [DNSOctets.answer($0.message)] }
         fixture.ask(DNSOctets.query("a.example"))
@@ -77,8 +77,6 @@ struct DNSForwarderTests {
         #expect(
             fixture.recorder.sent.map(\.payload) == [DNSOctets.answer(DNSOctets.query("a.example"))]
         )
-        _ = try fixture.answer(to: DNSOctets.query("b.example"))
-        #expect(fixture.upstreams.map(\.received.count) == [1, 2, 0])
     }
 
     @Test func `takes a late answer of the server it gave up waiting for`() throws {

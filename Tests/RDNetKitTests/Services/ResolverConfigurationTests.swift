@@ -26,6 +26,7 @@ struct ResolverConfigurationTests {
         #expect(configuration.searchDomains == ["corp.example", "eng.corp.example."])
         #expect(configuration.timeout == .seconds(3))
         #expect(configuration.attempts == 4)
+        #expect(configuration.rotates)
     }
 
     @Test(
