@@ -210,10 +210,14 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
     /// How many addresses, network and broadcast included.
     var size: Int { 1 << (32 - prefixLength) }
 
+    /// The address with a number, from 0 for the network's own.
+    func address(_ number: Int) -> IPAddress {
+        IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: number))
+    }
+
     /// The host with a number; 1 is the first usable, -2 the last usable.
     func host(_ number: Int) -> IPAddress {
-        let offset = number >= 0 ? number : size + number
-        return IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: offset))
+        address(number >= 0 ? number : size + number)
     }
 
     func contains(_ other: IPAddress) -> Bool {
