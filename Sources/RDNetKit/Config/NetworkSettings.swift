@@ -28,7 +28,7 @@ struct NetworkSettings: Sendable {
     /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an address of chance.
     var machines = NetworkSettings.standardMachines
     /// Empty for those of `resolvConf`.
-    var dnsServers: [Endpoint] = []
+    var dnsServers: [ZonedEndpoint] = []
     var resolvConf = "/etc/resolv.conf"
     var hosts = "/etc/hosts"
 

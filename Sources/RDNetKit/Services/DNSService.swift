@@ -7,7 +7,7 @@ struct DNSSettings {
     var hostsPath = "/etc/hosts"
     var resolverPath = "/etc/resolv.conf"
     /// Servers to ask instead of those in the file; none leaves it to the file.
-    var servers: [Endpoint] = []
+    var servers: [ZonedEndpoint] = []
     /// Connections at a time; beyond, the oldest idle one makes room.
     var connections = 256
     var connectionLimits = DNSConnection.Limits()

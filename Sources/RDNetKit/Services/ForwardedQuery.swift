@@ -31,7 +31,7 @@ final class ForwardedQuery {
     private(set) var tries: [Try] = []
     private(set) var isFinished = false
     /// The servers in the order in which they decide.
-    private var order: [Endpoint] = []
+    private var order: [ZonedEndpoint] = []
     private var candidates: [DNSUpstream]
     private var turn = 0
     private var triesLeft: Int
@@ -81,8 +81,8 @@ final class ForwardedQuery {
         (tries, failure, isKnownToExist, held) = ([], nil, false, nil)
     }
 
-    private static func servers(of candidates: [DNSUpstream]) -> [Endpoint] {
-        var order: [Endpoint] = []
+    private static func servers(of candidates: [DNSUpstream]) -> [ZonedEndpoint] {
+        var order: [ZonedEndpoint] = []
         for candidate in candidates where order.last != candidate.server {
             order.append(candidate.server)
         }

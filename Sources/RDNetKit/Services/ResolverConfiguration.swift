@@ -7,7 +7,7 @@ struct ResolverConfiguration: Equatable, Sendable {
     private static let secondsRange = 1...5
 
     /// In the order of the file; none when the host has no resolver.
-    var servers: [Endpoint] = []
+    var servers: [ZonedEndpoint] = []
     /// The domains that the host's short names are looked up in.
     var searchDomains: [String] = []
     /// How long a server has before the next one is asked too.
@@ -20,8 +20,6 @@ struct ResolverConfiguration: Equatable, Sendable {
     init() {}
 
     /// Reads the octets of a resolv.conf; what is unknown or makes no sense is skipped.
-    ///
-    /// A server with a zone index (`fe80::1%eth0`) is skipped too.
     init(parsing contents: [UInt8]) {
         for line in contents.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
             let words = line.split { $0 == 0x20 || $0 == 0x09 }
@@ -34,8 +32,8 @@ struct ResolverConfiguration: Equatable, Sendable {
     private mutating func read(_ keyword: String, _ values: ArraySlice<String>) {
         switch keyword {
         case "nameserver":
-            guard let address = values.first.flatMap({ IPAddress($0) }) else { return }
-            let server = Endpoint(address: address, port: Self.port)
+            let server = values.first.flatMap { ZonedEndpoint(address: $0, port: Self.port) }
+            guard let server else { return }
             if servers.count < Self.serverLimit, !servers.contains(server) {
                 servers.append(server)
             }
@@ -71,7 +69,7 @@ struct HostResolvers {
     private static let limit = 64 << 10
 
     private var file: FollowedFile
-    private let fixedServers: [Endpoint]
+    private let fixedServers: [ZonedEndpoint]
     private(set) var configuration = ResolverConfiguration()
 
     /// The resolvers that a file names.
@@ -79,7 +77,7 @@ struct HostResolvers {
     /// - Parameters:
     ///   - path: /etc/resolv.conf.
     ///   - fixedServers: Asked instead of the file's servers; none leaves it to the file.
-    init(path: String, fixedServers: [Endpoint]) {
+    init(path: String, fixedServers: [ZonedEndpoint]) {
         file = FollowedFile(path: path, limit: Self.limit)
         self.fixedServers = fixedServers
     }

@@ -7,16 +7,16 @@ struct SilentServers {
     static let memory = Duration.seconds(5)
 
     /// When each server answered last.
-    private var heard: [Endpoint: Instant] = [:]
+    private var heard: [ZonedEndpoint: Instant] = [:]
     /// Until when each server counts as silent.
-    private var ends: [Endpoint: Instant] = [:]
+    private var ends: [ZonedEndpoint: Instant] = [:]
 
-    func contains(_ server: Endpoint, now: Instant) -> Bool {
+    func contains(_ server: ZonedEndpoint, now: Instant) -> Bool {
         ends[server].map { now < $0 } ?? false
     }
 
     /// Takes down that a server has answered.
-    mutating func heard(from server: Endpoint, now: Instant) {
+    mutating func heard(from server: ZonedEndpoint, now: Instant) {
         heard[server] = now
         ends[server] = nil
     }
@@ -27,7 +27,7 @@ struct SilentServers {
     ///   - server: The server.
     ///   - start: When it was asked.
     ///   - now: When its time was over.
-    mutating func missed(_ server: Endpoint, since start: Instant, now: Instant) {
+    mutating func missed(_ server: ZonedEndpoint, since start: Instant, now: Instant) {
         if let last = heard[server], last >= start { return }
         ends[server] = now + Self.memory
     }

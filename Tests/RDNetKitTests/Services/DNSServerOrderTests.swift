@@ -177,11 +177,11 @@ struct DNSServerOrderTests {
             log: .discarding()
         )
         var answers: [[UInt8]] = []
-        forwarder.configuration.servers = [fixture.upstreams[0].endpoint]
+        forwarder.configuration.servers = [ZonedEndpoint(fixture.upstreams[0].endpoint)]
         let query = try DNSQuery(reading: Self.internalName)
         forwarder.forward(query, from: DNSFixture.guest) { answers.append($0) }
         try fixture.run { fixture.upstreams[0].received.count == 1 }
-        forwarder.configuration.servers = [fixture.upstreams[1].endpoint]
+        forwarder.configuration.servers = [ZonedEndpoint(fixture.upstreams[1].endpoint)]
         try fixture.run { answers.count == 1 }
         #expect(answers.first?.last == 7)
         #expect(forwarder.socketCount == 0)
