@@ -1,16 +1,8 @@
 extension Endpoint {
     /// Parses `192.168.127.2:80` and `[::1]:80`: a literal address and a port from 1 to 65535.
     init?(_ text: some StringProtocol) {
-        let text = String(text)
-        guard let colon = text.lastIndex(of: ":"),
-            let port = text[text.index(after: colon)...].decimal(upTo: 65_535), port > 0
-        else { return nil }
-        let host = text[..<colon]
-        let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
-        guard let address = IPAddress(isBracketed ? host.dropFirst().dropLast() : host),
-            isBracketed == host.contains(":")
-        else { return nil }
-        self.init(address: address, port: UInt16(truncatingIfNeeded: port))
+        guard let zoned = ZonedEndpoint(text), zoned.zone.isEmpty else { return nil }
+        self = zoned.endpoint
     }
 }
 

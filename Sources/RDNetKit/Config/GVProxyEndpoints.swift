@@ -95,7 +95,11 @@ extension GVProxyConfiguration {
         if let port = text.removingPrefix("tcp://:") ?? text.removingPrefix("tcp://localhost:") {
             let host: IPAddress = text.hasPrefix("tcp://:") ? .anyIPv4 : .loopbackIPv4
             return port.decimal(upTo: 65_535).map { number in
-                .tcp(Endpoint(address: host, port: UInt16(truncatingIfNeeded: number)))
+                .tcp(
+                    ZonedEndpoint(
+                        Endpoint(address: host, port: UInt16(truncatingIfNeeded: number))
+                    )
+                )
             }
         }
         // VMADDR_CID_ANY, see vsock(7).

@@ -43,7 +43,7 @@ struct NetworkSettings: Sendable {
     /// one.
     var machines = NetworkSettings.standardMachines
     /// Empty: the servers in `resolvConf`.
-    var dnsServers: [Endpoint] = []
+    var dnsServers: [ZonedEndpoint] = []
     var resolvConf = "/etc/resolv.conf"
     var hosts = "/etc/hosts"
 

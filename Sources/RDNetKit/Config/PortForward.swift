@@ -163,13 +163,14 @@ extension ValueSyntax where Value == StaticLease {
     )
 }
 
-extension ValueSyntax where Value == Endpoint {
+extension ValueSyntax where Value == ZonedEndpoint {
     /// A DNS server; port 53 by default.
     static let nameServer = ValueSyntax(
         placeholder: "ADDRESS[:PORT]",
-        expected: "a literal address with or without a port, such as 9.9.9.9 or [2620:fe::fe]:53",
+        expected:
+            "a literal address with or without a port, such as 9.9.9.9, fe80::1%eth0 or [2620:fe::fe]:53",
         parse: { text in
-            IPAddress(text).map { Endpoint(address: $0, port: 53) } ?? Endpoint(text)
+            ZonedEndpoint(address: text, port: 53) ?? ZonedEndpoint(text)
         },
         text: { $0.description }
     )

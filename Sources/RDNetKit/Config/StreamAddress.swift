@@ -3,7 +3,7 @@
 enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
     /// An absolute path of at most 107 bytes (unix(7)).
     case unix(String)
-    case tcp(Endpoint)
+    case tcp(ZonedEndpoint)
     /// A vsock(7) address; a nil context means any when listening, and the host when connecting.
     case vsock(cid: UInt32?, port: UInt32)
 
@@ -13,13 +13,21 @@ enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
         if let path = text.removingPrefix("unix://") {
             guard Self.isPath(path) else { return nil }
             self = .unix(path)
-        } else if let address = text.removingPrefix("tcp://"), let endpoint = Endpoint(address) {
+        } else if let address = text.removingPrefix("tcp://"), let endpoint = Self.endpoint(address)
+        {
             self = .tcp(endpoint)
         } else if let address = text.removingPrefix("vsock://") {
             self.init(vsock: address)
         } else {
             return nil
         }
+    }
+
+    /// Parses an endpoint in a URL, where the percent sign before a zone may be written as `%25` (RFC 6874).
+    private static func endpoint(_ text: String) -> ZonedEndpoint? {
+        guard var endpoint = ZonedEndpoint(text) else { return nil }
+        if endpoint.zone.hasPrefix("25"), endpoint.zone != "25" { endpoint.zone.removeFirst(2) }
+        return endpoint
     }
 
     /// Parses `CID:PORT` and `:PORT`.

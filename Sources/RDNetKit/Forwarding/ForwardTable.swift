@@ -280,11 +280,11 @@ final class ForwardTable {
     }
 
     private func openTCP(
-        _ local: Endpoint,
+        _ local: ZonedEndpoint,
         _ guest: Endpoint,
         _ connector: any GuestConnector
     ) throws(SystemError) -> any HostForward {
-        let socket = try ListeningSocket.tcp(local)
+        let socket = try ListeningSocket.tcp(local.resolved())
         return try TCPForward(
             socket,
             to: guest,
@@ -296,11 +296,11 @@ final class ForwardTable {
     }
 
     private func openUDP(
-        _ local: Endpoint,
+        _ local: ZonedEndpoint,
         _ guest: Endpoint,
         _ connector: any GuestConnector
     ) throws(SystemError) -> any HostForward {
-        let socket = try ListeningSocket.udp(local)
+        let socket = try ListeningSocket.udp(local.resolved())
         return try UDPForward(
             socket,
             to: guest,

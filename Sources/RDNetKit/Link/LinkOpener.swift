@@ -26,7 +26,7 @@ enum LinkOpener {
                 taking: taking
             )
         case .tcp(let endpoint):
-            let socket = try ListeningSocket.tcp(endpoint)
+            let socket = try ListeningSocket.tcp(endpoint.resolved())
             return try StreamListener(socket, loop: loop, limits: limits, taking: taking)
         case .vsock(let cid, let port):
             let socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
@@ -90,10 +90,11 @@ enum LinkOpener {
             }
             return try dial(Socket.makeUnix(), to: target)
         case .tcp(let endpoint):
-            let socket = try Socket.make(Socket.family(of: endpoint.address), .stream)
+            let peer = try endpoint.resolved()
+            let socket = try Socket.make(Socket.family(of: peer.address), .stream)
             try Socket.setNoDelay(socket)
             try Socket.setKeepAlive(socket)
-            return try dial(socket, to: SocketAddress(endpoint))
+            return try dial(socket, to: SocketAddress(peer))
         case .vsock(let cid, let port):
             // Without a context the host, which is where a guest's other end is.
             let target = SocketAddress(vsockCID: cid ?? 2, port: port)

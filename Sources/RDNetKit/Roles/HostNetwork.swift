@@ -61,6 +61,7 @@ final class HostNetwork: DatagramSender {
         dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log, limits)
         dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
         dns.sender = self
+        dns.guestNames = { [unowned self] in dhcp.guestNames }
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
             linkEnded(link, reason)
@@ -88,6 +89,7 @@ final class HostNetwork: DatagramSender {
         _ limits: LimitLog
     ) -> DNSService {
         var dns = DNSSettings(hostAlias: plan.hostAlias)
+        dns.subnet = plan.subnet
         dns.hostsPath = settings.hosts
         dns.resolverPath = settings.resolvConf
         dns.servers = settings.dnsServers

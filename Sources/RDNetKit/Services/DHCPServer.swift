@@ -42,6 +42,8 @@ struct DHCPServer {
     private let configuration: Configuration
     private var pool: LeasePool
     private(set) var statistics = Statistics()
+    /// What the guests with a lease call themselves.
+    private(set) var guestNames = GuestNames()
 
     init(_ configuration: Configuration) {
         self.configuration = configuration
@@ -157,10 +159,17 @@ struct DHCPServer {
             statistics.malformed += 1
             return nil
         }
-        guard pool.bind(address, to: holder, for: leaseTime(for: request), now: now) else {
+        let duration = leaseTime(for: request)
+        guard pool.bind(address, to: holder, for: duration, now: now) else {
             statistics.refusals += 1
             return refusal(of: address, to: request)
         }
+        guestNames.set(
+            request.options[.hostName],
+            of: address,
+            until: now + duration,
+            now: now
+        )
         statistics.acknowledgements += 1
         return grant(.ack, address, to: request)
     }
@@ -171,6 +180,7 @@ struct DHCPServer {
         now: Instant
     ) {
         if pool.release(request.clientAddress, by: holder, now: now) {
+            guestNames.remove(request.clientAddress)
             statistics.releases += 1
         } else {
             statistics.ignored += 1

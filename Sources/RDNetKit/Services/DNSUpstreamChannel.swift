@@ -1,11 +1,11 @@
-/// A server of the host's, and how it is asked.
+/// One of the host's servers, and how it is asked.
 struct DNSUpstream: Hashable, Sendable {
     enum Transport: Sendable {
         case datagram
         case stream
     }
 
-    var server: Endpoint
+    var server: ZonedEndpoint
     var transport: Transport
 }
 
@@ -46,10 +46,10 @@ final class DNSUpstreamChannel {
         self.forwarder = forwarder
         switch upstream.transport {
         case .datagram:
-            descriptor = try Socket.connectedDatagram(to: upstream.server)
+            descriptor = try Socket.connectedDatagram(to: upstream.server.resolved())
             isConnected = true
         case .stream:
-            descriptor = try Socket.connectingStream(to: upstream.server)
+            descriptor = try Socket.connectingStream(to: upstream.server.resolved())
             isConnected = false
         }
         watch = try loop.watch(

@@ -96,6 +96,11 @@ struct DNSZone: Equatable, Sendable {
         return .addresses(known.compactMap(\.self), for: question, zone: offset)
     }
 
+    /// Whether a record stands for a relative name.
+    fileprivate func hasRecord(of relative: DNSName) -> Bool {
+        records.contains { $0.stands(for: relative) }
+    }
+
     /// What all patterns together cost a question, in steps for each octet of its name.
     fileprivate var patternCost: Int {
         records.reduce(0) { $0 + ($1.pattern?.cost ?? 0) }
@@ -154,6 +159,31 @@ struct DNSZones: Sendable {
             return false
         }
         return true
+    }
+
+    /// The domain of the first zone, in which guests' host names are.
+    var firstDomain: DNSName? { all.first { $0.domain != .root }?.domain }
+
+    /// Whether a record, and no default address, stands for a name.
+    func hasRecord(of name: DNSName) -> Bool {
+        for zone in all {
+            guard let domain = zone.domain, let offset = name.offset(of: domain) else { continue }
+            return offset == 0 || zone.hasRecord(of: name.prefix(before: offset))
+        }
+        return false
+    }
+
+    /// The names of the addresses in all records; of several, the first.
+    var namesByAddress: [IPAddress: DNSName] {
+        var names: [IPAddress: DNSName] = [:]
+        for zone in all {
+            guard let domain = zone.domain else { continue }
+            for record in zone.records where !record.name.isEmpty {
+                guard let address = record.address, names[address] == nil else { continue }
+                names[address] = record.domain?.below(domain)
+            }
+        }
+        return names
     }
 
     /// The answer of the first zone that the name is in; nil when it is in none.

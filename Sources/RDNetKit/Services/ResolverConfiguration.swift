@@ -7,7 +7,7 @@ struct ResolverConfiguration: Equatable, Sendable {
     private static let secondsRange = 1...5
 
     /// In the order of the file; none when the host has no resolver.
-    var servers: [Endpoint] = []
+    var servers: [ZonedEndpoint] = []
     /// The domains that the host's short names are looked up in.
     var searchDomains: [String] = []
     /// How long a server has before the next one is asked too.
@@ -18,12 +18,12 @@ struct ResolverConfiguration: Equatable, Sendable {
     private(set) var ignoredServers = 0
     /// Domains beyond `searchLimit`, which are ignored.
     private(set) var ignoredDomains = 0
+    /// Whether the servers are equal, so that any of them may be asked first.
+    var rotates = false
 
     init() {}
 
     /// Reads the octets of a resolv.conf; what is unknown or makes no sense is skipped.
-    ///
-    /// A server with a zone index (`fe80::1%eth0`) is skipped too.
     init(parsing contents: [UInt8]) {
         let text = ByteOrderMark.skipped(in: contents)
         for line in text.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
@@ -37,8 +37,8 @@ struct ResolverConfiguration: Equatable, Sendable {
     private mutating func read(_ keyword: String, _ values: ArraySlice<String>) {
         switch keyword {
         case "nameserver":
-            guard let address = values.first.flatMap({ IPAddress($0) }) else { return }
-            let server = Endpoint(address: address, port: Self.port)
+            let server = values.first.flatMap { ZonedEndpoint(address: $0, port: Self.port) }
+            guard let server else { return }
             if servers.contains(server) { return }
             if servers.count < Self.serverLimit {
                 servers.append(server)
@@ -58,6 +58,7 @@ struct ResolverConfiguration: Equatable, Sendable {
     }
 
     private mutating func read(option: String) {
+        if option == "rotate" { rotates = true }
         let parts = option.split(separator: ":", maxSplits: 1)
         guard parts.count == 2, let number = Int(parts[1]) else { return }
         switch parts[0] {
@@ -77,7 +78,7 @@ struct HostResolvers {
     static let limit = 64 << 10
 
     private var file: FollowedFile
-    private let fixedServers: [Endpoint]
+    private let fixedServers: [ZonedEndpoint]
     private(set) var configuration = ResolverConfiguration()
     /// Whether the file is larger than `limit`; the rest is ignored.
     var isCut: Bool { file.isCut }
@@ -87,7 +88,7 @@ struct HostResolvers {
     /// - Parameters:
     ///   - path: /etc/resolv.conf.
     ///   - fixedServers: Asked instead of the file's servers; none leaves it to the file.
-    init(path: String, fixedServers: [Endpoint]) {
+    init(path: String, fixedServers: [ZonedEndpoint]) {
         file = FollowedFile(path: path, limit: Self.limit)
         self.fixedServers = fixedServers
     }

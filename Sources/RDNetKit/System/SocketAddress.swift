@@ -38,6 +38,7 @@ struct SocketAddress {
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = endpoint.port.bigEndian
+            address.sin6_scope_id = endpoint.scope
             // Sound: both sides are 16 octets of plain memory.
             withUnsafeMutableBytes(of: &address.sin6_addr) { octets in
                 octets.storeBytes(of: endpoint.address.high.bigEndian, as: UInt64.self)
@@ -118,7 +119,7 @@ struct SocketAddress {
 
     /// The transport address; nil for other families.
     ///
-    /// IPv4-mapped IPv6 comes out as IPv4.
+    /// IPv4-mapped IPv6 comes out as IPv4. The kernel gives a scope to link-local addresses alone.
     var endpoint: Endpoint? {
         // Sound: the family says which layout the storage has.
         withUnsafeBytes(of: storage) { octets in
@@ -135,7 +136,8 @@ struct SocketAddress {
                 let low = octets.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
                 return Endpoint(
                     address: IPAddress(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low)),
-                    port: UInt16(bigEndian: port)
+                    port: UInt16(bigEndian: port),
+                    scope: octets.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
                 )
             default:
                 return nil

@@ -106,6 +106,13 @@ struct DNSName: Sendable {
         return labels
     }
 
+    /// The label of a name that has just one, in lower case.
+    var onlyLabel: String? {
+        let labels = labels
+        guard labels.count == 1 else { return nil }
+        return String(decoding: labels[0].map(\.foldedASCII), as: UTF8.self)
+    }
+
     /// Offset of an ancestor's labels in this name's wire format; nil if it is not an ancestor.
     ///
     /// A name is its own ancestor at 0; the root is everyone's.
@@ -118,6 +125,17 @@ struct DNSName: Sendable {
             $0.foldedASCII == $1.foldedASCII
         }
         return matches ? start : nil
+    }
+
+    /// The labels from an offset at which one starts, as a name of their own.
+    func suffix(from offset: Int) -> DNSName {
+        DNSName(uncompressed: Array(octets[offset...]))
+    }
+
+    /// This name below another one; nil when that would be too long.
+    func below(_ parent: DNSName) -> DNSName? {
+        let joined = octets.dropLast() + parent.octets
+        return joined.count <= Self.maximumLength ? DNSName(uncompressed: Array(joined)) : nil
     }
 
     /// The labels before an offset from `offset(of:)`, as a separate name.

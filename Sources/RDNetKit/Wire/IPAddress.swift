@@ -162,10 +162,13 @@ extension IPAddress: CustomStringConvertible {
 struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     var address: IPAddress
     var port: UInt16
+    /// The number of the interface on whose link an IPv6 address is meant; 0 where none is needed (ipv6(7)).
+    var scope: UInt32 = 0
 
-    /// `192.168.127.2:80`, `[::1]:80`.
+    /// `192.168.127.2:80`, `[::1]:80`, `[fe80::1%2]:80`.
     var description: String {
-        address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        if address.isIPv4 { return "\(address):\(port)" }
+        return scope == 0 ? "[\(address)]:\(port)" : "[\(address)%\(scope)]:\(port)"
     }
 }
 
@@ -212,10 +215,14 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
     /// The number of addresses including network and broadcast.
     var size: Int { 1 << (32 - prefixLength) }
 
+    /// The address with a number, from 0 for the network's own.
+    func address(_ number: Int) -> IPAddress {
+        IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: number))
+    }
+
     /// The address at an index; 1 is the first usable, -2 the last usable.
     func host(_ number: Int) -> IPAddress {
-        let offset = number >= 0 ? number : size + number
-        return IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: offset))
+        address(number >= 0 ? number : size + number)
     }
 
     func contains(_ other: IPAddress) -> Bool {

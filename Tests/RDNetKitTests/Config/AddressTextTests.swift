@@ -4,7 +4,9 @@ import Testing
 
 @Suite("addresses as people write them")
 struct AddressTextTests {
-    private static let loopback = Endpoint(address: .loopbackIPv4, port: 6000)
+    private static let linkLocal =
+        ZonedEndpoint("[fe80::1%eth0]:6000") ?? loopback
+    private static let loopback = ZonedEndpoint(Endpoint(address: .loopbackIPv4, port: 6000))
 
     @Test(
         "a link address is a stream, a socket of packets or datagrams, or what is open already",
@@ -18,6 +20,10 @@ struct AddressTextTests {
             ("qemu+vsock://2:1", .stream(.vsock(cid: 2, port: 1), .bigEndian32)),
             ("vpnkit+unix:///k", .stream(.unix("/k"), .vpnkit)),
             ("vpnkit+tcp://127.0.0.1:6000", .stream(.tcp(loopback), .vpnkit)),
+            (
+                "tcp://[fe80::1%eth0]:6000",
+                .stream(.tcp(linkLocal), .littleEndian16)
+            ),
             ("vpnkit+vsock://:1", .stream(.vsock(cid: nil, port: 1), .vpnkit)),
             ("bess+unix:///b", .packets("/b")),
             ("vfkit+unixgram:///v", .datagrams("/v")),
@@ -157,11 +163,14 @@ struct AddressTextTests {
         arguments: [
             ("9.9.9.9", "9.9.9.9:53"), ("9.9.9.9:5353", "9.9.9.9:5353"),
             ("2620:fe::fe", "[2620:fe::fe]:53"), ("[2620:fe::fe]:5353", "[2620:fe::fe]:5353"),
+            ("fe80::1%eth0", "[fe80::1%eth0]:53"), ("[fe80::1%2]:5353", "[fe80::1%2]:5353"),
+            ("fe80::1%", nil), ("fe80::1%a/b", nil), ("9.9.9.9%eth0", nil),
+            ("fe80::1%eth0:53", nil),
             ("dns.quad9.net", nil), ("9.9.9.9:0", nil), ("", nil),
         ] as [(String, String?)]
     )
     func nameServer(text: String, expected: String?) {
-        #expect(ValueSyntax<Endpoint>.nameServer.parse(text)?.description == expected)
+        #expect(ValueSyntax<ZonedEndpoint>.nameServer.parse(text)?.description == expected)
     }
 
     @Test(

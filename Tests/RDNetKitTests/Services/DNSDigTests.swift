@@ -102,6 +102,11 @@ struct DNSDigTests {
             ),
             (["nobody.docker.internal"], ["status: NXDOMAIN", "docker.internal.\t0\tIN\tSOA"]),
             (["+short", "-x", "192.0.2.7"], ["db.example."]),
+            (["+short", "-x", "192.168.127.1"], ["gateway.rancher-desktop.internal."]),
+            (
+                ["-x", "192.168.127.9"],
+                ["status: NXDOMAIN", "127.168.192.in-addr.arpa. 0\tIN\tSOA"]
+            ),
             (
                 ["+ednsopt=10", "+dnssec", "up.example", "TXT"],
                 ["status: NOERROR", "\"forwarded\""]

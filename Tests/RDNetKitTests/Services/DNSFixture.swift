@@ -119,7 +119,7 @@ final class DNSFixture {
             hostAlias: Self.hostAlias,
             hostsPath: files.path + "/hosts",
             resolverPath: files.path + "/resolv.conf",
-            servers: upstreams.map(\.endpoint)
+            servers: upstreams.map { ZonedEndpoint($0.endpoint) }
         )
         change(&settings)
         service = DNSService(
