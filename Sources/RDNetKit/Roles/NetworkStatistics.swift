@@ -15,6 +15,13 @@ enum NetworkStatistics {
                 count
             )
         }
+        let ignored = IgnoreReason.allCases.map { reason in
+            Statistics.Entry.counter(
+                reason.rawValue,
+                "Valid packets to a group that need no answer: \(reason.rawValue).",
+                engine.ignored[reason] ?? 0
+            )
+        }
         return Statistics([
             .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
             .counter(
@@ -42,6 +49,7 @@ enum NetworkStatistics {
             .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
             .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
             .group("Drops", drops),
+            .group("Ignored", ignored),
             .group("TCP", entries(engine.tcp)),
             .group("DNS", entries(dns)),
             .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),
