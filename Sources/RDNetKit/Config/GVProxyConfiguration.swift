@@ -16,6 +16,8 @@ struct GVProxyConfiguration {
     struct Machine {
         /// Whether a path exists.
         var exists: (String) -> Bool
+        /// Whether something other than a stale socket has a path.
+        var isOccupied: (String) -> Bool
     }
 
     var listen: [String]
@@ -142,7 +144,7 @@ struct GVProxyConfiguration {
     }
 
     private static func check(_ links: GVProxyLinks, _ machine: Machine) throws(Fault) {
-        if let path = links.qemu.removingPrefix("unix://"), machine.exists(String(path)) {
+        if let path = links.qemu.removingPrefix("unix://"), machine.isOccupied(String(path)) {
             throw Fault("\"\(path)\" already exists")
         }
         try check(links.bess, "bess", "unixpacket", machine)
@@ -168,6 +170,6 @@ struct GVProxyConfiguration {
         guard let path = address.removingPrefix("\(scheme)://"), path.hasPrefix("/") else {
             throw Fault("\(name) listen address must be \(scheme):// address")
         }
-        if machine.exists(String(path)) { throw Fault("\"\(path)\" already exists") }
+        if machine.isOccupied(String(path)) { throw Fault("\"\(path)\" already exists") }
     }
 }

@@ -18,6 +18,10 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let udp: UDPFlows
     let echo: EchoFlows
     var drops = DropCounters()
+    /// Packets that need no answer, by reason.
+    private(set) var ignored: [IgnoreReason: UInt64] = [:]
+    /// Why the current frame needs no answer if nothing here handles it; nil for a unicast frame.
+    private var reasonToIgnore: IgnoreReason?
     /// Takes datagrams to the gateway's own ports.
     var datagramServices: [UInt16: DatagramService] = [:]
     /// Is told of a link that closed by itself.
@@ -86,9 +90,10 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         tcp.sendError = { [unowned self] in sendError($0) }
         udp.sendError = { [unowned self] in sendError($0) }
         echo.sendError = { [unowned self] in sendError($0) }
-        tcp.dropped = { [unowned self] in drops.count($0) }
-        udp.dropped = { [unowned self] in drops.count($0) }
-        echo.dropped = { [unowned self] in drops.count($0) }
+        tcp.dropped = { [unowned self] in drop($0) }
+        udp.dropped = { [unowned self] in drop($0) }
+        echo.dropped = { [unowned self] in drop($0) }
+        ethernet.neighborLearned = { [unowned self] in udp.sendWaiting(to: $0, now: $1) }
     }
 
     private func shareDescriptors() {
@@ -124,17 +129,53 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
                 return drops.count(.badSource)
             }
             guard isForGateway else { return }
-            ethernet.capture?.record(frame)
+            ethernet.capture?.record(ethernet.described(frame, from: link))
             let start = EthernetHeader.length
             let packet = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
+            if header.destination.isGroup { reasonToIgnore = Self.reasonToIgnore(header) }
+            defer { reasonToIgnore = nil }
             switch header.kind {
             case EthernetHeader.Kind.ipv4:
                 try receiveIPv4(packet, frame.header, from: header.source, now: now)
             case EthernetHeader.Kind.arp:
                 try receiveARP(packet, from: link, now: now)
             default:
-                drops.count(.unknownProtocol)
+                drop(.unknownProtocol)
             }
+        } catch PacketError.badChecksum {
+            receiveUnfinished(frame, from: link, now: now)
+        } catch {
+            drops.count(.malformed)
+        }
+    }
+
+    private static func reasonToIgnore(_ header: EthernetHeader) -> IgnoreReason {
+        switch header.kind {
+        case EthernetHeader.Kind.ipv4: .ipv4Group
+        case EthernetHeader.Kind.ipv6: .ipv6
+        default: .other
+        }
+    }
+
+    /// Counts a packet that nothing here handles; a group is free to send what concerns only others.
+    func drop(_ reason: DropReason) {
+        guard let reasonToIgnore, reason == .noRoute || reason == .unknownProtocol else {
+            return drops.count(reason)
+        }
+        ignored[reasonToIgnore, default: 0] &+= 1
+    }
+
+    /// Accepts a packet whose checksum does not add up because the guest left it to a device that did not finish it.
+    private func receiveUnfinished(_ frame: Frame, from link: any FrameLink, now: Instant) {
+        guard !link.receivesOffloadHeaders else { return drops.count(.badChecksum) }
+        let frame = InferredOffload.frame(frame.octets, mtu: plan.mtu)
+        guard frame.header.needsChecksum else { return drops.count(.badChecksum) }
+        do {
+            let header = try EthernetHeader(reading: frame.octets.bytes)
+            let start = EthernetHeader.length
+            let packet = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
+            // Only IPv4 packets are checked, so this is one.
+            try receiveIPv4(packet, frame.header, from: header.source, now: now)
         } catch PacketError.badChecksum {
             drops.count(.badChecksum)
         } catch {
@@ -178,9 +219,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         )
         guard plan.isGuest(header.source) else {
             // A DHCP client has no address yet (RFC 2131, 4.1).
-            guard header.source == .anyIPv4, header.transport == IPProtocol.udp else {
-                return drops.count(.badSource)
-            }
+            guard header.source == .anyIPv4 else { return drops.count(.badSource) }
+            guard header.transport == IPProtocol.udp else { return drop(.noRoute) }
             return try receiveUDP(header, payload, offload, from: mac, now: now)
         }
         ethernet.learn(header.source, mac: mac, now: now)
@@ -272,7 +312,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         case IPProtocol.icmp:
             try receiveICMP(header, payload, offload, from: mac, now: now)
         default:
-            drops.count(.unknownProtocol)
+            drop(.unknownProtocol)
             // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
             guard plan.destination(of: header.destination) != .nowhere else { return }
             let quoted = quote(payload, offload)

@@ -24,7 +24,7 @@ extension PacketEngine {
                 now: now
             )
         case .echoReply, .timeExceeded, .parameterProblem, .other:
-            drops.count(.noRoute)
+            drop(.noRoute)
         }
     }
 
@@ -53,7 +53,7 @@ extension PacketEngine {
             )
             echo.send(octets, key, request, PathOptions(forwarding: ip), now: now)
         case .refused: drops.count(.refusedDestination)
-        case .gateway, .nowhere: drops.count(.noRoute)
+        case .gateway, .nowhere: drop(.noRoute)
         }
     }
 
@@ -75,7 +75,7 @@ extension PacketEngine {
         case (IPProtocol.udp, .port) where quote.destination.address == guest:
             receivePortUnreachable(quote, now: now)
         default:
-            drops.count(.noRoute)
+            drop(.noRoute)
         }
     }
 
@@ -89,7 +89,7 @@ extension PacketEngine {
             let host = Endpoint(address: address, port: quote.source.port)
             udp.refused(by: quote.destination, host)
         case .refused, .nowhere:
-            drops.count(.noRoute)
+            drop(.noRoute)
         }
     }
 

@@ -93,7 +93,7 @@ extension PacketEngine {
             if remote.port == 67, let service = datagramServices[67] {
                 return service(mac, guest, remote, payload)
             }
-            drops.count(.noRoute)
+            drop(.noRoute)
         }
     }
 

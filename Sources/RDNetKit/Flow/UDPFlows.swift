@@ -15,6 +15,7 @@ final class UDPFlows {
     private var hairpins = HairpinPorts()
     private var queue = IdleQueue<UDPFlow>(limit: maximumFlows)
     private let output: UnsafeMutableRawBufferPointer
+    private var waiting = WaitingDatagrams()
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
     /// Counts a packet that is not passed on; set by the engine.
@@ -175,7 +176,11 @@ final class UDPFlows {
         from source: Endpoint,
         to guest: Endpoint
     ) {
-        guard let route = ethernet.route(to: guest.address) else { return dropped(.noNeighbour) }
+        guard let route = ethernet.route(to: guest.address) else {
+            let start = (octets.count - 1) / segmentSize * segmentSize
+            let newest = UnsafeRawBufferPointer(rebasing: octets[start...])
+            return keep(newest, from: source, to: guest)
+        }
         let transport = EthernetHeader.length + IPv4Header.length
         let start = transport + UDPHeader.length
         guard let room = route.link.reserve(start + octets.count, .bulk) else {
@@ -229,8 +234,9 @@ final class UDPFlows {
         mac: MACAddress?
     ) {
         let route = ethernet.route(to: guest.address)
-        guard payload.count <= Self.maximumPayload, let destination = mac ?? route?.mac else {
-            return dropped(.noNeighbour)
+        guard payload.count <= Self.maximumPayload else { return dropped(.malformed) }
+        guard let destination = mac ?? route?.mac else {
+            return keep(payload, from: source, to: guest)
         }
         let count = UDPHeader.length + payload.count
         let datagram = UnsafeMutableRawBufferPointer(rebasing: output[..<count])
@@ -246,6 +252,31 @@ final class UDPFlows {
         // To an address without a route (a broadcast, a client without a lease) on every link.
         let link = mac == nil || mac == route?.mac ? route?.link : nil
         ethernet.send(ip, UnsafeRawBufferPointer(datagram), to: destination, on: link)
+    }
+
+    /// Keeps a datagram for a guest whose MAC address is unknown, and requests that address by ARP.
+    private func keep(
+        _ payload: UnsafeRawBufferPointer,
+        from source: Endpoint,
+        to guest: Endpoint
+    ) {
+        guard ethernet.plan.isGuest(guest.address) else { return dropped(.noNeighbour) }
+        let datagram = WaitingDatagrams.Datagram(
+            source: source,
+            guest: guest,
+            payload: Array(payload)
+        )
+        let (requestIsDue, discarded) = waiting.keep(datagram, now: loop.now)
+        for _ in 0..<discarded { dropped(.noNeighbour) }
+        if requestIsDue { ethernet.askFor(guest.address) }
+    }
+
+    /// Sends the datagram that waited for a guest's MAC address.
+    func sendWaiting(to guest: IPAddress, now: Instant) {
+        guard !waiting.isEmpty, let datagram = waiting.take(guest, now: now) else { return }
+        datagram.payload.withUnsafeBytes { payload in
+            send(payload, from: datagram.source, to: datagram.guest, mac: nil)
+        }
     }
 
     /// Always with a finished checksum: clients with packet filters (DHCP) do not know of partial ones.

@@ -28,6 +28,8 @@ final class VirtualEthernet {
     var addressLearned: (MACAddress) -> Void = { _ in }
     /// Is told of each address behind a link that has gone.
     var addressForgotten: (MACAddress) -> Void = { _ in }
+    /// Called for each guest address with a new MAC address.
+    var neighborLearned: (IPAddress, Instant) -> Void = { _, _ in }
     /// Counters of links that are gone, so that totals never fall.
     private var closedCounters = LinkCounters()
 
@@ -121,18 +123,25 @@ final class VirtualEthernet {
             return true
         case .port(let other):
             // Back out of the port it came in by would be a loop (IEEE 802.1D, 7.7.1).
-            if other != port { links[other]?.send(frame, .bulk) }
+            if other != port { links[other]?.send(described(frame, from: link), .bulk) }
             return false
         case .flood:
+            let frame = described(frame, from: link)
             for (other, link) in links.enumerated() where other != port { link?.send(frame, .bulk) }
             return ethernet.destination.isGroup
         }
     }
 
+    /// The frame with a header that says what is unfinished about it, whatever link it came from.
+    func described(_ frame: Frame, from link: any FrameLink) -> Frame {
+        if link.receivesOffloadHeaders { return frame }
+        return InferredOffload.frame(frame.octets, mtu: plan.mtu)
+    }
+
     /// Learns a guest's address from its packet.
     @inline(__always)
     func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        neighbours.learn(address, mac: mac, now: now)
+        if neighbours.learn(address, mac: mac, now: now) { neighborLearned(address, now) }
     }
 
     // MARK: Outwards

@@ -24,6 +24,16 @@ enum DropReason: String, CaseIterable, Sendable {
     case noNeighbour = "no_neighbour"
 }
 
+/// Why a packet needs no answer from the gateway although it is valid; healthy guests send all of these.
+enum IgnoreReason: String, CaseIterable, Sendable {
+    /// IPv6 to a group: router and neighbor solicitations, MLD.
+    case ipv6
+    /// IPv4 to a group or broadcast without a service here: IGMP, mDNS, SSDP.
+    case ipv4Group = "ipv4_group"
+    /// Another protocol to a group: LLDP, spanning tree.
+    case other
+}
+
 /// Dropped packets by reason.
 struct DropCounters {
     private var counts = [UInt64](repeating: 0, count: DropReason.allCases.count)

@@ -20,15 +20,18 @@ struct NeighbourTable {
     ///   - address: The packet's source, inside the subnet.
     ///   - mac: The frame's source.
     ///   - now: The caller's clock; this type never reads one.
+    /// - Returns: Whether the address is new or has moved to another MAC address.
     @inline(__always)
-    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        if let latest, latest.address == address, latest.mac == mac { return }
+    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Bool {
+        if let latest, latest.address == address, latest.mac == mac { return false }
         latest = (address, mac)
-        if entries[address]?.mac != mac {
+        let isNew = entries[address]?.mac != mac
+        if isNew {
             if entries[address] == nil, entries.count >= Self.capacity { removeOldest() }
             epoch &+= 1
         }
         entries[address] = Entry(mac: mac, heard: now)
+        return isNew
     }
 
     /// The MAC address of a neighbor; nil if it is unknown.

@@ -22,7 +22,7 @@ final class DatagramListener: ReadinessObserver {
     private let mtu: Int
     private let loop: EventLoop
     private let taking: (DatagramLink) -> (any FrameReceiver)?
-    private var input = ReceivedPackets(longest: Frame.maximumLength)
+    private var input = ReceivedPackets(longest: Frame.maximumReceivedLength)
     private var links: [String: DatagramLink] = [:]
     private var restingUntil = Instant(nanoseconds: 0)
     private var watch: EventLoop.Watch?

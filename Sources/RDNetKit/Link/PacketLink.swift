@@ -15,7 +15,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
 
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor
-    private var input = ReceivedPackets(longest: Frame.maximumLength)
+    private var input = ReceivedPackets(longest: Frame.maximumReceivedLength)
     private var output: PacketOutput
     private var watch: EventLoop.Watch?
     private var waitsForWriting = false

@@ -37,6 +37,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private(set) var isClosed = false
     /// How frames go out.
     var format: StreamFormat? { output.format }
+    var receivesOffloadHeaders: Bool { input.format == .extended }
     /// Whether frames go out in extended form.
     var isExtended: Bool { output.format == .extended }
     var name: String { configuration.name }
@@ -124,7 +125,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private func deliverFrames(now: Instant) throws(StreamInput.FramingError) {
         guard let receiver else { return }
         while !isClosed, let frame = try input.next() {
-            guard frame.octets.count >= EthernetHeader.length else {
+            guard frame.hasReceivableLength else {
                 counters.malformed &+= 1
                 continue
             }

@@ -12,6 +12,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     private static let bufferLength = VirtioNetHeader.length + EthernetHeader.length + 65_535
 
     let name: String
+    let receivesOffloadHeaders = true
     var counters = LinkCounters()
     private(set) var isClosed = false
 

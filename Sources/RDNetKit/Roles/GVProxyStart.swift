@@ -6,7 +6,7 @@ extension GVProxyConfiguration {
     init(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) {
         let file = try Self.file(start.settings.file, start.surroundings)
         do {
-            self = try Self(start.settings, file, Machine(exists: start.surroundings.exists))
+            self = try Self(start.settings, file, Machine(start.surroundings))
         } catch {
             throw RoleFailure(error)
         }
@@ -76,5 +76,11 @@ extension DNSZone {
             records: records,
             defaultAddress: try Self.address(zone.defaultAddress)
         )
+    }
+}
+
+extension GVProxyConfiguration.Machine {
+    fileprivate init(_ surroundings: ProcessSurroundings) {
+        self.init(exists: surroundings.exists, isOccupied: surroundings.isOccupied)
     }
 }

@@ -22,6 +22,13 @@ enum NetworkStatistics {
                 engine.limits.count(of: limit)
             )
         }
+        let ignored = IgnoreReason.allCases.map { reason in
+            Statistics.Entry.counter(
+                reason.rawValue,
+                "Valid packets to a group that need no answer: \(reason.rawValue).",
+                engine.ignored[reason] ?? 0
+            )
+        }
         return Statistics([
             .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
             .counter(
@@ -50,6 +57,7 @@ enum NetworkStatistics {
             .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
             .group("Drops", drops),
             .group("Limits", limits),
+            .group("Ignored", ignored),
             .group("TCP", entries(engine.tcp)),
             .group("DNS", entries(dns)),
             .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),

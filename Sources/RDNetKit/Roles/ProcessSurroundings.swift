@@ -3,8 +3,10 @@ struct ProcessSurroundings {
     /// A variable's value.
     var environment: (String) -> String?
     var readFile: (String) -> FileContents
-    /// Whether there is anything at a path.
+    /// Whether a path exists.
     var exists: (String) -> Bool
+    /// Whether something other than a stale socket has a path.
+    var isOccupied: (String) -> Bool
     var printOutput: (String) -> Void
     var printError: (String) -> Void
     /// Makes the logger that the settings ask for.
@@ -20,6 +22,7 @@ struct ProcessSurroundings {
             environment: ProcessEnvironment.value(of:),
             readFile: Self.readFile,
             exists: TextFile.isAnything,
+            isOccupied: ListeningSocket.isOccupied,
             printOutput: StandardStream.output.print,
             printError: StandardStream.error.print,
             makeLogger: Self.makeLogger,

@@ -18,6 +18,7 @@ final class RecordedSurroundings {
             environment: { self.variables[$0] },
             readFile: { self.files[$0].map { .text($0) } ?? .absent },
             exists: { self.files[$0] != nil },
+            isOccupied: { self.files[$0] != nil },
             printOutput: { self.output += $0 },
             printError: { self.error += $0 },
             makeLogger: { settings throws(SystemError) in

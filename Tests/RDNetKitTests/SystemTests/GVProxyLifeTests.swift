@@ -72,6 +72,40 @@ struct GVProxyLifeTests {
         }
     }
 
+    @Test(
+        "sockets that a killed one left are replaced",
+        arguments: [
+            ["-listen-qemu", "unix://@/link"], ["-listen-bess", "unixpacket://@/link"],
+            ["-listen-vfkit", "unixgram://@/link"], ["-listen-vpnkit", "unix://@/link"],
+        ]
+    )
+    func staleSockets(link: [String]) throws {
+        let scene = try GVProxyScene()
+        for _ in 0..<2 {
+            try scene.start("-listen", "unix://@/network.sock", "-ssh-port=-1", link[0], link[1])
+            try #require(scene.program).end(with: SIGKILL)
+            #expect(try scene.files().sorted() == ["link", "network.sock"])
+        }
+    }
+
+    @Test func `the first of two machines disconnects, and the second stays`() throws {
+        let scene = try GVProxyScene()
+        try scene.start("-listen-qemu", "unix://@/qemu.sock", "-ssh-port=-1")
+        let second: HostPeer
+        do {
+            let first = try scene.connect("qemu.sock")
+            second = try scene.connect("qemu.sock")
+            for peer in [first, second] {
+                try peer.write([0, 0, 0, 42] + ARPQuestion.frame)
+                _ = try scene.read(peer, 64)
+            }
+        }
+        #expect(comesTrue { scene.log.contains("link closed") || scene.log.contains("link ended") })
+        try second.write([0, 0, 0, 42] + ARPQuestion.frame)
+        #expect(try scene.read(second, 128).count == 128)
+        #expect(scene.program?.isRunning == true)
+    }
+
     @Test func `a second one at the same addresses fails, and leaves the first alone`() throws {
         let scene = try GVProxyScene()
         let options = ["-listen", "unix://@/network.sock", "-pid-file", "@/pid", "-ssh-port", "-1"]
