@@ -1,10 +1,11 @@
 import CLinux
 import Glibc
 
-/// A guest's device as libkrun's is: the kernel leaves checksums and TCP segmentation to it, and no header on the socket says so.
+/// A guest's device as libkrun's is: the kernel leaves checksums and TCP segmentation to it, and no
+/// header on the socket says so.
 ///
-/// Frames pass as they are between a TAP, which stands for the guest's interface, and a socket of any kind that a host listens
-/// at. One thread carries each direction.
+/// Frames pass as they are between a TAP, which stands for the guest's interface, and a socket of
+/// any kind that a host listens at. One thread carries each direction.
 final class HeaderlessRelay: Sendable {
     /// How frames travel on the socket.
     enum Transport: String {

@@ -1,8 +1,9 @@
 import CLinux
 import Glibc
 
-/// A guest end that knows no offloads, as gvforwarder and those are that rdnet replaces: a plain TAP, a stream that is asked for
-/// `/connect`, 16-bit little-endian lengths on it, one write a frame, each direction in a thread of its own.
+/// A guest end that knows no offloads, as gvforwarder and those are that rdnet replaces: a plain
+/// TAP, a stream that is asked for `/connect`, 16-bit little-endian lengths on it, one write a
+/// frame, each direction in a thread of its own.
 final class PlainRelay: Sendable {
     private static let longestFrame = 4_014
     /// What gvproxy answers with frames.

@@ -23,7 +23,8 @@ enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Parses an endpoint in a URL, where the percent sign before a zone may be written as `%25` (RFC 6874).
+    /// Parses an endpoint in a URL, where the percent sign before a zone may be written as `%25`
+    /// (RFC 6874).
     private static func endpoint(_ text: String) -> ZonedEndpoint? {
         guard var endpoint = ZonedEndpoint(text) else { return nil }
         if endpoint.zone.hasPrefix("25"), endpoint.zone != "25" { endpoint.zone.removeFirst(2) }

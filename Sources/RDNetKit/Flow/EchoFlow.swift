@@ -1,7 +1,7 @@
 /// One guest's `ping`: an identifier, and the host socket that asks in its stead.
 ///
-/// A ping socket (icmp(7), `ping_group_range`) needs no privilege and has its identifier chosen by the kernel; where the
-/// group range forbids it, a raw socket does, if the process may have one.
+/// A ping socket (icmp(7), `ping_group_range`) needs no privilege and has its identifier chosen by
+/// the kernel; where the group range forbids it, a raw socket does, if the process may have one.
 final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// RFC 5508, REQ-2: at least 60 seconds.
     private static let lifetime: Duration = .seconds(60)
@@ -125,7 +125,8 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         }
     }
 
-    /// Whether an ICMP error quotes a request of this flow: a raw socket receives those of every program.
+    /// Whether an ICMP error quotes a request of this flow: a raw socket receives those of every
+    /// program.
     private func isOwn(_ quoted: UnsafeRawBufferPointer, to host: IPAddress) -> Bool {
         guard hosts.contains(host) else { return false }
         do {

@@ -4,7 +4,8 @@ extension EchoFlows {
     ///
     /// - Parameters:
     ///   - error: As the error queue has it.
-    ///   - message: The request as the host sent it, or as much of it as the error quotes; at least eight bytes.
+    ///   - message: The request as the host sent it, or as much of it as the error quotes; at least
+    ///     eight bytes.
     ///   - flow: Whose request it was.
     func report(_ error: HostError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
         if error.offender == nil { dropped(.hostError) }
@@ -25,7 +26,8 @@ extension EchoFlows {
         sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
-    /// The guest's request as the guest sent it: its IP header, and the message with the guest's identifier.
+    /// The guest's request as the guest sent it: its IP header, and the message with the guest's
+    /// identifier.
     private func quote(
         _ flow: EchoFlow,
         to host: IPAddress,

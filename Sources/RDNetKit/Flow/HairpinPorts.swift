@@ -1,6 +1,8 @@
-/// The host ports of this gateway's UDP flows, by which one guest reaches another through its external mapping.
+/// The host ports of this gateway's UDP flows, by which one guest reaches another through its
+/// external mapping.
 ///
-/// Such a datagram passes the filter of RFC 4787, REQ-8: guests of one network can reach each other anyway.
+/// Such a datagram passes the filter of RFC 4787, REQ-8: guests of one network can reach each other
+/// anyway.
 struct HairpinPorts {
     private var ports: Set<UInt16> = []
 

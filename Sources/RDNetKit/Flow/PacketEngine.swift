@@ -1,10 +1,11 @@
 /// The virtual host on the gateway's port: takes guests' packets apart and knows what each is for.
 ///
-/// How it works, in the order of a packet's way: a link hands over a frame (`receive`); the Ethernet below passes
-/// on what is for other guests; ARP is answered here; an IPv4 packet is checked, put together if it came in fragments, and
-/// goes to a service of the gateway's own or to a flow that continues it on the host. At the end of a
-/// link's batch staged uploads leave; once a turn (`takeTurn`) flows send, ACKs follow, links are flushed.
-/// Everything runs on the loop's thread; nothing waits.
+/// How it works, in the order of a packet's way: a link hands over a frame (`receive`); the
+/// Ethernet below passes on what is for other guests; ARP is answered here; an IPv4 packet is
+/// checked, put together if it came in fragments, and goes to a service of the gateway's own or to
+/// a flow that continues it on the host. At the end of a link's batch staged uploads leave; once a
+/// turn (`takeTurn`) flows send, ACKs follow, links are flushed. Everything runs on the loop's
+/// thread; nothing waits.
 final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     /// What a service does with a datagram: sender's Ethernet address, both ends, payload.
     typealias DatagramService = (MACAddress, Endpoint, Endpoint, UnsafeRawBufferPointer) -> Void
@@ -157,7 +158,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         }
     }
 
-    /// Counts a packet that nothing here handles; a group is free to send what concerns only others.
+    /// Counts a packet that nothing here handles; a group is free to send what concerns only
+    /// others.
     func drop(_ reason: DropReason) {
         guard let reasonToIgnore, reason == .noRoute || reason == .unknownProtocol else {
             return drops.count(reason)
@@ -165,7 +167,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         ignored[reasonToIgnore, default: 0] &+= 1
     }
 
-    /// Accepts a packet whose checksum does not add up because the guest left it to a device that did not finish it.
+    /// Accepts a packet whose checksum does not add up because the guest left it to a device that
+    /// did not finish it.
     private func receiveUnfinished(_ frame: Frame, from link: any FrameLink, now: Instant) {
         guard !link.receivesOffloadHeaders else { return drops.count(.badChecksum) }
         let frame = InferredOffload.frame(frame.octets, mtu: plan.mtu)
@@ -220,7 +223,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         guard plan.isGuest(header.source) else {
             // A DHCP client has no address yet (RFC 2131, 4.1).
             guard header.source == .anyIPv4 else { return drops.count(.badSource) }
-            guard header.transport == IPProtocol.udp else { return drop(.noRoute) }
+            guard header.transport == IPProtocol.udp else {
+                return reasonToIgnore == nil ? drops.count(.badSource) : drop(.noRoute)
+            }
             return try receiveUDP(header, payload, offload, from: mac, now: now)
         }
         ethernet.learn(header.source, mac: mac, now: now)

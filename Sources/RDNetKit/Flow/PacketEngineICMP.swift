@@ -123,7 +123,8 @@ extension PacketEngine {
                 about: error.header,
                 payload
             )
-            // The gateway reports under the address that the packet was sent to, if it is one of its own.
+            // The gateway reports under the address that the packet was sent to, if it is one of
+            // its own.
             let isOwn = plan.answersARP(for: error.header.destination)
             let own = isOwn ? error.header.destination : plan.gateway
             var ip = IPv4Header(

@@ -23,7 +23,8 @@ extension PacketEngine {
         pass(header, ip, payload, checksum, from: mac, now: now)
     }
 
-    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each `segmentSize` octets.
+    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each
+    /// `segmentSize` octets.
     private func receiveSegmentedUDP(
         _ ip: IPv4Header,
         _ datagram: UnsafeRawBufferPointer,
@@ -32,7 +33,8 @@ extension PacketEngine {
         now: Instant
     ) throws(PacketError) {
         let size = Int(offload.segmentSize)
-        // No kernel puts more together (UDP_MAX_SEGMENTS); a forged header could ask for 65,000 datagrams.
+        // No kernel puts more together (UDP_MAX_SEGMENTS); a forged header could ask for 65,000
+        // datagrams.
         guard datagram.count >= UDPHeader.length, size > 0,
             datagram.count <= 128 * size + UDPHeader.length
         else {

@@ -1,4 +1,5 @@
-/// The fields of a guest's packet that an ICMP error must quote and that the host's kernel does not keep.
+/// The fields of a guest's packet that an ICMP error must quote and that the host's kernel does not
+/// keep.
 struct SentPacket {
     /// Where the host socket sent it; port 0 for an echo request.
     var host: Endpoint
@@ -10,7 +11,8 @@ struct SentPacket {
     var payloadLength: UInt16
     /// The transport's checksum; nil when the guest left it to its network card.
     var checksum: UInt16?
-    /// Tells packets to the same host apart: the start of a UDP payload, the sequence number of an echo request.
+    /// Tells packets to the same host apart: the start of a UDP payload, the sequence number of an
+    /// echo request.
     var mark: UInt64
 
     /// Remembers a packet.

@@ -1,4 +1,5 @@
-/// The packet of a guest's SYN, for a quotation in an ICMP error; a flow keeps it while it is connecting.
+/// The packet of a guest's SYN, for a quotation in an ICMP error; a flow keeps it while it is
+/// connecting.
 final class OpeningPacket {
     /// The longest TCP header.
     private static let maximumSegment = 60
@@ -19,7 +20,8 @@ final class OpeningPacket {
         segment = first.segment
     }
 
-    /// The segment as an ICMP error quotes it: with its checksum, which the guest may have left to its network card.
+    /// The segment as an ICMP error quotes it: with its checksum, which the guest may have left to
+    /// its network card.
     var quote: [UInt8] {
         let field = 16
         guard segment.count == header.payloadLength, segment.count >= field + 2 else {

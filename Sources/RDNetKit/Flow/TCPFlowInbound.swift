@@ -10,7 +10,8 @@ extension TCPFlow {
         lastHeard = now
         switch phase {
         case .connecting:
-            // A repeated SYN waits as the first one does; a reset from here is a guest that gave up.
+            // A repeated SYN waits as the first one does; a reset from here is a guest that gave
+            // up.
             if header.flags.contains(.rst), header.sequence == guestInitialSequence + 1 { close() }
             noteRepeatedSYN(header, now: now)
         case .synReceived:
@@ -39,7 +40,8 @@ extension TCPFlow {
         if !offersScale { windowLimit = min(windowLimit, 65_535) }
         // RFC 9293, 3.7.1: 536 where the guest does not say; never more than our MTU carries.
         let offered = Int(syn.options.maximumSegmentSize ?? 536)
-        // The option does not count in the guest's figure, but takes room in every segment (RFC 6691).
+        // The option does not count in the guest's figure, but takes room in every segment (RFC
+        // 6691).
         timestamps.begin(with: syn, now: now)
         let packet = min(max(offered, 64), flows.ethernet.plan.mtu - 40)
         sender = TCPSender(
@@ -53,7 +55,8 @@ extension TCPFlow {
         receiver = TCPReceiver(first: syn.sequence + 1, offered: first, scale: ownScale)
     }
 
-    /// The answer echoes the latest SYN's clock, so that the guest measures the true round trip (RFC 7323, 4.3).
+    /// The answer echoes the latest SYN's clock, so that the guest measures the true round trip
+    /// (RFC 7323, 4.3).
     private func noteRepeatedSYN(_ header: TCPHeader, now: Instant) {
         guard header.flags.contains(.syn), header.sequence == guestInitialSequence else { return }
         timestamps.note(header, now: now)
@@ -122,7 +125,8 @@ extension TCPFlow {
             return
         }
         if header.flags.contains(.fin) { return sendACK() }
-        // An ACK that is in its place needs no answer: two ends that answer each other's ACKs would never stop.
+        // An ACK that is in its place needs no answer: two ends that answer each other's ACKs would
+        // never stop.
         let isExpected = isBare && !header.flags.contains(.syn) && header.sequence == receiver.next
         if !isExpected { challenge(now: now) }
     }
@@ -145,7 +149,8 @@ extension TCPFlow {
             if header.sequence == receiver.next { return abort(.guest, now: now) }
             return challenge(now: now)
         }
-        // RFC 5961, 4.2: a SYN here is a restarted guest, which our answer makes reset us, or a forgery.
+        // RFC 5961, 4.2: a SYN here is a restarted guest, which our answer makes reset us, or a
+        // forgery.
         if header.flags.contains(.syn) { return challenge(now: now) }
         timestamps.note(header, now: now)
         guard header.flags.contains(.ack) else { return }
@@ -164,7 +169,8 @@ extension TCPFlow {
         guard !header.flags.contains(.rst) else { return }
         // Also the answer to keep-alive probes and repeated segments (RFC 9293, 3.8.4, 3.10.7.4).
         oweACK()
-        // While the window is shut no data are acceptable, but a valid ACK counts (RFC 9293, 3.10.7.4).
+        // While the window is shut no data are acceptable, but a valid ACK counts (RFC 9293,
+        // 3.10.7.4).
         guard receiver.offered == 0, header.sequence == receiver.next, header.flags.contains(.ack),
             !header.flags.contains(.syn)
         else { return }
@@ -312,7 +318,8 @@ extension TCPFlow {
         flows.acknowledgeLater(self)
     }
 
-    /// A challenge ACK (RFC 5961, 7: at a limited rate, or two ends could challenge each other for ever).
+    /// A challenge ACK (RFC 5961, 7: at a limited rate, or two ends could challenge each other for
+    /// ever).
     func challenge(now: Instant) {
         if let lastChallenge, now - lastChallenge < TCPFlows.challengeInterval { return }
         lastChallenge = now

@@ -1,4 +1,5 @@
-/// How flows begin: from a guest's SYN towards a host or a service, from a host's client towards a guest.
+/// How flows begin: from a guest's SYN towards a host or a service, from a host's client towards a
+/// guest.
 extension TCPFlows {
     /// Opens a flow for a guest's SYN.
     func open(_ key: FlowKey, _ syn: TCPHeader, _ packet: OpeningPacket, now: Instant) {
@@ -91,8 +92,10 @@ extension TCPFlows {
     ///
     /// - Parameters:
     ///   - guest: Where to.
-    ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take it.
-    ///   - answered: Is told whether the guest takes it; then the connection is closed without a reset.
+    ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take
+    ///     it.
+    ///   - answered: Is told whether the guest takes it; then the connection is closed without a
+    ///     reset.
     ///   - now: The turn's clock.
     func open(
         to guest: Endpoint,
@@ -148,8 +151,8 @@ extension TCPFlows {
 
     /// The offset of all timestamps between two addresses from the clock (RFC 7323, 5.4).
     ///
-    /// It ignores ports, as in Linux: a guest that remembers one clock per address sees one that never
-    /// goes back.
+    /// It ignores ports, as in Linux: a guest that remembers one clock per address sees one that
+    /// never goes back.
     func timestampOffset(_ key: FlowKey) -> UInt32 {
         var hasher = Hasher()
         hasher.combine(initialSequenceKey)

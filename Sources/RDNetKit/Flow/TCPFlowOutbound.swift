@@ -1,6 +1,7 @@
 /// Towards the guest: what the host's socket holds, as segments; acknowledgments; handshakes.
 extension TCPFlow {
-    /// Octets that one flow may send in one go before others get theirs: four of the largest segments.
+    /// Octets that one flow may send in one go before others get theirs: four of the largest
+    /// segments.
     private static let quantum = 4 * TCPSegmentWriter.maximumPayload
 
     /// Does what is due, a bounded amount.
@@ -23,8 +24,9 @@ extension TCPFlow {
 
     /// Lets go of what the guest has, to the last octet.
     ///
-    /// One that stays keeps all of its segment's memory in the kernel, which can be the whole receive buffer: the socket would
-    /// offer its peer no window, and nothing would ever come that discards it.
+    /// One that stays keeps all of its segment's memory in the kernel, which can be the whole
+    /// receive buffer: the socket would offer its peer no window, and nothing would ever come that
+    /// discards it.
     private func discardAcknowledged(now: Instant) {
         guard toDiscard > 0 else { return }
         do {
@@ -111,12 +113,14 @@ extension TCPFlow {
         )
         flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
         flows.counters.octetsToGuest &+= UInt64(peeked)
-        // Data carry the number but no blocks: while something is missing the ACK with them is still owed.
+        // Data carry the number but no blocks: while something is missing the ACK with them is
+        // still owed.
         if receiver.earlyOctets == 0 { needsACK = false }
         return peeked
     }
 
-    /// Looks for something to send behind what was sent: the window is shut, so nothing has looked yet.
+    /// Looks for something to send behind what was sent: the window is shut, so nothing has looked
+    /// yet.
     ///
     /// - Parameter now: The turn's clock.
     /// - Returns: Whether an octet waits there.
@@ -142,7 +146,8 @@ extension TCPFlow {
             }
             // 0 is the stream's end, seen from behind its last octet only.
             if count == 0, sequence == sender.next { sender.streamEnded() }
-            // Less than asked for: all that was there. More sets the flag again; the end must be looked for.
+            // Less than asked for: all that was there. More sets the flag again; the end must be
+            // looked for.
             if count > 0, count < room.count, sequence + count >= sender.next, !looksUntilEmpty {
                 isReadable = false
             }

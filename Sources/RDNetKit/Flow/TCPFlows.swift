@@ -124,7 +124,8 @@ final class TCPFlows {
         let opens =
             header.flags.isSuperset(of: .syn) && header.flags.isDisjoint(with: [.ack, .rst])
         if let flow = table[key] {
-            // A new connection may take the place of one in TIME-WAIT (RFC 9293, 3.10.7.4; RFC 6191).
+            // A new connection may take the place of one in TIME-WAIT (RFC 9293, 3.10.7.4; RFC
+            // 6191).
             let replaces =
                 opens && flow.phase == .timeWait
                 && flow.timestamps.mayBeReplaced(by: header, next: flow.receiver.next)
@@ -182,7 +183,8 @@ final class TCPFlows {
         enqueue(flow)
     }
 
-    /// A guest, or a router behind it, reports that a SYN did not reach its destination (RFC 1122, 4.2.3.9).
+    /// A guest, or a router behind it, reports that a SYN did not reach its destination (RFC 1122,
+    /// 4.2.3.9).
     ///
     /// - Parameters:
     ///   - key: Of the quoted segment.
@@ -220,7 +222,8 @@ final class TCPFlows {
         blocked.append(flow)
     }
 
-    /// A link has room again: whoever waited for one goes before those who have just had their turn.
+    /// A link has room again: whoever waited for one goes before those who have just had their
+    /// turn.
     func unblock() {
         guard !blocked.isEmpty else { return }
         // What is ready joins behind, and the two lists change places: nothing is allocated.
@@ -287,7 +290,8 @@ final class TCPFlows {
     ///   - payload: In order, and behind what was staged of this flow before.
     ///   - flow: Whose it is.
     ///   - now: The turn's clock.
-    /// - Returns: False when the payload is to be passed on by itself, now: nothing of the flow is staged then.
+    /// - Returns: False when the payload is to be passed on by itself, now: nothing of the flow is
+    ///   staged then.
     @inline(__always)
     func stage(_ payload: UnsafeRawBufferPointer, of flow: TCPFlow, now: Instant) -> Bool {
         let isWorth = UploadStage.isWorth(payload.count)

@@ -1,6 +1,7 @@
 /// Services of the host that listen on ::1 only (Vite, Node.js 17 and later).
 ///
-/// The host alias stands for the host's loopback. Its 127.0.0.1 is tried first; when nobody listens there, ::1 is.
+/// The host alias stands for the host's loopback. Its 127.0.0.1 is tried first; when nobody listens
+/// there, ::1 is.
 extension TCPFlows {
     /// Connects to ::1 in place of 127.0.0.1, which refused.
     ///

@@ -1,18 +1,22 @@
-/// The Timestamps option of one connection (RFC 7323, sections 3 to 5): what we send, what we echo, what is too old.
+/// The Timestamps option of one connection (RFC 7323, sections 3 to 5): what we send, what we echo,
+/// what is too old.
 ///
-/// How it works: the option is in use when both SYNs carry it. Every later segment then carries a clock
-/// value of ours and the guest's latest one. A segment with an older value is a leftover of an earlier connection on the same
-/// ports or of an earlier turn of the sequence space, and is dropped (PAWS). A guest can reuse a port whose previous
-/// connection is in TIME-WAIT only when that connection had timestamps (Linux, `tcp_tw_reuse`).
+/// How it works: the option is in use when both SYNs carry it. Every later segment then carries a
+/// clock value of ours and the guest's latest one. A segment with an older value is a leftover of
+/// an earlier connection on the same ports or of an earlier turn of the sequence space, and is
+/// dropped (PAWS). A guest can reuse a port whose previous connection is in TIME-WAIT only when
+/// that connection had timestamps (Linux, `tcp_tw_reuse`).
 struct TCPTimestamps {
     /// Octets that the option takes of every segment, two of padding included.
     static let optionLength = 12
-    /// How long the guest's latest value is compared with (RFC 7323, 5.5): its clock may wrap after 24.8 days.
+    /// How long the guest's latest value is compared with (RFC 7323, 5.5): its clock may wrap after
+    /// 24.8 days.
     static let validity: Duration = .seconds(24 * 86_400)
 
     /// Whether both SYNs carried the option.
     private(set) var isOn = false
-    /// Added to our clock: keyed and secret, so that the values do not tell how long the program has run.
+    /// Added to our clock: keyed and secret, so that the values do not tell how long the program
+    /// has run.
     private let offset: UInt32
     /// TS.Recent: the guest's value that we echo.
     private(set) var recent: UInt32 = 0
@@ -33,7 +37,8 @@ struct TCPTimestamps {
 
     // MARK: Outwards
 
-    /// What a segment carries that acknowledges everything below a sequence number; nil when the option is not in use.
+    /// What a segment carries that acknowledges everything below a sequence number; nil when the
+    /// option is not in use.
     @inline(__always)
     mutating func option(acknowledging next: SequenceNumber, now: Instant) -> TCPTimestampOption? {
         guard isOn else { return nil }
@@ -65,8 +70,8 @@ struct TCPTimestamps {
 
     /// Whether a segment may be of this connection (PAWS: RFC 7323, 5.3, R1).
     ///
-    /// A reset always may. So may a segment without the option: RFC 7323, 3.2 recommends to drop it, but Linux accepts it,
-    /// and stacks exist that leave the option out of keep-alive probes.
+    /// A reset always may. So may a segment without the option: RFC 7323, 3.2 recommends to drop
+    /// it, but Linux accepts it, and stacks exist that leave the option out of keep-alive probes.
     @inline(__always)
     func admits(_ header: TCPHeader, now: Instant) -> Bool {
         guard isOn, let option = header.options.timestamps,
@@ -92,7 +97,8 @@ struct TCPTimestamps {
         Int32(bitPattern: value &- other) < 0
     }
 
-    /// The round trip that an acknowledgment's echo measures, retransmissions included (RFC 7323, 4.1).
+    /// The round trip that an acknowledgment's echo measures, retransmissions included (RFC 7323,
+    /// 4.1).
     ///
     /// - Parameters:
     ///   - header: Acknowledges something new.
@@ -106,7 +112,8 @@ struct TCPTimestamps {
         return milliseconds >= 0 && measured <= now - start + .milliseconds(1) ? measured : nil
     }
 
-    /// Whether a SYN may take the place of this connection, which is in TIME-WAIT (RFC 6191, section 2).
+    /// Whether a SYN may take the place of this connection, which is in TIME-WAIT (RFC 6191,
+    /// section 2).
     ///
     /// - Parameters:
     ///   - syn: With the same ports and addresses.

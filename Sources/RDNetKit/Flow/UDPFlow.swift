@@ -1,8 +1,9 @@
 /// One guest address and port, and the host socket that speaks for it.
 ///
-/// The socket is not connected: whatever the guest sends to leaves by the same host port (endpoint-independent
-/// mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000 destinations cost one descriptor. Only hosts the guest has
-/// sent to may answer (address-dependent filtering, REQ-8).
+/// The socket is not connected: whatever the guest sends to leaves by the same host port
+/// (endpoint-independent mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000
+/// destinations cost one descriptor. Only hosts the guest has sent to may answer (address-dependent
+/// filtering, REQ-8).
 final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// With answers (RFC 4787, REQ-5 recommends five minutes).
     private static let answeredLifetime: Duration = .seconds(300)
@@ -59,7 +60,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         }
         try HostError.collect(on: socket)
         Socket.receiveTrains(socket)
-        // The default holds a hundred full datagrams: less than a host sends while this process sleeps.
+        // The default holds a hundred full datagrams: less than a host sends while this process
+        // sleeps.
         Socket.enlargeBuffers(socket, to: 1 << 20)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(deadline, observer: self)
@@ -100,8 +102,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 if sent == nil { flows.dropped(.full) }
                 return
             } catch {
-                // EINVAL, EIO or EMSGSIZE: the path cannot take them so, or an earlier datagram failed.
-                // Then they leave one by one.
+                // EINVAL, EIO or EMSGSIZE: the path cannot take them so, or an earlier datagram
+                // failed. Then they leave one by one.
                 reportErrors()
             }
         }

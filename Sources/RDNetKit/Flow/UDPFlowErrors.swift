@@ -36,7 +36,8 @@ extension UDPFlows {
         sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
-    /// The guest's datagram as the guest sent it: its IP header, and its UDP header with what is known of the payload.
+    /// The guest's datagram as the guest sent it: its IP header, and its UDP header with what is
+    /// known of the payload.
     private func quote(
         _ flow: UDPFlow,
         to host: Endpoint,
@@ -69,8 +70,9 @@ extension UDPFlows {
     ///   - udp: The header; its checksum field is ignored.
     ///   - ip: The header in front of it.
     ///   - known: The start of the payload.
-    ///   - checksum: The guest's; nil when the guest left it to its network card. Then it is computed, or is
-    ///     zero, which means "none" (RFC 768), where only a part of the payload is known.
+    ///   - checksum: The guest's; nil when the guest left it to its network card. Then it is
+    ///     computed, or is zero, which means "none" (RFC 768), where only a part of the payload is
+    ///     known.
     /// - Returns: At most as much as fits.
     static func quote(
         _ udp: UDPHeader,
@@ -111,8 +113,9 @@ extension UDPFlows {
 
     /// Takes a guest's word that it has closed a port.
     ///
-    /// Closing the host socket lets the host's kernel answer the peer with the same error. The flow stays while the
-    /// guest's port talks to other hosts, because several sockets of the guest may share the port.
+    /// Closing the host socket lets the host's kernel answer the peer with the same error. The flow
+    /// stays while the guest's port talks to other hosts, because several sockets of the guest may
+    /// share the port.
     ///
     /// - Parameters:
     ///   - guest: The closed port.

@@ -143,7 +143,8 @@ final class UDPFlows {
         }
     }
 
-    /// Sends datagrams of one length, the last at most as long; 127.0.0.1 looks like the host alias to guests.
+    /// Sends datagrams of one length, the last at most as long; 127.0.0.1 looks like the host alias
+    /// to guests.
     private func sendToGuest(
         _ octets: UnsafeRawBufferPointer,
         segmentSize: Int,
@@ -279,7 +280,8 @@ final class UDPFlows {
         }
     }
 
-    /// Always with a finished checksum: clients with packet filters (DHCP) do not know of partial ones.
+    /// Always with a finished checksum: clients with packet filters (DHCP) do not know of partial
+    /// ones.
     private func writeHeader(
         _ datagram: UnsafeMutableRawBufferPointer,
         from source: Endpoint,

@@ -43,7 +43,8 @@ final class VirtualEthernet {
     /// The links that are attached.
     var attached: [any FrameLink] { links.compactMap { $0 } }
 
-    /// The links that are attached, each with its number: they count from 0 in the order of attachment.
+    /// The links that are attached, each with its number: they count from 0 in the order of
+    /// attachment.
     var numbered: [(number: Int, link: any FrameLink)] {
         zip(numbers, links).compactMap { number, link in link.map { (number, $0) } }
     }
@@ -116,7 +117,8 @@ final class VirtualEthernet {
         guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
         else { return nil }
         if lesson == .new { addressLearned(ethernet.source) }
-        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among them.
+        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among
+        // them.
         if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
         switch bridge.destination(of: ethernet.destination) {
         case .gateway:

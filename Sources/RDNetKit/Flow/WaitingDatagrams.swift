@@ -35,7 +35,8 @@ struct WaitingDatagrams {
     /// - Parameters:
     ///   - datagram: One for a guest whose MAC address is unknown.
     ///   - now: The turn's clock.
-    /// - Returns: Whether an ARP request for the address is due, and the datagrams that were discarded.
+    /// - Returns: Whether an ARP request for the address is due, and the datagrams that were
+    ///   discarded.
     mutating func keep(
         _ datagram: Datagram,
         now: Instant

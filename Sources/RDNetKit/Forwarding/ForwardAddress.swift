@@ -66,7 +66,8 @@ enum ForwardAddress {
         }
     }
 
-    /// Understands where to listen: `:P`, `address:P`, `[fe80::1%eth0]:P`, `localhost:P`, or nothing for any free port.
+    /// Understands where to listen: `:P`, `address:P`, `[fe80::1%eth0]:P`, `localhost:P`, or
+    /// nothing for any free port.
     ///
     /// Other names are not looked up: that could take seconds, and the loop does not wait.
     static func local(

@@ -1,4 +1,5 @@
-/// What a forward asks of whatever leads to guests, the packet engine or the kernel: connections and datagrams.
+/// What a forward asks of whatever leads to guests, the packet engine or the kernel: connections
+/// and datagrams.
 protocol GuestConnector: AnyObject {
     /// Whether one more connection can be opened.
     var hasRoom: Bool { get }

@@ -1,4 +1,5 @@
-/// The kernel's own sockets as the way to guests: for a guest whose address this machine reaches by itself.
+/// The kernel's own sockets as the way to guests: for a guest whose address this machine reaches by
+/// itself.
 ///
 /// Every connection costs two descriptors and every UDP client one. When they are used up, the
 /// longest-idle UDP client gives way to a new one of any port and to a TCP client, but TCP leaves
@@ -10,7 +11,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     /// What each may move at least.
     private static let smallestShare = 65_536
     private static let relaysPerTurn = 256
-    /// Replies that wait in the kernel for one UDP client: what a server sends while this process sleeps.
+    /// Replies that wait in the kernel for one UDP client: what a server sends while this process
+    /// sleeps.
     private static let mostReplyOctets: Int32 = 1_048_576
 
     let loop: EventLoop
@@ -34,7 +36,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     ///   - counters: Counts datagrams that are lost.
     ///   - descriptors: How many sockets there may be.
     ///   - limits: Counts and reports what the limit of descriptors cuts off.
-    ///   - replyOctets: How many octets of UDP replies the kernel may keep for a client, at most 1 MiB.
+    ///   - replyOctets: How many octets of UDP replies the kernel may keep for a client, at most 1
+    ///     MiB.
     init(
         loop: EventLoop,
         log: Logger,
@@ -98,7 +101,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         do throws(SystemError) {
-            // Somebody who called the very address that this would call: ourselves, as likely as not.
+            // Somebody who called the very address that this would call: ourselves, as likely as
+            // not.
             if try Socket.localAddress(stream).endpoint == guest {
                 failed("\(guest) would be relayed to itself")
                 return Socket.resetOnClose(stream)

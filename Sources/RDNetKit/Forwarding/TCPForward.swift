@@ -1,4 +1,5 @@
-/// A listener on the host, on TCP or a unix socket, whose clients are connected to a guest's TCP port.
+/// A listener on the host, on TCP or a unix socket, whose clients are connected to a guest's TCP
+/// port.
 final class TCPForward: HostForward {
     private let listener: StreamListener
 

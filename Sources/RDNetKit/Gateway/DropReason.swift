@@ -24,7 +24,8 @@ enum DropReason: String, CaseIterable, Sendable {
     case noNeighbour = "no_neighbour"
 }
 
-/// Why a packet needs no answer from the gateway although it is valid; healthy guests send all of these.
+/// Why a packet needs no answer from the gateway although it is valid; healthy guests send all of
+/// these.
 enum IgnoreReason: String, CaseIterable, Sendable {
     /// IPv6 to a group: router and neighbor solicitations, MLD.
     case ipv6

@@ -1,7 +1,7 @@
 /// The DHCP client of one interface at work: state machine, packet socket, timer and configuration.
 ///
-/// It belongs to the network namespace in which it was made. What goes wrong later is logged and asked for
-/// again: a tunnel outlives a DHCP server.
+/// It belongs to the network namespace in which it was made. What goes wrong later is logged and
+/// asked for again: a tunnel outlives a DHCP server.
 final class GuestDHCP: ReadinessObserver, TimerObserver {
     /// How leases are asked for and put into effect.
     struct Settings {

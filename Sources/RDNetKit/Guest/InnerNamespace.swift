@@ -1,4 +1,5 @@
-/// The network namespace of the containers and of `vm-switch`: one of our own with an init in it, or a systemd service's.
+/// The network namespace of the containers and of `vm-switch`: one of our own with an init in it,
+/// or a systemd service's.
 ///
 /// What is in one of our own ends with it: init, and all that it has started.
 final class InnerNamespace {
@@ -72,7 +73,8 @@ final class InnerNamespace {
         ]
     }
 
-    /// Removes a TAP interface that another's `vm-switch` left, and the processes that hold its descriptor.
+    /// Removes a TAP interface that another's `vm-switch` left, and the processes that hold its
+    /// descriptor.
     ///
     /// Such a process would serve an interface of the same name that is made later.
     ///
@@ -96,7 +98,8 @@ final class InnerNamespace {
         }
     }
 
-    /// Kills all that lives in a namespace of our own; to be called until it says that nothing does.
+    /// Kills all that lives in a namespace of our own; to be called until it says that nothing
+    /// does.
     ///
     /// - Returns: Whether nothing lives there any more, and init was waited for.
     func clear() -> Bool {

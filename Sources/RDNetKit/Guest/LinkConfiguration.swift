@@ -1,7 +1,7 @@
 /// An interface that is configured from its lease: address, default route, MTU, resolver file.
 ///
-/// It works in the network namespace in which it was made. A step that fails is logged and the others
-/// are still taken: an address without a resolver file is better than none.
+/// It works in the network namespace in which it was made. A step that fails is logged and the
+/// others are still taken: an address without a resolver file is better than none.
 final class LinkConfiguration: LeaseRecipient {
     private let interface: String
     /// nil leaves name resolution alone.

@@ -1,9 +1,9 @@
 /// The child of `up`: in a fresh namespace, with an interface, an address, and something to run.
 ///
-/// How it works: the parent is the host end. The child enters fresh namespaces, makes the TAP, hands its
-/// descriptor to the parent over a socket pair and waits until the parent says that all is ready; then it asks for
-/// an address by DHCP as any guest does, and runs the command, or prints the report. DHCP goes on
-/// renewing the lease meanwhile. It dies with its parent.
+/// How it works: the parent is the host end. The child enters fresh namespaces, makes the TAP,
+/// hands its descriptor to the parent over a socket pair and waits until the parent says that all
+/// is ready; then it asks for an address by DHCP as any guest does, and runs the command, or prints
+/// the report. DHCP goes on renewing the lease meanwhile. It dies with its parent.
 final class NamespaceGuest {
     /// How the guest is set up.
     struct Settings {

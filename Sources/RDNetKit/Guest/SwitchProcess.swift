@@ -1,9 +1,10 @@
 /// `vm-switch` as a child: in the inner namespace, with the stream to the host as descriptor 3.
 ///
-/// How it works: beside the stream it gets a unix socket, which the variable `LinkSupply.variable` names. Our own
-/// `vm-switch` says by an octet on it that its stream has ended, and is handed the next one with its interface, address and
-/// connections in place. Another's ignores it; when that one ends, it is started anew. The stream is
-/// held by `vm-switch` alone, so that the host sees the end when `vm-switch` ends.
+/// How it works: beside the stream it gets a unix socket, which the variable `LinkSupply.variable`
+/// names. Our own `vm-switch` says by an octet on it that its stream has ended, and is handed the
+/// next one with its interface, address and connections in place. Another's ignores it; when that
+/// one ends, it is started anew. The stream is held by `vm-switch` alone, so that the host sees the
+/// end when `vm-switch` ends.
 final class SwitchProcess: ReadinessObserver {
     /// Where `vm-switch` finds the socket, behind the stream.
     private static let supplyNumber = 4

@@ -52,7 +52,8 @@ protocol FrameLink: AnyObject {
     /// - Parameters:
     ///   - count: At most `Frame.maximumLength`.
     ///   - priority: How much of the queue may be used.
-    /// - Returns: The room; nil when the queue is full, and the receiver will be told when it is not.
+    /// - Returns: The room; nil when the queue is full, and the receiver will be told when it is
+    ///   not.
     func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer?
 
     /// Queues the first `count` octets of the room, at least an Ethernet header, as a frame.
@@ -108,7 +109,8 @@ struct LinkCounters: Equatable {
     var octetsReceived: UInt64 = 0
     var framesSent: UInt64 = 0
     var octetsSent: UInt64 = 0
-    /// Received frames shorter than an Ethernet header, or longer than `Frame.maximumReceivedLength`.
+    /// Received frames shorter than an Ethernet header, or longer than
+    /// `Frame.maximumReceivedLength`.
     var malformed: UInt64 = 0
     /// Frames that a full queue or the kernel did not take.
     var dropped: UInt64 = 0

@@ -1,13 +1,15 @@
 /// What is unfinished about a frame whose link carries no `virtio_net_hdr`.
 ///
-/// libkrun, krunkit and others let the guest's kernel leave TCP and UDP checksums and TCP segmentation to the device, and then
-/// strip the header that says so. Such a frame's checksum field holds only the folded sum of the pseudo-header, and a TCP
-/// segment can be longer than the MTU. Finishing a checksum that was complete and happens to equal that sum does not change
-/// it, so treating such a frame as unfinished is always safe.
+/// libkrun, krunkit and others let the guest's kernel leave TCP and UDP checksums and TCP
+/// segmentation to the device, and then strip the header that says so. Such a frame's checksum
+/// field holds only the folded sum of the pseudo-header, and a TCP segment can be longer than the
+/// MTU. Finishing a checksum that was complete and happens to equal that sum does not change it, so
+/// treating such a frame as unfinished is always safe.
 enum InferredOffload {
     /// The TCP or UDP segment in a frame.
     private struct Segment {
-        /// Where the transport header begins, and where the packet ends: Ethernet padding may follow.
+        /// Where the transport header begins, and where the packet ends: Ethernet padding may
+        /// follow.
         var range: Range<Int>
         var isTCP: Bool
         var source: IPAddress
@@ -18,8 +20,10 @@ enum InferredOffload {
     ///
     /// - Parameters:
     ///   - octets: As received, from a link without offload headers.
-    ///   - mtu: The largest packet that the frame's receivers take, which longer TCP segments are cut to fit.
-    /// - Returns: The frame without padding when its checksum is unfinished, else the frame as it is.
+    ///   - mtu: The largest packet that the frame's receivers take, which longer TCP segments are
+    ///     cut to fit.
+    /// - Returns: The frame without padding when its checksum is unfinished, else the frame as it
+    ///   is.
     @inline(never)
     static func frame(_ octets: UnsafeRawBufferPointer, mtu: Int) -> Frame {
         let bytes = octets.bytes

@@ -1,10 +1,12 @@
 /// Frames out of a byte stream: one large read, parsed in place.
 ///
-/// `fill` appends to what is there; `next` hands out complete frames one by one. An incomplete frame stays, and
-/// moves to the front only when the remaining room is too short for the longest frame.
+/// `fill` appends to what is there; `next` hands out complete frames one by one. An incomplete
+/// frame stays, and moves to the front only when the remaining room is too short for the longest
+/// frame.
 struct StreamInput: ~Copyable {
     private static let capacity = 1 << 19
-    /// The longest length that keeps the framing, as in gvproxy; its link drops what is longer than any frame.
+    /// The longest length that keeps the framing, as in gvproxy; its link drops what is longer than
+    /// any frame.
     static let maximumLength = 131_072
 
     /// Why a stream's framing is lost: nothing behind the bad length can be trusted.
@@ -31,8 +33,8 @@ struct StreamInput: ~Copyable {
 
     /// Reads once from the stream.
     ///
-    /// - Parameter read: Fills the room it is lent; returns how much, 0 at the stream's end, nil when
-    ///   nothing waits.
+    /// - Parameter read: Fills the room it is lent; returns how much, 0 at the stream's end, nil
+    ///   when nothing waits.
     /// - Returns: What `read` returned.
     /// - Throws: What `read` throws.
     mutating func fill(

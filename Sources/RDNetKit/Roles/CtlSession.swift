@@ -11,7 +11,8 @@ struct CtlSession {
 
     /// Makes a session that has not asked yet.
     ///
-    /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to ask.
+    /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to
+    ///   ask.
     init(_ start: RoleStart<CtlSettings>) throws(RoleFailure) {
         settings = start.settings
         printOutput = start.surroundings.printOutput
@@ -141,7 +142,8 @@ struct CtlSession {
             case .cut: throw Self.unreachable(guest)
             }
         }
-        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy tells.
+        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy
+        // tells.
         if !isConnected, relay.received == 0, relay.sent == 0 { throw Self.unreachable(guest) }
     }
 

@@ -32,7 +32,8 @@ extension GVProxyConfiguration {
         }
     }
 
-    /// The logger that the configuration asks for: the file may name another one than the command line.
+    /// The logger that the configuration asks for: the file may name another one than the command
+    /// line.
     func logger(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) -> Logger {
         var common = start.settings.common
         guard logFile != common.logFile else {

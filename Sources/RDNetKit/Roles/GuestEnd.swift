@@ -1,8 +1,9 @@
 /// `vm-switch` at work: a TAP, a stream to the host, a DHCP client.
 ///
-/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes a new one. Our own
-/// `network-setup` hands over new ones while the program runs (`LinkSupply`), and a stream that the program dialled is dialled again:
-/// then interface, address and routes stay as they are.
+/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes
+/// a new one. Our own `network-setup` hands over new ones while the program runs (`LinkSupply`),
+/// and a stream that the program dialled is dialled again: then interface, address and routes stay
+/// as they are.
 final class GuestEnd {
     private let settings: VMSwitchSettings
     private let environment: [String]
@@ -187,7 +188,8 @@ final class GuestEnd {
         try startDHCP()
     }
 
-    /// What frames are cut to for a host that knows no offloads: it may have an MTU of its own, and every one takes this.
+    /// What frames are cut to for a host that knows no offloads: it may have an MTU of its own, and
+    /// every one takes this.
     private static let plainMTU = 1500
 
     private func startDHCP() throws(SystemError) {

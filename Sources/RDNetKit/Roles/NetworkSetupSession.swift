@@ -1,11 +1,12 @@
 /// `network-setup` at work.
 ///
-/// How it works: the host shakes hands and is dialled; a namespace is made with an init in it (or a systemd service's is
-/// taken); a veth pair leads there; `vm-switch` is started there with the stream. That order is the
-/// original's, and the product waits for the file that names init. From then on this process watches: when the stream
-/// ends, the host shakes hands again and `vm-switch` is handed the next stream; when `vm-switch` dies, it is started anew,
-/// in the same namespace. Init's end, a signal, or a `vm-switch` that never stays up end all of it. However it ends, nothing is left:
-/// no process, no namespace, no interface, no file.
+/// How it works: the host shakes hands and is dialled; a namespace is made with an init in it (or a
+/// systemd service's is taken); a veth pair leads there; `vm-switch` is started there with the
+/// stream. That order is the original's, and the product waits for the file that names init. From
+/// then on this process watches: when the stream ends, the host shakes hands again and `vm-switch`
+/// is handed the next stream; when `vm-switch` dies, it is started anew, in the same namespace.
+/// Init's end, a signal, or a `vm-switch` that never stays up end all of it. However it ends,
+/// nothing is left: no process, no namespace, no interface, no file.
 final class NetworkSetupSession {
     /// How long the kernel may take to end what was killed.
     private static let clearance: Duration = .seconds(3)
@@ -234,7 +235,8 @@ final class NetworkSetupSession {
         log.info("vm-switch is started", ["process": process.process.map { "\($0)" } ?? ""])
     }
 
-    /// Init and the containers live on when it cannot be started again: its file may be replaced right now.
+    /// Init and the containers live on when it cannot be started again: its file may be replaced
+    /// right now.
     private func restartSwitch(in namespace: InnerNamespace, _ stream: consuming OwnedDescriptor) {
         do throws(SystemError) {
             try startSwitch(in: namespace, stream)
@@ -244,7 +246,8 @@ final class NetworkSetupSession {
         }
     }
 
-    /// Removes the interface that a `vm-switch` left behind, because the next one could not create its own.
+    /// Removes the interface that a `vm-switch` left behind, because the next one could not create
+    /// its own.
     private func removeTAP(from namespace: InnerNamespace) throws(SystemError) {
         if try namespace.removeTAP(settings.tapInterface) {
             log.info("leftover interface removed", ["interface": settings.tapInterface])

@@ -1,5 +1,6 @@
 extension ServiceNotification {
-    /// Says `READY=1` to a service manager, if one waits for it; one that cannot be told is a warning.
+    /// Says `READY=1` to a service manager, if one waits for it; one that cannot be told is a
+    /// warning.
     ///
     /// - Parameters:
     ///   - socket: The value of NOTIFY_SOCKET; nil or empty where nobody waits.

@@ -1,7 +1,8 @@
 /// `up` at work: the host end here, a child in a fresh namespace, its TAP handed over.
 ///
-/// The child comes first, by fork: it makes namespaces and TAP and sends the descriptor. Then this process makes the
-/// engine, attaches the TAP, tells the child to go on, and serves until the child has ended.
+/// The child comes first, by fork: it makes namespaces and TAP and sends the descriptor. Then this
+/// process makes the engine, attaches the TAP, tells the child to go on, and serves until the child
+/// has ended.
 final class UpSession: ReadinessObserver {
     /// Behind the published port of a report; any would do, as the namespace is empty.
     private static let reportPort: UInt16 = 7070

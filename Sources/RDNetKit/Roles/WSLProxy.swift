@@ -67,7 +67,8 @@ extension Role {
 
 /// Published ports at work.
 enum WSLProxy {
-    /// More descriptors than any machine's clients need: two for each of half a million connections.
+    /// More descriptors than any machine's clients need: two for each of half a million
+    /// connections.
     private static let descriptors = 1_048_576
     /// Descriptors for everything but clients: listeners, agents, the log.
     private static let reserve = 64
@@ -156,7 +157,8 @@ enum WSLProxy {
         }
     }
 
-    /// Says that agents can connect: to whoever reads the log, and to a service manager that waits for it.
+    /// Says that agents can connect: to whoever reads the log, and to a service manager that waits
+    /// for it.
     private static func announce(_ start: RoleStart<WSLProxySettings>) {
         start.logger.info(
             "waiting for published ports",

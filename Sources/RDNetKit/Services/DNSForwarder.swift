@@ -1,23 +1,22 @@
 /// Passes queries to the host's resolvers, and their answers back, octet for octet.
 ///
-/// How it works: every query starts at the first server of the host's resolv.conf, whatever other queries
-/// met, because the later servers often do not know the names of the first. A server that stays silent for
-/// the configured time is joined by the next one, and its late answer still counts. A server that fails,
-/// refuses or cannot be reached is followed by the next one at once. When no server is left, the requester
-/// gets a server's own failure, else SERVFAIL; it never gets a "does not exist" that no server sent.
-/// A query of a stream goes to each server over TCP first, since its answer may be long, and then over
-/// UDP, before it goes to the next server.
+/// How it works: every query starts at the first server of the host's resolv.conf, whatever other
+/// queries met, because the later servers often do not know the names of the first. A server that
+/// stays silent for the configured time is joined by the next one, and its late answer still
+/// counts. A server that fails, refuses or cannot be reached is followed by the next one at once.
+/// When no server is left, the requester gets a server's own failure, else SERVFAIL; it never gets
+/// a "does not exist" that no server sent. A query of a stream goes to each server over TCP first,
+/// since its answer may be long, and then over UDP, before it goes to the next server.
 ///
-/// Silent servers: `SilentServers` remembers one for a few seconds. A query still goes to it first, but to the
-/// next server at the same time, whose answer is held back: for `headStart`, or, if it is "does not exist",
-/// for as long as the silent server would have had anyway. So a server that is down costs little time, and one
-/// that only lost a datagram still decides.
+/// Silent servers: `SilentServers` remembers one for a few seconds. A query still goes to it first,
+/// but to the next server at the same time, whose answer is held back: for `headStart`, or, if it
+/// is "does not exist", for as long as the silent server would have had anyway. So a server that is
+/// down costs little time, and one that only lost a datagram still decides.
 ///
-/// Sockets: a query has a socket of its own, hence a random port of its own (RFC 5452, section 9.2), until
-/// there are `datagramSockets` for one server; then queries share them. A socket that has sent
-/// `usesPerSocket` queries takes no more.
-/// Limits: queries in flight (the oldest fails to make room), sockets for each server, tries for each query,
-/// and the time that a query may take.
+/// Sockets: a query has a socket of its own, hence a random port of its own (RFC 5452, section
+/// 9.2), until there are `datagramSockets` for one server; then queries share them. A socket that
+/// has sent `usesPerSocket` queries takes no more. Limits: queries in flight (the oldest fails to
+/// make room), sockets for each server, tries for each query, and the time that a query may take.
 final class DNSForwarder {
     /// How much is kept at a time.
     struct Limits {
@@ -32,7 +31,8 @@ final class DNSForwarder {
         var drainingSockets = 64
         /// How long a requester waits at most.
         var lifetime = Duration.seconds(10)
-        /// How long a server that has been silent may take to answer before the next one's answer counts.
+        /// How long a server that has been silent may take to answer before the next one's answer
+        /// counts.
         var headStart = Duration.milliseconds(500)
     }
 

@@ -40,12 +40,14 @@ struct DNSCounters: Equatable {
     var connections = 0
 }
 
-/// The gateway's DNS server: it answers zones and the host's names itself, and all else by the host's resolvers.
+/// The gateway's DNS server: it answers zones and the host's names itself, and all else by the
+/// host's resolvers.
 ///
-/// The first that knows a question's name answers: localhost (RFC 6761), the zones in their order, the guests'
-/// host names in the first zone, the hosts file, the reverse zones of the virtual network and those that no
-/// server should be asked about (RFC 6303), the resolvers. Neither this nor what it uses waits for anything or
-/// opens a listening socket: datagrams and streams are handed in.
+/// The first that knows a question's name answers: localhost (RFC 6761), the zones in their order,
+/// the guests' host names in the first zone, the hosts file, the reverse zones of the virtual
+/// network and those that no server should be asked about (RFC 6303), the resolvers. Neither this
+/// nor what it uses waits for anything or opens a listening socket: datagrams and streams are
+/// handed in.
 final class DNSService {
     /// Where answers to datagrams go; set by whoever hands the datagrams in.
     weak var sender: (any DatagramSender)?

@@ -11,8 +11,8 @@ struct DNSUpstream: Hashable, Sendable {
 
 /// One socket towards one server, and the queries that wait for answers on it.
 ///
-/// The kernel lets in only what comes from that server; the identifier and the question are checked here,
-/// so a forger has to guess port, identifier and name (RFC 5452).
+/// The kernel lets in only what comes from that server; the identifier and the question are checked
+/// here, so a forger has to guess port, identifier and name (RFC 5452).
 final class DNSUpstreamChannel {
     /// What one readiness reads at most.
     private static let datagramsPerTurn = 64
@@ -132,7 +132,8 @@ extension DNSUpstreamChannel: ReadinessObserver {
         let arrival = try stream.fill(from: descriptor, through: forwarder.buffer)
         while watch != nil, let message = stream.nextMessage() { deliver(message) }
         if case .end = arrival, watch != nil {
-            // RFC 7766, 6.2.4: a server may close at any time; what it has not answered is asked again.
+            // RFC 7766, 6.2.4: a server may close at any time; what it has not answered is asked
+            // again.
             forwarder.channelFailed(self, because: "closed by the server", isUsable: hasAnswered)
         }
     }

@@ -62,7 +62,8 @@ struct DNSZone: Equatable, Sendable {
         domain = DNSName(name)
     }
 
-    /// Takes over another version of this zone: its records go in front, its default replaces this one's.
+    /// Takes over another version of this zone: its records go in front, its default replaces this
+    /// one's.
     fileprivate mutating func merge(_ newer: DNSZone) {
         records = Array((newer.records + records).prefix(Self.recordLimit))
         defaultAddress = newer.defaultAddress
@@ -70,8 +71,9 @@ struct DNSZone: Equatable, Sendable {
 
     /// The answer for a name in this zone; always one.
     ///
-    /// The zone's own name exists, without records: passed on, it would come back from the root as one
-    /// that does not exist, and with it nothing below it (RFC 8020). So does a name above a record's.
+    /// The zone's own name exists, without records: passed on, it would come back from the root as
+    /// one that does not exist, and with it nothing below it (RFC 8020). So does a name above a
+    /// record's.
     ///
     /// - Parameters:
     ///   - question: Of a name in the zone.
@@ -128,7 +130,8 @@ struct DNSZones: Sendable {
         all = zones
     }
 
-    /// The zones that every peer of ours knows: two names for the gateway's and the host's address each.
+    /// The zones that every peer of ours knows: two names for the gateway's and the host's address
+    /// each.
     static func builtIn(gateway: IPAddress, hostAlias: IPAddress) -> DNSZones {
         let records = [
             DNSZone.Record(name: "gateway", address: gateway),

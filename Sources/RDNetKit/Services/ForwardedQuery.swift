@@ -110,7 +110,8 @@ final class ForwardedQuery {
 
     /// When to go on if the servers that were asked last stay silent.
     ///
-    /// - Parameter limit: Shorter than the configured time where something better than silence waits.
+    /// - Parameter limit: Shorter than the configured time where something better than silence
+    ///   waits.
     func patience(from start: Instant, atMost limit: Duration? = nil) -> Instant {
         min(start + min(timeout, limit ?? timeout), deadline)
     }

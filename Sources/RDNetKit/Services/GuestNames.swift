@@ -1,7 +1,7 @@
 /// The host names that guests gave when they got their addresses (RFC 2132, section 3.14).
 ///
-/// A guest may give any name: only a label of letters, digits and hyphens is kept, and it stands for nothing
-/// but its own address. There are at most as many names as leases.
+/// A guest may give any name: only a label of letters, digits and hyphens is kept, and it stands
+/// for nothing but its own address. There are at most as many names as leases.
 struct GuestNames {
     private struct Entry {
         var name: String

@@ -1,13 +1,14 @@
 /// An HTTP/1.1 server: the API on the gateway's port 80 and on the host.
 ///
-/// How it works: each connection reads a little, answers what is complete, and writes; all on the loop.
-/// While answers wait to be written nothing more is read, so a client that does not read slows itself.
-/// A request, an answer and idleness each have a deadline; the number of connections, the octets of a
-/// request and those of all requests and answers together have a limit. The longest idle connection gives way
-/// to a new one.
+/// How it works: each connection reads a little, answers what is complete, and writes; all on the
+/// loop. While answers wait to be written nothing more is read, so a client that does not read
+/// slows itself. A request, an answer and idleness each have a deadline; the number of connections,
+/// the octets of a request and those of all requests and answers together have a limit. The longest
+/// idle connection gives way to a new one.
 ///
-/// A connection never takes more out of its socket than the requests that it answers need, so a route can
-/// hand the socket over to somebody else, with everything that the client sent behind its request.
+/// A connection never takes more out of its socket than the requests that it answers need, so a
+/// route can hand the socket over to somebody else, with everything that the client sent behind its
+/// request.
 final class HTTPServer: StreamService {
     /// What clients may use up.
     struct Limits {

@@ -1,9 +1,10 @@
 /// The names in a hosts file (hosts(5)), as a guest has to see them.
 ///
-/// The host's own names often stand beside a loopback address, as `127.0.1.1 thismachine` does. To a guest
-/// that address is the guest itself, so an IPv4 loopback address becomes the host alias, behind which the
-/// engine reaches the host's loopback; an IPv6 one, for which there is no alias, is left out. Only
-/// `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the guest is what is meant.
+/// The host's own names often stand beside a loopback address, as `127.0.1.1 thismachine` does. To
+/// a guest that address is the guest itself, so an IPv4 loopback address becomes the host alias,
+/// behind which the engine reaches the host's loopback; an IPv6 one, for which there is no alias,
+/// is left out. Only `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the
+/// guest is what is meant.
 struct HostsTable: Equatable {
     private static let addressesPerName = 16
     static let nameLimit = 100_000
@@ -81,7 +82,8 @@ struct HostsTable: Equatable {
 
     /// The answer to an address or reverse question about a name that the file has.
     ///
-    /// A name with addresses of one family only has none of the other, whatever the world's servers say.
+    /// A name with addresses of one family only has none of the other, whatever the world's servers
+    /// say.
     ///
     /// - Parameter question: Any.
     /// - Returns: Nil for other names and other types.

@@ -1,15 +1,15 @@
 /// Which address belongs to which client, and until when (RFC 2131, 2.2).
 ///
 /// How it works: an address gets an entry when it is first offered. The entry is *offered* for a
-/// minute, *bound* for the lease, or *declined* for ten minutes. After that it has *lapsed*: anyone can
-/// have the address, but the entry still remembers its holder, who gets it back if it returns in time.
-/// A live entry belongs to an identifier and a MAC address together, because cloned VMs send the same
-/// identifier: neither can another machine get the address, nor release or decline it. A holder gets, in
-/// this order: its fixed address, the one it remembers, a lapsed one of its identifier, the one it
-/// requests, the lowest address never used, the address that lapsed first. Reserved addresses, fixed
-/// addresses of others, network and broadcast are never given out. The table has at most `capacity`
-/// entries, and at most one bound address per holder. When every entry is live, a new holder gets no
-/// answer, and nobody loses an address.
+/// minute, *bound* for the lease, or *declined* for ten minutes. After that it has *lapsed*: anyone
+/// can have the address, but the entry still remembers its holder, who gets it back if it returns
+/// in time. A live entry belongs to an identifier and a MAC address together, because cloned VMs
+/// send the same identifier: neither can another machine get the address, nor release or decline
+/// it. A holder gets, in this order: its fixed address, the one it remembers, a lapsed one of its
+/// identifier, the one it requests, the lowest address never used, the address that lapsed first.
+/// Reserved addresses, fixed addresses of others, network and broadcast are never given out. The
+/// table has at most `capacity` entries, and at most one bound address per holder. When every entry
+/// is live, a new holder gets no answer, and nobody loses an address.
 struct LeasePool {
     /// How a client identifies itself: by identifier, or else by MAC address (RFC 2131, 4.2).
     enum Client: Hashable {
@@ -74,8 +74,8 @@ struct LeasePool {
     /// - Parameters:
     ///   - subnet: All its host addresses can be given.
     ///   - reserved: But not these.
-    ///   - fixed: Addresses that belong to one Ethernet address; those outside the subnet or reserved
-    ///     are left out.
+    ///   - fixed: Addresses that belong to one Ethernet address; those outside the subnet or
+    ///     reserved are left out.
     init(subnet: Subnet, reserved: Set<IPAddress>, fixed: [MACAddress: IPAddress]) {
         self.subnet = subnet
         self.reserved = reserved.union([subnet.network, subnet.broadcast])
@@ -101,8 +101,8 @@ struct LeasePool {
     ///   - holder: The client.
     ///   - duration: How long.
     ///   - now: The caller's clock.
-    /// - Returns: Whether the client may have it: false for a stranger's address, a reserved one, one of
-    ///   another network, or a full table.
+    /// - Returns: Whether the client may have it: false for a stranger's address, a reserved one,
+    ///   one of another network, or a full table.
     mutating func bind(
         _ address: IPAddress,
         to holder: Holder,
@@ -129,7 +129,8 @@ struct LeasePool {
         return true
     }
 
-    /// Keeps an address from everyone for a while: its client met a stranger there (RFC 2131, 4.3.3).
+    /// Keeps an address from everyone for a while: its client met a stranger there (RFC 2131,
+    /// 4.3.3).
     mutating func decline(_ address: IPAddress, by holder: Holder, now: Instant) -> Bool {
         guard let entry = entries[address], entry.holder == holder, entry.expires > now
         else { return false }

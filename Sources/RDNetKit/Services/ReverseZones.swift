@@ -1,8 +1,10 @@
-/// The reverse zones that the gateway answers itself, because no other server can know them (RFC 6303).
+/// The reverse zones that the gateway answers itself, because no other server can know them (RFC
+/// 6303).
 ///
-/// They are the virtual network's own, and those of addresses that mean something else on every machine or link:
-/// "this network", loopback, link-local, documentation and broadcast. The other private networks of
-/// RFC 1918 and RFC 4193 go to the host's resolvers, which know the company's names in them.
+/// They are the virtual network's own, and those of addresses that mean something else on every
+/// machine or link: "this network", loopback, link-local, documentation and broadcast. The other
+/// private networks of RFC 1918 and RFC 4193 go to the host's resolvers, which know the company's
+/// names in them.
 struct ReverseZones: Sendable {
     private static let arpa = DNSName("arpa") ?? .root
     private static let everywhere = [
@@ -18,8 +20,9 @@ struct ReverseZones: Sendable {
     /// The zones of a virtual network, and those of every network.
     ///
     /// - Parameters:
-    ///   - subnet: Cut at the octet boundary: 192.168.0.0/20 has 16 zones of three octets. Behind a prefix of
-    ///     more than 24 bits the zone of three octets is not ours alone, so each address is a zone.
+    ///   - subnet: Cut at the octet boundary: 192.168.0.0/20 has 16 zones of three octets. Behind a
+    ///     prefix of more than 24 bits the zone of three octets is not ours alone, so each address
+    ///     is a zone.
     ///   - prefix: The network's 64-bit IPv6 prefix, if it has one.
     init(subnet: Subnet, prefix: IPAddress? = nil) {
         let parts = subnet.prefixLength > 24 ? 4 : (subnet.prefixLength + 7) / 8

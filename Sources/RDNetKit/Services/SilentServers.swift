@@ -1,7 +1,8 @@
 /// Which servers have not answered anything lately.
 ///
-/// A server counts as silent when a query went unanswered for its whole time and no other query has been
-/// answered meanwhile; slowness with one name is not silence. The first answer, or `memory`, ends it.
+/// A server counts as silent when a query went unanswered for its whole time and no other query has
+/// been answered meanwhile; slowness with one name is not silence. The first answer, or `memory`,
+/// ends it.
 struct SilentServers {
     /// How long a silent server is remembered.
     static let memory = Duration.seconds(5)

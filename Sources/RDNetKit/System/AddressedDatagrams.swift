@@ -4,7 +4,8 @@ internal import Glibc
 /// One of this machine's addresses, which a datagram was sent to and its answer has to come from.
 struct LocalAddress: Hashable {
     var address: IPAddress
-    /// The interface of an fe80::/10 address, which says nothing without it; else 0, and routing decides.
+    /// The interface of an fe80::/10 address, which says nothing without it; else 0, and routing
+    /// decides.
     var interface: UInt32 = 0
 }
 
@@ -57,8 +58,8 @@ extension Socket {
         var enabled: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         let number = descriptor.number
-        // A socket of both families needs both; one of IPv4 refuses the second. Without them the kernel chooses
-        // where answers come from.
+        // A socket of both families needs both; one of IPv4 refuses the second. Without them the
+        // kernel chooses where answers come from.
         _ = setsockopt(number, Int32(IPPROTO_IP), Int32(IP_PKTINFO), &enabled, size)
         _ = setsockopt(number, Int32(IPPROTO_IPV6), Int32(IPV6_RECVPKTINFO), &enabled, size)
     }
@@ -85,7 +86,8 @@ extension Socket {
     }
 
     private static func localAddress(_ control: UnsafeRawBufferPointer) -> LocalAddress? {
-        // First, as it names the address to answer from where the datagram went to all (ipi_spec_dst).
+        // First, as it names the address to answer from where the datagram went to all
+        // (ipi_spec_dst).
         if let told = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_PKTINFO), in: control),
             told.count >= pktinfoLength
         {

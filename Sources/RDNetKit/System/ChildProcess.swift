@@ -17,9 +17,10 @@ enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
 
 /// A program that runs beside the loop, and is waited for by it.
 ///
-/// The child gets an empty signal mask, and default signal actions except for the signals that this process ignores. Of
-/// the descriptors it gets only those named here: all others are close-on-exec. The loop keeps this object until the
-/// program has ended. A program that still runs when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
+/// The child gets an empty signal mask, and default signal actions except for the signals that this
+/// process ignores. Of the descriptors it gets only those named here: all others are close-on-exec.
+/// The loop keeps this object until the program has ended. A program that still runs when this
+/// object goes away is killed. See posix_spawn(3), pidfd_open(2).
 final class ChildProcess: ReadinessObserver {
     /// What to run.
     struct Command {

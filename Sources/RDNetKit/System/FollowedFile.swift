@@ -3,9 +3,9 @@ internal import Glibc
 
 /// A small text file that other programs rewrite, read again when it has changed.
 ///
-/// A stat at most once a second, when somebody asks, finds a change by device, inode, size, and the times
-/// of writing and renaming: no watch, no thread. A file that is missing, is no regular file or may not be
-/// read counts as empty.
+/// A stat at most once a second, when somebody asks, finds a change by device, inode, size, and the
+/// times of writing and renaming: no watch, no thread. A file that is missing, is no regular file
+/// or may not be read counts as empty.
 struct FollowedFile {
     private enum State: Equatable {
         case neverRead

@@ -3,13 +3,15 @@ internal import Glibc
 
 /// An error that the host's kernel or network reported for a packet that was sent earlier.
 ///
-/// The kernel keeps these in the socket's error queue. See ip(7), IP_RECVERR and `struct sock_extended_err`.
+/// The kernel keeps these in the socket's error queue. See ip(7), IP_RECVERR and `struct
+/// sock_extended_err`.
 struct HostError {
     /// Where the packet was sent to; port 0 for an echo request.
     let destination: Endpoint
     /// The ICMP error, or the one that says the same as the kernel's errno.
     let kind: ICMPMessage.Kind
-    /// The error's second word: the next hop's MTU or the pointer, otherwise zero (RFC 792; RFC 1191, 4).
+    /// The error's second word: the next hop's MTU or the pointer, otherwise zero (RFC 792; RFC
+    /// 1191, 4).
     let rest: UInt32
     /// Who sent the ICMP error; nil when this machine's kernel refused to send the packet.
     let offender: IPAddress?
@@ -40,8 +42,8 @@ struct HostError {
 
     /// Makes a datagram, ping or raw socket keep errors for `next`.
     ///
-    /// A TCP socket keeps those of its handshake without this (Linux 5.8). It must not be told to keep more:
-    /// an ICMP error would then end an open connection (RFC 5382, REQ-10).
+    /// A TCP socket keeps those of its handshake without this (Linux 5.8). It must not be told to
+    /// keep more: an ICMP error would then end an open connection (RFC 5382, REQ-10).
     static func collect(on descriptor: borrowing OwnedDescriptor) throws(SystemError) {
         try Socket.set(descriptor, Int32(IPPROTO_IP), Int32(IP_RECVERR), to: 1)
     }

@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Sockets that wait for clients on the host.
 enum ListeningSocket {
-    /// How long a silent TCP client may stay away before the kernel asks whether it lives, in seconds.
+    /// How long a silent TCP client may stay away before the kernel asks whether it lives, in
+    /// seconds.
     private static let keepAliveIdle: Int32 = 60
 
     /// A TCP socket that listens; the unspecified address of either family takes clients of both.
@@ -28,7 +29,8 @@ enum ListeningSocket {
 
     /// A UDP socket; the unspecified address of either family takes datagrams of both.
     ///
-    /// At that address `Socket.receiveAddressed` says which of the machine's a datagram was sent to.
+    /// At that address `Socket.receiveAddressed` says which of the machine's a datagram was sent
+    /// to.
     ///
     /// - Parameter endpoint: Port 0 lets the kernel choose.
     /// - Returns: The bound socket.
@@ -57,7 +59,8 @@ enum ListeningSocket {
         }
         if let stale = staleFile(path, address) { try replaceStaleFile(path, stale) }
         let socket = try Socket.make(AF_UNIX, kind)
-        // The file is born with the socket's own mode: changing it afterwards would leave a gap, and umask(2) is the whole process's.
+        // The file is born with the socket's own mode: changing it afterwards would leave a gap,
+        // and umask(2) is the whole process's.
         let number = socket.number
         try systemCall("fchmod") { fchmod(number, 0o600) }
         try Socket.bind(socket, to: address, named: path)
@@ -82,8 +85,8 @@ enum ListeningSocket {
 
     /// The file of a socket without a process behind it; nil for any other file, or none.
     ///
-    /// Connecting to it fails with ECONNREFUSED whatever the kind of socket was; a live socket of another
-    /// kind answers EPROTOTYPE. See unix(7).
+    /// Connecting to it fails with ECONNREFUSED whatever the kind of socket was; a live socket of
+    /// another kind answers EPROTOTYPE. See unix(7).
     private static func staleFile(_ path: String, _ address: SocketAddress) -> stat? {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
@@ -97,8 +100,8 @@ enum ListeningSocket {
 
     /// Removes a stale socket's file, and no other that may have replaced it meanwhile.
     ///
-    /// Two programs that start at once may both find the file stale. So it first moves to a name of our own:
-    /// what was moved is the stale file, or it moves back.
+    /// Two programs that start at once may both find the file stale. So it first moves to a name of
+    /// our own: what was moved is the stale file, or it moves back.
     private static func replaceStaleFile(_ path: String, _ stale: stat) throws(SystemError) {
         let aside = "\(path).\(getpid()).stale"
         try systemCall("rename \(path)") { rename(path, aside) }

@@ -7,7 +7,8 @@ internal import Glibc
 enum Namespace {
     /// Runs a closure in a child process, which ends with what it returns.
     ///
-    /// Sound because this process has one thread. The child dies with its parent (prctl(2), PR_SET_PDEATHSIG).
+    /// Sound because this process has one thread. The child dies with its parent (prctl(2),
+    /// PR_SET_PDEATHSIG).
     ///
     /// - Parameter body: The child's work; nothing of the parent's runs in it.
     /// - Returns: The child's number, in the parent.
@@ -128,7 +129,8 @@ enum ProgramPath {
     /// - Parameters:
     ///   - name: A name, or a path when it has a slash.
     ///   - searchPath: PATH; nil takes the system's default.
-    /// - Returns: The path of an executable file, or any file's when it was named by path; nil when there is none.
+    /// - Returns: The path of an executable file, or any file's when it was named by path; nil when
+    ///   there is none.
     static func find(_ name: String, in searchPath: String?) -> String? {
         if name.contains("/") { return access(name, F_OK) == 0 ? name : nil }
         return candidates(name, in: searchPath).first { isExecutable($0) }

@@ -58,7 +58,8 @@ extension Namespace {
 
     /// Does something while this process is in another network namespace.
     ///
-    /// Sockets and processes made there belong there. Sound because this process has one thread. See setns(2).
+    /// Sockets and processes made there belong there. Sound because this process has one thread.
+    /// See setns(2).
     ///
     /// - Parameters:
     ///   - network: Where.

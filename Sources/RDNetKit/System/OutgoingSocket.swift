@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Sockets of a client, and array-sized input and output on them.
 extension Socket {
-    /// A UDP socket that exchanges datagrams with one peer, from a random port of the kernel's choice.
+    /// A UDP socket that exchanges datagrams with one peer, from a random port of the kernel's
+    /// choice.
     ///
     /// See udp(7).
     static func connectedDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
@@ -32,7 +33,8 @@ extension Socket {
         return descriptor
     }
 
-    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing waits.
+    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing
+    /// waits.
     ///
     /// See recv(2).
     static func receive(
@@ -45,7 +47,8 @@ extension Socket {
         return received.map { Array(octets[..<$0]) }
     }
 
-    /// A TCP socket that has begun to connect on this machine, to carry what another connection carries.
+    /// A TCP socket that has begun to connect on this machine, to carry what another connection
+    /// carries.
     ///
     /// See connect(2).
     static func relayingStream(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {

@@ -3,7 +3,8 @@ internal import Glibc
 
 /// What a guest's packet demands of the path to its destination, as a host socket carries it out.
 struct PathOptions: Equatable {
-    /// Routers that may still forward the packet; at least 1, because the kernel sends nothing with 0.
+    /// Routers that may still forward the packet; at least 1, because the kernel sends nothing with
+    /// 0.
     var hopLimit: UInt8
     /// Whether the packet must arrive in one piece.
     ///
@@ -93,7 +94,8 @@ extension Socket {
         on descriptor: borrowing OwnedDescriptor
     ) {
         var value = value
-        // Every IPv4 socket has these options and every caller's value is valid, so this cannot fail.
+        // Every IPv4 socket has these options and every caller's value is valid, so this cannot
+        // fail.
         _ = setsockopt(
             descriptor.number,
             Int32(IPPROTO_IP),

@@ -25,14 +25,16 @@ enum ProcessEnvironment {
         return variables
     }
 
-    /// The arguments, the program's own name first, as the kernel put them in front of the environment.
+    /// The arguments, the program's own name first, as the kernel put them in front of the
+    /// environment.
     ///
-    /// The standard library reads them from `/proc/self/cmdline`, and so has none where /proc is not mounted. See the System V ABI, AMD64
-    /// supplement, 3.4.1: argument count, argument pointers, null, environment pointers; other architectures do the same.
+    /// The standard library reads them from `/proc/self/cmdline`, and so has none where /proc is
+    /// not mounted. See the System V ABI, AMD64 supplement, 3.4.1: argument count, argument
+    /// pointers, null, environment pointers; other architectures do the same.
     static var arguments: [String] {
         guard let environment = clinux_environ else { return [] }
-        // Sound: nothing in this process has moved the environment, and below the pointers is their count, which no
-        // pointer can equal.
+        // Sound: nothing in this process has moved the environment, and below the pointers is their
+        // count, which no pointer can equal.
         return environment.withMemoryRebound(to: Int.self, capacity: 1) { words in
             var count = 0
             while words[-2 - count] != count { count += 1 }

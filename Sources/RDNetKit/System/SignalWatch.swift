@@ -61,8 +61,9 @@ enum SignalOrigin: Equatable {
 
 /// Signals as events of the loop: they are blocked and read from a descriptor.
 ///
-/// A signal that the process ignores is neither blocked nor read: it stays ignored (`SignalDisposition`).
-/// A child inherits the blocked set unless it is given another. See signalfd(2).
+/// A signal that the process ignores is neither blocked nor read: it stays ignored
+/// (`SignalDisposition`). A child inherits the blocked set unless it is given another. See
+/// signalfd(2).
 final class SignalWatch: ReadinessObserver {
     private let signals: [ProcessSignal]
     private let descriptor: OwnedDescriptor
@@ -161,7 +162,8 @@ enum ProcessLimits {
     ///
     /// See setrlimit(2).
     ///
-    /// - Parameter wanted: Beyond what is allowed where privilege (CAP_SYS_RESOURCE) makes that possible.
+    /// - Parameter wanted: Beyond what is allowed where privilege (CAP_SYS_RESOURCE) makes that
+    ///   possible.
     /// - Returns: How many the process may have.
     @discardableResult
     static func raiseDescriptors(toAtLeast wanted: Int = 0) -> Int {
@@ -171,7 +173,8 @@ enum ProcessLimits {
             var more = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
             if setrlimit(descriptorLimit, &more) == 0 { return wanted }
         }
-        // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no failure.
+        // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no
+        // failure.
         _ = setrlimit(descriptorLimit, &limit)
         return Int(clamping: limit.rlim_cur)
     }

@@ -145,13 +145,15 @@ struct SocketAddress {
         }
     }
 
-    /// The name of a unix socket in the file system; nil for other families, and for a socket without such a name.
+    /// The name of a unix socket in the file system; nil for other families, and for a socket
+    /// without such a name.
     ///
     /// See unix(7).
     var path: String? {
         let start = MemoryLayout<sa_family_t>.size
         guard family == AF_UNIX, Int(length) > start else { return nil }
-        // Sound: the kernel says how much it wrote; a NUL may end the name before, and begins one that is no path.
+        // Sound: the kernel says how much it wrote; a NUL may end the name before, and begins one
+        // that is no path.
         let octets = withUnsafeBytes(of: storage) { $0[start..<Int(length)].prefix { $0 != 0 } }
         return octets.isEmpty ? nil : String(decoding: octets, as: UTF8.self)
     }

@@ -1,8 +1,8 @@
 /// Takes connections from a listening socket and hands them on.
 ///
-/// A turn takes a bounded number. When whoever takes them has no room, or the process or the system is out of descriptors, or memory, the
-/// listener rests for a while: the waiting connection keeps the socket readable, and asking again at
-/// once would keep the loop from sleeping.
+/// A turn takes a bounded number. When whoever takes them has no room, or the process or the system
+/// is out of descriptors, or memory, the listener rests for a while: the waiting connection keeps
+/// the socket readable, and asking again at once would keep the loop from sleeping.
 final class StreamListener: ReadinessObserver {
     static let acceptedPerTurn = 64
     static let rest: Duration = .milliseconds(100)
@@ -28,7 +28,8 @@ final class StreamListener: ReadinessObserver {
     ///   - path: The file of a unix socket, to be removed by `close`.
     ///   - loop: Tells when clients come.
     ///   - limits: Counts when no descriptor is left for a connection.
-    ///   - admitting: Whether there is room for one more; without room clients wait in the kernel's queue.
+    ///   - admitting: Whether there is room for one more; without room clients wait in the kernel's
+    ///     queue.
     ///   - taking: Is given each connection and its client; nil for a client on a unix socket.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(

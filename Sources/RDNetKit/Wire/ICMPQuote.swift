@@ -1,4 +1,5 @@
-/// What a guest's ICMP error quotes of the packet it is about: the IP header and 64 bits behind it (RFC 792).
+/// What a guest's ICMP error quotes of the packet it is about: the IP header and 64 bits behind it
+/// (RFC 792).
 struct ICMPQuote: Equatable {
     let transport: UInt8
     /// The sender and receiver of the quoted packet, which was sent to a guest.

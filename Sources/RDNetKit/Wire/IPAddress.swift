@@ -162,7 +162,8 @@ extension IPAddress: CustomStringConvertible {
 struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     var address: IPAddress
     var port: UInt16
-    /// The number of the interface on whose link an IPv6 address is meant; 0 where none is needed (ipv6(7)).
+    /// The number of the interface on whose link an IPv6 address is meant; 0 where none is needed
+    /// (ipv6(7)).
     var scope: UInt32 = 0
 
     /// `192.168.127.2:80`, `[::1]:80`, `[fe80::1%2]:80`.

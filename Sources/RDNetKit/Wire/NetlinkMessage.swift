@@ -216,7 +216,8 @@ struct NetlinkMessage: Equatable {
         body.count >= 16 ? body.span.bytes.native(at: 8) : nil
     }
 
-    /// What kind of interface a link message describes, such as `veth` and `tun`; nil for one of the hardware.
+    /// What kind of interface a link message describes, such as `veth` and `tun`; nil for one of
+    /// the hardware.
     var linkKind: String? {
         guard let description = attribute(NetlinkAttribute.Link.description, after: 16) else {
             return nil

@@ -127,7 +127,8 @@ struct TCPHeader: Equatable {
         if headerLength > Self.length { readOptions(segment) }
     }
 
-    /// NOP, NOP and the Timestamps option's kind and length: so nearly every segment's options begin (RFC 7323, A).
+    /// NOP, NOP and the Timestamps option's kind and length: so nearly every segment's options
+    /// begin (RFC 7323, A).
     private static let alignedTimestamps: UInt32 = 0x0101_080a
 
     private mutating func readOptions(_ segment: RawSpan) {

@@ -2,11 +2,12 @@ import Glibc
 
 @testable import RDNetKit
 
-/// One connection between a simulated guest and a host program, over a link that loses, doubles, delays and reorders.
+/// One connection between a simulated guest and a host program, over a link that loses, doubles,
+/// delays and reorders.
 ///
-/// Everything follows from the seed; no real time passes. What must hold: both streams arrive octet for
-/// octet, both ends close cleanly, the engine never takes an offered window back nor sends beyond the guest's, and
-/// in the end no flow is left.
+/// Everything follows from the seed; no real time passes. What must hold: both streams arrive octet
+/// for octet, both ends close cleanly, the engine never takes an offered window back nor sends
+/// beyond the guest's, and in the end no flow is left.
 final class LossySimulation {
     private struct Flight {
         var arrival: Instant

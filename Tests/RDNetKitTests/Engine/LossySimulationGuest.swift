@@ -4,9 +4,10 @@ import Glibc
 
 /// A guest's TCP for simulations, written from RFC 9293 and knowing nothing of the engine's.
 ///
-/// Both directions carry the same octets: number `n` of a stream is `data[n]`. Positions count from a SYN: 0 is the SYN, 1 the
-/// first octet, and behind the last octet stands the FIN. A timeout goes back to the first unacknowledged
-/// position (go-back-N), so the engine sees overlaps of every kind.
+/// Both directions carry the same octets: number `n` of a stream is `data[n]`. Positions count from
+/// a SYN: 0 is the SYN, 1 the first octet, and behind the last octet stands the FIN. A timeout goes
+/// back to the first unacknowledged position (go-back-N), so the engine sees overlaps of every
+/// kind.
 final class SimulatedGuest {
     /// How a guest behaves; drawn from a seed.
     struct Behaviour {
@@ -22,12 +23,14 @@ final class SimulatedGuest {
         var initial: UInt32 = 0
         /// Whether its program ends its half only when it has read the host's end.
         var endsLast = false
-        /// Whether a shut window is probed with one octet beyond it, as BSD does, or one below, as Linux does.
+        /// Whether a shut window is probed with one octet beyond it, as BSD does, or one below, as
+        /// Linux does.
         var probesWithOctet = false
         var timeout = Duration.milliseconds(250)
     }
 
-    /// What the outside does with a segment: flags, position, acknowledged position, window field, payload.
+    /// What the outside does with a segment: flags, position, acknowledged position, window field,
+    /// payload.
     struct Outgoing {
         var flags: TCPFlags
         var sequence: SequenceNumber
@@ -150,7 +153,8 @@ final class SimulatedGuest {
         if length == 0, position != expected { needsACK = true }
     }
 
-    /// Whether a segment's clock is as it should be, and not older than the latest one in order (RFC 7323, 5.3).
+    /// Whether a segment's clock is as it should be, and not older than the latest one in order
+    /// (RFC 7323, 5.3).
     private func checkClock(_ header: TCPHeader) -> Bool {
         guard let offer = behaviour.clock else {
             if header.options.timestamps != nil, header.flags.contains(.ack) {

@@ -225,7 +225,10 @@ struct StreamLinkTests {
         #expect(host.frames.map { $0.octets } == [frame(1)])
     }
 
-    @Test("a frame longer than any is counted and the stream goes on", arguments: [65_550, 131_072])
+    @Test(
+        "a frame longer than any is counted and the stream goes on",
+        arguments: [65_550, 131_072]
+    )
     func oversizedFrames(length: Int) throws {
         let pair = try Socket.pair()
         let hostEnd = link(try pair.one.duplicate(), .silent, .bigEndian32)

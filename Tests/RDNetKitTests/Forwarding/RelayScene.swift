@@ -86,7 +86,8 @@ final class RelayScene {
     /// - Parameters:
     ///   - descriptors: How many sockets the relays may have.
     ///   - usesPipes: Whether there are pipes, or all are taken.
-    ///   - serverBuffer: Octets that the kernel keeps for a server that does not read; nil for its own choice.
+    ///   - serverBuffer: Octets that the kernel keeps for a server that does not read; nil for its
+    ///     own choice.
     /// - Throws: When a socket cannot be had.
     init(descriptors: Int = 10_000, usesPipes: Bool = true, serverBuffer: Int32? = nil) throws {
         let clock = clock

@@ -126,7 +126,8 @@ struct DNSDigTests {
         for text in expected { #expect(output.contains(text), "\(output)") }
     }
 
-    /// An answer with TXT records that say "forwarded", padded to 200 octets each when there are several.
+    /// An answer with TXT records that say "forwarded", padded to 200 octets each when there are
+    /// several.
     private static func text(_ query: [UInt8], copies: UInt8) -> [UInt8] {
         let word = "forwarded" + String(repeating: "!", count: copies > 1 ? 190 : 0)
         let value = [UInt8(word.utf8.count)] + Array(word.utf8)

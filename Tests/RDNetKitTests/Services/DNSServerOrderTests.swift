@@ -15,7 +15,8 @@ struct DNSServerOrderTests {
         [DNSOctets.answer(query.message, records: [7])]
     }
 
-    /// Two servers, of which the first leaves one query without an answer and the second denies every name.
+    /// Two servers, of which the first leaves one query without an answer and the second denies
+    /// every name.
     private static func afterSilence(
         settings: (inout DNSSettings) -> Void = { _ in }
     ) throws -> DNSFixture {
@@ -174,7 +175,8 @@ struct DNSServerOrderTests {
         let forwarder = DNSForwarder(
             loop: fixture.loop,
             random: SeededRandom(seed: 1),
-            log: .discarding()
+            log: .discarding(),
+            reporting: .discarding()
         )
         var answers: [[UInt8]] = []
         forwarder.configuration.servers = [ZonedEndpoint(fixture.upstreams[0].endpoint)]

@@ -56,7 +56,8 @@ struct HostsFileTests {
         "leaves the rest to the resolvers",
         arguments: [
             ("db", 15), ("unknown", 1), ("hidden", 1), ("nothing", 1),
-            // getaddrinfo(3) passes over addresses with a zone as well, and a guest has no such link.
+            // getaddrinfo(3) passes over addresses with a zone as well, and a guest has no such
+            // link.
             ("scoped", 28),
             ("9.2.0.192.in-addr.arpa", 12),
         ] as [(String, UInt16)]

@@ -58,7 +58,8 @@ struct LeasePoolTests {
         #expect(pool.offer(to: holder(7), requested: other, now: start) == address)
     }
 
-    @Test func `clones with one identifier get different addresses, and cannot end each other's lease`()
+    @Test
+    func `clones with one identifier get different addresses, and cannot end each other's lease`()
         throws
     {
         var pool = try pool("10.0.0.0/24")

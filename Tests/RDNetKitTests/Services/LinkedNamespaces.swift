@@ -6,8 +6,8 @@ import Testing
 
 /// A host and its neighbors, each in a namespace, joined by links of their own.
 ///
-/// Neighbor N is behind the host's interface `uplinkN`: 10.99.N.1 and fe80::1 on the host, 10.99.N.2 and
-/// fe80::2 on the neighbor, whose end is `peer`.
+/// Neighbor N is behind the host's interface `uplinkN`: 10.99.N.1 and fe80::1 on the host,
+/// 10.99.N.2 and fe80::2 on the neighbor, whose end is `peer`.
 final class LinkedNamespaces {
     let host: NetworkNamespace
     private(set) var neighbors: [NetworkNamespace] = []

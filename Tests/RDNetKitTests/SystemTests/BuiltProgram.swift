@@ -5,7 +5,8 @@ import Testing
 
 @testable import RDNetKit
 
-/// The executables that real-kernel tests run: those that `make test` names, else those beside the tests.
+/// The executables that real-kernel tests run: those that `make test` names, else those beside the
+/// tests.
 enum BuiltProgram {
     static let rdnet = path("RDNET_BINARY", "rdnet")
     static let load = path("RDNET_LOAD", "rdnet-load")

@@ -12,7 +12,8 @@ import Testing
 struct GVProxyTransportTests {
     private static let length: [UInt8] = [0, 0, 0, 42]
 
-    /// Asks for the gateway behind QEMU's prefix, and checks the answer, which comes behind so many octets.
+    /// Asks for the gateway behind QEMU's prefix, and checks the answer, which comes behind so many
+    /// octets.
     private func exchange(
         _ peer: HostPeer,
         after count: Int = 0,
@@ -74,7 +75,8 @@ struct GVProxyTransportTests {
         let (first, second) = (try scene.connect("qemu.sock"), try scene.connect("qemu.sock"))
         try exchange(first, in: scene)
         first.close()
-        // Whoever has closed is gone for sure once another has had an answer; the first question came here too.
+        // Whoever has closed is gone for sure once another has had an answer; the first question
+        // came here too.
         try exchange(second, after: 46, in: scene)
         let third = try scene.connect("qemu.sock")
         try exchange(third, in: scene)

@@ -29,7 +29,8 @@ enum GuestImage {
         return files
     }
 
-    /// Makes a file system: an archive with kernel modules to load, those that they need, and files by their paths in the guest.
+    /// Makes a file system: an archive with kernel modules to load, those that they need, and files
+    /// by their paths in the guest.
     ///
     /// See Tests/Guests/initrd.sh.
     static func makeFileSystem(
@@ -61,8 +62,8 @@ final class GuestMachine {
 
     /// Starts QEMU, which emulates the processor: that needs no privilege, and a few seconds.
     ///
-    /// The console's output goes to a file. The network is `-netdev`'s argument without its name, and the Ethernet address; memory is
-    /// in mebibytes.
+    /// The console's output goes to a file. The network is `-netdev`'s argument without its name,
+    /// and the Ethernet address; memory is in mebibytes.
     static func qemu(
         _ fileSystem: String,
         console: String,
@@ -132,7 +133,8 @@ final class GuestMachine {
         let hasCome = try comesTrue(within: limit) {
             let octets = try Data(contentsOf: console).dropFirst(seen)
             var before = ""
-            // By octets: what the kernel says ends with a carriage return too, which is one character with its line feed.
+            // By octets: what the kernel says ends with a carriage return too, which is one
+            // character with its line feed.
             for line in octets.split(separator: 10, omittingEmptySubsequences: false).dropLast() {
                 let line = String(decoding: line, as: UTF8.self)
                 if line.hasPrefix(mark) {

@@ -59,7 +59,8 @@ struct HandshakeHealingTests {
         #expect(isPublished("8080", world))
         for signal in [SIGKILL, SIGTERM] {
             world.hostSwitch?.end(with: signal)
-            // The stream that it was handed has ended, and so has vm-switch: network-setup begins anew.
+            // The stream that it was handed has ended, and so has vm-switch: network-setup begins
+            // anew.
             #expect(comesTrue { world.vmSwitch?.isRunning == false })
             #expect(world.vmSwitch?.status == 1)
             try world.startHostSwitch()

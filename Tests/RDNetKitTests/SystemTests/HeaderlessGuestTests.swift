@@ -11,7 +11,8 @@ import Testing
 struct HeaderlessGuestTests {
     private static let octets = "8000000"
 
-    /// The load program compares what it gets with what was sent, at both ends, and fails when they differ.
+    /// The load program compares what it gets with what was sent, at both ends, and fails when they
+    /// differ.
     private func exchange(
         _ scene: HeaderlessGuests,
         from client: NetworkNamespace,

@@ -7,7 +7,8 @@ import Testing
 final class HeaderlessGuests: GuestScene {
     /// How a guest is connected.
     enum Attachment: String, CaseIterable, Sendable {
-        /// A device that leaves checksums and TCP segments unfinished and has no header to say so, over this transport.
+        /// A device that leaves checksums and TCP segments unfinished and has no header to say so,
+        /// over this transport.
         case short, qemu, bess, vfkit
         /// `vm-switch`, which negotiates offload headers.
         case extended

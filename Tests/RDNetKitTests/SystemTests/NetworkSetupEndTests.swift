@@ -98,7 +98,8 @@ struct NetworkSetupEndTests {
 
     // MARK: Children that end by themselves
 
-    /// Runs network-setup with a good command line but for what is given; its status and its last sentence.
+    /// Runs network-setup with a good command line but for what is given; its status and its last
+    /// sentence.
     private func end(_ arguments: String...) throws -> (Int32, String) {
         let command = [
             "/usr/local/bin/network-setup", "--logfile", distro.directory.file("network-setup.log"),

@@ -132,7 +132,8 @@ struct PathErrorTests {
             try socket.send([1], to: server.endpoint)
             #expect(try comesTrue { try server.socket.receive() })
         }
-        // The guest refuses what comes now, and then the host does: only a connected socket hears of it.
+        // The guest refuses what comes now, and then the host does: only a connected socket hears
+        // of it.
         try server.socket.connectToLatest()
         let isRefused = comesTrue {
             do {

@@ -25,7 +25,8 @@ struct PortReuseTests {
         )
     }
 
-    /// Connects, and ends the connection first, so that the port enters TIME-WAIT on this side; how often it succeeded.
+    /// Connects, and ends the connection first, so that the port enters TIME-WAIT on this side; how
+    /// often it succeeded.
     private func connect(to server: Endpoint, from guest: NetworkNamespace) throws -> Int {
         try guest.enter {
             let clock = ContinuousClock()
@@ -36,7 +37,8 @@ struct PortReuseTests {
                 do {
                     _ = try Socket.connect(socket, to: SocketAddress(server))
                 } catch let error as SystemError where error.errno == EADDRNOTAVAIL {
-                    // Every port is in TIME-WAIT: the oldest of them may be used again soon, or not at all.
+                    // Every port is in TIME-WAIT: the oldest of them may be used again soon, or not
+                    // at all.
                     usleep(20_000)
                     continue
                 }

@@ -25,7 +25,8 @@ struct RancherHealingTests {
         try distro.waitInside(forPort: 6443)
     }
 
-    /// Whether address and forward are what they were, and host and containers reach each other, in time.
+    /// Whether address and forward are what they were, and host and containers reach each other, in
+    /// time.
     private func heals() -> Bool {
         let isHealed = comesTrue {
             distro.reachesHost()

@@ -5,7 +5,8 @@ import Testing
 
 @testable import RDNetKit
 
-/// What has made other programs of this kind stop, crash or spin, done to a host-switch that serves others meanwhile.
+/// What has made other programs of this kind stop, crash or spin, done to a host-switch that serves
+/// others meanwhile.
 @Suite(
     "one guest's trouble is nobody else's",
     .serialized,
