@@ -110,8 +110,7 @@ final class ForwardedQuery {
 
     /// When to go on if the servers that were asked last stay silent.
     ///
-    /// - Parameter limit: Shorter than the configured time where something better than silence
-    ///   waits.
+    /// `limit` is shorter than the configured timeout if a fallback answer is already there.
     func patience(from start: Instant, atMost limit: Duration? = nil) -> Instant {
         min(start + min(timeout, limit ?? timeout), deadline)
     }

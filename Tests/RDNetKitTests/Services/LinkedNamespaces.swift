@@ -56,13 +56,7 @@ final class DatagramResponder: ReadinessObserver {
     private let answer: ([UInt8]) -> [[UInt8]]
     private(set) var received: [(message: [UInt8], sender: Endpoint)] = []
 
-    /// Starts to answer.
-    ///
-    /// - Parameters:
-    ///   - loop: The test's.
-    ///   - namespace: Where the socket is.
-    ///   - prepare: Makes and binds the socket; runs in the namespace.
-    ///   - answer: What goes back for a datagram.
+    /// Creates a responder whose socket `prepare` makes inside the namespace.
     init(
         in namespace: NetworkNamespace,
         loop: EventLoop,
