@@ -1,6 +1,6 @@
 /// What a guest agent tells about published ports: one JSON object, decoded as Go decodes it.
 ///
-/// `{"remove":false,"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]},"connectAddrs":null}`:
+/// `{"remove":false,"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}}`,
 /// names in any case of letters, unknown ones ignored, null and what is missing are zero values, a
 /// value of another type spoils the whole message.
 struct PortMessage: Equatable {
