@@ -13,8 +13,8 @@ extension ZonedEndpoint {
         guard !zone.isEmpty else { return endpoint }
         var resolved = endpoint
         resolved.scope = if_nametoindex(zone)
-        if resolved.scope == 0, let number = zone.decimal(upTo: UInt64(UInt32.max)) {
-            resolved.scope = UInt32(truncatingIfNeeded: number)
+        if resolved.scope == 0, zone.utf8.allSatisfy({ (0x30...0x39).contains($0) }) {
+            resolved.scope = UInt32(zone) ?? 0
         }
         guard resolved.scope != 0 || !endpoint.address.isLinkLocal else {
             throw SystemError(call: "if_nametoindex \(zone)", errno: ENODEV)
