@@ -116,7 +116,8 @@ struct ResolverFileTests {
         arguments: ["TERM", "INT", "HUP", "QUIT"]
     )
     func virtualMachine(signal: String) throws {
-        try machine.startGuest()
+        // With a log file, SIGHUP would only reopen that file.
+        try machine.startGuest("", "--logfile '' 2>\(machine.directory.file("guest.log"))")
         try machine.waitForLog(Self.write)
         #expect(try machine.file == ResolverMachine.lease(search: "one.example"))
         try renew(search: "two.example", times: 1)

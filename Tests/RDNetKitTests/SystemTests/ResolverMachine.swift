@@ -56,9 +56,9 @@ final class ResolverMachine {
         done
         mount --bind /run/etc /etc
         printf '\(text)' >/etc/resolv.conf
-        for name in rdnet vm-switch gvforwarder network-setup; do
-            ln -s \(BuiltProgram.rdnet) /run/bin/$name
-        done
+        # A copy, because tests hide /tmp or run as a user who cannot reach the build folder.
+        cp \(BuiltProgram.rdnet) /run/bin/rdnet
+        for name in vm-switch gvforwarder network-setup; do ln -s rdnet /run/bin/$name; done
         printf '#!/bin/sh\\nexec sleep 1000000\\n' >/run/bin/wsl-init
         chmod +x /run/bin/wsl-init
         mkfifo /run/fifo

@@ -160,6 +160,12 @@ final class SSHForwardScene {
         try #require(isThere, "\(log)\(text("output"))")
     }
 
+    /// Waits until the host's socket exists; the API's exists a moment earlier.
+    func waitForSocket() throws {
+        let isThere = comesTrue { FileManager.default.fileExists(atPath: socket) }
+        try #require(isThere, "\(log)\(text("output"))")
+    }
+
     func waitForForward(times: Int = 1) throws {
         let isUp = comesTrue { lines(with: "ssh forward is up").count >= times }
         try #require(isUp, "\(log)\(text("sshd.log"))")

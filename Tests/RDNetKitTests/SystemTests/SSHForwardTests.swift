@@ -103,7 +103,7 @@ struct SSHForwardTests {
     @Test func `clients wait until the guest has an SSH server, and whenever it has none`() throws {
         let scene = try Scene()
         try scene.start(scene.forward())
-        try scene.waitForAPI()
+        try scene.waitForSocket()
         let early = try scene.connect()
         try early.write("early".utf8)
         try scene.startGuest()
