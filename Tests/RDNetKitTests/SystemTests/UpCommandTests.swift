@@ -107,7 +107,7 @@ struct UpCommandTests {
         )
         try #require(comesTrue(within: .seconds(60)) { output.contains("ready") })
         try program.write(line: "\u{3}over")
-        #expect(try status(of: program) == 0)
+        #expect(try status(of: program) == 0, "\(output)")
         #expect(output.contains("count=1 line=over"), "\(output)")
     }
 
