@@ -15,6 +15,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let tcp: TCPFlows
     let udp: UDPFlows
     let echo: EchoFlows
+    let presence: GuestPresence
     var drops = DropCounters()
     /// Takes datagrams to the gateway's own ports.
     var datagramServices: [UInt16: DatagramService] = [:]
@@ -50,6 +51,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         tcp = TCPFlows(loop: loop, ethernet: ethernet, log: log, support: support, seed: seed)
         udp = UDPFlows(loop: loop, ethernet: ethernet)
         echo = EchoFlows(loop: loop, ethernet: ethernet, log: log)
+        presence = GuestPresence(ethernet, tcp, udp, echo, log: log)
         loop.join(self)
         connectErrors()
     }
@@ -72,6 +74,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             link.close()
             ethernet.detach(link)
         }
+        presence.stop()
         ethernet.capture?.flush()
     }
 

@@ -28,6 +28,12 @@ final class VirtualEthernet {
     var addressLearned: (MACAddress) -> Void = { _ in }
     /// Is told of each address behind a link that has gone.
     var addressForgotten: (MACAddress) -> Void = { _ in }
+    /// Is told of all addresses behind a link that has gone.
+    var stationsLost: ([MACAddress]) -> Void = { _ in }
+    /// Is told of an address that is heard on a link for the first time: new to the switch, or moved from another link.
+    var stationHeard: (MACAddress, _ isNew: Bool) -> Void = { _, _ in }
+    /// Is told of an IP address that another Ethernet address uses now.
+    var neighbourReplaced: (IPAddress) -> Void = { _ in }
     /// Counters of links that are gone, so that totals never fall.
     private var closedCounters = LinkCounters()
 
@@ -73,7 +79,9 @@ final class VirtualEthernet {
         guard let port = port(of: link) else { return }
         links[port] = nil
         closedCounters.add(link.counters)
-        for address in bridge.forget(port) { addressForgotten(address) }
+        let forgotten = bridge.forget(port)
+        for address in forgotten { addressForgotten(address) }
+        stationsLost(forgotten)
     }
 
     /// Hands what every link has queued to the kernel: once a turn, so no list is made for it.
@@ -113,7 +121,7 @@ final class VirtualEthernet {
     ) -> Bool? {
         guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
         else { return nil }
-        if lesson == .new { addressLearned(ethernet.source) }
+        if lesson != .known { learned(ethernet.source, isNew: lesson == .new) }
         // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among them.
         if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
         switch bridge.destination(of: ethernet.destination) {
@@ -129,10 +137,15 @@ final class VirtualEthernet {
         }
     }
 
+    private func learned(_ source: MACAddress, isNew: Bool) {
+        if isNew { addressLearned(source) }
+        stationHeard(source, isNew)
+    }
+
     /// Learns a guest's address from its packet.
     @inline(__always)
     func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        neighbours.learn(address, mac: mac, now: now)
+        if neighbours.learn(address, mac: mac, now: now) { neighbourReplaced(address) }
     }
 
     // MARK: Outwards

@@ -19,15 +19,16 @@ struct NeighbourTable {
     ///   - address: The packet's source, inside the subnet.
     ///   - mac: The frame's source.
     ///   - now: The caller's clock; this type never reads one.
+    /// - Returns: Whether another Ethernet address had the IP address before.
     @inline(__always)
-    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        if let latest, latest.address == address, latest.mac == mac { return }
+    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Bool {
+        if let latest, latest.address == address, latest.mac == mac { return false }
         latest = (address, mac)
-        if entries[address]?.mac != mac {
-            if entries[address] == nil, entries.count >= Self.capacity { removeOldest() }
-            epoch &+= 1
-        }
-        entries[address] = Entry(mac: mac, heard: now)
+        let earlier = entries.updateValue(Entry(mac: mac, heard: now), forKey: address)?.mac
+        if earlier == mac { return false }
+        epoch &+= 1
+        if entries.count > Self.capacity { removeOldest() }
+        return earlier != nil
     }
 
     /// The Ethernet address of a neighbour; nil when it was never heard.
@@ -35,6 +36,11 @@ struct NeighbourTable {
     /// Entries do not expire: a guest with a new address speaks first, and what it says replaces the old one.
     func mac(of address: IPAddress) -> MACAddress? {
         entries[address]?.mac
+    }
+
+    /// The IP addresses of some Ethernet addresses.
+    func addresses(of stations: Set<MACAddress>) -> [IPAddress] {
+        entries.filter { stations.contains($0.value.mac) }.map { $0.key }
     }
 
     private mutating func removeOldest() {

@@ -149,6 +149,9 @@ final class HostNetwork: DatagramSender {
     }
 
     private func answerDHCP(_ datagram: ServiceDatagram) {
+        if DHCPMessage.isDiscover(datagram.payload) {
+            engine.presence.discovered(datagram.sourceMAC)
+        }
         guard let response = dhcp.respond(to: datagram, now: loop.now) else { return }
         response.octets.withUnsafeBytes { payload in
             engine.udp.send(

@@ -12,8 +12,10 @@ struct EthernetSwitch {
 
     /// What a frame's source address told.
     enum Lesson {
-        /// Nothing, or at most that the address has moved.
+        /// Nothing.
         case known
+        /// That the address is behind another port now.
+        case moved
         /// That there is such an address.
         case new
     }
@@ -52,7 +54,7 @@ struct EthernetSwitch {
         if earlier == nil { makeRoom(for: source) }
         ports[source] = port
         epoch &+= 1
-        return earlier == nil ? .new : .known
+        return earlier == nil ? .new : .moved
     }
 
     private mutating func makeRoom(for source: MACAddress) {
