@@ -18,6 +18,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let tcp: TCPFlows
     let udp: UDPFlows
     let echo: EchoFlows
+    let presence: GuestPresence
     var drops = DropCounters()
     /// Packets that need no answer, by reason.
     private(set) var ignored: [IgnoreReason: UInt64] = [:]
@@ -82,6 +83,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             descriptors: self.descriptors,
             limits: limits
         )
+        presence = GuestPresence(ethernet, tcp, udp, echo, log: log)
         loop.join(self)
         connectErrors()
         shareDescriptors()
@@ -118,6 +120,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             link.close()
             ethernet.detach(link)
         }
+        presence.stop()
         ethernet.capture?.flush()
     }
 

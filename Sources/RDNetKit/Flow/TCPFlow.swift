@@ -96,6 +96,10 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var stateDeadline: Instant?
     var stateRetries = 0
     var lastHeard: Instant
+    /// The latest probe of the guest, answered or not.
+    var probe: GuestProbe?
+    /// Whether the kernel probes the host's peer.
+    var probesHost = false
     var traffic: FlowTraffic
     var lastChallenge: Instant?
 
@@ -163,7 +167,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
             stateTimerFired(now: now)
         }
         if phase == .open, let deadline = sender.timeout, deadline <= now { retransmit(now: now) }
-        if phase == .open, now - lastHeard >= TCPFlows.keepaliveAfter { keepAlive(now: now) }
+        if phase == .open { probeIfDue(now: now) }
         if phase != .closed { armTimer() }
     }
 
@@ -208,7 +212,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     private func retransmit(now: Instant) {
         // RFC 9293, 3.8.3 (R2): give up when nothing was answered for at least 100 s.
-        if sender.silentTimeouts >= TCPFlows.maximumTimeouts { return abort(.both, now: now) }
+        if sender.silentTimeouts >= TCPFlows.maximumTimeouts { return guestIsSilent(now: now) }
         sender.timedOut(now: now)
         flows.counters.timeouts &+= 1
         flows.enqueue(self)
@@ -219,23 +223,20 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         // The end of the stream may be what waits: it needs no window.
         guard hasMoreToSend(now: now) else { return flows.enqueue(self) }
         // One octet below the window: any answer tells the window (RFC 9293, 3.8.6.1), and none of
-        // it is data that a full guest would have to drop.
-        sendBare(sequence: sender.unacknowledged + -1, [.ack])
+        // it is data that a full guest would have to drop. A guest that does not answer loses the
+        // flow.
+        if lastHeard < now, !isProbing {
+            probeGuest(now: now)
+        } else {
+            sendProbe()
+        }
         sender.probed()
         stateDeadline = now + sender.probeInterval
     }
 
-    private func keepAlive(now: Instant) {
-        let silence = now - lastHeard
-        if silence >= TCPFlows.keepaliveAfter + TCPFlows.keepaliveEvery * TCPFlows.keepaliveProbes {
-            return abort(.both, now: now)
-        }
-        sendBare(sequence: sender.unacknowledged + -1, [.ack])
-    }
-
     /// Makes sure that a timer fires no later than the next thing is due.
     func armTimer() {
-        var deadline = phase == .open ? nextKeepalive : Instant(nanoseconds: .max)
+        var deadline = phase == .open ? nextProbe : Instant(nanoseconds: .max)
         if let stateDeadline { deadline = min(deadline, stateDeadline) }
         if phase == .open, let timeout = sender.timeout { deadline = min(deadline, timeout) }
         // One that fires too early looks around and arms again: that is cheaper than moving it with
@@ -244,12 +245,6 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         if let timer { flows.loop.cancel(timer) }
         timerDeadline = deadline
         timer = flows.loop.schedule(deadline, observer: self)
-    }
-
-    private var nextKeepalive: Instant {
-        let silence = flows.loop.now - lastHeard
-        if silence < TCPFlows.keepaliveAfter { return lastHeard + TCPFlows.keepaliveAfter }
-        return flows.loop.now + TCPFlows.keepaliveEvery
     }
 
     // MARK: The end

@@ -25,10 +25,11 @@ final class TCPFlows {
     static let timeWait: Duration = .seconds(2)
     static let neighbourRetry: Duration = .seconds(1)
     static let challengeInterval: Duration = .milliseconds(100)
-    /// RFC 5382, REQ-5 asks for at least 2 hours 4 minutes before an idle flow may go.
-    static let keepaliveAfter: Duration = .seconds(7_440)
-    static let keepaliveEvery: Duration = .seconds(75)
-    static let keepaliveProbes = 9
+    /// How long a flow may be idle before its guest is probed (RFC 5382, REQ-5: at least 2 hours 4
+    /// minutes).
+    static let idleLimit: Duration = .seconds(7_440)
+    /// The same once either half has ended (RFC 5382, REQ-5: at least 4 minutes).
+    static let halfClosedLimit: Duration = .seconds(240)
 
     static let maximumFlows = 1 << 17
     static let maximumHandshakes = 4096
@@ -43,6 +44,8 @@ final class TCPFlows {
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (GuestError) -> Void = { _ in }
+    /// Called when a guest stops answering on one of its flows; set by `GuestPresence`.
+    var guestIsSilent: (IPAddress) -> Void = { _ in }
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
 

@@ -118,7 +118,7 @@ struct TCPTimestamps {
     /// - Parameters:
     ///   - syn: With the same ports and addresses.
     ///   - next: RCV.NXT of this connection.
-    /// - Returns: Whether the SYN is newer.
+    /// - Returns: False for a SYN that may be a leftover of an earlier connection.
     func mayBeReplaced(by syn: TCPHeader, next: SequenceNumber) -> Bool {
         guard let option = syn.options.timestamps else { return syn.sequence >= next }
         if !isOn || Self.isOlder(recent, than: option.value) { return true }

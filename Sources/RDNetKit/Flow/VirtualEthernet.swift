@@ -30,6 +30,13 @@ final class VirtualEthernet {
     var addressForgotten: (MACAddress) -> Void = { _ in }
     /// Called for each guest address with a new MAC address.
     var neighborLearned: (IPAddress, Instant) -> Void = { _, _ in }
+    /// Called for each guest address that has moved from one MAC address to another.
+    var neighborMoved: (IPAddress) -> Void = { _ in }
+    /// Called with all MAC addresses behind a link that has closed.
+    var stationsLost: ([MACAddress]) -> Void = { _ in }
+    /// Called for each MAC address that is heard on a link for the first time: it is new to the
+    /// switch, or has moved from another link.
+    var stationHeard: (MACAddress, _ isNew: Bool) -> Void = { _, _ in }
     /// Counters of links that are gone, so that totals never fall.
     private var closedCounters = LinkCounters()
 
@@ -76,7 +83,9 @@ final class VirtualEthernet {
         guard let port = port(of: link) else { return }
         links[port] = nil
         closedCounters.add(link.counters)
-        for address in bridge.forget(port) { addressForgotten(address) }
+        let forgotten = bridge.forget(port)
+        for address in forgotten { addressForgotten(address) }
+        stationsLost(forgotten)
     }
 
     /// Hands what every link has queued to the kernel: once a turn, so no list is made for it.
@@ -116,7 +125,7 @@ final class VirtualEthernet {
     ) -> Bool? {
         guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
         else { return nil }
-        if lesson == .new { addressLearned(ethernet.source) }
+        if lesson != .known { learned(ethernet.source, isNew: lesson == .new) }
         // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among
         // them.
         if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
@@ -134,6 +143,11 @@ final class VirtualEthernet {
         }
     }
 
+    private func learned(_ source: MACAddress, isNew: Bool) {
+        if isNew { addressLearned(source) }
+        stationHeard(source, isNew)
+    }
+
     /// The frame with a header that says what is unfinished about it, whatever link it came from.
     func described(_ frame: Frame, from link: any FrameLink) -> Frame {
         if link.receivesOffloadHeaders { return frame }
@@ -143,7 +157,10 @@ final class VirtualEthernet {
     /// Learns a guest's address from its packet.
     @inline(__always)
     func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        if neighbours.learn(address, mac: mac, now: now) { neighborLearned(address, now) }
+        let lesson = neighbours.learn(address, mac: mac, now: now)
+        guard lesson != .known else { return }
+        if lesson == .moved { neighborMoved(address) }
+        neighborLearned(address, now)
     }
 
     // MARK: Outwards

@@ -1,5 +1,15 @@
 /// The guests' MAC addresses: one per IPv4 neighbor (RFC 826), learned from their own packets.
 struct NeighbourTable {
+    /// What the table learned from a packet's source addresses.
+    enum Lesson {
+        /// Nothing.
+        case known
+        /// The IP address has moved from another MAC address.
+        case moved
+        /// A new IP address.
+        case new
+    }
+
     /// Limit on neighbors; when full, the one heard longest ago makes room.
     static let capacity = 4096
 
@@ -20,18 +30,15 @@ struct NeighbourTable {
     ///   - address: The packet's source, inside the subnet.
     ///   - mac: The frame's source.
     ///   - now: The caller's clock; this type never reads one.
-    /// - Returns: Whether the address is new or has moved to another MAC address.
     @inline(__always)
-    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Bool {
-        if let latest, latest.address == address, latest.mac == mac { return false }
+    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Lesson {
+        if let latest, latest.address == address, latest.mac == mac { return .known }
         latest = (address, mac)
-        let isNew = entries[address]?.mac != mac
-        if isNew {
-            if entries[address] == nil, entries.count >= Self.capacity { removeOldest() }
-            epoch &+= 1
-        }
-        entries[address] = Entry(mac: mac, heard: now)
-        return isNew
+        let earlier = entries.updateValue(Entry(mac: mac, heard: now), forKey: address)?.mac
+        if earlier == mac { return .known }
+        epoch &+= 1
+        if entries.count > Self.capacity { removeOldest() }
+        return earlier == nil ? .new : .moved
     }
 
     /// The MAC address of a neighbor; nil if it is unknown.
@@ -40,6 +47,11 @@ struct NeighbourTable {
     /// entry.
     func mac(of address: IPAddress) -> MACAddress? {
         entries[address]?.mac
+    }
+
+    /// The IP addresses that use any of these MAC addresses.
+    func addresses(of stations: Set<MACAddress>) -> [IPAddress] {
+        entries.filter { stations.contains($0.value.mac) }.map { $0.key }
     }
 
     private mutating func removeOldest() {

@@ -158,6 +158,9 @@ final class HostNetwork: DatagramSender {
     }
 
     private func answerDHCP(_ datagram: ServiceDatagram) {
+        if DHCPMessage.isDiscover(datagram.payload) {
+            engine.presence.discovered(datagram.sourceMAC)
+        }
         let exhausted = dhcp.statistics.exhausted
         let answer = dhcp.respond(to: datagram, now: loop.now)
         if dhcp.statistics.exhausted != exhausted {

@@ -13,8 +13,10 @@ struct EthernetSwitch {
 
     /// What the switch learned from a frame's source address.
     enum Lesson {
-        /// Nothing, or that the address moved to another port.
+        /// Nothing.
         case known
+        /// The address has moved from another port.
+        case moved
         /// A new address.
         case new
     }
@@ -53,7 +55,7 @@ struct EthernetSwitch {
         if earlier == nil { makeRoom(for: source) }
         ports[source] = port
         epoch &+= 1
-        return earlier == nil ? .new : .known
+        return earlier == nil ? .new : .moved
     }
 
     private mutating func makeRoom(for source: MACAddress) {

@@ -17,6 +17,22 @@ extension Socket {
         try set(descriptor, SOL_SOCKET, SO_KEEPALIVE, to: 1)
     }
 
+    /// Makes the kernel probe an idle connection's other end, and fail the connection if there is
+    /// no answer.
+    ///
+    /// See tcp(7), TCP_KEEPIDLE. A unix socket has no such options and needs none.
+    static func probePeer(_ descriptor: borrowing OwnedDescriptor, after idle: Duration) {
+        do {
+            try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, to: 15)
+            try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, to: 8)
+            // Last, as it starts the timer.
+            let seconds = Int32(truncatingIfNeeded: idle.components.seconds)
+            try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: seconds)
+        } catch {
+            // EOPNOTSUPP: not TCP.
+        }
+    }
+
     /// Prepares an accepted connection for a flow; a unix socket has no such options and needs
     /// none.
     static func prepareForFlow(_ descriptor: borrowing OwnedDescriptor) {

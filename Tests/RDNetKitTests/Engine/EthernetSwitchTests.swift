@@ -29,7 +29,7 @@ struct EthernetSwitchTests {
         #expect(bridge.learn(one, on: 1) == .new)
         #expect(bridge.learn(one, on: 1) == .known)
         #expect(bridge.learn(two, on: 1) == .new)
-        #expect(bridge.learn(one, on: 2) == .known)
+        #expect(bridge.learn(one, on: 2) == .moved)
         #expect(bridge.forget(2) == [one])
         #expect(bridge.learn(one, on: 2) == .new)
     }

@@ -47,7 +47,7 @@ final class ScriptedGuest {
         engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
         link.receiver = engine
         _ = engine.ethernet.attach(link)
-        introduce()
+        announce()
     }
 
     deinit {
@@ -55,15 +55,15 @@ final class ScriptedGuest {
     }
 
     /// Lets the engine learn the guest's address, as its own ARP announcement would.
-    private func introduce() {
+    func announce(from mac: MACAddress = ScriptedGuest.mac) {
         let packet = ARPPacket(
             operation: .request,
-            senderMAC: Self.mac,
+            senderMAC: mac,
             senderAddress: Self.address,
             targetMAC: MACAddress(rawValue: 0),
             targetAddress: Self.address
         )
-        send(packet)
+        send(packet, from: mac)
     }
 
     /// Lets a gateway port take connections; their far ends appear in `served`.

@@ -175,6 +175,20 @@ struct TCPClosingTests {
         #expect(second.text == "again")
     }
 
+    @Test func `an ACK in its place gets no answer in TIME-WAIT, one that is not gets an ACK`()
+        throws
+    {
+        let (tcp, host) = try guest.connect(to: HostListener())
+        host.endSending()
+        try tcp.expect([.fin, .ack], at: 1)
+        tcp.send([.fin, .ack], ack: 2)
+        try tcp.expect(.ack, at: 2, ack: 2)
+        tcp.send(.ack)
+        try tcp.expectNothing()
+        tcp.send(.ack, at: 1)
+        try tcp.expect(.ack, at: 2, ack: 2)
+    }
+
     @Test func `flows in TIME-WAIT are bounded: the oldest goes`() throws {
         guest.serve(7)
         let remote = Endpoint(address: ScriptedGuest.gateway, port: 7)

@@ -1,0 +1,63 @@
+import CLinux
+import Glibc
+import Testing
+
+@testable import RDNetKit
+
+@Suite(
+    "a guest that lost its connections",
+    .serialized,
+    .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
+)
+struct ReturningGuestTests {
+    private static let connections = 50
+
+    /// Opens connections to the host's port 7 and lets the guest's kernel forget them without a
+    /// word, as a reboot does.
+    private func forgetConnections(in scene: SwitchedGuest) throws {
+        let server = Endpoint(address: IPAddress(ipv4: 0xc0a8_7ffe), port: 7)
+        try scene.guest.enter {
+            for _ in 0..<Self.connections {
+                let client = OwnedDescriptor(
+                    adopting: try systemCall("socket") {
+                        socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+                    }
+                )
+                _ = try Socket.connect(client, to: SocketAddress(server))
+                // See tcp(7): a socket in repair mode is closed without a segment.
+                try Socket.set(client, Int32(IPPROTO_TCP), TCP_REPAIR, to: 1)
+            }
+        }
+    }
+
+    /// Connections that the host's server has.
+    private func served(by scene: SwitchedGuest) throws -> Int {
+        try scene.host.run("ss", "-Htn", "state", "established", "sport", "=", ":7")
+            .split(separator: "\n").count
+    }
+
+    @Test func `is probed when its link returns, and the host's connections end`() throws {
+        let scene = try SwitchedGuest()
+        try scene.serveEcho(7, in: scene.host)
+        try forgetConnections(in: scene)
+        #expect(try comesTrue { try served(by: scene) == Self.connections })
+        scene.vmSwitch?.end(with: SIGKILL)
+        try scene.startVMSwitch()
+        try scene.waitForAddress()
+        // Probes come after 0, 1, 3 and 7 seconds.
+        #expect(try comesTrue(within: .seconds(60)) { try served(by: scene) == 0 })
+        #expect(scene.reachesHost())
+    }
+
+    @Test func `is probed when it sends DHCPDISCOVER`() throws {
+        let scene = try SwitchedGuest()
+        try scene.serveEcho(7, in: scene.host)
+        try forgetConnections(in: scene)
+        #expect(try comesTrue { try served(by: scene) == Self.connections })
+        let tap = try scene.guest.run("ls", "/sys/class/net").split(separator: "\n").map { "\($0)" }
+        let name = try #require(tap.first { $0 != "lo" })
+        try scene.guest.run("busybox", "udhcpc", "-i", name, "-n", "-q", "-s", "/bin/true")
+        #expect(try comesTrue(within: .seconds(60)) { try served(by: scene) == 0 })
+        #expect(scene.reachesHost())
+    }
+}
