@@ -48,7 +48,7 @@ final class ForwardTable {
     private var unlisted: [any HostForward] = []
 
     let counters = ForwardCounters()
-    private let pool = UDPForwardPool()
+    private let pool: UDPForwardPool
     private let ssh: SSHSurroundings
     private let loop: EventLoop
     private let limits: LimitLog
@@ -78,6 +78,7 @@ final class ForwardTable {
     ) {
         self.loop = loop
         self.limits = limits
+        pool = UDPForwardPool(descriptors: descriptors, limits: limits)
         maximumForwards = max(descriptors - max(Self.descriptorReserve, descriptors / 4), 0)
         self.ssh = SSHSurroundings(loop: loop, log: log, program: ssh, counters: counters)
         self.connector = connector

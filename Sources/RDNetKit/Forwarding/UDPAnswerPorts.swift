@@ -1,12 +1,29 @@
 /// What the UDP forwards of one table share.
 final class UDPForwardPool {
     /// Second host ports at once.
-    static let maximumAnswerPorts = 1024
-
+    let maximumAnswerPorts: Int
+    private let limits: LimitLog
     /// Where a datagram lies between a host socket and the guest.
     let buffer = ReceiveBuffer()
     /// Second host ports at present.
     var answerPorts = 0
+
+    /// Limits what guests can open to a small share of the descriptors.
+    ///
+    /// - Parameters:
+    ///   - descriptors: How many the process may have.
+    ///   - limits: Counts and reports the ports that are refused.
+    init(descriptors: Int = .max, limits: LimitLog = .discarding()) {
+        maximumAnswerPorts = min(descriptors / 16, 1024)
+        self.limits = limits
+    }
+
+    /// Whether one more second host port can be opened.
+    var hasRoom: Bool {
+        if answerPorts < maximumAnswerPorts { return true }
+        limits.reached(.answerPorts, maximum: maximumAnswerPorts)
+        return false
+    }
 }
 
 /// The second host ports of one client of a UDP forward.
@@ -65,7 +82,7 @@ final class UDPAnswerPorts {
         now: Instant
     ) -> Bool {
         if ports.count >= Self.maximumPorts { closeOldest() }
-        guard pool.answerPorts < UDPForwardPool.maximumAnswerPorts,
+        guard pool.hasRoom,
             let port = open(guestPort, beside: clientPort, now: now)
         else {
             counters.datagramsDropped += 1

@@ -7,6 +7,7 @@ enum Limit: String, CaseIterable, Sendable {
     case tcpHandshakes = "tcp_handshakes"
     case forwards
     case forwardClients = "forward_clients"
+    case answerPorts = "answer_ports"
     case leases
     case links
     case apiConnections = "api_connections"
@@ -27,6 +28,7 @@ enum Limit: String, CaseIterable, Sendable {
         case .tcpHandshakes: "the oldest handshake is aborted"
         case .forwards: "new forwards are refused"
         case .forwardClients: "the longest-idle UDP client loses its port"
+        case .answerPorts: "answers from another port of the guest are dropped"
         case .leases: "clients without an address get none"
         case .links: "new links are refused"
         case .apiConnections, .dnsConnections: "the longest-idle connection closes early"

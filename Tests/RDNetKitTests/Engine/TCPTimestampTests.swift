@@ -283,9 +283,7 @@ final class TCPTimestampTests {
 
     /// The first frame that leaves the engine now, as it leaves.
     private func nextFrame() throws -> RecordingLink.Sent {
-        for _ in 0..<100 where guest.link.sent.isEmpty {
-            try guest.loop.turn(waitingAtMost: .milliseconds(5))
-        }
+        try guest.loop.turn { !guest.link.sent.isEmpty }
         return try #require(guest.link.sent.first)
     }
 

@@ -11,13 +11,15 @@ final class UDPAnswerPortTests {
     private let loop: EventLoop
     private let connector = RecordingConnector()
     private let counters = ForwardCounters()
-    private let pool = UDPForwardPool()
+    private let limits = LimitLog.discarding()
+    private let pool: UDPForwardPool
     private let forward: UDPForward
     private let client: OwnedDescriptor
 
     init() throws {
         let clock = clock
         loop = try EventLoop { clock.now }
+        pool = UDPForwardPool(descriptors: 1_024, limits: limits)
         let loopback = Endpoint(address: .loopbackIPv4, port: 0)
         forward = try UDPForward(
             try ListeningSocket.udp(loopback),
@@ -106,9 +108,11 @@ final class UDPAnswerPortTests {
     }
 
     @Test func `have few host ports for all clients together`() throws {
-        pool.answerPorts = UDPForwardPool.maximumAnswerPorts
+        #expect(pool.maximumAnswerPorts == 64)
+        pool.answerPorts = pool.maximumAnswerPorts
         #expect(try !answer([2], from: 5_000))
         #expect(counters.datagramsDropped == 1)
+        #expect(limits.count(of: .answerPorts) == 1)
         pool.answerPorts = 0
         forward.close()
     }
