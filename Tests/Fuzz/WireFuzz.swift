@@ -10,7 +10,7 @@ public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: octets, count: count))
     let (choice, rest) = (Int(input[0]), Array(input[1...]))
     do {
-        try Parser.parse(rest, choice: choice % 18)
+        try Parser.parse(rest, choice: choice % 20)
     } catch {
         return 0
     }
@@ -39,6 +39,8 @@ private enum Parser {
         case 14: _ = NetlinkMessage.messages(reading: bytes)
         case 15: try pattern(octets)
         case 16: http(octets, of: HTTPRequestHead.self)
+        case 17: _ = try DNSResourceRecord.records(in: bytes)
+        case 18: try multicast(octets)
         default: http(octets, of: HTTPResponseHead.self)
         }
     }
@@ -46,6 +48,14 @@ private enum Parser {
     private static func dnsName(_ octets: [UInt8]) throws {
         var offset = 0
         _ = try DNSName(reading: octets.span.bytes, at: &offset)
+    }
+
+    /// A response to the question that it repeats.
+    private static func multicast(_ octets: [UInt8]) throws {
+        var offset = DNSHeader.length
+        let question = try DNSQuestion(reading: octets.span.bytes, at: &offset)
+        _ = MulticastDNS.response(reading: octets, to: question.name, question.type) { _ in true }
+        _ = (question.name.reverseAddress, question.name.isShortReverseName)
     }
 
     /// The expression up to the first zero octet, tried on what follows.

@@ -18,6 +18,7 @@ extension GVProxyConfiguration {
         if !file.gatewayMAC.isEmpty { network.gatewayMAC = try mac(file.gatewayMAC) }
         network.captureFile = hasFile ? file.captureFile : settings.pcap
         network.allowsLinkLocal = settings.allowsMetadata || file.allowsMetadata
+        network.usesMulticastDNS = settings.usesMulticastDNS
         network.translations = try translations(file, network)
         network.virtualAddresses =
             try file.virtualAddresses.isEmpty

@@ -26,6 +26,7 @@ struct GVProxySettings: RoleSettings {
     var pidFile = ""
     var notification = ""
     var allowsMetadata = false
+    var usesMulticastDNS = true
     var printsVersion = false
 
     var conflict: SettingsConflict? { nil }
@@ -196,6 +197,7 @@ extension Option<GVProxySettings> {
             help: "let guests connect to 169.254.0.0/16",
             reason: "Off by default, because cloud machines serve their credentials there."
         ),
+        .multicastDNS(\.usesMulticastDNS),
     ]
 
     private static let forwards = [

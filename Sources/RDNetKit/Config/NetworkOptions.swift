@@ -40,6 +40,22 @@ extension Option {
     }
 }
 
+extension Option {
+    /// Whether names below `local` are found by mDNS, for every role that makes a network.
+    static func multicastDNS(_ path: any WritableKeyPath<Settings, Bool> & Sendable) -> Option {
+        Option(
+            "mdns",
+            path,
+            .onOff,
+            help: "look up .local names by multicast DNS on the host's links",
+            reason: """
+                Only for addresses and pointers that the host's DNS servers do not know; it takes at \
+                most a second. With off, only the servers are asked.
+                """
+        )
+    }
+}
+
 extension Option<NetworkSettings> {
     fileprivate static let network = addressing + waysIn + addressService + nameService + limits
 
@@ -163,6 +179,7 @@ extension Option<NetworkSettings> {
             help: "the hosts file, whose names are answered locally",
             reason: "It is read again whenever it changes."
         ),
+        .multicastDNS(\.usesMulticastDNS),
     ]
 
     private static let limits = [

@@ -46,6 +46,8 @@ struct NetworkSettings: Sendable {
     var dnsServers: [ZonedEndpoint] = []
     var resolvConf = "/etc/resolv.conf"
     var hosts = "/etc/hosts"
+    /// Whether names below `local` are asked for on the host's links.
+    var usesMulticastDNS = true
 
     /// The VM that every VPNKit host knows.
     static let standardMachines: [String: MACAddress] = [

@@ -32,6 +32,16 @@ extension ValueSyntax where Value == Bool {
     )
 }
 
+extension ValueSyntax where Value == Bool {
+    /// Something that is on unless it is switched off; truth values in Go's words will do.
+    static let onOff = ValueSyntax(
+        placeholder: "on|off",
+        expected: "on or off",
+        parse: { ["on": true, "off": false][$0] ?? GoSyntax.boolean($0) },
+        text: { $0 ? "on" : "off" }
+    )
+}
+
 extension ValueSyntax where Value == Int {
     /// An integer in Go's notation.
     static func integer(_ range: ClosedRange<Int>, _ placeholder: String) -> ValueSyntax {

@@ -13,6 +13,7 @@ enum Limit: String, CaseIterable, Sendable {
     case apiConnections = "api_connections"
     case dnsConnections = "dns_connections"
     case dnsQueries = "dns_queries"
+    case mdnsNames = "mdns_names"
     case hostsNames = "hosts_names"
     case hostsBytes = "hosts_bytes"
     case resolvers
@@ -33,6 +34,7 @@ enum Limit: String, CaseIterable, Sendable {
         case .links: "new links are refused"
         case .apiConnections, .dnsConnections: "the longest-idle connection closes early"
         case .dnsQueries: "the oldest query fails"
+        case .mdnsNames: "further .local names are not looked up on the host's links"
         case .hostsNames: "further names in the hosts file are ignored"
         case .hostsBytes: "the rest of the hosts file is ignored"
         case .resolvers: "further name servers are ignored"

@@ -90,6 +90,8 @@ final class HostNetwork: DatagramSender {
     ) -> DNSService {
         var dns = DNSSettings(hostAlias: plan.hostAlias)
         dns.subnet = plan.subnet
+        dns.usesMulticast = settings.usesMulticastDNS
+        dns.allowsLinkLocal = settings.allowsLinkLocal
         dns.hostsPath = settings.hosts
         dns.resolverPath = settings.resolvConf
         dns.servers = settings.dnsServers

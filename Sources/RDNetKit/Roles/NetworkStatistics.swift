@@ -94,6 +94,16 @@ enum NetworkStatistics {
             .counter("Queries", "Questions from guests.", UInt64(dns.queries)),
             .counter("Local", "Questions answered here.", UInt64(dns.local)),
             .counter("Refused", "Messages answered with an error.", UInt64(dns.refused)),
+            .counter(
+                "MulticastLookups",
+                "Names asked for on the host's links.",
+                UInt64(dns.multicast.lookups)
+            ),
+            .counter(
+                "MulticastAnswers",
+                "Questions answered from the host's links.",
+                UInt64(dns.multicast.answered)
+            ),
             .gauge("InFlight", "Questions that wait for a resolver.", UInt64(dns.inFlight)),
         ]
     }

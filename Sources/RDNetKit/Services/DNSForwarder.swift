@@ -113,8 +113,14 @@ final class DNSForwarder {
     /// - Parameters:
     ///   - query: Goes out as it is but for its identifier.
     ///   - source: The client of a UDP query; nil for a query of a stream.
+    ///   - limit: When to end sooner than usual.
     ///   - reply: Is called once with an answer of any length; not for a retransmission.
-    func forward(_ query: DNSQuery, from source: Endpoint?, reply: @escaping ([UInt8]) -> Void) {
+    func forward(
+        _ query: DNSQuery,
+        from source: Endpoint?,
+        within limit: Duration? = nil,
+        reply: @escaping ([UInt8]) -> Void
+    ) {
         let key = source.map {
             Key(source: $0, id: query.header.id, question: query.questionOctets)
         }
@@ -129,7 +135,7 @@ final class DNSForwarder {
             key: key,
             configuration: configuration,
             candidates: candidates(overStream: source == nil),
-            deadline: loop.now + limits.lifetime,
+            deadline: loop.now + min(limits.lifetime, limit ?? limits.lifetime),
             forwarder: self,
             reply: reply
         )

@@ -6,12 +6,26 @@ struct DNSSettings {
     var subnet = Subnet.standard
     var hostsPath = "/etc/hosts"
     var resolverPath = "/etc/resolv.conf"
+    /// Whether names below `local` are asked for on the host's links.
+    var usesMulticast = true
+    /// Whether guests reach 169.254.0.0/16.
+    var allowsLinkLocal = false
     /// Servers to ask instead of those in the file; none leaves it to the file.
     var servers: [ZonedEndpoint] = []
     /// Connections at a time; beyond, the oldest idle one makes room.
     var connections = 256
     var connectionLimits = DNSConnection.Limits()
     var forwarderLimits = DNSForwarder.Limits()
+
+    /// Whether an address on the host's links means the same to a guest.
+    ///
+    /// An address of the virtual network would lead to another guest, or through the host alias to
+    /// the host's own services; an IPv6 link-local one names a link that the guest does not have.
+    func isUsable(_ address: IPAddress) -> Bool {
+        if address.isLoopback || address.isUnspecified || address.isMulticast { return false }
+        if subnet.contains(address) || address == .broadcastIPv4 { return false }
+        return !address.isLinkLocal || address.isIPv4 && allowsLinkLocal
+    }
 }
 
 /// What the DNS service has done so far.
@@ -32,9 +46,11 @@ struct DNSCounters: Equatable {
     var refusedConnections = 0
     /// Those of the way to the host's resolvers.
     var forwarder = DNSForwarder.Counters()
+    /// Those of names on the host's links.
+    var multicast = MulticastResolver.Counters()
     /// At this moment: queries that wait for a resolver.
     var inFlight = 0
-    /// At this moment: sockets open towards resolvers.
+    /// At this moment: sockets open towards resolvers and the host's links.
     var upstreamSockets = 0
     /// At this moment: clients' streams.
     var connections = 0
@@ -45,9 +61,9 @@ struct DNSCounters: Equatable {
 ///
 /// The first that knows a question's name answers: localhost (RFC 6761), the zones in their order,
 /// the guests' host names in the first zone, the hosts file, the reverse zones of the virtual
-/// network and those that no server should be asked about (RFC 6303), the resolvers. Neither this
-/// nor what it uses waits for anything or opens a listening socket: datagrams and streams are
-/// handed in.
+/// network and those that no server should be asked about (RFC 6303), the resolvers, and for names
+/// below `local` the host's links. Neither this nor what it uses waits for anything or opens a
+/// listening socket: datagrams and streams are handed in.
 final class DNSService {
     /// Where answers to datagrams go; set by whoever hands the datagrams in.
     weak var sender: (any DatagramSender)?
@@ -62,11 +78,15 @@ final class DNSService {
     /// Shared by the connections: each empties it before the next reads.
     let buffer = ReceiveBuffer()
 
+    /// How long resolvers may take for a name below `local`: a guest gives up after five seconds.
+    private static let localPatience = Duration.seconds(3)
+
     private let loop: EventLoop
     private let settings: DNSSettings
     private let log: Logger
     private let limits: LimitLog
     private let forwarder: DNSForwarder
+    private let multicast: MulticastResolver?
     private let reverseZones: ReverseZones
     private var hosts: HostsFile
     private var resolvers: HostResolvers
@@ -96,14 +116,25 @@ final class DNSService {
             log: log,
             reporting: limitLog
         )
+        multicast =
+            !settings.usesMulticast
+            ? nil
+            : MulticastResolver(
+                loop: loop,
+                buffer: buffer,
+                random: random,
+                reporting: limitLog,
+                isUsable: settings.isUsable
+            )
     }
 
     /// What has happened so far.
     var counters: DNSCounters {
         var counters = counts
         counters.forwarder = forwarder.counters
+        counters.multicast = multicast?.counters ?? MulticastResolver.Counters()
         counters.inFlight = forwarder.inFlight
-        counters.upstreamSockets = forwarder.socketCount
+        counters.upstreamSockets = forwarder.socketCount + (multicast?.socketCount ?? 0)
         counters.connections = connections.count
         return counters
     }
@@ -194,7 +225,12 @@ final class DNSService {
             counts.refused += 1
             return reply(query.failure(.notImplemented))
         }
-        forwarder.forward(query, from: client, reply: reply)
+        guard let multicast, MulticastDNS.serves(question) else {
+            return forwarder.forward(query, from: client, reply: reply)
+        }
+        forwarder.forward(query, from: client, within: Self.localPatience) { answer in
+            multicast.complete(answer, to: query, reply: reply)
+        }
     }
 
     private func localAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {

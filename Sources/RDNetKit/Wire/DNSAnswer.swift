@@ -7,9 +7,8 @@ enum DNSRecord: Equatable {
     /// SOA (RFC 1035, 3.3.13) of the zone whose labels start at this offset of the question's name.
     case authority(Int)
 
-    /// The wire form (RFC 1035, 3.2.1), with a TTL of 0, because all of it may change at any
-    /// moment.
-    fileprivate var octets: [UInt8] {
+    /// The wire form (RFC 1035, section 3.2.1).
+    fileprivate func octets(timeToLive: UInt32) -> [UInt8] {
         let (owner, type, value): (Int, DNSType, [UInt8]) =
             switch self {
             case .address(let address): (0, address.isIPv4 ? .a : .aaaa, address.octets)
@@ -19,7 +18,7 @@ enum DNSRecord: Equatable {
         let number = type.rawValue
         return Self.reference(owner)
             + [UInt8(number >> 8), UInt8(number & 0xff), 0, UInt8(DNSQuestion.internet)]
-            + [0, 0, 0, 0]
+            + (0..<4).map { UInt8(truncatingIfNeeded: timeToLive >> (24 - 8 * $0)) }
             + [UInt8(value.count >> 8), UInt8(value.count & 0xff)]
             + value
     }
@@ -56,10 +55,17 @@ extension DNSQuery {
     ///   - code: `noError`, or `nameError` for a name that does not exist.
     ///   - answers: The answer section.
     ///   - zone: Where the zone starts in the question's name, for the SOA of a negative answer.
-    /// - Returns: A message that may exceed the requester's UDP limit.
-    func answer(_ code: DNSResponseCode, _ answers: [DNSRecord], zone: Int) -> [UInt8] {
+    ///   - timeToLive: Seconds; 0 because names known here may change at any moment.
+    /// - Returns: A message that may be longer than the requester takes over UDP.
+    func answer(
+        _ code: DNSResponseCode,
+        _ answers: [DNSRecord],
+        zone: Int,
+        timeToLive: UInt32 = 0
+    ) -> [UInt8] {
         if let edns, edns.version > 0 { return reply(.noError, extended: Self.badVersion) }
-        return reply(code, [.authoritative], answers, answers.isEmpty ? [.authority(zone)] : [])
+        let authorities = answers.isEmpty ? [DNSRecord.authority(zone)] : []
+        return reply(code, [.authoritative], answers, authorities, timeToLive: timeToLive)
     }
 
     /// An answer with an error code and no records: SERVFAIL, NOTIMP.
@@ -72,6 +78,7 @@ extension DNSQuery {
         _ flags: DNSFlags = [],
         _ answers: [DNSRecord] = [],
         _ authorities: [DNSRecord] = [],
+        timeToLive: UInt32 = 0,
         extended: UInt8 = 0
     ) -> [UInt8] {
         let kept = header.flags.intersection([.recursionDesired, .checkingDisabled])
@@ -84,7 +91,8 @@ extension DNSQuery {
         head.authorities = UInt16(truncatingIfNeeded: authorities.count)
         let option = optionRecord(extended: extended)
         head.additionals = option.isEmpty ? 0 : 1
-        return head.octets + questionOctets + (answers + authorities).flatMap(\.octets) + option
+        let records = (answers + authorities).flatMap { $0.octets(timeToLive: timeToLive) }
+        return head.octets + questionOctets + records + option
     }
 
     /// The OPT record of an answer, present exactly if the query had one (RFC 6891, 7).

@@ -52,6 +52,7 @@ final class LinkedNamespaces {
 final class DatagramResponder: ReadinessObserver {
     private let loop: EventLoop
     private let socket: OwnedDescriptor
+    private let outgoing: OwnedDescriptor
     private var watch: EventLoop.Watch?
     private let answer: ([UInt8]) -> [[UInt8]]
     private(set) var received: [(message: [UInt8], sender: Endpoint)] = []
@@ -61,11 +62,13 @@ final class DatagramResponder: ReadinessObserver {
         in namespace: NetworkNamespace,
         loop: EventLoop,
         socket prepare: () throws -> OwnedDescriptor,
+        outgoing prepareOutgoing: (() throws -> OwnedDescriptor)? = nil,
         answer: @escaping ([UInt8]) -> [[UInt8]]
     ) throws {
         self.loop = loop
         self.answer = answer
         socket = try namespace.enter(prepare)
+        outgoing = try prepareOutgoing.map { try namespace.enter($0) } ?? socket.duplicate()
         watch = try loop.watch(socket.number, for: .readable, observer: self)
     }
 
@@ -82,7 +85,7 @@ final class DatagramResponder: ReadinessObserver {
                 received.append((message, try #require(sender.endpoint)))
                 for octets in answer(message) {
                     try octets.withUnsafeBytes {
-                        _ = try Socket.sendDatagram(socket, $0, to: sender)
+                        _ = try Socket.sendDatagram(outgoing, $0, to: sender)
                     }
                 }
             }
