@@ -49,7 +49,8 @@ build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
 	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
 	procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
-	user-mode-linux:linux.uml kmod:depmod xz-utils:xz
+	user-mode-linux:linux.uml kmod:depmod xz-utils:xz logrotate:logrotate systemd:systemctl \
+	systemd-container:systemd-nspawn
 # Suites that boot guests with kernels of their own: by themselves, as each takes a processor whole.
 guest_suites := "GuestMachine|VsockDistro"
 

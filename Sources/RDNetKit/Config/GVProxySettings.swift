@@ -255,7 +255,7 @@ extension Option<GVProxySettings> {
             .optionalPath,
             unset: "standard error",
             help: "where log lines go",
-            reason: "The file is made anew at every start."
+            reason: "Lines are appended. SIGHUP opens the file again, for log rotation."
         )
         // gvproxy has a --config and a --log-file of its own.
         return [pcap, logFile] + Option.common.filter { !["config", "logfile"].contains($0.name) }
