@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: all help run test check lint limits man man-check bench bench-wsl-proxy fuzz install dist clean
+.PHONY: all always help run test check lint limits man man-check bench bench-wsl-proxy fuzz install dist clean
 .DEFAULT_GOAL := all
 
 PREFIX ?= /usr/local
@@ -21,11 +21,14 @@ sources := $(shell find Sources Package.swift -type f)
 load_sources := $(shell find Tests/Load Package.swift -type f)
 counting_sources := $(shell find Tests/Counting -type f)
 
+# Only the compiler uses the module hashes. They differ with the directory of the build, and so does the build ID.
+unneeded := -R .swift_modhash -R .note.gnu.build-id
+
 # $(call build,PRODUCT): builds without a word but for errors (the linker warns of static glibc).
 define build
 swift build $(static) --product $(1) >.build/$(1).log 2>&1 || \
 	{ grep -aE 'error:|warning:' .build/$(1).log || cat .build/$(1).log; exit 1; } >&2
-strip -o .build/$(1) $(release)/$(1)
+strip $(unneeded) -o .build/$(1) $(release)/$(1)
 endef
 
 # $(call need,PACKAGE:COMMAND ...): installs the Debian packages whose commands are missing.
@@ -47,21 +50,34 @@ endef
 
 build_tools := binutils:strip
 test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:busybox udhcpc:udhcpc \
-	tcpdump:tcpdump tshark:tshark iputils-ping:ping netcat-openbsd:nc nftables:nft ethtool:ethtool \
-	procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
+	tcpdump:tcpdump tshark:tshark iputils-ping:ping iputils-tracepath:tracepath \
+	traceroute:traceroute netcat-openbsd:nc nftables:nft ethtool:ethtool \
+	dnsmasq-base:dnsmasq procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
 	user-mode-linux:linux.uml kmod:depmod xz-utils:xz logrotate:logrotate systemd:systemctl \
 	systemd-container:systemd-nspawn
+# Files that people read: lint checks their spelling and white space.
+prose := README.md Makefile Package.swift Sources Tests man .ci .dist
 # Suites that boot guests with kernels of their own: by themselves, as each takes a processor whole.
 guest_suites := "GuestMachine|VsockDistro"
 
 ## all (default): .build/rdnet, one static stripped file
 all: $(binary)
 
-$(binary): $(sources)
+# `make` writes the commit into the finished file, so that a new commit recompiles nothing. Empty without git.
+.build/commit: always
+	@mkdir -p .build
+	@commit=$$([ ! -e .git ] || git rev-parse --short=12 HEAD 2>/dev/null || true); \
+	if [ -n "$$commit" ] && [ -n "$$(git status --porcelain -uno)" ]; then commit+=-modified; fi; \
+	printf '%s' "$$commit" >.build/commit.new; truncate -s 64 .build/commit.new; \
+	cmp -s .build/commit.new .build/commit || mv .build/commit.new .build/commit
+always:
+
+$(binary): $(sources) .build/commit
 	@$(call need,$(build_tools))
 	@mkdir -p .build
 	@echo "building rdnet (a minute or two from nothing)"
 	@$(call build,rdnet)
+	@objcopy --update-section rdnet_commit=.build/commit $(binary)
 
 $(load): $(load_sources)
 	@mkdir -p .build
@@ -89,9 +105,14 @@ test: $(binary) $(load) $(counting)
 ## check: format, lengths, manual pages, build without warnings, tests
 check: lint limits man-check test
 
-## lint: swift format, no finding allowed
+## lint: formatting, width of comments, trailing space, manual markup; no finding allowed
 lint:
+	@$(call need,mandoc:mandoc)
 	@swift format lint --strict -r Package.swift Sources Tests
+	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' '^.{101,}$$' Sources Tests | grep -E ':[0-9]+: *//' || \
+		{ echo "lint: comments are at most 100 columns wide" >&2; exit 1; }
+	@! grep -rnE '[[:space:]]+$$' $(prose) || { echo "lint: trailing white space" >&2; exit 1; }
+	@mandoc -T lint -W warning man/*
 
 # A file is one idea: 300 lines as a rule, 400 at most.
 limits:
@@ -126,19 +147,27 @@ bench-wsl-proxy: $(binary)
 fuzz:
 	@Tests/Fuzz/fuzz.sh $(ARGS)
 
-## install: the file, a link for each role, the manual pages; DESTDIR= PREFIX=/usr/local
-install: $(binary)
-	@install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man5" \
-		"$(DESTDIR)$(PREFIX)/share/man/man8"
-	@install -m 755 $(binary) "$(DESTDIR)$(PREFIX)/bin/rdnet"
-	@$(binary) --list | while read -r role; do \
-		ln -f "$(DESTDIR)$(PREFIX)/bin/rdnet" "$(DESTDIR)$(PREFIX)/bin/$$role"; \
-	done
-	@for page in man/*; do \
-		install -m 644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/"; \
-	done
+# $(call put,DIRECTORY,FILES): installs files that nobody runs.
+define put
+install -d "$(prefix)/$(1)"; install -m 644 $(2) "$(prefix)/$(1)/"
+endef
+prefix = $(DESTDIR)$(PREFIX)
 
-## dist: a tarball to unpack at / of a distro: what install makes, service files, an example rdnet.conf
+## install: the file, a link for each role (ALL_NAMES=1: ctl and up too), manual pages, licenses; DESTDIR= PREFIX=/usr/local
+install: $(binary)
+	@install -d "$(prefix)/bin"
+	@options=$(if $(ALL_NAMES),-a); cd "$(prefix)/bin"; \
+	if [ up -ef rdnet ] || [ ctl -ef rdnet ]; then options=-a; fi; \
+	install -m 755 "$(CURDIR)/$(binary)" rdnet; \
+	"$(CURDIR)/$(binary)" --list | while read -r role; do \
+		case $$options/$$role in /ctl|/up) ;; *) ln -f rdnet "$$role" ;; esac; \
+	done
+	@$(call put,share/man/man5,man/*.5)
+	@$(call put,share/man/man8,man/*.8)
+	@$(call put,share/doc/rdnet,LICENSE .dist/usr/local/share/doc/rdnet/*)
+	@$(call put,share/rdnet,.dist/usr/local/share/rdnet/*)
+
+## dist: a tarball to unpack at / of a distro: what install makes, and service files
 dist: $(binary)
 	@tree=$$(mktemp -d); trap 'rm -rf "$$tree"' EXIT; \
 	$(MAKE) install DESTDIR="$$tree" PREFIX=/usr/local; \

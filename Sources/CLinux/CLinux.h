@@ -6,6 +6,7 @@
 #ifndef RDNET_CLINUX_H
 #define RDNET_CLINUX_H
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <time.h>
 #include <linux/errqueue.h>
@@ -18,6 +19,7 @@
 #include <linux/virtio_net.h>
 #include <linux/vm_sockets.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -38,11 +40,19 @@ enum {
     CLINUX_CLONE_NEWUSER = 0x10000000,
     CLINUX_CLONE_NEWNS = 0x00020000,
     CLINUX_MNT_DETACH = 2,
+    CLINUX_UMOUNT_NOFOLLOW = 8,
+    CLINUX_OPEN_TREE_CLONE = 1,
+    CLINUX_OPEN_TREE_CLOEXEC = O_CLOEXEC,
+    CLINUX_MOVE_MOUNT_F_EMPTY_PATH = 4,
+    CLINUX_O_PATH = 010000000,
+    CLINUX_AT_EMPTY_PATH = 0x1000,
+    CLINUX_STATX_ATTR_MOUNT_ROOT = 0x2000,
     CLINUX_POLLRDHUP = 0x2000,
     CLINUX_F_SETPIPE_SZ = 1031,
     CLINUX_F_GETPIPE_SZ = 1032,
     CLINUX_SPLICE_F_MOVE = 1,
     CLINUX_SPLICE_F_NONBLOCK = 2,
+    CLINUX_AT_EXECFN = 31,
     CLINUX_UDP_SEGMENT = 103,
     CLINUX_UDP_GRO = 104,
     // Since Linux 6.5.
@@ -53,6 +63,14 @@ enum {
 struct clinux_mmsghdr {
     struct msghdr msg_hdr;
     unsigned int msg_len;
+};
+
+/// The beginning of the kernel's `struct statx`, which is 256 bytes long.
+struct clinux_statx {
+    unsigned int mask;
+    unsigned int block_size;
+    unsigned long long attributes;
+    unsigned long long rest[30];
 };
 
 /// SO_PEERCRED's value: glibc's `struct ucred`.
@@ -73,11 +91,30 @@ ssize_t splice(int from, off_t *from_offset, int to, off_t *to_offset, size_t le
 int recvmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags, void *timeout);
 int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count, int flags);
 
+int open_tree(int directory, const char *path, unsigned int flags);
+int move_mount(int from, const char *from_path, int to, const char *to_path, unsigned int flags);
+
+/// statx(2), by the name of a structure that Swift imports.
+int clinux_statx(int directory, const char *path, int flags, unsigned int mask, struct clinux_statx *status)
+    __asm__("statx");
+
 /// environ(7). Constant here, as nothing in the process changes it.
 extern char **const clinux_environ __asm__("environ");
 
 /// prctl(2), which C declares with variable arguments.
 int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
+
+/// getauxval(3): the auxiliary vector, which the kernel puts behind the environment.
+unsigned long clinux_getauxval(unsigned long kind) __asm__("getauxval");
+
+/// The commit that the program was built from: zeros, until `make` replaces the section in the
+/// finished file.
+///
+/// No code may assume the zeros, so the compiler is told of other uses.
+static inline const char *clinux_commit(void) {
+    static char text[64] __attribute__((used, section("rdnet_commit")));
+    return text;
+}
 
 /// fork(2), which Swift marks unavailable: sound here because the process has one thread.
 pid_t clinux_fork(void) __asm__("fork");

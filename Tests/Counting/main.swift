@@ -1,10 +1,11 @@
 import Glibc
 import RDNetKit
 
-// rdnet, counting: the linker sends every call of the allocator's functions here first (--wrap), so the figure is exact,
-// and everything else is the program as it is built for use.
+// rdnet, counting: the linker sends every call of the allocator's functions here first (--wrap), so
+// the figure is exact, and everything else is the program as it is built for use.
 
-/// Where the count lies: the file that RDNET_ALLOCATIONS names, mapped, so that a test reads it while the program runs.
+/// Where the count lies: the file that RDNET_ALLOCATIONS names, mapped, so that a test reads it
+/// while the program runs.
 nonisolated(unsafe) private var allocations: UnsafeMutablePointer<UInt64>?
 
 @_silgen_name("__real_malloc")

@@ -1,7 +1,8 @@
-/// What libFuzzer calls with octets of its own making: the first one chooses a parser, which gets the rest.
+/// What libFuzzer calls with octets of its own making: the first one chooses a parser, which gets
+/// the rest.
 ///
-/// The file is compiled together with Wire/ (see fuzz.sh). An error is as good an answer as a value; only a trap, a hang or a
-/// growth without end is a finding.
+/// The file is compiled together with Wire/ (see fuzz.sh). An error is as good an answer as a
+/// value; only a trap, a hang or a growth without end is a finding.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     guard count > 0 else { return 0 }

@@ -1,7 +1,8 @@
 import CLinux
 import Glibc
 
-/// What a conversation of datagrams is about: stands in front of every one of them, in this machine's order.
+/// What a conversation of datagrams is about: stands in front of every one of them, in this
+/// machine's order.
 struct DatagramOrder {
     static let length = 48
 
@@ -149,7 +150,8 @@ struct DatagramChannel {
 
     /// Sends payload at a rate until the time is over; how many datagrams were sent.
     ///
-    /// A sender with a rate sends what is due, sleeps for 50 µs at least, and so on: no processor is spent on waiting.
+    /// A sender with a rate sends what is due, sleeps for 50 µs at least, and so on: no processor
+    /// is spent on waiting.
     func sendPayload(_ order: DatagramOrder) -> UInt64 {
         let (length, atOnce) = (Int(order.octets), Int(order.atOnce))
         if atOnce > 1 {

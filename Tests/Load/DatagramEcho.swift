@@ -12,7 +12,8 @@ enum DatagramEchoServer {
         while true {
             RequestResponse.waitForever(descriptor)
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            // Sound: the call gets the storage's own length, and sendto(2) the length that came back.
+            // Sound: the call gets the storage's own length, and sendto(2) the length that came
+            // back.
             withUnsafeMutableBytes(of: &client) { bytes in
                 let address = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
                 let count = recvfrom(descriptor, &buffer, buffer.count, 0, address, &length)
@@ -25,7 +26,8 @@ enum DatagramEchoServer {
 /// Sockets that each send datagrams of their own, and take nobody else's back.
 struct DatagramClients {
     private static let rounds = 3
-    /// Datagrams that wait for their answer at a time: more could find a full queue, and be lost as datagrams are.
+    /// Datagrams that wait for their answer at a time: more could find a full queue, and be lost as
+    /// datagrams are.
     private static let mostUnanswered = 64
 
     private var readiness = Readiness()
@@ -34,7 +36,8 @@ struct DatagramClients {
     private var answers: [Int32: Int] = [:]
     private var unanswered = 0
 
-    /// Sends a datagram from each of so many sockets, three times over, and counts the sockets that got each of theirs back.
+    /// Sends a datagram from each of so many sockets, three times over, and counts the sockets that
+    /// got each of theirs back.
     mutating func run(_ peer: Peer, count: Int) {
         var descriptors: [Int32] = []
         for _ in 0..<count {

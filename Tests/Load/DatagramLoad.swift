@@ -3,8 +3,8 @@ import Glibc
 
 /// Numbered datagrams in one direction, and how many came.
 ///
-/// A conversation begins with an order that says who is to send, for how long, how fast and in which pieces. The receiver counts and
-/// compares; `end` is repeated until it is answered.
+/// A conversation begins with an order that says who is to send, for how long, how fast and in
+/// which pieces. The receiver counts and compares; `end` is repeated until it is answered.
 struct DatagramLoad {
     let peer: Peer
     var isUpload: Bool
@@ -36,8 +36,9 @@ struct DatagramLoad {
 
     /// Prints the highest rate at which fewer than one datagram in a thousand is lost.
     ///
-    /// By halving the interval between a sixteenth of what an unpaced sender sends and all of it, six times, on a logarithmic scale (the last step is 4 %).
-    /// A rate is refused when two conversations in a row lost something at it: one may have met another program.
+    /// By halving the interval between a sixteenth of what an unpaced sender sends and all of it,
+    /// six times, on a logarithmic scale (the last step is 4 %). A rate is refused when two
+    /// conversations in a row lost something at it: one may have met another program.
     func searchLossless() {
         let unpaced = converse(megabits: 0)
         var best = unpaced.isGood ? unpaced.megabits : 0

@@ -1,8 +1,9 @@
 import CLinux
 import Glibc
 
-/// A guest end that knows no offloads, as gvforwarder and those are that rdnet replaces: a plain TAP, a stream that is asked for
-/// `/connect`, 16-bit little-endian lengths on it, one write a frame, each direction in a thread of its own.
+/// A guest end that knows no offloads, as gvforwarder and those are that rdnet replaces: a plain
+/// TAP, a stream that is asked for `/connect`, 16-bit little-endian lengths on it, one write a
+/// frame, each direction in a thread of its own.
 final class PlainRelay: Sendable {
     private static let longestFrame = 4_014
     /// What gvproxy answers with frames.
@@ -15,17 +16,7 @@ final class PlainRelay: Sendable {
 
     /// Makes the interface and dials the host.
     init(path: String, interface: String) {
-        tap = check("/dev/net/tun") { open("/dev/net/tun", O_RDWR | O_CLOEXEC) }
-        var request = ifreq()
-        // Sound: the name fits with its end, or the program has ended.
-        withUnsafeMutableBytes(of: &request.ifr_ifrn) { name in
-            guard interface.utf8.count < Int(IFNAMSIZ) else { fail("\"\(interface)\" is too long") }
-            name.copyBytes(from: interface.utf8)
-        }
-        request.ifr_ifru.ifru_flags = Int16(IFF_TAP | IFF_NO_PI)
-        check("TUNSETIFF") { [tap] in
-            ioctl(tap, UInt(CLINUX_TUNSETIFF), &request)
-        }
+        tap = openTAP(interface)
         stream = connectToPath(path)
         guard stream >= 0 else { fail("\(path): \(String(cString: strerror(errno)))") }
         check("write") { [stream] in write(stream, Self.call, Self.call.count) }
@@ -87,8 +78,45 @@ final class PlainRelay: Sendable {
     }
 }
 
-/// A blocking stream to a unix socket; -1 while nobody listens there.
-func connectToPath(_ path: String) -> Int32 {
+/// Makes a TAP whose frames have nothing in front of them.
+func openTAP(_ interface: String) -> Int32 {
+    let tap = check("/dev/net/tun") { open("/dev/net/tun", O_RDWR | O_CLOEXEC) }
+    var request = ifreq()
+    // Sound: the name fits with its end, or the program has ended.
+    withUnsafeMutableBytes(of: &request.ifr_ifrn) { name in
+        guard interface.utf8.count < Int(IFNAMSIZ) else { fail("\"\(interface)\" is too long") }
+        name.copyBytes(from: interface.utf8)
+    }
+    request.ifr_ifru.ifru_flags = Int16(IFF_TAP | IFF_NO_PI)
+    check("TUNSETIFF") { ioctl(tap, UInt(CLINUX_TUNSETIFF), &request) }
+    return tap
+}
+
+/// A blocking socket that is connected to a unix socket; -1 while nobody listens there.
+///
+/// - Parameters:
+///   - path: Where somebody listens.
+///   - kind: The same as the listener's.
+///   - name: What it is bound to first, so that it can be answered without a connection.
+/// - Returns: The descriptor.
+func connectToPath(
+    _ path: String,
+    _ kind: __socket_type = SOCK_STREAM,
+    from name: String? = nil
+) -> Int32 {
+    let flags = Int32(SOCK_CLOEXEC.rawValue)
+    let descriptor = check("socket") { socket(AF_UNIX, Int32(kind.rawValue) | flags, 0) }
+    if let name { check("bind \(name)") { lendAddress(name) { bind(descriptor, $0, $1) } } }
+    if lendAddress(path, { connect(descriptor, $0, $1) }) == 0 { return descriptor }
+    close(descriptor)
+    return -1
+}
+
+/// Lends a unix socket's address to a system call.
+private func lendAddress(
+    _ path: String,
+    _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+) -> Int32 {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     // Sound: the path fits with its end, or the program has ended.
@@ -96,15 +124,10 @@ func connectToPath(_ path: String) -> Int32 {
         guard path.utf8.count < room.count else { fail("\"\(path)\" is too long") }
         room.copyBytes(from: path.utf8)
     }
-    let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
-    let descriptor = check("socket") { socket(AF_UNIX, kind, 0) }
     // Sound: a sockaddr_un begins as every sockaddr does, and the call gets its length.
-    let result = withUnsafePointer(to: address) { pointer in
+    return withUnsafePointer(to: address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-            connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
         }
     }
-    if result == 0 { return descriptor }
-    close(descriptor)
-    return -1
 }

@@ -32,7 +32,8 @@ enum StartTime {
 
     private static let limit: UInt64 = 10_000_000_000
 
-    /// Starts the program so many times, ends it each time by SIGTERM, and prints the time's percentiles.
+    /// Starts the program so many times, ends it each time by SIGTERM, and prints the time's
+    /// percentiles.
     static func run(_ sign: Sign, count: Int, command: [String]) {
         var samples = Samples()
         let start = nanoseconds()

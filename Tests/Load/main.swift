@@ -16,6 +16,7 @@ private let usage = """
            rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS [OCTETS [AT-ONCE]]
            rdnet-load ready exit|output|unix:PATH|address:ADDRESS COUNT COMMAND...
            rdnet-load relay PATH INTERFACE
+           rdnet-load headerless short|qemu|bess|vfkit PATH INTERFACE
 
     The load that tests and benchmarks put on a network; results are JSON on standard output.
 
@@ -92,6 +93,12 @@ case "ready":
 case "relay":
     guard CommandLine.arguments.count > 3 else { misuse() }
     PlainRelay(path: CommandLine.arguments[2], interface: CommandLine.arguments[3]).run()
+case "headerless":
+    guard CommandLine.arguments.count > 4,
+        let transport = HeaderlessRelay.Transport(rawValue: CommandLine.arguments[2])
+    else { misuse() }
+    let (path, interface) = (CommandLine.arguments[3], CommandLine.arguments[4])
+    HeaderlessRelay(transport, path: path, interface: interface).run()
 default:
     misuse()
 }

@@ -1,40 +1,41 @@
-/// What an option parser must know about an option.
+/// An option's form, for the argument parser.
 struct OptionForm {
     let name: String
-    /// A truth value: it takes a value only after `=`.
+    /// A Boolean takes a value only after `=`.
     let isBoolean: Bool
     let expected: String
 }
 
-/// A command line, taken apart.
+/// A parsed command line.
 struct ParsedArguments: Equatable {
-    /// An option and the text it was given, by the option's place in the table.
+    /// An option, by its index in the table, and its text.
     struct Assignment: Equatable {
         let option: Int
         let text: String
     }
 
     var assignments: [Assignment] = []
-    /// The words at which parsing stopped, and all after them.
+    /// The words from the one that stopped parsing.
     var operands: [String] = []
-    /// Whether `-h`, `-help` or their doubles came before any error: parsing stops there.
+    /// Whether `-h`, `-help` or `--help` came before any error; parsing stops there.
     var asksForHelp = false
 }
 
-/// The grammar of Go's `flag` package, to the letter.
+/// The exact grammar of Go's `flag` package.
 ///
-/// `-x`, `--x`, with `=value` or, unless it is a truth value, the next word. Parsing stops before the first
-/// word without a hyphen and before a lone `-`, and after `--`. So `-debug false` is true, and an operand.
+/// `-x` or `--x` with `=value` or, unless it is a Boolean, the next word. Parsing stops before the
+/// first word without a hyphen, before a lone `-`, and after `--`. So `-debug false` means true
+/// plus an operand.
 enum ArgumentGrammar {
-    /// Takes arguments apart.
+    /// Parses arguments.
     ///
     /// - Parameters:
     ///   - arguments: Without the program's and the role's name.
     ///   - forms: The table of options.
-    ///   - isMixed: Whether options may also stand behind other words, unlike in Go.
-    ///   - accepts: Whether an option, by its place, takes a text.
-    /// - Returns: What was given, in order.
-    /// - Throws: `ConfigurationError` at the first word that is wrong.
+    ///   - isMixed: Whether options may follow other words, unlike in Go.
+    ///   - accepts: Whether an option, by its index, accepts a text.
+    /// - Returns: The parsed arguments, in order.
+    /// - Throws: `ConfigurationError` for the first invalid word.
     static func parse(
         _ arguments: [String],
         _ forms: [OptionForm],
@@ -79,7 +80,7 @@ enum ArgumentGrammar {
         return parsed
     }
 
-    /// The name after one or two hyphens, and what follows the first `=`.
+    /// The name after one or two hyphens, and the text after the first `=`.
     private static func split(_ word: String) throws(ConfigurationError) -> (String, String?) {
         let octets = Array(word.utf8)
         let hyphen = UInt8(ascii: "-")

@@ -1,6 +1,6 @@
-/// What every role can be told: how to log, and where else to look.
+/// The settings of every role: logging and the configuration file.
 struct CommonSettings: Sendable {
-    /// Read when it is there and no other file is named.
+    /// Read if it exists and no other file is named.
     static let defaultConfigurationFile = "/etc/rdnet.conf"
 
     var configurationFile = CommonSettings.defaultConfigurationFile
@@ -8,17 +8,17 @@ struct CommonSettings: Sendable {
     var isDebugging = false
     var leastLogLevel = LogLevel.info
     var logFormat = LogFormat.text
-    /// Empty for standard error.
+    /// Empty: standard error.
     var logFile = ""
     /// Whether a log file keeps its content when the program starts.
     var appendsToLogFile = true
 
-    /// The level to log at: `-debug` is the shorter way to say it.
+    /// The effective level; `-debug` overrides the other option.
     var logLevel: LogLevel { isDebugging ? .debug : leastLogLevel }
 }
 
 extension Option where Settings: RoleSettings {
-    /// The options of every role, in the order of its usage text.
+    /// The options of every role, in usage order.
     static var common: [Option] {
         Option<CommonSettings>.all.map { $0.within(\.common) }
     }
@@ -32,23 +32,23 @@ extension Option<CommonSettings> {
             .boolean,
             reach: .everyRole,
             help: "log at level debug",
-            reason: "The short form of --log-level debug, and stronger than it."
+            reason: "It is short for --log-level debug and overrides that option."
         ),
         Option(
             "log-level",
             \.leastLogLevel,
             .logLevel,
             reach: .everyRole,
-            help: "the lowest level that is logged: debug, info, warning, error or fatal",
-            reason: "At info a line tells of a change, never of a packet."
+            help: "the lowest level to log: debug, info, warning, error or fatal",
+            reason: "Level info reports changes, never single packets."
         ),
         Option(
             "log-format",
             \.logFormat,
             .logFormat,
             reach: .everyRole,
-            help: "text for key=value lines, json for one object a line",
-            reason: "Text is coloured when it goes to a terminal."
+            help: "the log format: text (key=value) or json (one object per line)",
+            reason: "Text is colored on a terminal."
         ),
         Option(
             "logfile",
@@ -58,8 +58,8 @@ extension Option<CommonSettings> {
             unset: "standard error",
             help: "the file to append log lines to",
             reason: """
-                SIGHUP opens the file again, for log rotation. Lines that would make the program wait, \
-                such as those to a full pipe, are dropped, counted and reported.
+                SIGHUP reopens the file, for log rotation. Lines that would block the program, for \
+                example on a full pipe, are dropped, counted and reported.
                 """
         ),
         Option(
@@ -68,15 +68,15 @@ extension Option<CommonSettings> {
             .path,
             reach: .commandLine,
             help: "the configuration file",
-            reason: "The default file may be absent; one that is named here may not."
+            reason: "The default file may be missing; a file named here must exist."
         ),
         Option(
             "print-config",
             \.printsConfiguration,
             .boolean,
             reach: .commandLine,
-            help: "print every value and where it came from, and end",
-            reason: "What is printed is a configuration file that says the same."
+            help: "print every value and its source, and exit",
+            reason: "The output is an equivalent configuration file."
         ),
     ]
 }

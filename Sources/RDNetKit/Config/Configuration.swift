@@ -1,14 +1,14 @@
-/// A role's settings: its own, and those that every role has.
+/// A role's settings: its own and the common ones.
 protocol RoleSettings: Sendable {
-    /// All defaults.
+    /// Creates the defaults.
     init()
-    /// What every role can be told.
+    /// The settings that every role has.
     var common: CommonSettings { get set }
-    /// Two settings that are good alone and not together; nil when there is none.
+    /// A pair of settings that are valid alone but not together; nil if there is none.
     var conflict: SettingsConflict? { get }
 }
 
-/// A value that the other settings make impossible.
+/// A value that conflicts with other settings.
 struct SettingsConflict: Equatable {
     let option: String
     /// The option's value, as text.
@@ -16,33 +16,33 @@ struct SettingsConflict: Equatable {
     let expected: String
 }
 
-/// A configuration file, as far as it could be read.
+/// The result of reading a configuration file.
 enum FileContents {
     case text(String)
     case absent
-    /// A sentence that names the file and says why.
+    /// A sentence with the file and the reason.
     case unreadable(String)
 }
 
-/// What a configuration is made from: everything that is not the option table.
+/// The inputs of a configuration, apart from the option table.
 struct ConfigurationInputs {
-    /// Without the program's and the role's name.
+    /// Without the program's and the role's names.
     var arguments: [String]
-    /// A variable's value.
+    /// Looks up a variable.
     var environment: (String) -> String?
     var readFile: (String) -> FileContents
-    /// Every role's name: each may have a section in the file.
+    /// The names of all roles, each of which may have a section in the file.
     var roles: [String]
-    /// The keys of `[network]` that any role knows.
+    /// The keys of `[network]` that at least one role knows.
     var networkKeys: [String]
-    /// Whether options may also stand behind other words.
+    /// Whether options may follow other words.
     var hasMixedArguments = false
 }
 
 /// A role's settings with their sources: default < file < environment < arguments.
 ///
-/// A repeatable option's values come from the strongest source that has any: sources do not mix. In the file the
-/// role's own section is stronger than `[network]`, and the role's own variable stronger than the shared one.
+/// A repeatable option takes all its values from the strongest source that has any. In the file the
+/// role's section overrides `[network]`, and the role's own variable overrides the shared one.
 struct Configuration<Settings: RoleSettings> {
     /// The role's name.
     let role: String
@@ -50,18 +50,18 @@ struct Configuration<Settings: RoleSettings> {
     private(set) var settings = Settings()
     /// The words after the options.
     let operands: [String]
-    /// Where each option's values came from, one source a value; empty for a default.
+    /// The source of each option's values, one per value; empty for a default.
     private(set) var sources: [[ValueSource]]
-    /// Whether the usage text was asked for; then nothing but the arguments was looked at.
+    /// Whether help was requested; then only the arguments were read.
     let asksForHelp: Bool
 
-    /// Puts a configuration together.
+    /// Assembles a configuration.
     ///
     /// - Parameters:
     ///   - role: The role's name.
-    ///   - options: The role's whole table.
-    ///   - inputs: Where values come from.
-    /// - Throws: `ConfigurationError` at the first thing that is wrong.
+    ///   - options: The role's complete table.
+    ///   - inputs: The sources of values.
+    /// - Throws: `ConfigurationError` for the first error.
     init(
         role: String,
         options: [Option<Settings>],
@@ -85,11 +85,11 @@ struct Configuration<Settings: RoleSettings> {
         try checkConflict()
     }
 
-    /// Where a value came from.
+    /// The source of a value.
     ///
     /// - Parameters:
-    ///   - option: The option's place in the table.
-    ///   - value: The value's place in the option's list.
+    ///   - option: The option's index in the table.
+    ///   - value: The value's index in the option's list.
     /// - Returns: The source.
     func source(of option: Int, value: Int) -> ValueSource {
         sources[option].indices.contains(value) ? sources[option][value] : .defaultValue
@@ -97,7 +97,7 @@ struct Configuration<Settings: RoleSettings> {
 
     private typealias Value = (option: Int, text: String, source: ValueSource)
 
-    /// Takes one source's values; an option that has any there loses the weaker ones.
+    /// Applies one source's values; they replace those of weaker sources.
     private mutating func take(_ values: [Value]) throws(ConfigurationError) {
         for option in Set(values.map(\.option)) {
             options[option].clear(&settings)
@@ -133,7 +133,7 @@ struct Configuration<Settings: RoleSettings> {
             try take(values(file, section: "network") { $0.networkKey })
             try take(values(file, section: role) { $0.reach == .commandLine ? nil : $0.name })
         case .absent:
-            // By another role's own --config another kind of file is named.
+            // Another role's own --config names a different kind of file.
             let isNamed = parsed.assignments.contains {
                 options[$0.option].name == "config" && options[$0.option].values(scratch) == [path]
             }
@@ -185,7 +185,7 @@ struct Configuration<Settings: RoleSettings> {
         for (index, option) in options.enumerated() {
             for variable in option.variables(of: role) {
                 guard let text = environment(variable) else { continue }
-                // No repeatable option's value has a space in it, so a list needs no quoting.
+                // Values of repeatable options contain no spaces, so a list needs no quoting.
                 let texts =
                     option.isRepeatable
                     ? text.split { $0.isWhitespace }.map { String($0) } : [text]
@@ -211,7 +211,7 @@ struct Configuration<Settings: RoleSettings> {
 }
 
 extension Option {
-    /// What the argument grammar needs to know.
+    /// The form of an option for the argument grammar.
     var form: OptionForm {
         OptionForm(name: name, isBoolean: placeholder == nil, expected: expected)
     }

@@ -5,7 +5,7 @@ enum ValueSource: Equatable, Sendable, CustomStringConvertible {
     case environment(String)
     case argument
 
-    /// As `--print-config` says it.
+    /// The form in `--print-config`.
     var description: String {
         switch self {
         case .defaultValue: "default"
@@ -16,25 +16,25 @@ enum ValueSource: Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A configuration that cannot be used, and what would have been expected.
+/// An invalid configuration and what was expected.
 enum ConfigurationError: Error, Equatable {
     /// An argument like `---x` or `-=x`.
     case malformedArgument(String)
     case unknownOption(String, nearest: String?)
     case missingValue(option: String, expected: String)
-    /// A value that is not what the option takes.
+    /// A value that the option does not accept.
     case invalidValue(option: String, value: String, expected: String, source: ValueSource)
     /// A line that is neither a section, a `key = value` nor a comment.
     case malformedLine(String, source: ValueSource)
     case keyOutsideSection(String, source: ValueSource)
     case unknownSection(String, nearest: String?, source: ValueSource)
     case unknownKey(String, section: String, nearest: String?, source: ValueSource)
-    /// The file is there, or was asked for, and cannot be read.
+    /// The file exists or was named, but cannot be read.
     case unreadableFile(String)
 }
 
 extension ConfigurationError: CustomStringConvertible {
-    /// One sentence: where, what, and what was expected.
+    /// One sentence: where, what, what was expected.
     var description: String {
         switch self {
         case .malformedArgument(let argument):

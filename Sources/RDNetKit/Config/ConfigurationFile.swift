@@ -1,8 +1,8 @@
-/// A configuration file's text, taken apart into sections and keys.
+/// A configuration file's text, split into sections and keys.
 ///
-/// `[section]`, `key = value` and comments from a `#` at the start of a line or after white space. The first
-/// `=` ends the key. White space around section, key and value does not count. What a section or a key means
-/// is not known here.
+/// `[section]`, `key = value` and comments from a `#` at the start of a line or after white space.
+/// The first `=` ends the key. White space around section, key and value is ignored. The meaning of
+/// sections and keys is defined elsewhere.
 struct ConfigurationFile: Equatable {
     struct Entry: Equatable {
         let section: String
@@ -20,12 +20,12 @@ struct ConfigurationFile: Equatable {
     private(set) var sections: [Section] = []
     private(set) var entries: [Entry] = []
 
-    /// Takes a text apart.
+    /// Parses a text.
     ///
     /// - Parameters:
-    ///   - path: For error sentences only.
-    ///   - text: The whole file.
-    /// - Throws: `ConfigurationError` that names the first bad line.
+    ///   - path: Only for errors.
+    ///   - text: The file's contents.
+    /// - Throws: `ConfigurationError` for the first bad line.
     init(path: String, text: String) throws(ConfigurationError) {
         self.path = path
         let lines = ByteOrderMark.skipped(in: Array(text.utf8))
@@ -36,7 +36,7 @@ struct ConfigurationFile: Equatable {
         }
     }
 
-    /// The place of a line, for error sentences and `--print-config`.
+    /// The position of a line, for errors and `--print-config`.
     func source(_ line: Int) -> ValueSource {
         .file(path: path, line: line)
     }

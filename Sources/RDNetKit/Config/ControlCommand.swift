@@ -1,20 +1,20 @@
-/// What `ctl` is told to do, in words.
+/// A command of `ctl`.
 enum ControlCommand: Equatable {
     case forwards
     case expose(local: String, remote: String)
     case unexpose(local: String)
     case leases
     case names
-    /// A name with a dot in it, and its IPv4 address.
+    /// A name that contains a dot, and its IPv4 address.
     case addName(String, IPAddress)
     case stats
     case flows
     case links
-    /// Nil to ask for its state.
+    /// Nil to query the state.
     case capture(isOn: Bool?)
     case tunnel(Endpoint)
 
-    /// A command's first word, what follows it, and what that must be.
+    /// A command's word, its operands and how to parse them.
     private struct Form {
         let word: String
         let operands: String
@@ -23,44 +23,47 @@ enum ControlCommand: Equatable {
     }
 
     private static let forms = [
-        Form(word: "forwards", operands: "", help: "the host's ports that lead to guests") {
+        Form(word: "forwards", operands: "", help: "list the forwarded ports") {
             $0.isEmpty ? .forwards : nil
         },
-        Form(word: "expose", operands: " LOCAL REMOTE", help: "let a host's port lead to a guest's")
-        {
+        Form(
+            word: "expose",
+            operands: " LOCAL REMOTE",
+            help: "forward a port of the host to a guest"
+        ) {
             $0.count == 2 ? .expose(local: $0[0], remote: $0[1]) : nil
         },
-        Form(word: "unexpose", operands: " LOCAL", help: "take that back") {
+        Form(word: "unexpose", operands: " LOCAL", help: "remove a forward") {
             $0.count == 1 ? .unexpose(local: $0[0]) : nil
         },
-        Form(word: "leases", operands: "", help: "addresses and who has them") {
+        Form(word: "leases", operands: "", help: "list addresses and their MAC addresses") {
             $0.isEmpty ? .leases : nil
         },
         Form(
             word: "names",
             operands: " [add NAME ADDRESS]",
-            help: "the zones that are answered here, or one more name",
+            help: "list the local DNS zones, or add a name",
             parse: names
         ),
-        Form(word: "stats", operands: "", help: "what has been counted") {
+        Form(word: "stats", operands: "", help: "show the counters") {
             $0.isEmpty ? .stats : nil
         },
-        Form(word: "flows", operands: "", help: "connections, UDP ports and pings of guests") {
+        Form(word: "flows", operands: "", help: "list connections, UDP flows and pings of guests") {
             $0.isEmpty ? .flows : nil
         },
-        Form(word: "links", operands: "", help: "how guests are connected, and what they sent") {
+        Form(word: "links", operands: "", help: "list the links of guests with their counters") {
             $0.isEmpty ? .links : nil
         },
         Form(
             word: "capture",
             operands: " [on|off]",
-            help: "whether frames are written to a file, or switch it",
+            help: "show or switch the capture of frames to a file",
             parse: capture
         ),
         Form(
             word: "tunnel",
             operands: " ADDRESS:PORT",
-            help: "join standard input and output to a guest's TCP port"
+            help: "connect standard input and output to a guest's TCP port"
         ) { words in
             guard words.count == 1, let guest = Endpoint(words[0]), guest.address.isIPv4 else {
                 return nil
@@ -69,12 +72,12 @@ enum ControlCommand: Equatable {
         },
     ]
 
-    /// Every command with its operands, and one phrase about it.
+    /// Every command with its operands and a phrase about it.
     static var all: [(form: String, help: String)] {
         forms.map { ($0.word + $0.operands, $0.help) }
     }
 
-    /// Understands a command.
+    /// Parses a command.
     ///
     /// - Parameter words: The role's operands.
     /// - Throws: `ControlCommandError` with what was expected.
@@ -111,7 +114,7 @@ enum ControlCommand: Equatable {
     }
 }
 
-/// Words that are no command of `ctl`.
+/// An invalid command.
 enum ControlCommandError: Error, Equatable, CustomStringConvertible {
     case missing
     case unknown(String, nearest: String?)

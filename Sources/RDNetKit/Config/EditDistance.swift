@@ -1,8 +1,9 @@
-/// How far apart two words are, to say which one was meant.
+/// The distance between two words, for "did you mean".
 enum EditDistance {
-    /// The fewest insertions, deletions, replacements and swaps of neighbours that make one word the other.
+    /// The number of insertions, deletions, replacements and swaps of adjacent letters between two
+    /// words.
     ///
-    /// The optimal string alignment distance: no part of a word is edited twice.
+    /// This is the optimal string alignment distance: no part of a word is edited twice.
     static func between(_ one: String, _ other: String) -> Int {
         let (left, right) = (Array(one.utf8), Array(other.utf8))
         var beforeLast: [Int] = []
@@ -24,7 +25,7 @@ enum EditDistance {
         return last[right.count]
     }
 
-    /// The candidate that may have been meant: at most half of the longer word would have to be edited.
+    /// The likely intended candidate: at most half of the longer word differs.
     static func likely(for word: String, in candidates: [String]) -> String? {
         guard let nearest = nearest(to: word, in: candidates),
             between(word, nearest) * 2 <= max(word.utf8.count, nearest.utf8.count)
@@ -32,9 +33,9 @@ enum EditDistance {
         return nearest
     }
 
-    /// The candidate with the fewest edits, the first of equals; nil without candidates.
+    /// The candidate with the fewest edits, the first one of several; nil without candidates.
     ///
-    /// A word is compared by its first 64 octets: the work stays bounded whatever was typed.
+    /// Only the first 64 bytes of a word are compared, so the work is bounded.
     static func nearest(to word: String, in candidates: [String]) -> String? {
         let word = String(decoding: word.utf8.prefix(64), as: UTF8.self)
         return candidates.min { between(word, $0) < between(word, $1) }

@@ -1,17 +1,17 @@
 extension LinkAddress {
-    /// The path at which gvproxy's API gives frames.
+    /// The path of gvproxy's API that turns a connection into a link.
     static let connectPath = "/connect"
 
-    /// Parses a host as gvforwarder's `-url` names it.
+    /// Parses a host in the form of gvforwarder's `-url`.
     ///
-    /// `vsock://CID:PORT/PATH` asks for the path, `vsock://CID:PORT` is a stream of frames from the start; `unix:///PATH` asks
-    /// for `/connect`; `stdio:/PROGRAM?k=v` is a program that is run as `PROGRAM -k=v`.
+    /// `vsock://CID:PORT/PATH` requests the path; `vsock://CID:PORT` carries frames from the start;
+    /// `unix:///PATH` requests `/connect`; `stdio:/PROGRAM?k=v` runs `PROGRAM -k=v`.
     init?(forwarder text: String) {
         if let rest = text.removingPrefix("vsock://") {
             let slash = rest.firstIndex(of: "/") ?? rest.endIndex
             guard let address = StreamAddress(vsock: rest[..<slash]) else { return nil }
             let path = String(rest[slash...])
-            // What ends a word would end the request's target, too.
+            // White space would end the request target.
             guard path.utf8.allSatisfy({ $0 > 0x20 && $0 != 0x7f }) else { return nil }
             self =
                 path.isEmpty
@@ -20,7 +20,7 @@ extension LinkAddress {
             self = .connect(address, path: Self.connectPath)
         } else if let rest = text.removingPrefix("stdio:") {
             let parts = rest.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-            // An empty host may stand in front of the path.
+            // The URL may have an empty host.
             let path = parts[0].removingPrefix("//") ?? String(parts[0])
             let query = URLQuery(parts.count > 1 ? String(parts[1]) : "")
             let arguments = query.parameters.map { "-\($0.name)=\($0.value)" }
@@ -33,7 +33,7 @@ extension LinkAddress {
         }
     }
 
-    /// The query, and the question mark before it, of a program with these arguments.
+    /// The query string for a program with these arguments, including the question mark.
     static func query(of arguments: [String]) -> String {
         guard !arguments.isEmpty else { return "" }
         let fields = arguments.map { argument in
@@ -46,7 +46,7 @@ extension LinkAddress {
         return "?" + fields.joined(separator: "&")
     }
 
-    /// A query's name or value: what a path may have and a query gives a meaning is escaped too.
+    /// A query's name or value, with the characters escaped that are special in queries.
     private static func encoded(_ text: String) -> String {
         var output = ""
         for character in URLPath.encoded(text) {
@@ -63,7 +63,7 @@ extension LinkAddress {
 }
 
 extension ValueSyntax where Value == LinkAddress {
-    /// The host, as gvforwarder's `-url` names it.
+    /// The host in the form of gvforwarder's `-url`.
     static let forwarderURL = ValueSyntax(
         placeholder: "URL",
         expected: """

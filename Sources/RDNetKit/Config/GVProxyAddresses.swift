@@ -1,6 +1,6 @@
-/// The virtual network of `gvproxy`: which addresses mean what.
+/// The addresses of `gvproxy`'s virtual network.
 extension GVProxyConfiguration {
-    /// The network's settings out of what command line and file say of it.
+    /// The network's settings from command line and file.
     static func network(
         _ settings: GVProxySettings,
         _ file: GVProxyFile,
@@ -10,7 +10,7 @@ extension GVProxyConfiguration {
         network.subnet = try subnet(file.subnet.isEmpty ? settings.subnet : file.subnet)
         try setAddresses(&network, settings, file)
         let mtu = settings.mtu != 0 ? settings.mtu : file.mtu != 0 ? file.mtu : 1_500
-        // Larger ones fit no IP packet; a guest that was promised one would lose what it sends.
+        // A larger MTU does not fit an IP packet; a guest that used one would lose its packets.
         guard (576...65_520).contains(mtu) else {
             throw Fault("mtu is out of range: expected 576 to 65520, found \(mtu)")
         }
@@ -38,7 +38,7 @@ extension GVProxyConfiguration {
         return network
     }
 
-    /// Sets what has a default only where there is no file.
+    /// Sets the values that have a default only without a file.
     private static func setFromFileAlone(
         _ network: inout NetworkSettings,
         _ file: GVProxyFile

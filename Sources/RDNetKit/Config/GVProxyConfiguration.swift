@@ -1,7 +1,7 @@
-/// What `gvproxy` is to do: command line and file together, checked.
+/// The validated combination of `gvproxy`'s command line and file.
 ///
-/// Which of the two is stronger differs from value to value, and some defaults hold only without a file: all of that is here, and
-/// nowhere else. What is wrong is said in gvproxy's words, which its callers look for.
+/// Precedence differs between values, and some defaults apply only without a file; this type holds
+/// all of these rules. Errors use gvproxy's texts, because its callers search for them.
 struct GVProxyConfiguration {
     /// Why there is no configuration.
     struct Fault: Error, Equatable, CustomStringConvertible {
@@ -12,10 +12,12 @@ struct GVProxyConfiguration {
         }
     }
 
-    /// What the checks have to know of the machine.
+    /// The facts about the machine that the checks need.
     struct Machine {
-        /// Whether a file of any kind is there.
+        /// Whether a path exists.
         var exists: (String) -> Bool
+        /// Whether something other than a stale socket has a path.
+        var isOccupied: (String) -> Bool
     }
 
     var listen: [String]
@@ -24,7 +26,7 @@ struct GVProxyConfiguration {
     var pidFile: String
     var logFile: String
     var logLevel: LogLevel
-    /// The path of the socket that is told of events; empty for none.
+    /// The path of the notification socket; empty for none.
     var notification: String
     var network: NetworkSettings
     var zones: [GVProxyFile.Zone]
@@ -33,11 +35,11 @@ struct GVProxyConfiguration {
     var sshPort: Int?
     var socketForwards: [SocketForward]
 
-    /// Puts command line and file together.
+    /// Combines command line and file.
     ///
     /// - Parameters:
     ///   - settings: The command line.
-    ///   - file: nil when none was named.
+    ///   - file: Nil if none was named.
     ///   - machine: For the checks of paths.
     /// - Throws: `Fault`.
     init(
@@ -82,7 +84,7 @@ struct GVProxyConfiguration {
         strong.isEmpty ? weak : strong
     }
 
-    /// logrus' levels; nil for an unknown word, which is a warning there.
+    /// logrus's levels; nil for an unknown word, which only causes a warning.
     private static func level(_ text: String) -> LogLevel? {
         switch text.lowercased() {
         case "panic", "fatal": .fatal
@@ -128,7 +130,7 @@ struct GVProxyConfiguration {
         }
     }
 
-    // MARK: Where to listen
+    // MARK: Listening addresses
 
     private static func notification(
         _ address: String,
@@ -142,7 +144,7 @@ struct GVProxyConfiguration {
     }
 
     private static func check(_ links: GVProxyLinks, _ machine: Machine) throws(Fault) {
-        if let path = links.qemu.removingPrefix("unix://"), machine.exists(String(path)) {
+        if let path = links.qemu.removingPrefix("unix://"), machine.isOccupied(String(path)) {
             throw Fault("\"\(path)\" already exists")
         }
         try check(links.bess, "bess", "unixpacket", machine)
@@ -168,6 +170,6 @@ struct GVProxyConfiguration {
         guard let path = address.removingPrefix("\(scheme)://"), path.hasPrefix("/") else {
             throw Fault("\(name) listen address must be \(scheme):// address")
         }
-        if machine.exists(String(path)) { throw Fault("\"\(path)\" already exists") }
+        if machine.isOccupied(String(path)) { throw Fault("\"\(path)\" already exists") }
     }
 }

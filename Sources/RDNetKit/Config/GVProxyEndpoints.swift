@@ -1,18 +1,18 @@
-/// Where `gvproxy` listens, as addresses that can be opened.
+/// The addresses on which `gvproxy` listens.
 extension GVProxyConfiguration {
-    /// A place at which virtual machines connect.
+    /// A listening address for VMs.
     struct MachineEndpoint: Equatable {
-        /// gvproxy's word for the protocol.
+        /// gvproxy's name for the protocol.
         let name: String
         let address: LinkAddress
-        /// Whether the program has nothing left to do without a machine there.
+        /// Whether the program exits when the last VM here disconnects.
         let endsWithMachine: Bool
     }
 
     private static let streams =
         "expected unix:///PATH of at most 107 octets, tcp://ADDRESS:PORT or vsock://[CID]:PORT"
 
-    /// Those of the API with `/connect`.
+    /// The API with `/connect`.
     var apiAddresses: [StreamAddress] {
         get throws(Fault) {
             var addresses: [StreamAddress] = []
@@ -21,12 +21,12 @@ extension GVProxyConfiguration {
         }
     }
 
-    /// Those of the API without `/connect`: one or none.
+    /// The API without `/connect`: at most one.
     var serviceAddresses: [StreamAddress] {
         get throws(Fault) { services.isEmpty ? [] : [try Self.apiAddress(services)] }
     }
 
-    /// Those of virtual machines, in the order in which they are opened.
+    /// The listening addresses for VMs, in opening order.
     var machineEndpoints: [MachineEndpoint] {
         get throws(Fault) {
             var endpoints: [MachineEndpoint] = []
@@ -74,7 +74,7 @@ extension GVProxyConfiguration {
         return address
     }
 
-    /// The path behind a scheme that was checked before.
+    /// The path after a scheme that was already checked.
     private static func path(
         _ text: String,
         _ name: String,
@@ -89,12 +89,17 @@ extension GVProxyConfiguration {
         return String(path)
     }
 
-    /// What Go's listeners take besides: no host for every address, `localhost`, and vsock's number for any context.
+    /// Forms that Go's listeners accept in addition: an empty host for any address, `localhost`,
+    /// and vsock's number for any context.
     private static func streamAddress(_ text: String) -> StreamAddress? {
         if let port = text.removingPrefix("tcp://:") ?? text.removingPrefix("tcp://localhost:") {
             let host: IPAddress = text.hasPrefix("tcp://:") ? .anyIPv4 : .loopbackIPv4
             return port.decimal(upTo: 65_535).map { number in
-                .tcp(Endpoint(address: host, port: UInt16(truncatingIfNeeded: number)))
+                .tcp(
+                    ZonedEndpoint(
+                        Endpoint(address: host, port: UInt16(truncatingIfNeeded: number))
+                    )
+                )
             }
         }
         // VMADDR_CID_ANY, see vsock(7).

@@ -1,15 +1,15 @@
-/// What a YAML file tells `gvproxy`; empty where it says nothing.
+/// The contents of gvproxy's YAML file; empty where the file has no value.
 ///
-/// Unknown keys are passed over, as files are shared among versions.
+/// Unknown keys are ignored, because different versions share files.
 struct GVProxyFile: Equatable {
-    /// A name zone as the file has it.
+    /// A DNS zone in the file's form.
     struct Zone: Equatable {
         var name = ""
         var defaultAddress = ""
         var records: [Record] = []
     }
 
-    /// A name of a zone.
+    /// A record of a zone.
     struct Record: Equatable {
         var name = ""
         var address = ""
@@ -22,7 +22,7 @@ struct GVProxyFile: Equatable {
     var pidFile = ""
     var logFile = ""
     var logLevel = ""
-    /// A path, not an address as on the command line.
+    /// A path, unlike the address on the command line.
     var notification = ""
     var socketForwards: [SocketForward] = []
     var isDebugging = false
@@ -35,20 +35,20 @@ struct GVProxyFile: Equatable {
     var gatewayMAC = ""
     var zones: [Zone] = []
     var searchDomains: [String] = []
-    /// By what the host's side is called, such as `udp:127.0.0.1:53`.
+    /// Keyed by the host's side, such as `udp:127.0.0.1:53`.
     var forwards: [TextPair] = []
-    /// From what guests see to what the host calls it.
+    /// From the guests' address to the host's.
     var translations: [TextPair] = []
     var virtualAddresses: [String] = []
-    /// Address, then Ethernet address.
+    /// IP address to MAC address.
     var staticLeases: [TextPair] = []
-    /// UUID, then Ethernet address.
+    /// UUID to MAC address.
     var vpnkitMACs: [TextPair] = []
     var allowsMetadata = false
 
     init() {}
 
-    /// Reads a file's text.
+    /// Parses a file's text.
     ///
     /// - Throws: `YAMLError`.
     init(_ text: String) throws(YAMLError) {
@@ -165,18 +165,18 @@ struct GVProxyFile: Equatable {
     }
 }
 
-/// A unix socket of the host that leads to one of the guest's, by SSH.
+/// A unix socket on the host, forwarded to one in the guest over SSH.
 struct SocketForward: Equatable, Sendable {
-    /// The host's: a path, or `unix://` and a path.
+    /// The host's socket: a path, optionally with `unix://`.
     var socket = ""
-    /// The guest's: a path.
+    /// The guest's socket: a path.
     var destination = ""
     var user = ""
-    /// The private key's file.
+    /// The private key file.
     var identity = ""
 }
 
-/// One text that leads to another.
+/// A pair of texts.
 struct TextPair: Equatable, Sendable {
     var key: String
     var value: String

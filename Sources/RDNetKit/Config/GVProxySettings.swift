@@ -1,17 +1,18 @@
-/// The settings of `gvproxy` as its command line gives them.
+/// The settings from `gvproxy`'s command line.
 ///
-/// Addresses stay texts here: what is wrong with one is said in gvproxy's own words when the configuration is made of them.
+/// Addresses remain texts here; the configuration parses them later and reports errors in gvproxy's
+/// words.
 struct GVProxySettings: RoleSettings {
     static let defaultSSHPort = 2222
 
     var common = CommonSettings()
-    /// A YAML file; empty for none.
+    /// The path of a YAML file; empty for none.
     var file = ""
     var listen: [String] = []
     var services = ""
     var links = GVProxyLinks()
     var pcap = ""
-    /// 0 leaves it to the file.
+    /// 0: the file's value.
     var mtu = 0
     var sshPort = GVProxySettings.defaultSSHPort
     var subnet = Subnet.standard.description
@@ -30,13 +31,13 @@ struct GVProxySettings: RoleSettings {
     var conflict: SettingsConflict? { nil }
 }
 
-/// Where virtual machines connect, in gvproxy's forms; empty for nowhere.
+/// Listening addresses for VMs in gvproxy's forms; empty for none.
 struct GVProxyLinks: Equatable, Sendable {
     var qemu = ""
     var bess = ""
     var vfkit = ""
     var vpnkit = ""
-    /// Anything at all stands for standard input and output.
+    /// Any text selects standard input and output.
     var stdio = ""
 }
 
@@ -51,7 +52,7 @@ extension Option<GVProxySettings> {
             \.file,
             .optionalPath,
             unset: "none",
-            help: "a YAML file with the whole configuration",
+            help: "a YAML configuration file",
             reason: """
                 With it the name zones, the usual guest's lease, the SSH port and --pcap come from the \
                 file alone. What both say, the command line decides, but for the addresses of the network.
@@ -62,15 +63,15 @@ extension Option<GVProxySettings> {
             \.pidFile,
             .optionalPath,
             unset: "none",
-            help: "where the process's number is written while it runs",
-            reason: "Decimal, without a line end; removed at the end."
+            help: "the pid file",
+            reason: "It contains the decimal process ID without a line end, and is removed at exit."
         ),
         Option(
             "notification",
             \.notification,
             .url,
             unset: "none",
-            help: "unix://PATH of a socket that is told of events",
+            help: "unix://PATH of a socket to notify of events",
             reason: """
                 One JSON object a connection: ready, connection_established, connection_closed, \
                 hypervisor_error. At most 100 wait; nobody there is a warning.
@@ -81,13 +82,13 @@ extension Option<GVProxySettings> {
             \.printsVersion,
             .boolean,
             reach: .commandLine,
-            help: "print the version and end",
-            reason: "In the form that callers parse: gvproxy version vX.Y.Z."
+            help: "print the version and exit",
+            reason: "The form is the one that callers parse: gvproxy version vX.Y.Z."
         ),
     ]
 
     private static let endsWithMachine =
-        "Any number of virtual machines; the program ends with the last one."
+        "Any number of VMs can connect; the program exits with the last one."
 
     private static let links = [
         Option(
@@ -95,7 +96,7 @@ extension Option<GVProxySettings> {
             repeating: \.listen,
             .url,
             unset: "none",
-            help: "where the HTTP API is offered, /connect with it",
+            help: "serve the HTTP API, including /connect, at an address",
             reason: "unix://, tcp:// or vsock://; a unix socket has mode 0600."
         ),
         Option(
@@ -103,15 +104,15 @@ extension Option<GVProxySettings> {
             \.services,
             .url,
             unset: "none",
-            help: "where the HTTP API without /connect is offered",
-            reason: "The same forms as --listen."
+            help: "serve the HTTP API without /connect at an address",
+            reason: "It takes the same forms as --listen."
         ),
         Option(
             "listen-qemu",
             \.links.qemu,
             .url,
             unset: "none",
-            help: "unix:// or tcp:// address for QEMU's -netdev stream",
+            help: "a unix:// or tcp:// listening address for QEMU's -netdev stream",
             reason: Self.endsWithMachine
         ),
         Option(
@@ -119,7 +120,7 @@ extension Option<GVProxySettings> {
             \.links.bess,
             .url,
             unset: "none",
-            help: "unixpacket:// address for User Mode Linux",
+            help: "a unixpacket:// listening address for User Mode Linux",
             reason: Self.endsWithMachine
         ),
         Option(
@@ -127,7 +128,7 @@ extension Option<GVProxySettings> {
             \.links.vfkit,
             .url,
             unset: "none",
-            help: "unixgram:// address for vfkit",
+            help: "a unixgram:// listening address for vfkit",
             reason: Self.endsWithMachine
         ),
         Option(
@@ -135,16 +136,16 @@ extension Option<GVProxySettings> {
             \.links.vpnkit,
             .url,
             unset: "none",
-            help: "unix:// or tcp:// address for HyperKit",
-            reason: "Any number of virtual machines come and go."
+            help: "a unix:// or tcp:// listening address for HyperKit",
+            reason: "Any number of VMs can connect and disconnect."
         ),
         Option(
             "listen-stdio",
             \.links.stdio,
             .anything("ANY"),
             unset: "no",
-            help: "frames on standard input and output, whatever the value",
-            reason: "One virtual machine, which ends with the program's input."
+            help: "exchange frames on standard input and output; any value enables it",
+            reason: "One VM; its link closes at the end of standard input."
         ),
     ]
 
@@ -154,15 +155,15 @@ extension Option<GVProxySettings> {
             \.mtu,
             .integer(-(1 << 31)...(1 << 31 - 1), "OCTETS"),
             unset: "0",
-            help: "the largest IP packet; 0 for the file's, or 1500",
-            reason: "Guests are told by DHCP."
+            help: "the MTU; 0 for the file's value, or 1500",
+            reason: "Guests learn it by DHCP."
         ),
         Option(
             "subnet",
             \.subnet,
             .anything("CIDR"),
-            help: "the virtual network",
-            reason: "The file is stronger."
+            help: "the virtual network's subnet",
+            reason: "The file overrides it."
         ),
         Option(
             "gatewayIP",
@@ -170,30 +171,30 @@ extension Option<GVProxySettings> {
             .anything("ADDRESS"),
             unset: "the first usable address",
             help: "the gateway's address",
-            reason: "The file is stronger."
+            reason: "The file overrides it."
         ),
         Option(
             "deviceIP",
             \.device,
             .anything("ADDRESS"),
             unset: "the second usable address",
-            help: "the usual guest's address",
-            reason: "The file is stronger."
+            help: "the default guest's address",
+            reason: "The file overrides it."
         ),
         Option(
             "hostIP",
             \.host,
             .anything("ADDRESS"),
             unset: "the last usable address",
-            help: "the address that stands for the host's 127.0.0.1",
-            reason: "The file is stronger."
+            help: "the address that leads to the host's 127.0.0.1",
+            reason: "The file overrides it."
         ),
         Option(
             "ec2-metadata-access",
             \.allowsMetadata,
             .boolean,
-            help: "forward 169.254.0.0/16",
-            reason: "A cloud host keeps its credentials there, so it is refused unless asked for."
+            help: "let guests connect to 169.254.0.0/16",
+            reason: "Off by default, because cloud machines serve their credentials there."
         ),
     ]
 
@@ -202,41 +203,41 @@ extension Option<GVProxySettings> {
             "ssh-port",
             \.sshPort,
             .integer(-(1 << 31)...(1 << 31 - 1), "PORT"),
-            help: "the port of 127.0.0.1 that leads to the guest's SSH; -1 for none",
-            reason: "Without --config only: 1024 to 65535."
+            help: "the port of 127.0.0.1 to forward to the guest's SSH server; -1 for none",
+            reason: "From 1024 to 65535, and only without --config."
         ),
         Option(
             "forward-sock",
             repeating: \.forwardSockets,
             .anything("PATH"),
             unset: "none",
-            help: "a unix socket of the host that leads to one of the guest's, over SSH",
+            help: "a unix socket on the host to forward to one in the guest over SSH",
             reason:
-                "Belongs to the --forward-dest, -user and -identity of the same place in their rows."
+                "The first one belongs to the first --forward-dest, -user and -identity, and so on."
         ),
         Option(
             "forward-dest",
             repeating: \.forwardDestinations,
             .anything("PATH"),
             unset: "none",
-            help: "the guest's unix socket",
-            reason: "One for each --forward-sock."
+            help: "the unix socket in the guest",
+            reason: "One per --forward-sock."
         ),
         Option(
             "forward-user",
             repeating: \.forwardUsers,
             .anything("NAME"),
             unset: "none",
-            help: "whom to log in as",
-            reason: "One for each --forward-sock."
+            help: "the user to log in as",
+            reason: "One per --forward-sock."
         ),
         Option(
             "forward-identity",
             repeating: \.forwardIdentities,
             .anything("FILE"),
             unset: "none",
-            help: "the private key to log in with",
-            reason: "One for each --forward-sock."
+            help: "the private key file to log in with",
+            reason: "One per --forward-sock."
         ),
     ]
 
@@ -246,28 +247,28 @@ extension Option<GVProxySettings> {
             \.pcap,
             .optionalPath,
             unset: "no capture",
-            help: "the file that gets every frame of the gateway's port",
-            reason: "In pcap form. Without --config only."
+            help: "write every frame of the gateway's port to a file",
+            reason: "The format is pcap. Only without --config."
         )
         let logFile = Option(
             "log-file",
             \.common.logFile,
             .optionalPath,
             unset: "standard error",
-            help: "where log lines go",
-            reason: "Lines are appended. SIGHUP opens the file again, for log rotation."
+            help: "the file to append log lines to",
+            reason: "SIGHUP reopens the file, for log rotation."
         )
-        // gvproxy has a --config and a --log-file of its own.
+        // gvproxy has its own --config and --log-file.
         return [pcap, logFile] + Option.common.filter { !["config", "logfile"].contains($0.name) }
     }
 }
 
 extension ValueSyntax where Value == String {
-    /// Any text, also none.
+    /// Any text, including an empty one.
     static func anything(_ placeholder: String) -> ValueSyntax {
         ValueSyntax(placeholder: placeholder, expected: "a text", parse: { $0 }, text: { $0 })
     }
 
-    /// An address with a scheme, looked at later.
+    /// An address with a scheme, validated later.
     static let url = anything("URL")
 }

@@ -1,6 +1,7 @@
-/// How Go reads numbers and truth values: product scripts are written for its `flag` package.
+/// Go's syntax for numbers and Booleans, because product scripts are written for its `flag`
+/// package.
 enum GoSyntax {
-    /// Reads a truth value as `strconv.ParseBool` does: in exactly these words.
+    /// Parses a Boolean like `strconv.ParseBool`.
     static func boolean(_ text: String) -> Bool? {
         switch text {
         case "1", "t", "T", "true", "TRUE", "True": true
@@ -9,13 +10,13 @@ enum GoSyntax {
         }
     }
 
-    /// Reads an integer as `strconv.ParseInt` with base 0 does.
+    /// Parses an integer like `strconv.ParseInt` with base 0.
     ///
-    /// An optional sign; then `0x`, `0o` or `0b` in either case, or a leading `0` for octal, else decimal;
-    /// underscores between digits or after the prefix.
+    /// An optional sign; then `0x`, `0o` or `0b` in either case, a leading `0` for octal, otherwise
+    /// decimal; underscores between digits or after the prefix.
     ///
-    /// - Parameter text: No white space around it.
-    /// - Returns: Nil for anything else and for what 64 bits do not hold.
+    /// - Parameter text: Without surrounding white space.
+    /// - Returns: Nil for any other text and for values beyond 64 bits.
     static func integer(_ text: String) -> Int? {
         var digits = Array(text.utf8)[...]
         var isNegative = false
@@ -33,10 +34,10 @@ enum GoSyntax {
         return Int(exactly: magnitude)
     }
 
-    /// Takes `0x`, `0o`, `0b` or the octal `0` off, and says what base they mean.
+    /// Removes `0x`, `0o`, `0b` or the octal `0` and returns the base.
     private static func takePrefix(_ digits: inout ArraySlice<UInt8>) -> Int {
         guard digits.first == UInt8(ascii: "0"), digits.count > 1 else { return 10 }
-        // Bit 5 is what tells small letters from capitals in ASCII.
+        // Bit 5 distinguishes lower from upper case in ASCII.
         let radix: Int? =
             switch digits[digits.startIndex + 1] | 0x20 {
             case UInt8(ascii: "x"): 16
@@ -48,19 +49,19 @@ enum GoSyntax {
         return radix ?? 8
     }
 
-    /// Digits without their underscores; nil where one stands in a wrong place or a sign is left.
+    /// Digits without underscores; nil for a misplaced underscore or a second sign.
     private static func withoutSeparators(_ digits: ArraySlice<UInt8>, hasPrefix: Bool) -> [UInt8]?
     {
         let underscore = UInt8(ascii: "_")
         var plain: [UInt8] = []
-        // The prefix counts as a digit: 0x_1 is good.
+        // The prefix counts as a digit: 0x_1 is valid.
         var afterDigit = hasPrefix
         for octet in digits {
             if octet == underscore {
                 guard afterDigit else { return nil }
                 afterDigit = false
             } else {
-                // UInt64's own reading would take a second sign.
+                // UInt64's parser would accept a second sign.
                 guard octet != UInt8(ascii: "+"), octet != UInt8(ascii: "-") else { return nil }
                 plain.append(octet)
                 afterDigit = true

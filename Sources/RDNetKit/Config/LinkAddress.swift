@@ -1,35 +1,36 @@
-/// How frames stand on a stream, and what is said before the first.
+/// The framing of a stream, and its greeting.
 enum StreamFraming: String, Hashable, Sendable, CaseIterable {
-    /// The length in two octets, the low one first, as Rancher Desktop's tools send it.
+    /// A 16-bit little-endian length, as Rancher Desktop's tools send it.
     case littleEndian16 = ""
-    /// The length in four octets, the high one first, as QEMU's stream sockets send it.
+    /// A 32-bit big-endian length, as QEMU's stream sockets send it.
     case bigEndian32 = "qemu+"
-    /// As `littleEndian16`, after the greeting of VPNKit and hyperkit.
+    /// Like `littleEndian16`, after the greeting of VPNKit and hyperkit.
     case vpnkit = "vpnkit+"
 }
 
-/// Where Ethernet frames come from and go to.
+/// The address of a link.
 enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
     case stream(StreamAddress, StreamFraming)
-    /// A unix socket of packets (SOCK_SEQPACKET), a frame each: BESS, and User Mode Linux's `bess` transport.
+    /// A unix packet socket (SOCK_SEQPACKET), one frame per packet: BESS and User Mode Linux's
+    /// `bess` transport.
     case packets(String)
-    /// A unix socket of datagrams, a frame each: vfkit and libkrun.
+    /// A unix datagram socket, one frame per datagram: vfkit and libkrun.
     case datagrams(String)
-    /// A connected stream that the program was started with.
+    /// A connected stream that the program inherited.
     case descriptor(Int32)
-    /// A stream in at descriptor 0 and out at descriptor 1.
+    /// A stream with input on descriptor 0 and output on descriptor 1.
     case standardStreams
-    /// A stream of gvproxy's API, on which an HTTP request for a path asks for frames.
+    /// A connection to gvproxy's API, where an HTTP request for a path starts the frames.
     case connect(StreamAddress, path: String)
-    /// The standard streams of a program that is run for it.
+    /// The standard streams of a child process.
     case program(String, arguments: [String])
 
-    /// A virtual machine's socket with frames as Rancher Desktop's tools send them.
+    /// A VM's socket with Rancher Desktop's framing.
     static func vsock(cid: UInt32?, port: UInt32) -> LinkAddress {
         .stream(.vsock(cid: cid, port: port), .littleEndian16)
     }
 
-    /// Parses what `ValueSyntax.link` says; `init(forwarder:)` has the two other kinds.
+    /// Parses the forms in `ValueSyntax.link`; `init(forwarder:)` parses the two other kinds.
     init?(_ text: some StringProtocol) {
         if let path = text.removingPrefix("bess+unix://") {
             guard StreamAddress.isPath(path) else { return nil }
@@ -68,7 +69,7 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Whether a guest can call it.
+    /// Whether a guest can connect to it.
     var canBeCalled: Bool {
         switch self {
         case .stream(_, let framing): framing != .vpnkit
@@ -79,7 +80,7 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ValueSyntax where Value == LinkAddress {
-    /// Where guests connect.
+    /// A listening address for guests.
     static let link = ValueSyntax(
         placeholder: "ADDRESS",
         expected: """
@@ -92,7 +93,7 @@ extension ValueSyntax where Value == LinkAddress {
 }
 
 extension ValueSyntax where Value == LinkAddress? {
-    /// The host that a guest calls, or nothing.
+    /// The host that a guest connects to, or empty.
     static let optionalLink = ValueSyntax(
         placeholder: "ADDRESS",
         expected: """

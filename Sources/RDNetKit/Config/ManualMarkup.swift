@@ -1,6 +1,6 @@
 /// Options in mdoc(7), the manual's markup.
 enum ManualMarkup {
-    /// A list of a role's options: name, value, what it does, default, variable, key.
+    /// The list of a role's options: name, value, description, default, variable, key.
     static func list<Settings: RoleSettings>(
         of options: [Option<Settings>],
         role: String
@@ -13,20 +13,21 @@ enum ManualMarkup {
             text += sentences("Default: \(option.defaultText ?? "false").")
             text += variables(option.variables(of: role))
             if let key = option.networkKey {
-                text += "In the configuration file also\n.Ic \(escaped(key))\nin the\n"
-                text += ".Ic [network]\nsection.\n"
+                text += "In the configuration file, also\n.Ic \(escaped(key))\nin section\n"
+                text += ".Ic [network] .\n"
             }
         }
         text += ".It Fl h , Fl Fl help\nPrint a short usage text and end.\n"
         return text + ".El\n"
     }
 
-    /// Text as lines that are safe in markup, each sentence on a line of its own.
+    /// Text escaped for markup, one sentence per line.
     static func sentences(_ text: String) -> String {
         var lines: [String] = []
         var sentence = ""
         for word in text.split(separator: " ") {
-            // Only a capital after a stop begins a sentence: versions and addresses have stops too.
+            // Only an upper-case letter after a period starts a sentence: versions and addresses
+            // contain periods too.
             if sentence.hasSuffix("."), word.first?.isUppercase == true {
                 lines += TextLayout.lines(of: sentence, width: 78)
                 sentence = ""
@@ -37,7 +38,7 @@ enum ManualMarkup {
         return lines.map { escaped($0) + "\n" }.joined()
     }
 
-    /// Text in which nothing is taken for markup.
+    /// Text escaped so that nothing in it is markup.
     static func escaped(_ text: String) -> String {
         var result = ""
         for character in text {
@@ -47,7 +48,7 @@ enum ManualMarkup {
             default: result.append(character)
             }
         }
-        // A line that begins with a stop or an apostrophe is a request.
+        // A leading period or apostrophe would be a macro.
         return result.hasPrefix(".") || result.hasPrefix("'") ? "\\&" + result : result
     }
 
@@ -58,11 +59,11 @@ enum ManualMarkup {
 
     private static func variables(_ names: [String]) -> String {
         guard !names.isEmpty else { return "" }
-        let list = names.map { ".Ev \($0)" }.joined(separator: "\nor, stronger,\n")
+        let list = names.map { ".Ev \($0)" }.joined(separator: " ,\noverridden by\n")
         return "Environment:\n\(list) .\n"
     }
 
-    /// Text as the beginning of a sentence.
+    /// Text with a capital first letter.
     static func capitalised(_ text: String) -> String {
         text.prefix(1).uppercased() + text.dropFirst()
     }

@@ -1,20 +1,21 @@
 extension Option {
-    /// The virtual network's addresses, for every role that has to know them.
+    /// The virtual network's addresses, for every role that needs them.
     static func subnet(_ path: any WritableKeyPath<Settings, Subnet> & Sendable) -> Option {
         Option(
             "subnet",
             path,
             .subnet,
             reach: .network(key: "subnet"),
-            help: "the virtual network",
+            help: "the virtual network's subnet",
             reason: """
-                The first usable address is the gateway's, the second the usual guest's, the last the \
-                host's own 127.0.0.1. Both ends must be told the same.
+                The first usable address is the gateway's, the second the default guest's, the \
+                last leads to the host's 127.0.0.1. Set it when the default collides with a \
+                network that the guest must reach, and set it on both ends.
                 """
         )
     }
 
-    /// The Ethernet address of the guest's interface, for the roles that make it or have it made.
+    /// The MAC address of the guest's interface, for the roles that create it.
     static func tapMACAddress(
         _ path: any WritableKeyPath<Settings, MACAddress?> & Sendable
     ) -> Option {
@@ -23,15 +24,15 @@ extension Option {
             path,
             .optionalMAC,
             reach: .network(key: "guest-mac"),
-            unset: "the kernel's choice",
-            help: "the interface's Ethernet address; empty for the kernel's choice",
-            reason: "The host leases its second usable address to the default one, always."
+            unset: "chosen by the kernel",
+            help: "the interface's MAC address; empty lets the kernel choose",
+            reason: "The host always leases its second usable address to the default MAC address."
         )
     }
 }
 
 extension Option {
-    /// The options of a role that makes a virtual network.
+    /// The options of a role that provides a virtual network.
     static func network(
         within path: any WritableKeyPath<Settings, NetworkSettings> & Sendable
     ) -> [Option] {
@@ -43,16 +44,16 @@ extension Option<NetworkSettings> {
     fileprivate static let network = addressing + waysIn + addressService + nameService + limits
 
     private static let addressing = [
-        Option.subnet(\.subnet),
+        Option.subnet(\.chosenSubnet),
         Option(
             "mtu",
             \.mtu,
             .integer(576...65_520, "OCTETS"),
             reach: .network(key: "mtu"),
-            help: "the largest IP packet of the virtual network",
+            help: "the virtual network's MTU",
             reason: """
-                Guests are told by DHCP. The default is what every guest expects; a larger one saves \
-                work where both ends can use it.
+                Guests learn it by DHCP. Every guest works with the default; a larger MTU saves \
+                CPU time if both ends support it.
                 """
         ),
         Option(
@@ -60,16 +61,19 @@ extension Option<NetworkSettings> {
             \.gatewayMAC,
             .mac,
             reach: .network(key: "gateway-mac"),
-            help: "the gateway's Ethernet address",
-            reason: "The default is the one that gvproxy and Rancher Desktop use."
+            help: "the gateway's MAC address",
+            reason: "The default is that of gvproxy and Rancher Desktop."
         ),
         Option(
             "guest-mac",
             \.guestMAC,
             .mac,
             reach: .network(key: "guest-mac"),
-            help: "the Ethernet address whose owner always gets the second usable address",
-            reason: "Forwards made before the guest has come count on that address."
+            help: "the MAC address of the default guest",
+            reason: """
+                This guest always gets the second usable address, so port forwards can refer \
+                to it before it connects.
+                """
         ),
     ]
 
@@ -79,10 +83,12 @@ extension Option<NetworkSettings> {
             repeating: \.portForwards,
             .portForward,
             unset: "none",
-            help: "a TCP port of the host that leads to a guest's",
+            help: "forward TCP ports of the host to a guest, or UDP ports with /udp at the end",
             reason: """
-                Of two for the same host address and port the later one counts. \
-                A host port that is taken ends the program with status 1.
+                A range, such as 10000-10100, forwards as many ports. Without HOST the host listens on \
+                127.0.0.1; without =GUEST:PORTS the ports lead to the same ports of the default guest. \
+                The last option for a host address and ports wins. If a host port is in use, the \
+                program exits with status 1.
                 """
         ),
         Option(
@@ -90,11 +96,11 @@ extension Option<NetworkSettings> {
             repeating: \.apiAddresses,
             .stream,
             unset: "none",
-            help: "where the host offers the HTTP API",
+            help: "serve the HTTP API at an address on the host",
             reason: """
-                Guests have the part about forwards on port 80 of the gateway, always. Whoever can \
-                connect can publish ports, reach guests and become one: use a path that only its \
-                owner can reach, or a loopback address.
+                Guests always reach the part about forwards on port 80 of the gateway. Anyone \
+                who can connect can publish ports, reach guests and join the network, so use a \
+                path that only its owner can reach, or a loopback address.
                 """
         ),
     ]
@@ -104,16 +110,16 @@ extension Option<NetworkSettings> {
             "static-lease",
             repeating: \.staticLeases,
             .staticLease,
-            unset: "none besides the usual guest's",
-            help: "an address that is only ever leased to one guest",
-            reason: "It must lie in the subnet and may not be the gateway's or the host's."
+            unset: "only the default guest's",
+            help: "reserve an address for one guest",
+            reason: "The address must be in the subnet, and not the gateway's or the host's."
         ),
         Option(
             "lease-time",
             \.leaseTime,
             .integer(60...4_294_967_294, "SECONDS"),
-            help: "how long an address is leased",
-            reason: "Guests renew after half of it; the default is gvproxy's."
+            help: "the lease time of an address",
+            reason: "Guests renew after half of it. The default is gvproxy's."
         ),
     ]
 
@@ -123,31 +129,39 @@ extension Option<NetworkSettings> {
             repeating: \.dnsSearch,
             .domain,
             unset: "the host's",
-            help: "a domain that guests complete short names with",
-            reason: "Given by DHCP (option 119). Without any, the host's own search list is given."
+            help: "a search domain for guests",
+            reason: """
+                Guests learn it by DHCP (option 119) and append it to short names. By default \
+                they get the host's search list.
+                """
         ),
         Option(
             "dns-server",
             repeating: \.dnsServers,
             .nameServer,
             unset: "those of --resolv-conf",
-            help: "a server that names are asked of, instead of the host's own",
-            reason:
-                "Tried in this order. Without any, the host's are used and changes are followed."
+            help: "a DNS server to use instead of the host's",
+            reason: """
+                Servers are tried in this order. By default rdnet uses the host's servers and \
+                follows their changes.
+                """
         ),
         Option(
             "resolv-conf",
             \.resolvConf,
             .path,
-            help: "the file that names the host's servers and search list",
-            reason: "It is read again when it changes, so that a VPN that comes or goes is noticed."
+            help: "the file with the host's DNS servers and search list",
+            reason: """
+                It is read again whenever it changes, for example when a VPN connects or \
+                disconnects.
+                """
         ),
         Option(
             "hosts",
             \.hosts,
             .path,
-            help: "the file of names that are answered without asking a server",
-            reason: "It is read again when it changes."
+            help: "the hosts file, whose names are answered locally",
+            reason: "It is read again whenever it changes."
         ),
     ]
 
@@ -156,16 +170,26 @@ extension Option<NetworkSettings> {
             "allow-link-local",
             \.allowsLinkLocal,
             .boolean,
-            help: "let guests reach 169.254.0.0/16",
-            reason: "Off by default: a cloud machine's credentials are served there."
+            help: "let guests connect to 169.254.0.0/16",
+            reason: "Off by default, because cloud machines serve their credentials there."
+        ),
+        Option(
+            "no-host-loopback",
+            \.blocksHostLoopback,
+            .boolean,
+            help: "keep guests from the host's 127.0.0.1",
+            reason: """
+                The host alias refuses connections then. The gateway's own services stay, and so do \
+                services on the host's other addresses.
+                """
         ),
         Option(
             "capture",
             \.captureFile,
             .optionalPath,
             unset: "none",
-            help: "a file to write all frames to, for Wireshark",
-            reason: "SIGUSR1 switches the capture off and on again."
+            help: "write all frames to a file, for Wireshark",
+            reason: "SIGUSR1 turns the capture off and on."
         ),
     ]
 }

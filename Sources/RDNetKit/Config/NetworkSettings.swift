@@ -1,45 +1,60 @@
-/// The virtual network as its host end makes it: addresses, services, ways in.
+/// The settings of a virtual network's host end: addresses, services, entry points.
 struct NetworkSettings: Sendable {
     var subnet = Subnet.standard
+    /// Whether the subnet is somebody's choice.
+    private(set) var isSubnetChosen = false
+    /// The subnet as an option sets it.
+    var chosenSubnet: Subnet {
+        get { subnet }
+        set {
+            subnet = newValue
+            isSubnetChosen = true
+        }
+    }
     var mtu = 1500
     var gatewayMAC = MACAddress.standardGateway
     var guestMAC = MACAddress.standardGuest
     var portForwards: [PortForward] = []
+    /// Whether forwards can lead to the guest's own 127.0.0.1.
+    var reachesGuestLoopback = false
     var apiAddresses: [StreamAddress] = []
-    /// Gateway, usual guest and host alias where they are not in their usual places.
+    /// Overrides of the default addresses of gateway, default guest and host alias.
     var gatewayAddress: IPAddress?
     var guestAddress: IPAddress?
     var hostAddress: IPAddress?
-    /// What guests see in place of hosts' addresses; empty for the host alias in place of 127.0.0.1.
+    /// Addresses that guests use for host addresses; empty: the host alias for 127.0.0.1.
     var translations: [AddressTranslation] = []
-    /// Addresses besides its own that the gateway answers for; empty for the host alias.
+    /// Additional addresses that the gateway answers for; empty: the host alias.
     var virtualAddresses: [IPAddress] = []
-    /// Whether the usual guest's address is kept for it.
+    /// Whether the default guest's address is reserved for it.
     var hasUsualGuest = true
-    /// Empty for no capture.
+    /// Empty: no capture.
     var captureFile = ""
     var allowsLinkLocal = false
+    /// Whether the host alias leads to no service on the host's 127.0.0.1.
+    var blocksHostLoopback = false
     var staticLeases: [StaticLease] = []
     /// Seconds.
     var leaseTime = 3600
     var dnsSearch: [String] = []
-    /// Whether guests search the host's domains where `dnsSearch` is empty.
+    /// Whether guests get the host's search domains if `dnsSearch` is empty.
     var searchesHostDomains = true
-    /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an address of chance.
+    /// MAC addresses of VPNKit's clients by their UUID in lower case; any other UUID gets a random
+    /// one.
     var machines = NetworkSettings.standardMachines
-    /// Empty for those of `resolvConf`.
-    var dnsServers: [Endpoint] = []
+    /// Empty: the servers in `resolvConf`.
+    var dnsServers: [ZonedEndpoint] = []
     var resolvConf = "/etc/resolv.conf"
     var hosts = "/etc/hosts"
 
-    /// The one machine that every host of VPNKit's clients knows.
+    /// The VM that every VPNKit host knows.
     static let standardMachines: [String: MACAddress] = [
         "c3d68012-0208-11ea-9fd7-f2189899ab08": .standardGuest
     ]
 
     /// The gateway: the first usable address.
     var gateway: IPAddress { gatewayAddress ?? subnet.host(1) }
-    /// The usual guest's address: the second, unless a static lease says otherwise.
+    /// The default guest's address: the second, unless a static lease says otherwise.
     var guest: IPAddress {
         staticLeases.first { $0.mac == guestMAC }?.address ?? usualGuest
     }
@@ -47,21 +62,27 @@ struct NetworkSettings: Sendable {
     /// The host's 127.0.0.1: the last usable address.
     var hostAlias: IPAddress { hostAddress ?? subnet.host(-2) }
 
-    /// The forwards without those that a later one for the same host address and port replaces.
+    /// The forwards; the last one for a host address and ports wins.
     var effectivePortForwards: [PortForward] {
         portForwards.enumerated().filter { index, forward in
-            !portForwards[(index + 1)...].contains { $0.host == forward.host }
+            !portForwards[(index + 1)...].contains { $0.replaces(forward) }
         }.map(\.element)
     }
 
-    /// The static leases, and the usual guest's unless its address or the guest itself is in the list.
+    /// The static leases, plus the default guest's unless its address or MAC is in the list.
     var effectiveStaticLeases: [StaticLease] {
         guard hasUsualGuest else { return staticLeases }
         let isListed = staticLeases.contains { $0.mac == guestMAC || $0.address == guest }
         return isListed ? staticLeases : staticLeases + [StaticLease(mac: guestMAC, address: guest)]
     }
 
-    /// Two settings that are good alone and not together; nil when there is none.
+    /// Whether the network can move from the default subnet: no setting names one of its addresses.
+    var canMove: Bool {
+        let guests = portForwards.compactMap { $0.guest?.address }
+        return !isSubnetChosen && staticLeases.isEmpty && guests.allSatisfy(\.isLoopback)
+    }
+
+    /// A pair of settings that are valid alone but not together; nil if there is none.
     var conflict: SettingsConflict? {
         if guest == hostAlias {
             return SettingsConflict(
@@ -78,11 +99,12 @@ struct NetworkSettings: Sendable {
                 expected: "an address other than the gateway's"
             )
         }
-        if let forward = portForwards.first(where: { !subnet.contains($0.guest.address) }) {
+        if let forward = portForwards.first(where: { !canReach($0.guest?.address) }) {
             return SettingsConflict(
                 option: "port-forward",
                 value: "\(forward)",
                 expected: "a guest address in \(subnet)"
+                    + (reachesGuestLoopback ? ", or localhost" : "")
             )
         }
         for (index, lease) in staticLeases.enumerated() {
@@ -94,6 +116,11 @@ struct NetworkSettings: Sendable {
             )
         }
         return nil
+    }
+
+    private func canReach(_ guest: IPAddress?) -> Bool {
+        guard let guest else { return true }
+        return subnet.contains(guest) || reachesGuestLoopback && guest == .loopbackIPv4
     }
 
     private func fault(of lease: StaticLease, before others: ArraySlice<StaticLease>) -> String? {

@@ -1,39 +1,39 @@
-/// One setting that a person can make.
+/// One option of a role.
 ///
-/// An argument, an environment variable, a key of the file, a paragraph of the manual: all four come from this
-/// one value.
+/// The argument, the environment variable, the key in the file and the manual's paragraph all come
+/// from this one value.
 struct Option<Settings>: Sendable {
-    /// Where an option can be set besides the command line.
+    /// Where an option can be set, other than the command line.
     enum Reach: Equatable, Sendable {
-        /// Nowhere: it is about this one command line.
+        /// Nowhere: it concerns only this command line.
         case commandLine
-        /// In the role's section, and by the role's own variable.
+        /// In the role's section and in the role's own variable.
         case role
-        /// As `role`, and for all roles at once by a variable without the role's name.
+        /// Like `role`, and for all roles in a variable without the role's name.
         case everyRole
-        /// As `everyRole`, and in the `[network]` section, under a key on which all roles agree.
+        /// Like `everyRole`, and in the `[network]` section under a key that all roles share.
         case network(key: String)
     }
 
     let name: String
     let reach: Reach
-    /// Whether each occurrence adds a value; else the last one wins.
+    /// Whether each occurrence adds a value; otherwise the last one wins.
     let isRepeatable: Bool
-    /// What stands for the value; nil for a truth value, which needs none.
+    /// The placeholder for the value; nil for a Boolean, which needs none.
     let placeholder: String?
-    /// What a good value is.
+    /// A description of a valid value, for errors.
     let expected: String
-    /// One phrase for `--help`.
+    /// A phrase for `--help`.
     let help: String
-    /// The manual's further sentences: what it does to what, and why the default is what it is.
+    /// More sentences for the manual: details, when to use it, and the reason for the default.
     let reason: String
-    /// What an empty default means; nil where a default always has text.
+    /// The meaning of an empty default; nil if the default is never empty.
     let unset: String?
-    /// Sets or adds a value; false when the text is not one.
+    /// Sets or adds a value; false if the text is invalid.
     let assign: @Sendable (String, inout Settings) -> Bool
-    /// Forgets the values of a source that a stronger one replaces.
+    /// Clears the values from a weaker source.
     let clear: @Sendable (inout Settings) -> Void
-    /// The values as text; empty when a repeatable option has none.
+    /// The values as text; empty if a repeatable option has none.
     let values: @Sendable (Settings) -> [String]
 
     /// An option with one value.
@@ -113,12 +113,12 @@ struct Option<Settings>: Sendable {
         values = { inner.values($0[keyPath: path]) }
     }
 
-    /// The same option for settings that contain this one's.
+    /// The same option for settings that contain these settings.
     func within<Outer>(_ path: any WritableKeyPath<Outer, Settings> & Sendable) -> Option<Outer> {
         Option<Outer>(self, within: path)
     }
 
-    /// The name on which all roles agree, for `[network]` and the shared variable.
+    /// The name that all roles share, for `[network]` and the shared variable.
     var sharedName: String? {
         switch reach {
         case .commandLine, .role: nil
@@ -132,14 +132,14 @@ struct Option<Settings>: Sendable {
         if case .network(let key) = reach { key } else { nil }
     }
 
-    /// The environment variables that set it, the weaker first.
+    /// The environment variables that set it, the weaker one first.
     func variables(of role: String) -> [String] {
         guard reach != .commandLine else { return [] }
         let own = Self.variable("\(role)-\(name)")
         return sharedName.map { [Self.variable($0), own] } ?? [own]
     }
 
-    /// `RDNET_` and the name in capitals, with underscores for hyphens.
+    /// `RDNET_` plus the name in upper case, with underscores for hyphens.
     private static func variable(_ name: String) -> String {
         "RDNET_" + String(name.map { $0 == "-" ? "_" : Character($0.uppercased()) })
     }

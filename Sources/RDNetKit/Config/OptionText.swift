@@ -1,11 +1,11 @@
-/// An option as people read it: in usage texts and in the printed configuration.
+/// An option's text in usage messages and in the printed configuration.
 extension Option where Settings: RoleSettings {
     /// `--mtu OCTETS`.
     var usageForm: String {
         "--\(name)" + (placeholder.map { " \($0)" } ?? "")
     }
 
-    /// The default, in words where it is empty; nil for a truth value that is false.
+    /// The default, described in words if it is empty; nil for a false Boolean.
     var defaultText: String? {
         let values = values(Settings())
         if placeholder == nil, values == ["false"] { return nil }
@@ -13,13 +13,13 @@ extension Option where Settings: RoleSettings {
     }
 }
 
-/// Lines of text within a width.
+/// Text wrapped to a width.
 enum TextLayout {
-    /// Breaks a text at spaces.
+    /// Wraps a text at spaces.
     ///
     /// - Parameters:
     ///   - text: One paragraph.
-    ///   - width: Characters in a line; a longer word gets a line of its own.
+    ///   - width: Characters per line; a longer word gets its own line.
     /// - Returns: The lines, at least one.
     static func lines(of text: String, width: Int) -> [String] {
         var lines: [String] = []
@@ -34,7 +34,7 @@ enum TextLayout {
         return lines + [line]
     }
 
-    /// Two columns: a term, and its text in lines beside or below it.
+    /// Two columns: a term, and its text beside or below it.
     static func row(_ term: String, _ text: String) -> String {
         let indent = 28
         let lines = lines(of: text, width: 79 - indent)
@@ -49,7 +49,7 @@ enum TextLayout {
 }
 
 extension Configuration {
-    /// Every value and where it came from, as a configuration file that says the same.
+    /// Every value with its source, in the form of an equivalent configuration file.
     var printed: String {
         var text = "# rdnet \(role): each value, and where it came from\n"
         let shared = options.indices.filter { options[$0].networkKey != nil }

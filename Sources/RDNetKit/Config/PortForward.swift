@@ -1,37 +1,136 @@
-/// A host's TCP port that leads to a guest's: `127.0.0.1:8080=192.168.127.2:80`.
-struct PortForward: Hashable, Sendable, CustomStringConvertible {
-    /// Where the host listens.
-    let host: Endpoint
-    /// Where the guest is called; IPv4.
-    let guest: Endpoint
+/// One port, or a range of ports that follow each other: `80`, `10000-10100`.
+struct PortRange: Hashable, Sendable, CustomStringConvertible {
+    let first: UInt16
+    let last: UInt16
 
-    /// Parses `HOST:PORT=GUEST:PORT` with literal addresses.
+    init(_ first: UInt16, through last: UInt16) {
+        precondition(first <= last, "a range has its smaller port first")
+        self.first = first
+        self.last = last
+    }
+
+    /// Parses `80` or `10000-10100`, ports from 1 to 65535.
     init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: "=", omittingEmptySubsequences: false)
-        guard parts.count == 2, let host = Endpoint(parts[0]), let guest = Endpoint(parts[1]),
-            guest.address.isIPv4
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count <= 2, let first = Self.port(parts[0]),
+            let last = Self.port(parts[parts.count - 1]), first <= last
         else { return nil }
+        self.init(first, through: last)
+    }
+
+    private static func port(_ text: some StringProtocol) -> UInt16? {
+        text.decimal(upTo: 65_535).flatMap { $0 == 0 ? nil : UInt16(truncatingIfNeeded: $0) }
+    }
+
+    var count: Int { Int(last) - Int(first) + 1 }
+
+    var description: String { first == last ? "\(first)" : "\(first)-\(last)" }
+}
+
+/// Ports of the host that lead to ports of a guest: `127.0.0.1:8080=192.168.127.2:80`,
+/// `10000-10100/udp`.
+struct PortForward: Hashable, Sendable, CustomStringConvertible {
+    /// One side: an address, which may be left out, and its ports.
+    struct Side: Hashable, Sendable, CustomStringConvertible {
+        /// Nil for the side's usual one.
+        var address: IPAddress?
+        var ports: PortRange
+
+        /// Parses `[ADDRESS:]PORTS`; `localhost` is 127.0.0.1.
+        init?(_ text: some StringProtocol) {
+            let text = String(text)
+            guard let colon = text.lastIndex(of: ":") else {
+                guard let ports = PortRange(text) else { return nil }
+                self.ports = ports
+                return
+            }
+            let host = text[..<colon] == "localhost" ? "127.0.0.1" : text[..<colon]
+            let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
+            guard let ports = PortRange(text[text.index(after: colon)...]),
+                let address = IPAddress(isBracketed ? host.dropFirst().dropLast() : host),
+                isBracketed == host.contains(":")
+            else { return nil }
+            self.address = address
+            self.ports = ports
+        }
+
+        var description: String { address.map { text(with: $0) } ?? "\(ports)" }
+
+        /// The side as the forwarding API takes it.
+        func text(with usual: IPAddress) -> String {
+            let host = Endpoint(address: address ?? usual, port: 0).description.dropLast(1)
+            return "\(host)\(ports)"
+        }
+    }
+
+    /// Where the host listens; 127.0.0.1 where no address is given.
+    let host: Side
+    /// Where the guest listens, IPv4; nil for the usual guest and the host's ports.
+    let guest: Side?
+    let isUDP: Bool
+
+    /// Parses `[HOST:]PORTS[=[GUEST:]PORTS][/tcp|/udp]`, with as many ports on either side.
+    init?(_ text: some StringProtocol) {
+        let suffixed = text.split(separator: "/", omittingEmptySubsequences: false)
+        guard suffixed.count == 1 || suffixed.count == 2 && ["tcp", "udp"].contains(suffixed[1])
+        else { return nil }
+        let sides = suffixed[0].split(separator: "=", omittingEmptySubsequences: false)
+        guard sides.count <= 2, let host = Side(sides[0]) else { return nil }
         self.host = host
+        isUDP = suffixed.last == "udp"
+        guard sides.count == 2 else {
+            guest = nil
+            return
+        }
+        guard let guest = Side(sides[1]), guest.ports.count == host.ports.count,
+            guest.address?.isIPv4 ?? true
+        else { return nil }
         self.guest = guest
     }
 
-    var description: String { "\(host)=\(guest)" }
+    /// The name of the transport in the forwarding API.
+    var transport: String { isUDP ? "udp" : "tcp" }
+
+    /// The host's side as the forwarding API takes it.
+    var local: String { host.text(with: .loopbackIPv4) }
+
+    /// The guest's side as the forwarding API takes it.
+    ///
+    /// - Parameter usualGuest: The guest where the forward names none.
+    /// - Returns: `192.168.127.2:20000-20100`.
+    func remote(usualGuest: IPAddress) -> String { (guest ?? ports).text(with: usualGuest) }
+
+    private var ports: Side {
+        var side = host
+        side.address = nil
+        return side
+    }
+
+    /// Whether it takes the place of another one, for the same host address and ports.
+    func replaces(_ other: PortForward) -> Bool {
+        isUDP == other.isUDP && local == other.local
+    }
+
+    var description: String {
+        "\(host)" + (guest.map { "=\($0)" } ?? "") + (isUDP ? "/udp" : "")
+    }
 }
 
 extension ValueSyntax where Value == PortForward {
-    /// A published port.
+    /// Published ports.
     static let portForward = ValueSyntax(
-        placeholder: "HOST:PORT=GUEST:PORT",
+        placeholder: "HOST:PORTS=GUEST:PORTS",
         expected: """
-            HOST:PORT=GUEST:PORT with literal addresses, the guest's IPv4, such as \
-            127.0.0.1:8080=192.168.127.2:80
+            HOST:PORTS=GUEST:PORTS[/udp] with literal addresses, the guest's IPv4 or localhost, and one \
+            port or a range of the same length on either side, such as 127.0.0.1:8080=192.168.127.2:80 or \
+            10000-10100/udp
             """,
         parse: { PortForward($0) },
         text: { $0.description }
     )
 }
 
-/// An address that always goes to one guest: `5a:94:ef:e4:0c:ee=192.168.127.2`.
+/// A reserved address: `5a:94:ef:e4:0c:ee=192.168.127.2`.
 struct StaticLease: Hashable, Sendable, CustomStringConvertible {
     let mac: MACAddress
     /// IPv4.
@@ -64,13 +163,14 @@ extension ValueSyntax where Value == StaticLease {
     )
 }
 
-extension ValueSyntax where Value == Endpoint {
-    /// A name server: port 53 unless another is given.
+extension ValueSyntax where Value == ZonedEndpoint {
+    /// A DNS server; port 53 by default.
     static let nameServer = ValueSyntax(
         placeholder: "ADDRESS[:PORT]",
-        expected: "a literal address with or without a port, such as 9.9.9.9 or [2620:fe::fe]:53",
+        expected:
+            "a literal address with or without a port, such as 9.9.9.9, fe80::1%eth0 or [2620:fe::fe]:53",
         parse: { text in
-            IPAddress(text).map { Endpoint(address: $0, port: 53) } ?? Endpoint(text)
+            ZonedEndpoint(address: text, port: 53) ?? ZonedEndpoint(text)
         },
         text: { $0.description }
     )

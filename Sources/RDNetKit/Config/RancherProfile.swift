@@ -1,26 +1,26 @@
-/// A generation of Rancher Desktop's network tools: what they agree on among each other.
+/// The shared constants of one generation of Rancher Desktop's network tools.
 enum RancherProfile: String, CaseIterable, Sendable {
-    /// Rancher Desktop up to 1.15, from a repository of its own.
+    /// Rancher Desktop up to 1.15, from a separate repository.
     case legacy
     /// Rancher Desktop since 1.16, Rancher Desktop 2, Sulla.
     case current
     /// The openSUSE distribution's tools since June 2026.
     case opensuse
 
-    /// One end of the veth pair between the default namespace and the tools' own.
+    /// One end of the veth pair between the default and the containers' namespace.
     struct VethEnd: Equatable, Sendable {
         /// The interface's name.
         let name: String
-        /// IPv4, in a network of `vethPrefixLength` bits.
+        /// IPv4, with a prefix of `vethPrefixLength` bits.
         let address: IPAddress
     }
 
-    /// Bits of network in the addresses of both veth ends.
+    /// The prefix length of both veth addresses.
     static let vethPrefixLength = 24
-    /// What the host says once it knows the virtual machine: five octets, nothing behind them.
+    /// The host's reply once it recognized the VM: five bytes without a terminator.
     static let readyToken = "READY"
 
-    /// What the virtual machine says first: no NUL, no line feed behind it; 53, 60 or 69 octets.
+    /// The phrase that the VM sends first, without NUL or line feed: 53, 60 or 69 bytes.
     var signature: String {
         switch self {
         case .legacy: "github.com/rancher-sandbox/rancher-desktop-networking"
@@ -29,7 +29,7 @@ enum RancherProfile: String, CaseIterable, Sendable {
         }
     }
 
-    /// The vsock port that the virtual machine listens at for the handshake.
+    /// The VM's vsock port for the handshake.
     var handshakePort: UInt32 {
         switch self {
         case .legacy, .current: 6669
@@ -37,7 +37,7 @@ enum RancherProfile: String, CaseIterable, Sendable {
         }
     }
 
-    /// The vsock port that the host listens at for the stream of frames.
+    /// The host's vsock port for the stream of frames.
     var dataPort: UInt32 {
         switch self {
         case .legacy, .current: 6656
@@ -54,7 +54,7 @@ enum RancherProfile: String, CaseIterable, Sendable {
         }
     }
 
-    /// The veth end in the namespace of the containers: where published ports are relayed to.
+    /// The veth end in the containers' namespace, the target of published ports.
     var innerVeth: VethEnd {
         switch self {
         case .legacy: VethEnd(name: "veth-rd1", address: IPAddress(ipv4: 0xc0a8_0102))
@@ -75,7 +75,7 @@ extension ValueSyntax where Value == RancherProfile {
 }
 
 extension Option {
-    /// The profile, for every role that meets another product's tools.
+    /// The profile, for every role that works with Rancher Desktop's tools.
     static func profile(
         _ path: any WritableKeyPath<Settings, RancherProfile> & Sendable
     ) -> Option {
@@ -84,11 +84,11 @@ extension Option {
             path,
             .rancherProfile,
             reach: .network(key: "profile"),
-            help: "the generation of Rancher Desktop whose names, addresses and ports count",
+            help: "the generation of Rancher Desktop to work with",
             reason: """
-                legacy is Rancher Desktop up to 1.15, current is 1.16 and later, opensuse is the \
-                openSUSE distribution's development version. An option for a single name, address \
-                or port is stronger.
+                It selects names, addresses and ports: legacy is Rancher Desktop up to 1.15, \
+                current is 1.16 and later, opensuse is the openSUSE distribution's development \
+                version. An option for a single name, address or port overrides it.
                 """
         )
     }

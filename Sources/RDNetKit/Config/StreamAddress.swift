@@ -1,17 +1,20 @@
-/// A stream socket's address, as people write it: `unix:///path`, `tcp://127.0.0.1:port` or `vsock://2:port`.
+/// A stream socket's address in text form: `unix:///path`, `tcp://127.0.0.1:port` or
+/// `vsock://2:port`.
 enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
-    /// An absolute path of at most 107 octets (unix(7)).
+    /// An absolute path of at most 107 bytes (unix(7)).
     case unix(String)
-    case tcp(Endpoint)
-    /// A virtual machine's socket (vsock(7)); nil is any context to listen at, and the host to call.
+    case tcp(ZonedEndpoint)
+    /// A vsock(7) address; a nil context means any when listening, and the host when connecting.
     case vsock(cid: UInt32?, port: UInt32)
 
-    /// Parses any of the forms; nil for anything else, host names included: nothing here looks names up.
+    /// Parses any of the forms; nil for anything else, including host names, which are never looked
+    /// up.
     init?(_ text: some StringProtocol) {
         if let path = text.removingPrefix("unix://") {
             guard Self.isPath(path) else { return nil }
             self = .unix(path)
-        } else if let address = text.removingPrefix("tcp://"), let endpoint = Endpoint(address) {
+        } else if let address = text.removingPrefix("tcp://"), let endpoint = Self.endpoint(address)
+        {
             self = .tcp(endpoint)
         } else if let address = text.removingPrefix("vsock://") {
             self.init(vsock: address)
@@ -20,10 +23,18 @@ enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Parses an endpoint in a URL, where the percent sign before a zone may be written as `%25`
+    /// (RFC 6874).
+    private static func endpoint(_ text: String) -> ZonedEndpoint? {
+        guard var endpoint = ZonedEndpoint(text) else { return nil }
+        if endpoint.zone.hasPrefix("25"), endpoint.zone != "25" { endpoint.zone.removeFirst(2) }
+        return endpoint
+    }
+
     /// Parses `CID:PORT` and `:PORT`.
     init?(vsock text: some StringProtocol) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        // VMADDR_CID_ANY and VMADDR_PORT_ANY, all bits one, name nobody to call.
+        // VMADDR_CID_ANY and VMADDR_PORT_ANY (all bits one) are not valid peers.
         guard parts.count == 2, let port = parts[1].decimal(upTo: UInt64(UInt32.max) - 1) else {
             return nil
         }
@@ -35,7 +46,7 @@ enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
         )
     }
 
-    /// Whether a unix socket can have this name: absolute, at most 107 octets, no NUL.
+    /// Whether a unix socket can have this path: absolute, at most 107 bytes, no NUL.
     static func isPath(_ text: String) -> Bool {
         text.hasPrefix("/") && text.utf8.count <= 107 && !text.utf8.contains(0)
     }
@@ -50,7 +61,7 @@ enum StreamAddress: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ValueSyntax where Value == StreamAddress {
-    /// Where a service listens.
+    /// A service's listening address.
     static let stream = ValueSyntax(
         placeholder: "ADDRESS",
         expected: "unix:///PATH, tcp://ADDRESS:PORT or vsock://[CID]:PORT",

@@ -1,15 +1,15 @@
-/// One virtual machine, by how its ports are reached.
+/// How to reach one VM's ports.
 enum VirtualMachine: Hashable, Sendable, CustomStringConvertible {
-    /// A context of vsock(7).
+    /// A vsock(7) context.
     case context(UInt32)
-    /// A unix socket of its hypervisor's.
+    /// A unix socket of its hypervisor.
     case socket(String, PortMapping)
 
-    /// How a unix socket leads to a port of the machine.
+    /// How a unix socket maps to a port of the VM.
     enum PortMapping: String, Sendable {
-        /// It leads to the handshake port and no other.
+        /// It leads to the handshake port only.
         case direct = "unix"
-        /// It is told the port first, as Firecracker and Cloud Hypervisor want it.
+        /// It expects the port first, as in Firecracker and Cloud Hypervisor.
         case asked = "firecracker+unix"
     }
 
@@ -20,7 +20,7 @@ enum VirtualMachine: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Where its handshake port is called.
+    /// The address of its handshake port.
     func handshakeAddress(port: UInt32) -> LinkAddress {
         switch self {
         case .context(let cid): .vsock(cid: cid, port: port)
@@ -28,7 +28,8 @@ enum VirtualMachine: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Where its stream arrives: a unix socket's hypervisor connects to the path with the port behind it.
+    /// Where its stream arrives: the hypervisor of a unix socket connects to the path with the port
+    /// appended.
     func dataAddress(port: UInt32) -> LinkAddress {
         switch self {
         case .context: .vsock(cid: nil, port: port)
@@ -36,25 +37,26 @@ enum VirtualMachine: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// The port that its socket has to be told; nil where the address says it.
+    /// The port to send to its socket; nil if the address implies it.
     func askedPort(_ port: UInt32) -> UInt32? {
         if case .socket(_, .asked) = self { port } else { nil }
     }
 }
 
-/// Where virtual machines are looked for.
+/// Where to look for VMs.
 enum VMAddress: Hashable, Sendable, CustomStringConvertible {
     case contexts(ClosedRange<UInt32>)
     case socket(String, VirtualMachine.PortMapping)
-    /// Every socket in it, as long as it is there; the path ends in a slash.
+    /// Every socket in a directory; the path ends in a slash.
     case directory(String, VirtualMachine.PortMapping)
 
-    /// Contexts in one range, and machines in all.
+    /// Limit on the contexts of one range, and on all VMs.
     static let most = 256
-    /// So that an underscore and a port still fit into the 107 octets of unix(7).
+    /// Leaves room for an underscore and a port within the 107 bytes of unix(7).
     static let longestPath = 96
 
-    /// Parses `3`, `vsock://3`, `vsock://3-66`, `unix:///path`, `unix:///directory/`, and both with `firecracker+` before them.
+    /// Parses `3`, `vsock://3`, `vsock://3-66`, `unix:///path`, `unix:///directory/`, and both with
+    /// `firecracker+` before them.
     init?(_ text: some StringProtocol) {
         for mapping in [VirtualMachine.PortMapping.direct, .asked] {
             guard let path = text.removingPrefix("\(mapping.rawValue)://") else { continue }
@@ -66,7 +68,7 @@ enum VMAddress: Hashable, Sendable, CustomStringConvertible {
         }
         let numbers = (text.removingPrefix("vsock://") ?? String(text))
             .split(separator: "-", omittingEmptySubsequences: false)
-            // Zero is the hypervisor itself, all bits one is nobody (VMADDR_CID_ANY).
+            // Zero is the hypervisor itself; 0xffffffff is VMADDR_CID_ANY.
             .map { $0.decimal(upTo: UInt64(UInt32.max) - 1).map { UInt32(truncatingIfNeeded: $0) } }
         guard numbers.count <= 2, case let first?? = numbers.first, case let last?? = numbers.last,
             first > 0, first <= last, last - first < Self.most
@@ -85,7 +87,7 @@ enum VMAddress: Hashable, Sendable, CustomStringConvertible {
 }
 
 extension ValueSyntax where Value == VMAddress {
-    /// Where virtual machines are looked for.
+    /// Where to look for VMs.
     static let machine = ValueSyntax(
         placeholder: "MACHINE",
         expected: """

@@ -1,8 +1,8 @@
-/// How one kind of value is written: in an argument, in the environment and in the file alike.
+/// The syntax of one kind of value, the same in arguments, environment and file.
 struct ValueSyntax<Value: Sendable>: Sendable {
-    /// What stands for the value in usage and manual, such as `CIDR`; nil for a truth value.
+    /// The placeholder in usage and manual, such as `CIDR`; nil for a Boolean.
     let placeholder: String?
-    /// What a good value is, to end the sentence that refuses a bad one.
+    /// A description of a valid value; it ends the error sentence for an invalid one.
     let expected: String
     let parse: @Sendable (String) -> Value?
     /// The inverse of `parse`.
@@ -10,12 +10,12 @@ struct ValueSyntax<Value: Sendable>: Sendable {
 }
 
 extension ValueSyntax {
-    /// The same, or nothing.
+    /// The same syntax, or empty.
     static func optional<Wrapped>(_ syntax: ValueSyntax<Wrapped>) -> ValueSyntax
     where Value == Wrapped? {
         ValueSyntax(
             placeholder: syntax.placeholder,
-            expected: syntax.expected + ", or nothing",
+            expected: syntax.expected + ", or empty",
             parse: { $0.isEmpty ? .some(nil) : syntax.parse($0).map { $0 } },
             text: { $0.map(syntax.text) ?? "" }
         )
@@ -23,7 +23,7 @@ extension ValueSyntax {
 }
 
 extension ValueSyntax where Value == Bool {
-    /// A truth value in Go's words; as an argument it stands alone or with `=`.
+    /// A Boolean in Go's spelling; as an argument it stands alone or takes `=VALUE`.
     static let boolean = ValueSyntax(
         placeholder: nil,
         expected: "true or false (also t, f, 1, 0)",
@@ -33,7 +33,7 @@ extension ValueSyntax where Value == Bool {
 }
 
 extension ValueSyntax where Value == Int {
-    /// A whole number in Go's notation.
+    /// An integer in Go's notation.
     static func integer(_ range: ClosedRange<Int>, _ placeholder: String) -> ValueSyntax {
         ValueSyntax(
             placeholder: placeholder,
@@ -45,7 +45,7 @@ extension ValueSyntax where Value == Int {
 }
 
 extension ValueSyntax where Value == String {
-    /// A path, or nothing.
+    /// A path, or empty.
     static let optionalPath = ValueSyntax(
         placeholder: "FILE",
         expected: "a path",
@@ -56,7 +56,7 @@ extension ValueSyntax where Value == String {
     /// A path.
     static let path = nonEmpty("FILE", expected: "a path")
 
-    /// Any text but the empty one.
+    /// Any non-empty text.
     static func nonEmpty(_ placeholder: String, expected: String) -> ValueSyntax {
         ValueSyntax(
             placeholder: placeholder,
@@ -66,10 +66,10 @@ extension ValueSyntax where Value == String {
         )
     }
 
-    /// The name of a network interface: at most 15 octets (IFNAMSIZ less its NUL), no slash, no space.
+    /// An interface name: at most 15 bytes (IFNAMSIZ without its NUL), no slash, no space.
     static let interfaceName = ValueSyntax(
         placeholder: "NAME",
-        expected: "an interface's name of 1 to 15 octets without '/', ':' and white space",
+        expected: "an interface name of 1 to 15 bytes without '/', ':' and white space",
         parse: { text in
             let isGood = text.utf8.allSatisfy {
                 $0 > 0x20 && $0 != 0x2f && $0 != 0x3a && $0 != 0x7f
@@ -82,7 +82,7 @@ extension ValueSyntax where Value == String {
         text: { $0 }
     )
 
-    /// A domain name (RFC 1035, 2.3.4): labels of 1 to 63 octets, 253 in all.
+    /// A domain name (RFC 1035, 2.3.4): labels of 1 to 63 bytes, 253 in all.
     static let domain = ValueSyntax(
         placeholder: "DOMAIN",
         expected: "a domain name",
@@ -102,10 +102,10 @@ extension ValueSyntax where Value == String {
 }
 
 extension ValueSyntax where Value == IPAddress? {
-    /// One machine's address, or nothing.
+    /// A unicast address, or empty.
     static let optionalAddress = ValueSyntax(
         placeholder: "ADDRESS",
-        expected: "one machine's literal IPv4 or IPv6 address such as 192.168.143.1",
+        expected: "a literal unicast IPv4 or IPv6 address such as 192.168.143.1",
         parse: { text in
             if text.isEmpty { return .some(nil) }
             guard let address = IPAddress(text), !address.isUnspecified, !address.isMulticast else {
@@ -128,10 +128,10 @@ extension ValueSyntax where Value == Subnet {
 }
 
 extension ValueSyntax where Value == MACAddress {
-    /// The Ethernet address of one machine.
+    /// A unicast MAC address.
     static let mac = ValueSyntax(
         placeholder: "MAC",
-        expected: "one machine's Ethernet address such as 5a:94:ef:e4:0c:ee",
+        expected: "a unicast MAC address such as 5a:94:ef:e4:0c:ee",
         parse: { text in
             MACAddress(text).flatMap { $0.isGroup || $0.rawValue == 0 ? nil : $0 }
         },
@@ -140,12 +140,12 @@ extension ValueSyntax where Value == MACAddress {
 }
 
 extension ValueSyntax where Value == MACAddress? {
-    /// The Ethernet address of one machine, or nothing to leave things as they are.
+    /// A unicast MAC address, or empty for no change.
     static let optionalMAC = optional(.mac)
 }
 
 extension ValueSyntax where Value == LogLevel {
-    /// A level's name; logrus' short `warn` too.
+    /// A level's name, including logrus's short `warn`.
     static let logLevel = ValueSyntax(
         placeholder: "LEVEL",
         expected: "debug, info, warning, error or fatal",

@@ -1,4 +1,4 @@
-/// One value of a YAML document, with the line it begins in.
+/// One value of a YAML document and the line on which it starts.
 struct YAMLNode: Equatable {
     indirect enum Value: Equatable {
         case scalar(String, isQuoted: Bool)
@@ -10,37 +10,37 @@ struct YAMLNode: Equatable {
     /// Counted from 1.
     var line: Int
 
-    /// Nothing where a value could be.
+    /// A missing value.
     static func null(line: Int) -> YAMLNode {
         YAMLNode(value: .scalar("", isQuoted: false), line: line)
     }
 }
 
-/// A key of a mapping and what it leads to.
+/// A key of a mapping and its value.
 struct YAMLEntry: Equatable {
     var key: String
     var value: YAMLNode
-    /// The key's.
+    /// The key's line.
     var line: Int
 }
 
-/// What is wrong with a YAML document, and where.
+/// An error in a YAML document and its line.
 struct YAMLError: Error, Equatable, CustomStringConvertible {
     var line: Int
     var reason: String
 
-    /// The sentence that Go's parser begins too.
+    /// Starts like the errors of Go's parser.
     var description: String { "yaml: line \(line): \(reason)" }
 }
 
 extension YAMLNode {
-    /// Whether it is one of the words for nothing (YAML 1.2.2, 10.3.2).
+    /// Whether it is null (YAML 1.2.2, 10.3.2).
     var isNull: Bool {
         guard case .scalar(let text, isQuoted: false) = value else { return false }
         return ["", "~", "null", "Null", "NULL"].contains(text)
     }
 
-    /// What a kind of value is called in an error.
+    /// The kind of value, for errors.
     private var kind: String {
         switch value {
         case .scalar: "a value"
@@ -53,14 +53,14 @@ extension YAMLNode {
         YAMLError(line: line, reason: "\(name): expected \(expected), found \(kind)")
     }
 
-    /// The text of a scalar; empty for nothing.
+    /// The text of a scalar; empty for null.
     func text(_ name: String) throws(YAMLError) -> String {
         if isNull { return "" }
         guard case .scalar(let text, _) = value else { throw mismatch(name, "a text") }
         return text
     }
 
-    /// A truth value in any of the words that YAML has had for it.
+    /// A Boolean in any spelling of YAML 1.1 or 1.2.
     func boolean(_ name: String) throws(YAMLError) -> Bool {
         switch try text(name).lowercased() {
         case "true", "yes", "on": return true
@@ -73,7 +73,7 @@ extension YAMLNode {
         }
     }
 
-    /// A whole number; nil for nothing.
+    /// An integer; nil for null.
     func integer(_ name: String) throws(YAMLError) -> Int? {
         let text = try text(name)
         if text.isEmpty { return nil }
@@ -86,14 +86,14 @@ extension YAMLNode {
         return number
     }
 
-    /// The members of a list; none for nothing.
+    /// The members of a list; empty for null.
     func list(_ name: String) throws(YAMLError) -> [YAMLNode] {
         if isNull { return [] }
         guard case .sequence(let members) = value else { throw mismatch(name, "a list") }
         return members
     }
 
-    /// The entries of a map; none for nothing.
+    /// The entries of a map; empty for null.
     func map(_ name: String) throws(YAMLError) -> [YAMLEntry] {
         if isNull { return [] }
         guard case .mapping(let entries) = value else { throw mismatch(name, "a map") }

@@ -1,15 +1,15 @@
-/// A reader of configuration files in the part of YAML 1.2 that people write them in.
+/// A parser for the subset of YAML 1.2 that people use in configuration files.
 ///
-/// Maps, lists and scalars, in block and flow style, plain and quoted, with comments. Anchors, aliases, tags, texts over several
-/// lines, complex keys and further documents are errors with their line, as is a key that comes twice. Depth and length are bounded,
-/// and every octet is looked at a bounded number of times.
+/// Maps, lists and scalars, in block and flow style, plain and quoted, with comments. Anchors,
+/// aliases, tags, multi-line scalars, complex keys, further documents and duplicate keys are errors
+/// with their line. Depth and length are bounded, and every byte is read a bounded number of times.
 struct YAMLParser {
     /// Octets.
     static let maximumLength = 1 << 20
     private static let maximumDepth = 32
 
     let octets: [UInt8]
-    /// The octet to look at next, the line that it is in and where that begins.
+    /// The current position, its line and the start of that line.
     var at = 0
     var line = 1
     var lineStart = 0
@@ -17,8 +17,8 @@ struct YAMLParser {
 
     /// Parses a document.
     ///
-    /// - Parameter text: The whole file.
-    /// - Returns: Its value; nothing at all is null.
+    /// - Parameter text: The file's contents.
+    /// - Returns: Its value; null for an empty document.
     /// - Throws: `YAMLError`.
     static func parse(_ text: String) throws(YAMLError) -> YAMLNode {
         guard text.utf8.count <= maximumLength else {
@@ -72,7 +72,7 @@ struct YAMLParser {
 
     // MARK: Blocks
 
-    /// The value that begins at the next content, if that is indented deeply enough.
+    /// The value at the next content, if its indentation is deep enough.
     private mutating func block(deeperThan parent: Int) throws(YAMLError) -> YAMLNode {
         try skipBlankLines()
         guard at < octets.count, column > parent, !isMarker("---"), !isMarker("...") else {
@@ -81,7 +81,7 @@ struct YAMLParser {
         return try node()
     }
 
-    /// The value that begins here: what its first line looks like says of which kind it is.
+    /// The value at the current position; its first line determines its kind.
     private mutating func node() throws(YAMLError) -> YAMLNode {
         depth += 1
         defer { depth -= 1 }
@@ -128,7 +128,7 @@ struct YAMLParser {
         return YAMLNode(value: .mapping(entries), line: start)
     }
 
-    /// What follows a key's colon.
+    /// The value after a key's colon.
     private mutating func value(of indent: Int) throws(YAMLError) -> YAMLNode {
         guard isAtLineEnd else {
             let node = try inline()
@@ -137,7 +137,7 @@ struct YAMLParser {
         }
         let keyLine = line
         try skipBlankLines()
-        // A list may stand as far left as the key that it belongs to.
+        // A list may have the same indentation as its key.
         if at < octets.count, column == indent, isDash { return try node() }
         let node = try block(deeperThan: indent)
         return node.isNull ? .null(line: keyLine) : node
@@ -148,7 +148,7 @@ struct YAMLParser {
         throw fault("indented deeper than what it could belong to")
     }
 
-    /// Where the colon of a key stands that begins here; nil when none does.
+    /// The position of the colon if a key starts here; nil otherwise.
     private func keyEnd() -> Int? {
         var index = at
         if let quote = current, quote == UInt8(ascii: "\"") || quote == UInt8(ascii: "'") {
@@ -167,7 +167,7 @@ struct YAMLParser {
         return nil
     }
 
-    /// Where a quoted text that begins here is over, as far as its line goes.
+    /// The end of the quoted text that starts here, within its line.
     private func quotedEnd(_ quote: UInt8) -> Int {
         var index = at + 1
         while index < octets.count, octets[index] != 0x0a {
@@ -221,7 +221,7 @@ struct YAMLParser {
         }
     }
 
-    /// Refuses what would mean something in YAML that this parser does not know.
+    /// Rejects YAML syntax that this parser does not support.
     private func refuseIndicator() throws(YAMLError) {
         let what: String
         switch current {
@@ -237,7 +237,7 @@ struct YAMLParser {
         throw fault("\(what) is not understood")
     }
 
-    /// Where a plain scalar that begins here ends.
+    /// The end of the plain scalar that starts here.
     private func plainEnd(inFlow: Bool) -> Int {
         let stops: [UInt8] = inFlow ? Array(",[]{}".utf8) : []
         var index = at
@@ -317,7 +317,7 @@ struct YAMLParser {
         return YAMLEntry(key: key, value: value, line: keyLine)
     }
 
-    /// Spaces, line ends and comments between the parts of a flow value.
+    /// Skips spaces, line ends and comments between the parts of a flow value.
     private mutating func skipFlowSpace() throws(YAMLError) {
         while true {
             skipSpaces()

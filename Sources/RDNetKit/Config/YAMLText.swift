@@ -1,18 +1,18 @@
-/// Characters, lines and quotes: what the parser's grammar stands on.
+/// The lexical level of the parser: characters, lines and quotes.
 extension YAMLParser {
-    /// The octet to look at next; nil at the end.
+    /// The current byte; nil at the end.
     var current: UInt8? { at < octets.count ? octets[at] : nil }
 
-    /// How far into its line the next octet is.
+    /// The column of the current byte.
     var column: Int { at - lineStart }
 
-    /// Whether white space, a line's end or the document's is there.
+    /// Whether a position is white space, a line end or the end of the document.
     func isBlank(_ index: Int) -> Bool {
         guard index < octets.count else { return true }
         return [0x20, 0x09, 0x0a, 0x0d].contains(octets[index])
     }
 
-    /// Whether nothing but a comment is left of the line.
+    /// Whether the rest of the line is at most a comment.
     var isAtLineEnd: Bool {
         switch current {
         case nil, 0x0a, 0x0d: true
@@ -29,7 +29,7 @@ extension YAMLParser {
         while at < octets.count, octets[at] != 0x0a { at += 1 }
     }
 
-    /// Steps over one octet of a line's end.
+    /// Skips one byte of a line end.
     mutating func skipLineEnd() {
         let isNewLine = current == 0x0a
         at += 1
@@ -38,7 +38,7 @@ extension YAMLParser {
         lineStart = at
     }
 
-    /// Goes to the first content of a line that has any.
+    /// Advances to the next line with content.
     mutating func skipBlankLines() throws(YAMLError) {
         while at < octets.count {
             let indent = at
@@ -55,14 +55,14 @@ extension YAMLParser {
         }
     }
 
-    /// The rest of a line whose value is read may hold a comment only.
+    /// Requires that only a comment follows a value on its line.
     mutating func endLine() throws(YAMLError) {
         skipSpaces()
         guard isAtLineEnd else { throw fault("expected the end of the line behind a value") }
         skipComment()
     }
 
-    /// Goes on behind a marker, in its line or a later one.
+    /// Advances past a marker to content on its line or a later one.
     mutating func skipToContent() throws(YAMLError) {
         skipSpaces()
         guard isAtLineEnd else { return }
@@ -71,7 +71,7 @@ extension YAMLParser {
 
     // MARK: Quotes
 
-    /// A text in single quotes, in which two of them stand for one.
+    /// A single-quoted text; a doubled quote denotes one.
     mutating func singleQuoted() throws(YAMLError) -> String {
         var text: [UInt8] = []
         at += 1
@@ -88,7 +88,7 @@ extension YAMLParser {
         throw fault("a quoted text does not end in its line")
     }
 
-    /// A text in double quotes, in which a backslash escapes (YAML 1.2.2, 5.7).
+    /// A double-quoted text with backslash escapes (YAML 1.2.2, 5.7).
     mutating func doubleQuoted() throws(YAMLError) -> String {
         var text: [UInt8] = []
         at += 1

@@ -1,7 +1,7 @@
 /// Datagrams of one sender to one receiver, put one behind the other so that they go on together.
 ///
-/// Only equal lengths can (UDP_SEGMENT, USO), but for the last. One that does not fit waits for nothing: what is staged goes
-/// before it, so the order stays.
+/// Only equal lengths can (UDP_SEGMENT, USO), but for the last. One that does not fit waits for
+/// nothing: what is staged goes before it, so the order stays.
 struct DatagramStage<Way>: ~Copyable {
     /// The kernel's UDP_MAX_SEGMENTS before Linux 6.9.
     private let maximumDatagrams = 64

@@ -1,7 +1,7 @@
 /// One guest's `ping`: an identifier, and the host socket that asks in its stead.
 ///
-/// A ping socket (icmp(7), `ping_group_range`) needs no privilege and has its identifier chosen by the kernel; where the
-/// group range forbids it, a raw socket does, if the process may have one.
+/// A ping socket (icmp(7), `ping_group_range`) needs no privilege and has its identifier chosen by
+/// the kernel; where the group range forbids it, a raw socket does, if the process may have one.
 final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// RFC 5508, REQ-2: at least 60 seconds.
     private static let lifetime: Duration = .seconds(60)
@@ -24,8 +24,10 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// The host asked last.
     private(set) var lastHost: IPAddress?
     private var hosts: Set<IPAddress> = []
-    var wasUsed = true
-    var ringIndex = 0
+    /// The requests that an ICMP error may have to quote; traceroute(8) has 16 under way.
+    var sent = SentPackets<32>()
+    private var path: PathOptions?
+    var queueIndex = 0
 
     /// Makes the host socket.
     ///
@@ -39,45 +41,107 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         self.flows = flows
         lastUsed = now
         traffic = FlowTraffic(start: now)
-        let sockets = try Socket.makeEcho()
-        isRaw = sockets.isRaw
-        socket = sockets.descriptor
+        var isRaw = false
+        socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
+            let echo = try Socket.makeEcho()
+            isRaw = echo.isRaw
+            return echo.descriptor
+        }
+        self.isRaw = isRaw
+        try HostError.collect(on: socket)
+        Socket.reportHopLimits(true, on: socket)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(now + Self.lifetime, observer: self)
     }
 
-    /// Sends an echo request: identifier and checksum are written anew.
-    func send(_ message: UnsafeRawBufferPointer, to host: IPAddress, now: Instant) {
+    /// Sends an echo request; the kernel writes its own identifier and checksum.
+    ///
+    /// - Parameters:
+    ///   - message: The whole ICMP message.
+    ///   - request: Its receiver, and what an ICMP error would quote.
+    ///   - path: Hop limit and fragmentation.
+    ///   - now: The turn's clock.
+    func send(
+        _ message: UnsafeRawBufferPointer,
+        _ request: SentPacket,
+        _ path: PathOptions,
+        now: Instant
+    ) {
+        let host = request.host.address
+        sent.record(request)
+        if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
         lastUsed = now
-        wasUsed = true
         lastHost = host
         traffic.octetsToHost &+= UInt64(message.count)
         if hosts.count < 1024 { hosts.insert(host) }
-        do {
-            let address = SocketAddress(Endpoint(address: host, port: 0))
-            if try Socket.sendDatagram(socket, message, to: address) == nil { flows.dropped(.full) }
-        } catch {
-            flows.failed(key, host, message, errno: error.errno)
+        // An ICMP error makes the next call fail, although the call's own request did not.
+        for attempt in 0..<3 {
+            do {
+                let address = SocketAddress(request.host)
+                if try Socket.sendDatagram(socket, message, to: address) == nil {
+                    flows.dropped(.full)
+                }
+                return
+            } catch {
+                let findings = reportErrors()
+                if let refusal = findings.refusal {
+                    return flows.report(refusal, quoting: message, of: self)
+                }
+                guard findings.foundEarlier || attempt == 0 else {
+                    return flows.failed(self, host, message, errno: error.errno)
+                }
+            }
         }
+        flows.dropped(.hostError)
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if readiness.contains(.failed) { reportErrors() }
         for _ in 0..<Self.repliesPerTurn {
             do {
                 guard
-                    let (count, sender) = try Socket.receiveDatagram(socket, into: flows.scratch)
+                    let (count, sender, hopLimit) = try Socket.receiveWithHopLimit(
+                        socket,
+                        into: flows.scratch
+                    )
                 else { return }
                 guard let host = sender.endpoint?.address, hosts.contains(host) else { continue }
-                receive(UnsafeRawBufferPointer(rebasing: flows.scratch[..<count]), from: host)
+                let octets = UnsafeRawBufferPointer(rebasing: flows.scratch[..<count])
+                receive(octets, from: host, hopLimit: hopLimit ?? 64)
                 lastUsed = now
             } catch {
-                // An unreachable host's error for an earlier request; the guest's ping times out.
-                flows.dropped(.hostError)
+                // The error of an earlier request; the error queue has the details.
+                reportErrors()
             }
         }
     }
 
-    private func receive(_ octets: UnsafeRawBufferPointer, from host: IPAddress) {
+    /// Passes on the ICMP errors in the error queue.
+    @discardableResult
+    private func reportErrors() -> HostError.Findings {
+        HostError.drain(socket, into: flows.scratch, limit: Self.repliesPerTurn) { error, quoted in
+            guard isOwn(quoted, to: error.destination.address) else { return }
+            flows.report(error, quoting: quoted, of: self)
+        }
+    }
+
+    /// Whether an ICMP error quotes a request of this flow: a raw socket receives those of every
+    /// program.
+    private func isOwn(_ quoted: UnsafeRawBufferPointer, to host: IPAddress) -> Bool {
+        guard hosts.contains(host) else { return false }
+        do {
+            let request = try ICMPMessage(reading: quoted.bytes)
+            return request.kind == .echoRequest && (!isRaw || request.identifier == key.identifier)
+        } catch {
+            return false
+        }
+    }
+
+    private func receive(
+        _ octets: UnsafeRawBufferPointer,
+        from host: IPAddress,
+        hopLimit: UInt8
+    ) {
         do {
             var start = 0
             // A raw socket shows the IP header, and every echo reply of the host.
@@ -88,7 +152,9 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 return
             }
             traffic.octetsToGuest &+= UInt64(message.count)
-            flows.sendReply(message, reply, from: host, to: key)
+            // One router less, because this gateway forwards the reply (RFC 1812, 5.3.1).
+            let left = max(hopLimit, 2) - 1
+            flows.sendReply(message, reply, from: host, to: key, hopLimit: left)
         } catch {
             flows.dropped(.malformed)
         }
@@ -115,24 +181,34 @@ final class EchoFlows {
     private static let maximumFlows = 256
 
     let loop: EventLoop
+    let descriptors: DescriptorBudget
     let scratch: UnsafeMutableRawBufferPointer
-    private let ethernet: VirtualEthernet
+    let ethernet: VirtualEthernet
     private let log: Logger
+    private let limits: LimitLog
     private var flows: [EchoFlow.Key: EchoFlow] = [:]
-    private var ring = IdleRing<EchoFlow>(limit: maximumFlows)
+    private var queue = IdleQueue<EchoFlow>(limit: maximumFlows)
     private var saidNoPermission = false
     /// The reply that is being written.
     private var octets: [UInt8] = []
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (ICMPMessage.Kind, IPv4Header, [UInt8]) -> Void = { _, _, _ in }
+    var sendError: (GuestError) -> Void = { _ in }
 
     /// Makes an empty table.
-    init(loop: EventLoop, ethernet: VirtualEthernet, log: Logger) {
+    init(
+        loop: EventLoop,
+        ethernet: VirtualEthernet,
+        log: Logger,
+        descriptors: DescriptorBudget,
+        limits: LimitLog
+    ) {
         self.loop = loop
         self.ethernet = ethernet
         self.log = log
+        self.descriptors = descriptors
+        self.limits = limits
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
     }
 
@@ -144,30 +220,35 @@ final class EchoFlows {
     var count: Int { flows.count }
 
     /// Every flow, for the API.
-    var all: [EchoFlow] { ring.all }
+    var all: [EchoFlow] { queue.all }
 
     /// Passes a guest's echo request on to a host.
     ///
     /// - Parameters:
     ///   - message: The whole ICMP message; its checksum field is written anew.
     ///   - key: Whose it is.
-    ///   - host: Where to.
+    ///   - request: Where to, and what an ICMP error would quote.
+    ///   - path: How it travels from here.
     ///   - now: The turn's clock.
     func send(
         _ message: UnsafeRawBufferPointer,
         _ key: EchoFlow.Key,
-        to host: IPAddress,
+        _ request: SentPacket,
+        _ path: PathOptions,
         now: Instant
     ) {
-        if let flow = flows[key] { return flow.send(message, to: host, now: now) }
+        if let flow = flows[key] { return flow.send(message, request, path, now: now) }
         do {
             let flow = try EchoFlow(key, self, now: now)
             flows[key] = flow
-            if let victim = ring.append(flow) { forget(victim) }
-            flow.send(message, to: host, now: now)
+            if let victim = queue.append(flow) {
+                limits.reached(.echoFlows, maximum: Self.maximumFlows)
+                forget(victim)
+            }
+            flow.send(message, request, path, now: now)
         } catch {
             dropped(.hostError)
-            guard !saidNoPermission else { return }
+            guard !error.isOutOfDescriptors, !saidNoPermission else { return }
             saidNoPermission = true
             log.warning(
                 "pings to other hosts are not forwarded: allow them with net.ipv4.ping_group_range",
@@ -176,12 +257,16 @@ final class EchoFlows {
         }
     }
 
+    /// The flow that gives way next; nil when there are none.
+    var idlest: EchoFlow? { queue.idlest() }
+
     /// Sends a reply to a guest, under its own identifier.
     func sendReply(
         _ message: UnsafeRawBufferPointer,
         _ reply: ICMPMessage,
         from host: IPAddress,
-        to key: EchoFlow.Key
+        to key: EchoFlow.Key,
+        hopLimit: UInt8 = 64
     ) {
         guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbour) }
         var answer = reply
@@ -190,36 +275,19 @@ final class EchoFlows {
         octets.removeAll(keepingCapacity: true)
         octets.append(contentsOf: message)
         ICMPError.finish(answer, &octets)
-        let ip = IPv4Header(
+        var ip = IPv4Header(
             transport: IPProtocol.icmp,
-            source: host,
+            source: ethernet.plan.seenByGuests(host),
             destination: key.guest,
             payloadLength: octets.count
         )
+        ip.timeToLive = hopLimit
         octets.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
-    }
-
-    /// A request could not leave the host.
-    func failed(
-        _ key: EchoFlow.Key,
-        _ host: IPAddress,
-        _ message: UnsafeRawBufferPointer,
-        errno code: Int32
-    ) {
-        dropped(.hostError)
-        guard let reason = HostError.unreachable(errno: code) else { return }
-        let ip = IPv4Header(
-            transport: IPProtocol.icmp,
-            source: key.guest,
-            destination: host,
-            payloadLength: message.count
-        )
-        sendError(.destinationUnreachable(reason), ip, Array(message.prefix(64)))
     }
 
     /// A flow has been idle for its lifetime.
     func expired(_ flow: EchoFlow) {
-        ring.remove(flow)
+        queue.remove(flow)
         forget(flow)
     }
 

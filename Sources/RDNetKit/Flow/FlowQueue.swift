@@ -1,7 +1,8 @@
 /// Flows in the order in which they came, of which only so many may stay: the oldest makes room.
 ///
-/// A flow that leaves by itself leaves its place behind; places without a flow are swept when they are the
-/// majority, so every call is constant time on average. A flow is in one queue at a time, and knows in which.
+/// A flow that leaves by itself leaves its place behind; places without a flow are swept when they
+/// are the majority, so every call is constant time on average. A flow is in one queue at a time,
+/// and knows in which.
 struct FlowQueue {
     /// What the flows of a queue have in common.
     enum Name { case handshakes, timeWaits }

@@ -6,8 +6,9 @@ struct FlowKey: Equatable {
 
 /// Flows by their two ends: open addressing with linear probing, at most half full.
 ///
-/// The hash is keyed, as guests choose the keys (a guest that could aim at one slot would make every lookup slow).
-/// Deletion shifts back, so there are no tombstones and lookups never grow slower with age.
+/// The hash is keyed, as guests choose the keys (a guest that could aim at one slot would make
+/// every lookup slow). Deletion shifts back, so there are no tombstones and lookups never grow
+/// slower with age.
 struct FlowTable<Flow: AnyObject> {
     private struct Slot {
         var key: FlowKey

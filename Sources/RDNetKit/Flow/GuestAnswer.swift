@@ -8,7 +8,8 @@ enum GuestAnswer: Equatable {
     case silent
     /// Nobody said that the address is theirs (ARP).
     case absent
-    /// The address is not one that a guest can have, or there are as many connections as there can be.
+    /// The address is not one that a guest can have, or there are as many connections as there can
+    /// be.
     case impossible
 }
 

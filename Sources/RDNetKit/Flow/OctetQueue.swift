@@ -1,6 +1,7 @@
 /// Memory of queues that are empty, for the next one that is not.
 ///
-/// Sockets that fall short do so again and again: without this every time would cost an allocation and its page faults.
+/// Sockets that fall short do so again and again: without this every time would cost an allocation
+/// and its page faults.
 final class SpareBuffers {
     private static let maximumCount = 16
     /// Octets of all of them: one whole window; what is more goes back to the system.
@@ -65,8 +66,8 @@ struct OctetQueue {
         _ take: (UnsafeRawBufferPointer) throws(SystemError) -> Int?
     ) throws(SystemError) {
         let range = head..<octets.count
-        // Through a Result, as the closure's typed error does not survive `withUnsafeBytes`. Sound: the
-        // pointer is used inside the closure only.
+        // Through a Result, as the closure's typed error does not survive `withUnsafeBytes`. Sound:
+        // the pointer is used inside the closure only.
         let outcome: Result<Int?, SystemError> = octets.withUnsafeBytes { whole in
             let waiting = UnsafeRawBufferPointer(rebasing: whole[range])
             do throws(SystemError) {
@@ -79,7 +80,8 @@ struct OctetQueue {
         head += taken ?? 0
         if isEmpty { clear() }
     }
-    /// Forgets everything: the memory goes back, as a flow that stalled once must not hold its window for ever.
+    /// Forgets everything: the memory goes back, as a flow that stalled once must not hold its
+    /// window for ever.
     mutating func clear() {
         var buffer: [UInt8] = []
         swap(&buffer, &octets)

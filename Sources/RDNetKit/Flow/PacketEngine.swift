@@ -1,21 +1,28 @@
 /// The virtual host on the gateway's port: takes guests' packets apart and knows what each is for.
 ///
-/// How it works, in the order of a packet's way: a link hands over a frame (`receive`); the Ethernet below passes
-/// on what is for other guests; ARP is answered here; an IPv4 packet is checked, put together if it came in fragments, and
-/// goes to a service of the gateway's own or to a flow that continues it on the host. At the end of a
-/// link's batch staged uploads leave; once a turn (`takeTurn`) flows send, ACKs follow, links are flushed.
-/// Everything runs on the loop's thread; nothing waits.
+/// How it works, in the order of a packet's way: a link hands over a frame (`receive`); the
+/// Ethernet below passes on what is for other guests; ARP is answered here; an IPv4 packet is
+/// checked, put together if it came in fragments, and goes to a service of the gateway's own or to
+/// a flow that continues it on the host. At the end of a link's batch staged uploads leave; once a
+/// turn (`takeTurn`) flows send, ACKs follow, links are flushed. Everything runs on the loop's
+/// thread; nothing waits.
 final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     /// What a service does with a datagram: sender's Ethernet address, both ends, payload.
     typealias DatagramService = (MACAddress, Endpoint, Endpoint, UnsafeRawBufferPointer) -> Void
 
     let loop: EventLoop
     let log: Logger
+    let limits: LimitLog
+    let descriptors: DescriptorBudget
     let ethernet: VirtualEthernet
     let tcp: TCPFlows
     let udp: UDPFlows
     let echo: EchoFlows
     var drops = DropCounters()
+    /// Packets that need no answer, by reason.
+    private(set) var ignored: [IgnoreReason: UInt64] = [:]
+    /// Why the current frame needs no answer if nothing here handles it; nil for a unicast frame.
+    private var reasonToIgnore: IgnoreReason?
     /// Takes datagrams to the gateway's own ports.
     var datagramServices: [UInt16: DatagramService] = [:]
     /// Is told of a link that closed by itself.
@@ -35,32 +42,71 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     ///   - plan: The addresses of the virtual network.
     ///   - loop: Where everything runs.
     ///   - log: For what a person should know.
+    ///   - limits: Counts and reports what limits cut off.
+    ///   - descriptors: How many the process may have.
     ///   - support: Which sockets can peek at an offset.
     ///   - seed: Random, and secret from guests.
     init(
         _ plan: GatewayPlan,
         loop: EventLoop,
         log: Logger,
+        limits: LimitLog = .discarding(),
+        descriptors: Int = .max,
         support: PeekOffsetSupport,
         seed: UInt64
     ) {
         self.loop = loop
         self.log = log
         ethernet = VirtualEthernet(plan)
-        tcp = TCPFlows(loop: loop, ethernet: ethernet, log: log, support: support, seed: seed)
-        udp = UDPFlows(loop: loop, ethernet: ethernet)
-        echo = EchoFlows(loop: loop, ethernet: ethernet, log: log)
+        self.limits = limits
+        self.descriptors = DescriptorBudget(limit: descriptors, limits: limits)
+        tcp = TCPFlows(
+            loop: loop,
+            ethernet: ethernet,
+            log: log,
+            descriptors: self.descriptors,
+            limits: limits,
+            support: support,
+            seed: seed
+        )
+        udp = UDPFlows(
+            loop: loop,
+            ethernet: ethernet,
+            descriptors: self.descriptors,
+            limits: limits
+        )
+        echo = EchoFlows(
+            loop: loop,
+            ethernet: ethernet,
+            log: log,
+            descriptors: self.descriptors,
+            limits: limits
+        )
         loop.join(self)
         connectErrors()
+        shareDescriptors()
     }
 
     private func connectErrors() {
-        tcp.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
-        udp.sendError = { [unowned self] in sendError($0, rest: $1, about: $2, $3) }
-        echo.sendError = { [unowned self] in sendError($0, rest: 0, about: $1, $2) }
-        tcp.dropped = { [unowned self] in drops.count($0) }
-        udp.dropped = { [unowned self] in drops.count($0) }
-        echo.dropped = { [unowned self] in drops.count($0) }
+        tcp.sendError = { [unowned self] in sendError($0) }
+        udp.sendError = { [unowned self] in sendError($0) }
+        echo.sendError = { [unowned self] in sendError($0) }
+        tcp.dropped = { [unowned self] in drop($0) }
+        udp.dropped = { [unowned self] in drop($0) }
+        echo.dropped = { [unowned self] in drop($0) }
+        ethernet.neighborLearned = { [unowned self] in udp.sendWaiting(to: $0, now: $1) }
+    }
+
+    private func shareDescriptors() {
+        descriptors.datagramFlows = { [unowned self] in udp.count + echo.count }
+        descriptors.closeIdlest = { [unowned self] in
+            let (datagrams, ping) = (udp.idlest, echo.idlest)
+            if let ping, datagrams.map({ ping.lastUsed < $0.lastUsed }) ?? true {
+                echo.expired(ping)
+            } else if let datagrams {
+                udp.expired(datagrams)
+            }
+        }
     }
 
     /// Ends what would keep the engine alive.
@@ -84,17 +130,55 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
                 return drops.count(.badSource)
             }
             guard isForGateway else { return }
-            ethernet.capture?.record(frame)
+            ethernet.capture?.record(ethernet.described(frame, from: link))
             let start = EthernetHeader.length
             let packet = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
+            if header.destination.isGroup { reasonToIgnore = Self.reasonToIgnore(header) }
+            defer { reasonToIgnore = nil }
             switch header.kind {
             case EthernetHeader.Kind.ipv4:
                 try receiveIPv4(packet, frame.header, from: header.source, now: now)
             case EthernetHeader.Kind.arp:
                 try receiveARP(packet, from: link, now: now)
             default:
-                drops.count(.unknownProtocol)
+                drop(.unknownProtocol)
             }
+        } catch PacketError.badChecksum {
+            receiveUnfinished(frame, from: link, now: now)
+        } catch {
+            drops.count(.malformed)
+        }
+    }
+
+    private static func reasonToIgnore(_ header: EthernetHeader) -> IgnoreReason {
+        switch header.kind {
+        case EthernetHeader.Kind.ipv4: .ipv4Group
+        case EthernetHeader.Kind.ipv6: .ipv6
+        default: .other
+        }
+    }
+
+    /// Counts a packet that nothing here handles; a group is free to send what concerns only
+    /// others.
+    func drop(_ reason: DropReason) {
+        guard let reasonToIgnore, reason == .noRoute || reason == .unknownProtocol else {
+            return drops.count(reason)
+        }
+        ignored[reasonToIgnore, default: 0] &+= 1
+    }
+
+    /// Accepts a packet whose checksum does not add up because the guest left it to a device that
+    /// did not finish it.
+    private func receiveUnfinished(_ frame: Frame, from link: any FrameLink, now: Instant) {
+        guard !link.receivesOffloadHeaders else { return drops.count(.badChecksum) }
+        let frame = InferredOffload.frame(frame.octets, mtu: plan.mtu)
+        guard frame.header.needsChecksum else { return drops.count(.badChecksum) }
+        do {
+            let header = try EthernetHeader(reading: frame.octets.bytes)
+            let start = EthernetHeader.length
+            let packet = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
+            // Only IPv4 packets are checked, so this is one.
+            try receiveIPv4(packet, frame.header, from: header.source, now: now)
         } catch PacketError.badChecksum {
             drops.count(.badChecksum)
         } catch {
@@ -138,19 +222,16 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         )
         guard plan.isGuest(header.source) else {
             // A DHCP client has no address yet (RFC 2131, 4.1).
-            guard header.source == .anyIPv4, header.transport == IPProtocol.udp else {
-                return drops.count(.badSource)
+            guard header.source == .anyIPv4 else { return drops.count(.badSource) }
+            guard header.transport == IPProtocol.udp else {
+                return reasonToIgnore == nil ? drops.count(.badSource) : drop(.noRoute)
             }
             return try receiveUDP(header, payload, offload, from: mac, now: now)
         }
         ethernet.learn(header.source, mac: mac, now: now)
         if header.timeToLive <= 1, isBeyond(header.destination) {
-            return sendError(
-                .timeExceeded(code: 0),
-                rest: 0,
-                about: header,
-                Array(payload.prefix(64))
-            )
+            let quoted = quote(payload, offload)
+            return sendError(GuestError(.timeExceeded(code: 0), about: header, quoted))
         }
         if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
         try dispatch(header, payload, offload, from: mac, now: now)
@@ -178,6 +259,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             whole.payloadLength = octets.count
             whole.moreFragments = false
             whole.fragmentOffset = 0
+            // The guest itself has fragmented the packet, so the host may do so too.
+            whole.dontFragment = false
             let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
                 do throws(PacketError) {
                     return .success(try dispatch(whole, octets, .finished, from: mac, now: now))
@@ -197,7 +280,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             guard let remains, plan.destination(of: remains.header.destination) != .nowhere else {
                 continue
             }
-            sendError(.timeExceeded(code: 1), rest: 0, about: remains.header, remains.payload)
+            sendError(GuestError(.timeExceeded(code: 1), about: remains.header, remains.payload))
         }
     }
 
@@ -234,11 +317,11 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         case IPProtocol.icmp:
             try receiveICMP(header, payload, offload, from: mac, now: now)
         default:
-            drops.count(.unknownProtocol)
+            drop(.unknownProtocol)
             // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
             guard plan.destination(of: header.destination) != .nowhere else { return }
-            let kind = ICMPMessage.Kind.destinationUnreachable(.transport)
-            sendError(kind, rest: 0, about: header, Array(payload.prefix(64)))
+            let quoted = quote(payload, offload)
+            sendError(GuestError(.destinationUnreachable(.transport), about: header, quoted))
         }
     }
 

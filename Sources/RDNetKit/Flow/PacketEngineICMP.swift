@@ -13,12 +13,18 @@ extension PacketEngine {
         switch message.kind {
         case .echoRequest:
             receiveEcho(ip, message, octets, now: now)
-        case .destinationUnreachable(.fragmentationNeeded):
-            let mtu = Int(message.rest & 0xffff)
+        case .destinationUnreachable(let reason):
             let quoted = UnsafeRawBufferPointer(rebasing: octets[ICMPMessage.headerLength...])
-            try receiveFragmentationNeeded(quoted, mtu: mtu)
-        case .echoReply, .destinationUnreachable, .timeExceeded, .other:
-            drops.count(.noRoute)
+            let quote = try ICMPQuote(reading: quoted.bytes)
+            receive(
+                reason,
+                mtu: Int(message.rest & 0xffff),
+                about: quote,
+                from: ip.source,
+                now: now
+            )
+        case .echoReply, .timeExceeded, .parameterProblem, .other:
+            drop(.noRoute)
         }
     }
 
@@ -38,58 +44,96 @@ extension PacketEngine {
         switch plan.destination(of: ip.destination) {
         case .host(let address):
             let key = EchoFlow.Key(guest: ip.source, identifier: message.identifier)
-            echo.send(octets, key, to: address, now: now)
+            let checksum: UInt16 = octets.bytes.bigEndian(at: 2)
+            let request = SentPacket(
+                ip,
+                to: Endpoint(address: address, port: 0),
+                checksum: checksum,
+                mark: UInt64(message.rest & 0xffff)
+            )
+            echo.send(octets, key, request, PathOptions(forwarding: ip), now: now)
         case .refused: drops.count(.refusedDestination)
-        case .gateway, .nowhere: drops.count(.noRoute)
+        case .gateway, .nowhere: drop(.noRoute)
         }
     }
 
-    private func receiveFragmentationNeeded(
-        _ quoted: UnsafeRawBufferPointer,
-        mtu: Int
-    ) throws(PacketError) {
-        // The quote is cut short, so its length field says more than there is: only fixed offsets are read.
-        let octets = quoted.bytes
-        guard octets.byteCount >= IPv4Header.length + 8 else {
-            throw .truncated(needed: IPv4Header.length + 8, available: octets.byteCount)
+    /// Takes a guest's report that a packet did not reach its destination.
+    private func receive(
+        _ reason: ICMPMessage.Unreachable,
+        mtu: Int,
+        about quote: ICMPQuote,
+        from guest: IPAddress,
+        now: Instant
+    ) {
+        switch (quote.transport, reason) {
+        case (IPProtocol.tcp, .fragmentationNeeded):
+            let key = FlowKey(guest: quote.destination, remote: quote.source)
+            tcp.reducePath(key, sequence: quote.sequence, mtu: mtu)
+        case (IPProtocol.tcp, _):
+            let key = FlowKey(guest: quote.destination, remote: quote.source)
+            tcp.refused(by: key, sequence: quote.sequence, now: now)
+        case (IPProtocol.udp, .port) where quote.destination.address == guest:
+            receivePortUnreachable(quote, now: now)
+        default:
+            drop(.noRoute)
         }
-        let start = Int(octets.octet(at: 0) & 15) * 4
-        guard octets.octet(at: 0) >> 4 == 4, octets.octet(at: 9) == IPProtocol.tcp,
-            start >= IPv4Header.length, octets.byteCount >= start + 8
-        else { return }
-        let key = FlowKey(
-            guest: Endpoint(
-                address: IPAddress(ipv4: octets.bigEndian(at: 16)),
-                port: octets.bigEndian(at: start + 2)
-            ),
-            remote: Endpoint(
-                address: IPAddress(ipv4: octets.bigEndian(at: 12)),
-                port: octets.bigEndian(at: start)
-            )
-        )
-        tcp.reducePath(key, sequence: SequenceNumber(octets.bigEndian(at: start + 4)), mtu: mtu)
+    }
+
+    private func receivePortUnreachable(_ quote: ICMPQuote, now: Instant) {
+        switch plan.destination(of: quote.source.address) {
+        case .gateway:
+            datagramPorts.refuse(guest: quote.destination, port: quote.source.port, now: now)
+        case .host(let address):
+            // Datagrams that came before the report leave before the socket closes.
+            udp.sendToHosts(now: now)
+            let host = Endpoint(address: address, port: quote.source.port)
+            udp.refused(by: quote.destination, host)
+        case .refused, .nowhere:
+            drop(.noRoute)
+        }
+    }
+
+    /// The start of a packet's payload as an ICMP error quotes it.
+    ///
+    /// - Parameters:
+    ///   - payload: What followed the IP header.
+    ///   - offload: Whether the guest left the checksum to its network card.
+    /// - Returns: At most as much as fits, with a complete checksum.
+    func quote(_ payload: UnsafeRawBufferPointer, _ offload: VirtioNetHeader) -> [UInt8] {
+        var octets = Array(payload.prefix(ICMPError.maximumQuote))
+        let field = Int(offload.checksumOffset)
+        guard offload.needsChecksum, field + 2 <= octets.count else { return octets }
+        // The field holds the pseudo-header's sum, so summing everything completes it.
+        let sum = InternetChecksum.checksum(payload)
+        octets[field] = UInt8(truncatingIfNeeded: sum >> 8)
+        octets[field + 1] = UInt8(truncatingIfNeeded: sum)
+        return octets
     }
 
     /// Sends an ICMP error to the sender of a packet, where that is allowed, at a limited rate.
-    func sendError(
-        _ kind: ICMPMessage.Kind,
-        rest: UInt32,
-        about header: IPv4Header,
-        _ payload: [UInt8]
-    ) {
-        payload.withUnsafeBytes { payload in
-            guard ICMPError.isAllowed(about: header, payload), errorLimit.permits(now: loop.now),
-                let route = ethernet.route(to: header.source)
+    func sendError(_ error: GuestError) {
+        error.payload.withUnsafeBytes { payload in
+            guard ICMPError.isAllowed(about: error.header, payload),
+                errorLimit.permits(now: loop.now),
+                let route = ethernet.route(to: error.header.source)
             else { return }
-            let message = ICMPError.message(kind, rest: rest, about: header, payload)
-            // From whom the packet was meant for, when that is an address of ours; else from the gateway.
-            let isOwn = plan.answersARP(for: header.destination)
-            let ip = IPv4Header(
+            let message = ICMPError.message(
+                error.kind,
+                rest: error.rest,
+                about: error.header,
+                payload
+            )
+            // The gateway reports under the address that the packet was sent to, if it is one of
+            // its own.
+            let isOwn = plan.answersARP(for: error.header.destination)
+            let own = isOwn ? error.header.destination : plan.gateway
+            var ip = IPv4Header(
                 transport: IPProtocol.icmp,
-                source: isOwn ? header.destination : plan.gateway,
-                destination: header.source,
+                source: error.reporter ?? own,
+                destination: error.header.source,
                 payloadLength: message.count
             )
+            ip.timeToLive = error.hopLimit
             message.withUnsafeBytes {
                 ethernet.send(ip, $0, to: route.mac, on: route.link, .control)
             }

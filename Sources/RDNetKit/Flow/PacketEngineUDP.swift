@@ -18,10 +18,13 @@ extension PacketEngine {
         // RFC 768: a checksum of zero is none.
         if header.checksum != 0 { try verify(ip, whole, offload) }
         let payload = UnsafeRawBufferPointer(rebasing: whole[UDPHeader.length...])
-        pass(header, ip, payload, from: mac, now: now)
+        // A checksum that the guest left to its network card is not one to quote.
+        let checksum = offload.needsChecksum ? nil : header.checksum
+        pass(header, ip, payload, checksum, from: mac, now: now)
     }
 
-    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each `segmentSize` octets.
+    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each
+    /// `segmentSize` octets.
     private func receiveSegmentedUDP(
         _ ip: IPv4Header,
         _ datagram: UnsafeRawBufferPointer,
@@ -30,7 +33,8 @@ extension PacketEngine {
         now: Instant
     ) throws(PacketError) {
         let size = Int(offload.segmentSize)
-        // No kernel puts more together (UDP_MAX_SEGMENTS); a forged header could ask for 65,000 datagrams.
+        // No kernel puts more together (UDP_MAX_SEGMENTS); a forged header could ask for 65,000
+        // datagrams.
         guard datagram.count >= UDPHeader.length, size > 0,
             datagram.count <= 128 * size + UDPHeader.length
         else {
@@ -42,12 +46,15 @@ extension PacketEngine {
             destinationPort: octets.bigEndian(at: 2),
             payloadLength: 0
         )
+        var ip = ip
         var offset = UDPHeader.length
         while offset < datagram.count {
             let end = min(offset + size, datagram.count)
             header.payloadLength = end - offset
             let payload = UnsafeRawBufferPointer(rebasing: datagram[offset..<end])
-            pass(header, ip, payload, from: mac, now: now)
+            ip.payloadLength = UDPHeader.length + payload.count
+            pass(header, ip, payload, nil, from: mac, now: now)
+            ip.identification &+= 1
             offset = end
         }
     }
@@ -56,6 +63,7 @@ extension PacketEngine {
         _ header: UDPHeader,
         _ ip: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
+        _ checksum: UInt16?,
         from mac: MACAddress,
         now: Instant
     ) {
@@ -67,11 +75,19 @@ extension PacketEngine {
             if let service = datagramServices[remote.port] {
                 return service(mac, guest, remote, payload)
             }
-            sendPortUnreachable(header, ip, payload)
+            if datagramPorts.deliverStray(payload, from: guest, to: remote.port, now: now) {
+                return
+            }
+            sendPortUnreachable(header, ip, payload, checksum)
         case .host(let address):
             guard ip.source != .anyIPv4 else { return drops.count(.badSource) }
-            let host = Endpoint(address: address, port: remote.port)
-            udp.send(payload, from: guest, to: host, now: now)
+            let sent = SentPacket(
+                ip,
+                to: Endpoint(address: address, port: remote.port),
+                checksum: checksum,
+                mark: SentPacket.mark(of: payload)
+            )
+            udp.send(payload, from: guest, sent, PathOptions(forwarding: ip), now: now)
         case .refused:
             drops.count(.refusedDestination)
         case .nowhere:
@@ -79,22 +95,17 @@ extension PacketEngine {
             if remote.port == 67, let service = datagramServices[67] {
                 return service(mac, guest, remote, payload)
             }
-            drops.count(.noRoute)
+            drop(.noRoute)
         }
     }
 
     private func sendPortUnreachable(
         _ header: UDPHeader,
         _ ip: IPv4Header,
-        _ payload: UnsafeRawBufferPointer
+        _ payload: UnsafeRawBufferPointer,
+        _ checksum: UInt16?
     ) {
-        var octets = [UInt8](repeating: 0, count: UDPHeader.length)
-        // Sound: the span is used inside the closure only.
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            header.write(to: &span)
-        }
-        octets += payload.prefix(64)
-        sendError(.destinationUnreachable(.port), rest: 0, about: ip, octets)
+        let quoted = UDPFlows.quote(header, ip, payload, checksum: checksum)
+        sendError(GuestError(.destinationUnreachable(.port), about: ip, quoted))
     }
 }

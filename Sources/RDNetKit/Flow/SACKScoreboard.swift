@@ -1,6 +1,7 @@
 /// What the guest holds beyond a gap (RFC 2018; RFC 6675, 3): up to eight disjoint ranges in order.
 struct SACKScoreboard: Equatable {
-    /// More than any option can report; when full, the highest range is given up, which only costs a resend.
+    /// More than any option can report; when full, the highest range is given up, which only costs
+    /// a resend.
     static let capacity = 8
 
     private(set) var blocks: [SACKBlock] = []
@@ -47,7 +48,8 @@ struct SACKScoreboard: Equatable {
         blocks.removeAll()
     }
 
-    /// The first gap at or behind a sequence number: where it starts and where the next held range does.
+    /// The first gap at or behind a sequence number: where it starts and where the next held range
+    /// does.
     func gap(from sequence: SequenceNumber, before limit: SequenceNumber) -> SACKBlock? {
         var start = sequence
         for block in blocks where block.end > start {

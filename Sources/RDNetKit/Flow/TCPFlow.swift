@@ -2,17 +2,20 @@
 ///
 /// How it works
 ///
-/// * The guest's connection ends here, the host's socket continues it. Payload is not stored in between: towards
-///   the guest it is peeked from the socket straight behind the headers and discarded when acknowledged;
-///   towards the host it goes from the frame to `send`. What `send` does not take waits in `pending`, which the offered
-///   window bounds, as an offer is never taken back.
+/// * The guest's connection ends here, the host's socket continues it. Payload is not stored in
+///   between: towards the guest it is peeked from the socket straight behind the headers and
+///   discarded when acknowledged; towards the host it goes from the frame to `send`. What `send`
+///   does not take waits in `pending`, which the offered window bounds, as an offer is never taken
+///   back.
 /// * A guest opens: SYN → `connect` → SYN-ACK once connected (refused: RST; unreachable: ICMP).
 ///   A host client opens (a published port): accepted socket → SYN to the guest.
-/// * Each half ends on its own. Host's end of stream: FIN behind the last octet. Guest's FIN: `shutdown` behind the last octet.
-///   A reset crosses over as a reset, both ways.
-/// * The flow is told of events (`receive`, `descriptorReady`, `timerFired`), notes what is due, and does it when the
-///   table gives it its turn (`pump`), a bounded amount at a time: no flow delays another.
-/// * Nothing here waits: the descriptor is watched edge-triggered, `isReadable` and `isWritable` remember.
+/// * Each half ends on its own. Host's end of stream: FIN behind the last octet. Guest's FIN:
+///   `shutdown` behind the last octet. A reset crosses over as a reset, both ways.
+/// * The flow is told of events (`receive`, `descriptorReady`, `timerFired`), notes what is due,
+///   and does it when the table gives it its turn (`pump`), a bounded amount at a time: no flow
+///   delays another.
+/// * Nothing here waits: the descriptor is watched edge-triggered, `isReadable` and `isWritable`
+///   remember.
 final class TCPFlow: ReadinessObserver, TimerObserver {
     /// Where the connection stands.
     enum Phase: Equatable {
@@ -39,14 +42,18 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     /// The guest's first sequence number; known from its SYN.
     var guestInitialSequence = SequenceNumber(0)
 
+    /// The guest's SYN; nil unless the flow is connecting to a host.
+    var opening: OpeningPacket?
     var stream: HostStream?
     var watch: EventLoop.Watch?
     var isReadable = false
     var isWritable = false
-    /// The kernel has told of an end, an error or urgent data: no edge follows a peek that fell short, so one has
-    /// to look until nothing is there.
+    /// The kernel has told of an end, an error or urgent data: no edge follows a peek that fell
+    /// short, so one has to look until nothing is there.
     var looksUntilEmpty = false
     var hasShutDownHost = false
+    /// Whether 127.0.0.1 has refused and ::1 was tried in its place.
+    var hasTriedIPv6 = false
 
     var sender: TCPSender
     var receiver: TCPReceiver
@@ -66,10 +73,12 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var guestScale: UInt8 = 0
     var ownScale: UInt8 = 0
     var mayReportSACK = false
+    var timestamps: TCPTimestamps
 
     var route: GuestRoute?
     var needsACK = false
-    /// In the table's list of flows that have work; in that of flows that owe an ACK; waiting for the link.
+    /// In the table's list of flows that have work; in that of flows that owe an ACK; waiting for
+    /// the link.
     var isQueued = false
     var isAcknowledging = false
     var isBlocked = false
@@ -100,6 +109,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         windowLimit = flows.firstWindow
         lastHeard = now
         traffic = FlowTraffic(start: now)
+        timestamps = TCPTimestamps(offset: flows.timestampOffset(key))
         sender = TCPSender(
             first: sequence + 1,
             window: 0,
@@ -112,7 +122,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     // MARK: Events from the host
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        // An error waits behind octets that the host sent before it: the next peek or send meets it.
+        // An error waits behind octets that the host sent before it: the next peek or send meets
+        // it.
         let finality: Readiness = [.ended, .hungUp, .failed, .urgent]
         if !readiness.isDisjoint(with: finality) { looksUntilEmpty = true }
         if !readiness.isDisjoint(with: finality.union(.readable)) { isReadable = true }
@@ -135,7 +146,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     private func hostConnected(now: Instant) {
         let code = hostError()
-        guard code == 0 else { return refuse(errno: code, now: now) }
+        guard code == 0 else { return hostRefused(errno: code, now: now) }
+        opening = nil
         isWritable = true
         phase = .synReceived
         sendSYN(now: now)
@@ -206,8 +218,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         guard sender.isWindowShut, isReadable, !sender.hasSentEnd else { return }
         // The end of the stream may be what waits: it needs no window.
         guard hasMoreToSend(now: now) else { return flows.enqueue(self) }
-        // One octet below the window: any answer tells the window (RFC 9293, 3.8.6.1), and none of it is
-        // data that a full guest would have to drop.
+        // One octet below the window: any answer tells the window (RFC 9293, 3.8.6.1), and none of
+        // it is data that a full guest would have to drop.
         sendBare(sequence: sender.unacknowledged + -1, [.ack])
         sender.probed()
         stateDeadline = now + sender.probeInterval
@@ -226,7 +238,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         var deadline = phase == .open ? nextKeepalive : Instant(nanoseconds: .max)
         if let stateDeadline { deadline = min(deadline, stateDeadline) }
         if phase == .open, let timeout = sender.timeout { deadline = min(deadline, timeout) }
-        // One that fires too early looks around and arms again: that is cheaper than moving it with every ACK.
+        // One that fires too early looks around and arms again: that is cheaper than moving it with
+        // every ACK.
         guard deadline < timerDeadline else { return }
         if let timer { flows.loop.cancel(timer) }
         timerDeadline = deadline
@@ -260,7 +273,15 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         }
     }
 
-    /// The host could not be connected to: a reset, or ICMP where no host answered (RFC 1122, 4.2.3.9).
+    /// A socket could not connect: the host has another address to try, or the guest is told.
+    func hostRefused(errno code: Int32, now: Instant) {
+        if flows.retryOnIPv6(self, errno: code, now: now) { return }
+        // What the guest asked for is 127.0.0.1, and that has refused.
+        refuse(errno: hasTriedIPv6 ? 0 : code, now: now)
+    }
+
+    /// The host could not be connected to: a reset, or ICMP where no host answered (RFC 1122,
+    /// 4.2.3.9).
     func refuse(errno code: Int32, now: Instant) {
         flows.counters.refused &+= 1
         if !flows.reportUnreachable(self, errno: code) {
@@ -297,7 +318,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         flows.closed(self)
     }
 
-    private func releaseStream() {
+    /// Closes the host's socket, if there is one.
+    func releaseStream() {
         if let watch { flows.loop.forget(watch) }
         watch = nil
         stream = nil

@@ -10,8 +10,10 @@ extension TCPFlow {
         lastHeard = now
         switch phase {
         case .connecting:
-            // A repeated SYN waits as the first one does; a reset from here is a guest that gave up.
+            // A repeated SYN waits as the first one does; a reset from here is a guest that gave
+            // up.
             if header.flags.contains(.rst), header.sequence == guestInitialSequence + 1 { close() }
+            noteRepeatedSYN(header, now: now)
         case .synReceived:
             receiveInSYNReceived(header, payload, now: now)
         case .synSent:
@@ -19,7 +21,7 @@ extension TCPFlow {
         case .open:
             receiveOpen(header, payload, now: now)
         case .timeWait:
-            receiveInTimeWait(header)
+            receiveInTimeWait(header, isBare: payload.isEmpty, now: now)
         case .closed:
             break
         }
@@ -28,7 +30,7 @@ extension TCPFlow {
     // MARK: Handshakes
 
     /// The guest's SYN: remembers what it offered (RFC 9293, 3.10.7.2).
-    func begin(with syn: TCPHeader) {
+    func begin(with syn: TCPHeader, now: Instant) {
         guestInitialSequence = syn.sequence
         mayReportSACK = syn.options.sackPermitted
         let offersScale = syn.options.windowScale != nil
@@ -38,16 +40,26 @@ extension TCPFlow {
         if !offersScale { windowLimit = min(windowLimit, 65_535) }
         // RFC 9293, 3.7.1: 536 where the guest does not say; never more than our MTU carries.
         let offered = Int(syn.options.maximumSegmentSize ?? 536)
-        let segmentSize = min(max(offered, 64), flows.ethernet.plan.mtu - 40)
+        // The option does not count in the guest's figure, but takes room in every segment (RFC
+        // 6691).
+        timestamps.begin(with: syn, now: now)
+        let packet = min(max(offered, 64), flows.ethernet.plan.mtu - 40)
         sender = TCPSender(
             first: initialSequence + 1,
             window: Int(syn.window),
             windowSequence: syn.sequence,
-            segmentSize: segmentSize
+            segmentSize: packet - timestamps.length
         )
         // A SYN's window field is never scaled (RFC 7323, 2.2).
         let first = min(windowLimit, 65_535)
         receiver = TCPReceiver(first: syn.sequence + 1, offered: first, scale: ownScale)
+    }
+
+    /// The answer echoes the latest SYN's clock, so that the guest measures the true round trip
+    /// (RFC 7323, 4.3).
+    private func noteRepeatedSYN(_ header: TCPHeader, now: Instant) {
+        guard header.flags.contains(.syn), header.sequence == guestInitialSequence else { return }
+        timestamps.note(header, now: now)
     }
 
     private func receiveInSYNReceived(
@@ -62,9 +74,13 @@ extension TCPFlow {
         }
         if header.flags.contains(.syn) {
             // Our SYN-ACK was lost, or is still on its way: the same one again.
-            if header.sequence == guestInitialSequence { return sendSYN(now: now) }
+            if header.sequence == guestInitialSequence {
+                noteRepeatedSYN(header, now: now)
+                return sendSYN(now: now)
+            }
             return challenge(now: now)
         }
+        guard timestamps.admits(header, now: now) else { return outdated() }
         guard header.flags.contains(.ack) else { return }
         guard header.acknowledgment == initialSequence + 1 else {
             // RFC 9293, 3.10.7.4, fifth: not an answer to our SYN-ACK.
@@ -86,7 +102,7 @@ extension TCPFlow {
             return
         }
         guard answers, header.flags.contains(.syn) else { return }
-        begin(with: header)
+        begin(with: header, now: now)
         tell(.connected)
         becomeOpen(now: now)
         oweACK()
@@ -103,12 +119,16 @@ extension TCPFlow {
         flows.enqueue(self)
     }
 
-    private func receiveInTimeWait(_ header: TCPHeader) {
+    private func receiveInTimeWait(_ header: TCPHeader, isBare: Bool, now: Instant) {
         if header.flags.contains(.rst) {
             if header.sequence == receiver.next { close() }
             return
         }
-        sendACK()
+        if header.flags.contains(.fin) { return sendACK() }
+        // An ACK that is in its place needs no answer: two ends that answer each other's ACKs would
+        // never stop.
+        let isExpected = isBare && !header.flags.contains(.syn) && header.sequence == receiver.next
+        if !isExpected { challenge(now: now) }
     }
 
     // MARK: Open
@@ -118,6 +138,7 @@ extension TCPFlow {
         _ payload: UnsafeRawBufferPointer,
         now: Instant
     ) {
+        guard timestamps.admits(header, now: now) else { return outdated() }
         let fin = header.flags.contains(.fin)
         let length = payload.count + (fin ? 1 : 0)
         guard receiver.accepts(header.sequence, length: length) else {
@@ -128,19 +149,28 @@ extension TCPFlow {
             if header.sequence == receiver.next { return abort(.guest, now: now) }
             return challenge(now: now)
         }
-        // RFC 5961, 4.2: a SYN here is a restarted guest, which our answer makes reset us, or a forgery.
+        // RFC 5961, 4.2: a SYN here is a restarted guest, which our answer makes reset us, or a
+        // forgery.
         if header.flags.contains(.syn) { return challenge(now: now) }
+        timestamps.note(header, now: now)
         guard header.flags.contains(.ack) else { return }
         guard receiveAcknowledgment(header, isBare: length == 0, now: now) else { return }
         if length > 0 { receivePayload(header.sequence, payload, fin: fin, now: now) }
         armTimer()
     }
 
+    /// A segment from before (RFC 7323, 5.3, R1): an ACK, and nothing of it counts.
+    private func outdated() {
+        flows.counters.outdated &+= 1
+        oweACK()
+    }
+
     private func receiveUnacceptable(_ header: TCPHeader, now: Instant) {
         guard !header.flags.contains(.rst) else { return }
         // Also the answer to keep-alive probes and repeated segments (RFC 9293, 3.8.4, 3.10.7.4).
         oweACK()
-        // While the window is shut no data are acceptable, but a valid ACK counts (RFC 9293, 3.10.7.4).
+        // While the window is shut no data are acceptable, but a valid ACK counts (RFC 9293,
+        // 3.10.7.4).
         guard receiver.offered == 0, header.sequence == receiver.next, header.flags.contains(.ack),
             !header.flags.contains(.syn)
         else { return }
@@ -153,6 +183,11 @@ extension TCPFlow {
         now: Instant
     ) -> Bool {
         let window = Int(header.window) << Int(guestScale)
+        if sender.isUntimed, header.acknowledgment > sender.unacknowledged,
+            let sample = timestamps.roundTrip(header, since: traffic.start, now: now)
+        {
+            sender.measured(sample)
+        }
         switch sender.receive(header, window: window, isBare: isBare, now: now) {
         case .advanced(let octets):
             toDiscard += octets
@@ -283,7 +318,8 @@ extension TCPFlow {
         flows.acknowledgeLater(self)
     }
 
-    /// A challenge ACK (RFC 5961, 7: at a limited rate, or two ends could challenge each other for ever).
+    /// A challenge ACK (RFC 5961, 7: at a limited rate, or two ends could challenge each other for
+    /// ever).
     func challenge(now: Instant) {
         if let lastChallenge, now - lastChallenge < TCPFlows.challengeInterval { return }
         lastChallenge = now

@@ -1,7 +1,8 @@
-/// How flows begin: from a guest's SYN towards a host or a service, from a host's client towards a guest.
+/// How flows begin: from a guest's SYN towards a host or a service, from a host's client towards a
+/// guest.
 extension TCPFlows {
     /// Opens a flow for a guest's SYN.
-    func open(_ key: FlowKey, _ syn: TCPHeader, now: Instant) {
+    func open(_ key: FlowKey, _ syn: TCPHeader, _ packet: OpeningPacket, now: Instant) {
         let flow = TCPFlow(
             key,
             self,
@@ -9,20 +10,24 @@ extension TCPFlows {
             sequence: initialSequence(key, now: now),
             now: now
         )
-        flow.begin(with: syn)
+        flow.begin(with: syn, now: now)
         guard table.count < Self.maximumFlows else {
-            counters.full &+= 1
+            countFull()
             return refuseStray(key, syn, length: 0)
         }
         let destination = ethernet.plan.destination(of: key.remote.address)
         if destination == .nowhere { return dropped(.noRoute) }
         counters.opened &+= 1
         table.insert(flow, for: key)
-        if let oldest = handshakes.append(flow) { oldest.abort(.guest, now: now) }
+        if let oldest = handshakes.append(flow) {
+            limits.reached(.tcpHandshakes, maximum: Self.maximumHandshakes)
+            oldest.abort(.guest, now: now)
+        }
         do {
             switch destination {
             case .gateway: try openService(flow, now: now)
             case .host(let address):
+                flow.opening = packet
                 try connect(flow, to: Endpoint(address: address, port: key.remote.port), now: now)
             case .refused, .nowhere: flow.refuse(errno: 0, now: now)
             }
@@ -31,18 +36,31 @@ extension TCPFlows {
                 "no host connection",
                 ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
             )
-            flow.refuse(errno: error.errno, now: now)
+            flow.hostRefused(errno: error.errno, now: now)
         }
     }
 
-    private func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
-        let descriptor = try Socket.make(Socket.family(of: host.address), .stream)
+    private func countFull() {
+        counters.full &+= 1
+        guard table.count >= Self.maximumFlows else { return }
+        limits.reached(.tcpFlows, maximum: Self.maximumFlows)
+    }
+
+    /// Starts to connect a flow's host socket; the answer to the guest follows.
+    func connect(_ flow: TCPFlow, to host: Endpoint, now: Instant) throws(SystemError) {
+        let descriptor = try descriptors.open(for: .connection) { () throws(SystemError) in
+            try Socket.make(Socket.family(of: host.address), .stream)
+        }
         try Socket.setNoDelay(descriptor)
         try Socket.setKeepAlive(descriptor)
         if host.address.isLoopback { Socket.sendUnpaced(descriptor) }
+        if let hopLimit = flow.opening?.path.hopLimit {
+            Socket.setHopLimit(hopLimit, on: descriptor)
+        }
         let isConnected = try Socket.connect(descriptor, to: SocketAddress(host))
         try join(flow, HostStream(descriptor, support: support))
         guard isConnected else { return }
+        flow.opening = nil
         flow.isWritable = true
         flow.phase = .synReceived
         flow.sendSYN(now: now)
@@ -52,6 +70,7 @@ extension TCPFlows {
         guard let service = services[flow.key.remote.port] else {
             return flow.refuse(errno: 0, now: now)
         }
+        guard descriptors.hasRoom(for: 2) else { throw .outOfDescriptors }
         let pair = try Socket.pair()
         try join(flow, HostStream(pair.one, support: support))
         service(pair.other, flow.key.guest)
@@ -73,8 +92,10 @@ extension TCPFlows {
     ///
     /// - Parameters:
     ///   - guest: Where to.
-    ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take it.
-    ///   - answered: Is told whether the guest takes it; then the connection is closed without a reset.
+    ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take
+    ///     it.
+    ///   - answered: Is told whether the guest takes it; then the connection is closed without a
+    ///     reset.
     ///   - now: The turn's clock.
     func open(
         to guest: Endpoint,
@@ -85,7 +106,7 @@ extension TCPFlows {
         guard ethernet.plan.isGuest(guest.address), table.count < Self.maximumFlows,
             let port = freePort(for: guest)
         else {
-            counters.full &+= 1
+            countFull()
             if let answered { return answered(.impossible, descriptor) }
             return Socket.resetOnClose(descriptor)
         }
@@ -93,6 +114,7 @@ extension TCPFlows {
         let key = FlowKey(guest: guest, remote: remote)
         let sequence = initialSequence(key, now: now)
         let flow = TCPFlow(key, self, phase: .synSent, sequence: sequence, now: now)
+        descriptors.note(descriptor.number)
         do {
             Socket.prepareForFlow(descriptor)
             try join(flow, HostStream(descriptor, support: support))
@@ -127,35 +149,15 @@ extension TCPFlows {
         return SequenceNumber(UInt32(truncatingIfNeeded: hasher.finalize()) &+ clock)
     }
 
-    /// Tells a guest by ICMP why its SYN leads nowhere.
+    /// The offset of all timestamps between two addresses from the clock (RFC 7323, 5.4).
     ///
-    /// - Parameters:
-    ///   - flow: Still connecting.
-    ///   - code: The host's errno.
-    /// - Returns: False when a reset says it better.
-    func reportUnreachable(_ flow: TCPFlow, errno code: Int32) -> Bool {
-        guard let reason = HostError.unreachable(errno: code) else { return false }
-        let ip = IPv4Header(
-            transport: IPProtocol.tcp,
-            source: flow.key.guest.address,
-            destination: flow.key.remote.address,
-            payloadLength: TCPHeader.length
-        )
-        let syn = TCPHeader(
-            sourcePort: flow.key.guest.port,
-            destinationPort: flow.key.remote.port,
-            sequence: flow.guestInitialSequence,
-            acknowledgment: SequenceNumber(0),
-            flags: .syn,
-            window: 0
-        )
-        var octets = [UInt8](repeating: 0, count: TCPHeader.length)
-        // Sound: the span is used inside the closure only.
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            syn.write(to: &span)
-        }
-        sendError(.destinationUnreachable(reason), ip, octets)
-        return true
+    /// It ignores ports, as in Linux: a guest that remembers one clock per address sees one that
+    /// never goes back.
+    func timestampOffset(_ key: FlowKey) -> UInt32 {
+        var hasher = Hasher()
+        hasher.combine(initialSequenceKey)
+        hasher.combine(key.guest.address)
+        hasher.combine(key.remote.address)
+        return UInt32(truncatingIfNeeded: hasher.finalize())
     }
 }

@@ -1,6 +1,7 @@
 /// Towards the guest: what the host's socket holds, as segments; acknowledgments; handshakes.
 extension TCPFlow {
-    /// Octets that one flow may send in one go before others get theirs: four of the largest segments.
+    /// Octets that one flow may send in one go before others get theirs: four of the largest
+    /// segments.
     private static let quantum = 4 * TCPSegmentWriter.maximumPayload
 
     /// Does what is due, a bounded amount.
@@ -23,8 +24,9 @@ extension TCPFlow {
 
     /// Lets go of what the guest has, to the last octet.
     ///
-    /// One that stays keeps all of its segment's memory in the kernel, which can be the whole receive buffer: the socket would
-    /// offer its peer no window, and nothing would ever come that discards it.
+    /// One that stays keeps all of its segment's memory in the kernel, which can be the whole
+    /// receive buffer: the socket would offer its peer no window, and nothing would ever come that
+    /// discards it.
     private func discardAcknowledged(now: Instant) {
         guard toDiscard > 0 else { return }
         do {
@@ -87,14 +89,14 @@ extension TCPFlow {
             return nil
         }
         let segment = sender.segmentSize
-        var count = min(limit, TCPSegmentWriter.maximumPayload)
+        let start = TCPSegmentWriter.headerLength + timestamps.length
+        var count = min(limit, Frame.maximumLength - start)
         // Whole packets, so that cutting leaves no small one in the middle of the stream.
         if count > segment { count -= count % segment }
-        guard let room = route.link.reserve(TCPSegmentWriter.headerLength + count, .bulk) else {
+        guard let room = route.link.reserve(start + count, .bulk) else {
             flows.block(self)
             return nil
         }
-        let start = TCPSegmentWriter.headerLength
         let payload = UnsafeMutableRawBufferPointer(rebasing: room[start..<(start + count)])
         guard let peeked = peek(at: sequence, into: payload, now: now), peeked > 0 else {
             return 0
@@ -111,12 +113,14 @@ extension TCPFlow {
         )
         flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
         flows.counters.octetsToGuest &+= UInt64(peeked)
-        // Data carry the number but no blocks: while something is missing the ACK with them is still owed.
+        // Data carry the number but no blocks: while something is missing the ACK with them is
+        // still owed.
         if receiver.earlyOctets == 0 { needsACK = false }
         return peeked
     }
 
-    /// Looks for something to send behind what was sent: the window is shut, so nothing has looked yet.
+    /// Looks for something to send behind what was sent: the window is shut, so nothing has looked
+    /// yet.
     ///
     /// - Parameter now: The turn's clock.
     /// - Returns: Whether an octet waits there.
@@ -142,7 +146,8 @@ extension TCPFlow {
             }
             // 0 is the stream's end, seen from behind its last octet only.
             if count == 0, sequence == sender.next { sender.streamEnded() }
-            // Less than asked for: all that was there. More sets the flag again; the end must be looked for.
+            // Less than asked for: all that was there. More sets the flag again; the end must be
+            // looked for.
             if count > 0, count < room.count, sequence + count >= sender.next, !looksUntilEmpty {
                 isReadable = false
             }
@@ -211,6 +216,10 @@ extension TCPFlow {
         // In an answer only what the guest offered (RFC 7323, 2.2; RFC 2018, 2).
         if !isAnswer || ownScale > 0 { header.options.windowScale = TCPFlows.windowScale }
         header.options.sackPermitted = !isAnswer || mayReportSACK
+        header.options.timestamps =
+            isAnswer
+            ? timestamps.option(acknowledging: receiver.next, now: now)
+            : timestamps.offer(now: now)
         sendHeader(header)
         let next = now + RoundTripEstimator.initialTimeout * (1 << stateRetries)
         stateDeadline = isAnswer ? next : min(next, guestDialDeadline)
@@ -226,7 +235,10 @@ extension TCPFlow {
     /// Sends a segment without data.
     func sendBare(sequence: SequenceNumber, _ flags: TCPFlags) {
         var header = makeHeader(sequence: sequence, flags: flags)
-        if flags == [.ack], mayReportSACK { header.options.sackBlocks = receiver.blocks }
+        if flags == [.ack], mayReportSACK, receiver.earlyOctets > 0 {
+            let limit = TCPReceiver.maximumBlocks - (timestamps.isOn ? 1 : 0)
+            header.options.sackBlocks = receiver.blocks(atMost: limit)
+        }
         if flags == [.rst] { header.acknowledgment = SequenceNumber(0) }
         sendHeader(header)
         needsACK = false
@@ -234,7 +246,7 @@ extension TCPFlow {
 
     private func makeHeader(sequence: SequenceNumber, flags: TCPFlags) -> TCPHeader {
         growWindow()
-        return TCPHeader(
+        var header = TCPHeader(
             sourcePort: key.remote.port,
             destinationPort: key.guest.port,
             sequence: sequence,
@@ -242,6 +254,11 @@ extension TCPFlow {
             flags: flags,
             window: receiver.offer(room)
         )
+        header.options.timestamps = timestamps.option(
+            acknowledging: receiver.next,
+            now: flows.loop.now
+        )
+        return header
     }
 
     private func sendHeader(_ header: TCPHeader) {

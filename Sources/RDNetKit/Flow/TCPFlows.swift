@@ -31,7 +31,7 @@ final class TCPFlows {
     static let keepaliveProbes = 9
 
     static let maximumFlows = 1 << 17
-    private static let maximumHandshakes = 4096
+    static let maximumHandshakes = 4096
     private static let maximumTimeWaits = 8192
 
     let loop: EventLoop
@@ -42,11 +42,13 @@ final class TCPFlows {
     /// Takes connections to the gateway's own ports; the other end of each is a flow's host stream.
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
     /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (ICMPMessage.Kind, IPv4Header, [UInt8]) -> Void = { _, _, _ in }
+    var sendError: (GuestError) -> Void = { _ in }
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
 
     let log: Logger
+    let descriptors: DescriptorBudget
+    let limits: LimitLog
     let support: PeekOffsetSupport
     var table: FlowTable<TCPFlow>
     private var ready: [TCPFlow] = []
@@ -69,18 +71,24 @@ final class TCPFlows {
     ///   - loop: Where sockets and timers are watched.
     ///   - ethernet: Where segments leave.
     ///   - log: One debug line a flow.
+    ///   - descriptors: What host sockets count against.
+    ///   - limits: Counts what a full table refuses.
     ///   - support: Which sockets can peek at an offset.
     ///   - seed: Random, and secret from guests.
     init(
         loop: EventLoop,
         ethernet: VirtualEthernet,
         log: Logger,
+        descriptors: DescriptorBudget,
+        limits: LimitLog,
         support: PeekOffsetSupport,
         seed: UInt64
     ) {
         self.loop = loop
         self.ethernet = ethernet
         self.log = log
+        self.descriptors = descriptors
+        self.limits = limits
         self.support = support
         table = FlowTable(seed: seed)
         initialSequenceKey = seed
@@ -116,13 +124,17 @@ final class TCPFlows {
         let opens =
             header.flags.isSuperset(of: .syn) && header.flags.isDisjoint(with: [.ack, .rst])
         if let flow = table[key] {
-            // RFC 9293, 3.10.7.4: a new connection may take the place of one in TIME-WAIT.
-            let replaces = opens && flow.phase == .timeWait && header.sequence >= flow.receiver.next
+            // A new connection may take the place of one in TIME-WAIT (RFC 9293, 3.10.7.4; RFC
+            // 6191).
+            let replaces =
+                opens && flow.phase == .timeWait
+                && flow.timestamps.mayBeReplaced(by: header, next: flow.receiver.next)
+            if opens { flow.reopen(ip) }
             guard replaces else { return flow.receive(header, payload, now: now) }
             flow.close()
         }
         if opens {
-            open(key, header, now: now)
+            open(key, header, OpeningPacket(ip, segment), now: now)
         } else if !header.flags.contains(.rst) {
             refuseStray(key, header, length: payload.count)
         }
@@ -164,11 +176,25 @@ final class TCPFlows {
         guard let flow = table[key], flow.phase == .open,
             sequence >= flow.sender.unacknowledged, sequence < flow.sender.next
         else { return }
-        let size = max(mtu == 0 ? 536 : mtu - 40, 48)
+        let size = max(mtu == 0 ? 536 : mtu - 40, 48) - flow.timestamps.length
         guard size < flow.sender.segmentSize else { return }
         flow.sender.segmentSize = size
         flow.sender.timedOut(now: loop.now)
         enqueue(flow)
+    }
+
+    /// A guest, or a router behind it, reports that a SYN did not reach its destination (RFC 1122,
+    /// 4.2.3.9).
+    ///
+    /// - Parameters:
+    ///   - key: Of the quoted segment.
+    ///   - sequence: The quoted segment's; a forgery does not know it.
+    ///   - now: The turn's clock.
+    func refused(by key: FlowKey, sequence: SequenceNumber, now: Instant) {
+        // An open connection is not ended by ICMP (RFC 5382, REQ-10).
+        guard let flow = table[key], flow.phase == .synSent, sequence == flow.initialSequence
+        else { return dropped(.noRoute) }
+        flow.giveUp(.refused, now: now)
     }
 
     // MARK: Turns
@@ -196,7 +222,8 @@ final class TCPFlows {
         blocked.append(flow)
     }
 
-    /// A link has room again: whoever waited for one goes before those who have just had their turn.
+    /// A link has room again: whoever waited for one goes before those who have just had their
+    /// turn.
     func unblock() {
         guard !blocked.isEmpty else { return }
         // What is ready joins behind, and the two lists change places: nothing is allocated.
@@ -263,7 +290,8 @@ final class TCPFlows {
     ///   - payload: In order, and behind what was staged of this flow before.
     ///   - flow: Whose it is.
     ///   - now: The turn's clock.
-    /// - Returns: False when the payload is to be passed on by itself, now: nothing of the flow is staged then.
+    /// - Returns: False when the payload is to be passed on by itself, now: nothing of the flow is
+    ///   staged then.
     @inline(__always)
     func stage(_ payload: UnsafeRawBufferPointer, of flow: TCPFlow, now: Instant) -> Bool {
         let isWorth = UploadStage.isWorth(payload.count)
@@ -327,6 +355,8 @@ struct TCPCounters {
     var retransmits: UInt64 = 0
     var timeouts: UInt64 = 0
     var challenges: UInt64 = 0
+    /// Segments with an older timestamp than the guest's latest.
+    var outdated: UInt64 = 0
     var strays: UInt64 = 0
     var full: UInt64 = 0
     var octetsToHost: UInt64 = 0

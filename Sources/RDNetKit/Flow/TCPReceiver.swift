@@ -1,14 +1,16 @@
-/// The receiving half of a guest connection: what arrived in order, what arrived early, what may still come.
+/// The receiving half of a guest connection: what arrived in order, what arrived early, what may
+/// still come.
 ///
-/// How it works: pure. `next` is the first octet not yet there, `edge` the first one never offered. An
-/// offer is never taken back, so everything below `edge` is kept: in order it goes to the caller at once, early it waits
-/// here in non-overlapping pieces, whose number is bounded (each may cost an allocation) and whose octets
-/// the offer bounds. A FIN counts when everything before it has arrived.
+/// How it works: pure. `next` is the first octet not yet there, `edge` the first one never offered.
+/// An offer is never taken back, so everything below `edge` is kept: in order it goes to the caller
+/// at once, early it waits here in non-overlapping pieces, whose number is bounded (each may cost
+/// an allocation) and whose octets the offer bounds. A FIN counts when everything before it has
+/// arrived.
 struct TCPReceiver {
     /// Pieces kept early; more are dropped and come again.
     static let maximumPieces = 256
-    /// Blocks in one SACK option without timestamps beside it (RFC 2018, 3).
-    private static let maximumBlocks = 4
+    /// Blocks in one SACK option; three where timestamps take their room (RFC 2018, 3).
+    static let maximumBlocks = 4
 
     private struct Piece {
         var start: SequenceNumber
@@ -32,11 +34,14 @@ struct TCPReceiver {
 
     /// What came of a segment.
     enum Verdict: Equatable {
-        /// In order: `skip` octets of the payload are old, the next `take` are new; then call `takeEarly`.
+        /// In order: `skip` octets of the payload are old, the next `take` are new; then call
+        /// `takeEarly`.
         case inOrder(skip: Int, take: Int)
-        /// Kept, or nothing new in it, or dropped for want of pieces: to be acknowledged at once (RFC 5681, 4.2).
+        /// Kept, or nothing new in it, or dropped for want of pieces: to be acknowledged at once
+        /// (RFC 5681, 4.2).
         case acknowledgeOnly
-        /// No part of it is inside the offer (RFC 9293, 3.10.7.4): an ACK, and nothing else of it counts.
+        /// No part of it is inside the offer (RFC 9293, 3.10.7.4): an ACK, and nothing else of it
+        /// counts.
         case unacceptable
     }
 
@@ -55,7 +60,8 @@ struct TCPReceiver {
 
     // MARK: Inwards
 
-    /// Whether any of a segment lies inside the offer (RFC 9293, 3.10.7.4, the table of four cases).
+    /// Whether any of a segment lies inside the offer (RFC 9293, 3.10.7.4, the table of four
+    /// cases).
     @inline(__always)
     func accepts(_ sequence: SequenceNumber, length: Int) -> Bool {
         if length == 0 { return sequence >= next && sequence <= edge }
@@ -77,8 +83,8 @@ struct TCPReceiver {
         guard accepts(sequence, length: payload.count + (fin ? 1 : 0)) else { return .unacceptable }
         let end = sequence + payload.count
         var visible = end <= edge ? payload.count : edge - sequence
-        // The FIN takes no room, so it is welcome even right at the edge. One in front of octets that are
-        // here already contradicts them.
+        // The FIN takes no room, so it is welcome even right at the edge. One in front of octets
+        // that are here already contradicts them.
         if fin, visible == payload.count, finish == nil, pieces.last.map({ $0.end <= end }) ?? true
         {
             finish = end
@@ -98,7 +104,8 @@ struct TCPReceiver {
         return .inOrder(skip: skip, take: visible - skip)
     }
 
-    /// Takes out the next octets that were early and are in order now; call until nil, then the stream may be finished.
+    /// Takes out the next octets that were early and are in order now; call until nil, then the
+    /// stream may be finished.
     mutating func takeEarly() -> ArraySlice<UInt8>? {
         while let piece = pieces.first, piece.start <= next {
             pieces.removeFirst()
@@ -146,7 +153,7 @@ struct TCPReceiver {
     // MARK: Outwards
 
     /// What arrived early, as SACK blocks: the one with the latest arrival first (RFC 2018, 4).
-    var blocks: [SACKBlock] {
+    func blocks(atMost limit: Int = maximumBlocks) -> [SACKBlock] {
         guard !pieces.isEmpty else { return [] }
         var runs: [SACKBlock] = []
         for piece in pieces {
@@ -159,7 +166,7 @@ struct TCPReceiver {
         if let index = runs.firstIndex(where: { $0.start <= latest && latest < $0.end }) {
             runs.insert(runs.remove(at: index), at: 0)
         }
-        return Array(runs.prefix(Self.maximumBlocks))
+        return Array(runs.prefix(limit))
     }
 
     /// What the guest may still send, as far as it knows.

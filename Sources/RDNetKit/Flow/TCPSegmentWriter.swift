@@ -2,7 +2,7 @@
 enum TCPSegmentWriter {
     /// Octets in front of the payload of a segment without options.
     static let headerLength = EthernetHeader.length + IPv4Header.length + TCPHeader.length
-    /// The longest payload that a frame of `Frame.maximumLength` holds.
+    /// The longest payload that a frame of `Frame.maximumLength` holds, without options.
     static let maximumPayload = Frame.maximumLength - headerLength
 
     /// Where a segment comes from and goes to, as the guest sees it.

@@ -1,13 +1,15 @@
 /// The sending half of a guest connection: what may be sent, what must be sent again, and when.
 ///
-/// How it works: pure sequence arithmetic; the octets themselves stay in the host socket, where an offset
-/// from the first unacknowledged octet finds them. Sequence space holds the stream and, behind its end, one FIN.
+/// How it works: pure sequence arithmetic; the octets themselves stay in the host socket, where an
+/// offset from the first unacknowledged octet finds them. Sequence space holds the stream and,
+/// behind its end, one FIN.
 ///
-/// * New data may go up to the guest's window (RFC 9293, 3.8.6) and up to a flight limit, the congestion
-///   window (RFC 5681): very large at first, as the link is local; halved when a loss shows that a queue on the
-///   way is shorter than that; regrown by what is acknowledged.
-/// * A loss is seen by three duplicate acknowledgments or by two segments' worth of SACKed octets (RFC 6675, 4); then the gaps below
-///   what the guest holds are resent, each once, until all that was in flight at that time is acknowledged.
+/// * New data may go up to the guest's window (RFC 9293, 3.8.6) and up to a flight limit, the
+///   congestion window (RFC 5681): very large at first, as the link is local; halved when a loss
+///   shows that a queue on the way is shorter than that; regrown by what is acknowledged.
+/// * A loss is seen by three duplicate acknowledgments or by two segments' worth of SACKed octets
+///   (RFC 6675, 4); then the gaps below what the guest holds are resent, each once, until all that
+///   was in flight at that time is acknowledged.
 /// * Without a sign for a timeout (RFC 6298) everything unacknowledged is resent, slowly at first.
 /// * `resendNext..<resendEnd` is what a loss has marked; what SACK reports in between is skipped.
 struct TCPSender {
@@ -21,7 +23,8 @@ struct TCPSender {
     private(set) var next: SequenceNumber
     /// SND.WND: octets that the guest takes from `unacknowledged` on.
     ///
-    /// Kept as its right edge: an ACK that is newer than its window (reordering) moves `unacknowledged` alone.
+    /// Kept as its right edge: an ACK that is newer than its window (reordering) moves
+    /// `unacknowledged` alone.
     var window: Int { max(windowEdge - unacknowledged, 0) }
     private var windowEdge: SequenceNumber
     /// The largest payload of one packet; the guest can lower it by ICMP.
@@ -108,7 +111,8 @@ struct TCPSender {
     /// - Parameters:
     ///   - header: The segment's header; it has been found acceptable.
     ///   - offered: Its window, scaled.
-    ///   - isBare: Whether it carries neither payload, SYN nor FIN: only such ones count as duplicates (RFC 5681, 2).
+    ///   - isBare: Whether it carries neither payload, SYN nor FIN: only such ones count as
+    ///     duplicates (RFC 5681, 2).
     ///   - now: The caller's clock.
     /// - Returns: What it said.
     mutating func receive(
@@ -180,6 +184,16 @@ struct TCPSender {
         self.timed = nil
     }
 
+    /// Whether something is in flight whose round trip only timestamps can measure: it may have
+    /// been sent twice.
+    @inline(__always)
+    var isUntimed: Bool { timed == nil && inFlight > 0 }
+
+    /// Takes a round trip that the Timestamps option measured.
+    mutating func measured(_ sample: Duration) {
+        roundTrip.measured(sample)
+    }
+
     private mutating func growFlightLimit(by octets: Int) {
         guard flightLimit < Self.maximumFlightLimit else { return }
         if flightLimit < slowStartThreshold {
@@ -211,7 +225,8 @@ struct TCPSender {
         extendResend()
     }
 
-    /// More was acknowledged, but not all that was in flight at the loss: the next gap is lost too (RFC 6582).
+    /// More was acknowledged, but not all that was in flight at the loss: the next gap is lost too
+    /// (RFC 6582).
     private mutating func stayInRecovery() {
         if scoreboard.isEmpty, resendEnd == resendNext {
             resendEnd = unacknowledged + min(segmentSize, inFlight)
@@ -276,8 +291,8 @@ struct TCPSender {
 
     /// Octets of new data that may be sent now.
     ///
-    /// Sender-side silly window avoidance (RFC 9293, 3.8.6.2.1): less than a segment waits while anything is in flight,
-    /// unless it is half of the largest window ever offered.
+    /// Sender-side silly window avoidance (RFC 9293, 3.8.6.2.1): less than a segment waits while
+    /// anything is in flight, unless it is half of the largest window ever offered.
     @inline(__always)
     var allowance: Int {
         guard end == nil else { return 0 }

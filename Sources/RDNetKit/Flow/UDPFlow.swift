@@ -1,13 +1,18 @@
 /// One guest address and port, and the host socket that speaks for it.
 ///
-/// The socket is not connected: whatever the guest sends to leaves by the same host port (endpoint-independent
-/// mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000 destinations cost one descriptor. Only hosts the guest has
-/// sent to may answer (address-dependent filtering, REQ-8).
+/// The socket is not connected: whatever the guest sends to leaves by the same host port
+/// (endpoint-independent mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000
+/// destinations cost one descriptor. Only hosts the guest has sent to may answer (address-dependent
+/// filtering, REQ-8).
 final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// With answers (RFC 4787, REQ-5 recommends five minutes).
     private static let answeredLifetime: Duration = .seconds(300)
-    /// Without: a query that nobody answered.
-    private static let silentLifetime: Duration = .seconds(30)
+    /// Without: a query that nobody answered (RFC 4787, REQ-5 demands two minutes).
+    private static let silentLifetime: Duration = .seconds(120)
+    /// After the answers to all queries (RFC 4787, REQ-5a allows less for well-known ports).
+    private static let finishedLifetime: Duration = .seconds(5)
+    /// Ports of services that answer each query with one datagram: DNS and NTP.
+    private static func isQueryPort(_ port: UInt16) -> Bool { port == 53 || port == 123 }
     /// Datagrams that one turn reads before others get theirs.
     private static let datagramsPerTurn = 64
     /// Hosts in one generation of `isContacted`.
@@ -21,12 +26,21 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private(set) var lastUsed: Instant
     private(set) var traffic: FlowTraffic
     private var wasAnswered = false
+    /// Queries without an answer; nil once the guest has sent to a port of another kind.
+    private var openQueries: Int? = 0
+    private var deadline: Instant
     /// The host sent to last: most flows have one only.
     private(set) var lastHost: IPAddress?
     private var recentHosts: Set<IPAddress> = []
     private var olderHosts: Set<IPAddress> = []
-    var wasUsed = true
-    var ringIndex = 0
+    /// The datagrams that an ICMP error may have to quote.
+    var sent = SentPackets<8>()
+    private var path: PathOptions?
+    /// The host socket's port; 0 until the first datagram has left.
+    private(set) var externalPort: UInt16 = 0
+    /// The other flow of this gateway that was heard last.
+    private var lastHairpin: Endpoint?
+    var queueIndex = 0
 
     /// Makes the host socket.
     ///
@@ -40,14 +54,17 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         self.flows = flows
         lastUsed = now
         traffic = FlowTraffic(start: now)
-        socket = try Socket.make(Socket.family(of: guest.address), .datagram)
+        deadline = now + Self.silentLifetime
+        socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
+            try Socket.make(Socket.family(of: guest.address), .datagram)
+        }
         try HostError.collect(on: socket)
-        try Socket.allowFragments(socket)
         Socket.receiveTrains(socket)
-        // The default holds a hundred full datagrams: less than a host sends while this process sleeps.
+        // The default holds a hundred full datagrams: less than a host sends while this process
+        // sleeps.
         Socket.enlargeBuffers(socket, to: 1 << 20)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
-        timer = flows.loop.schedule(now + Self.silentLifetime, observer: self)
+        timer = flows.loop.schedule(deadline, observer: self)
     }
 
     // MARK: To the host
@@ -58,15 +75,20 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     ///   - octets: One datagram, which may be empty, or several one behind the other.
     ///   - segmentSize: Octets of each but the last.
     ///   - host: As the host's network knows it.
+    ///   - path: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
         _ octets: UnsafeRawBufferPointer,
         segmentSize: Int,
         to host: Endpoint,
+        _ path: PathOptions,
         now: Instant
     ) {
         contact(host.address)
         use(now: now)
+        if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
+        defer { if externalPort == 0 { learnExternalPort() } }
+        countQueries((octets.count + segmentSize - 1) / max(segmentSize, 1), to: host.port)
         traffic.octetsToHost &+= UInt64(octets.count)
         let address = SocketAddress(host)
         if octets.count > segmentSize {
@@ -80,7 +102,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 if sent == nil { flows.dropped(.full) }
                 return
             } catch {
-                // EINVAL or EIO: not on this path, or an earlier datagram's error: one by one then.
+                // EINVAL, EIO or EMSGSIZE: the path cannot take them so, or an earlier datagram
+                // failed. Then they leave one by one.
                 reportErrors()
             }
         }
@@ -97,16 +120,19 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         to host: Endpoint,
         _ address: SocketAddress
     ) {
-        // A failed datagram leaves its errno behind for the next call: that one did not fail itself.
-        for _ in 0..<2 {
+        // An ICMP error makes the next call fail, although the call's own datagram did not.
+        for attempt in 0..<3 {
             do {
                 if try Socket.sendDatagram(socket, payload, to: address) == nil {
                     flows.dropped(.full)
                 }
                 return
             } catch {
-                reportErrors()
-                guard HostError.unreachable(errno: error.errno) == nil else {
+                let findings = reportErrors()
+                if let refusal = findings.refusal {
+                    return flows.report(refusal, refusing: payload, to: host, of: self)
+                }
+                guard findings.foundEarlier || attempt == 0 else {
                     return flows.failed(self, to: host, errno: error.errno, payload)
                 }
             }
@@ -129,9 +155,36 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         host == lastHost || recentHosts.contains(host) || olderHosts.contains(host)
     }
 
+    private func countQueries(_ count: Int, to port: UInt16) {
+        guard let queries = openQueries else { return }
+        openQueries = Self.isQueryPort(port) ? queries + max(count, 1) : nil
+    }
+
+    /// Stops accepting datagrams from a host, because the guest refused one.
+    ///
+    /// - Parameter host: Ignored unless the guest itself sent to this address and port lately.
+    /// - Returns: Whether no host is left that may answer.
+    func forget(_ host: Endpoint) -> Bool {
+        guard sent.contains(host) else { return false }
+        if lastHost == host.address { lastHost = nil }
+        if lastHairpin == host { lastHairpin = nil }
+        recentHosts.remove(host.address)
+        olderHosts.remove(host.address)
+        return recentHosts.isEmpty && olderHosts.isEmpty
+    }
+
+    private func learnExternalPort() {
+        do {
+            externalPort = try Socket.localAddress(socket).endpoint?.port ?? 0
+        } catch {
+            // Only without a socket; the flow then cannot be reached by other guests.
+            return
+        }
+        if externalPort != 0 { flows.opened(self) }
+    }
+
     private func use(now: Instant) {
         lastUsed = now
-        wasUsed = true
     }
 
     // MARK: From the host
@@ -153,29 +206,60 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     }
 
     private func receive(_ train: DatagramTrain, now: Instant) {
-        guard let host = train.sender.endpoint, isContacted(host.address) else {
+        guard let host = train.sender.endpoint, isContacted(host.address) || isHairpin(host) else {
             return flows.dropped(.unsolicited)
         }
         use(now: now)
         wasAnswered = true
         traffic.octetsToGuest &+= UInt64(train.count)
+        if let queries = openQueries {
+            openQueries = max(queries - 1, 0)
+            // The timer was set before the answers came: for later.
+            if isFinished, deadline > now + Self.finishedLifetime { reschedule() }
+        }
         flows.receive(train, of: self, from: host)
     }
 
-    private func reportErrors() {
-        for _ in 0..<Self.datagramsPerTurn {
-            let (error, isLast) = HostError.next(on: socket)
-            if isLast { return }
-            if let error, isContacted(error.destination.address) { flows.report(error, to: guest) }
+    private func isHairpin(_ host: Endpoint) -> Bool {
+        if host == lastHairpin { return true }
+        guard flows.isHairpin(host) else { return false }
+        lastHairpin = host
+        return true
+    }
+
+    /// Passes on the ICMP errors in the error queue.
+    @discardableResult
+    private func reportErrors() -> HostError.Findings {
+        // Only here, because it makes every receiving call slower.
+        Socket.reportHopLimits(true, on: socket)
+        defer { Socket.reportHopLimits(false, on: socket) }
+        return HostError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
+            error,
+            quoted in
+            guard isContacted(error.destination.address) else { return }
+            flows.report(error, quoting: quoted, of: self)
         }
     }
 
     // MARK: The end
 
+    /// Whether the guest only sent queries, and has every answer.
+    private var isFinished: Bool { wasAnswered && openQueries == 0 }
+
+    private var lifetime: Duration {
+        if isFinished { return Self.finishedLifetime }
+        return wasAnswered ? Self.answeredLifetime : Self.silentLifetime
+    }
+
     func timerFired(now: Instant) {
-        let lifetime = wasAnswered ? Self.answeredLifetime : Self.silentLifetime
-        let deadline = lastUsed + lifetime
-        if deadline <= now { return flows.expired(self) }
+        timer = nil
+        if lastUsed + lifetime <= now { return flows.expired(self) }
+        reschedule()
+    }
+
+    private func reschedule() {
+        if let timer { flows.loop.cancel(timer) }
+        deadline = lastUsed + lifetime
         timer = flows.loop.schedule(deadline, observer: self)
     }
 

@@ -6,23 +6,34 @@ final class UDPFlows {
     private static let maximumPayload = 65_507
 
     let loop: EventLoop
+    let descriptors: DescriptorBudget
     /// Where a datagram lies between a host socket and a frame.
     let scratch: UnsafeMutableRawBufferPointer
-    private let ethernet: VirtualEthernet
+    let ethernet: VirtualEthernet
+    private let limits: LimitLog
     private var flows: [Endpoint: UDPFlow] = [:]
-    private var ring = IdleRing<UDPFlow>(limit: maximumFlows)
+    private var hairpins = HairpinPorts()
+    private var queue = IdleQueue<UDPFlow>(limit: maximumFlows)
     private let output: UnsafeMutableRawBufferPointer
-    private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
+    private var waiting = WaitingDatagrams()
+    private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
     /// Counts a packet that is not passed on; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (ICMPMessage.Kind, UInt32, IPv4Header, [UInt8]) -> Void = { _, _, _, _ in }
+    var sendError: (GuestError) -> Void = { _ in }
 
     /// Makes an empty table.
-    init(loop: EventLoop, ethernet: VirtualEthernet) {
+    init(
+        loop: EventLoop,
+        ethernet: VirtualEthernet,
+        descriptors: DescriptorBudget,
+        limits: LimitLog
+    ) {
         self.loop = loop
         self.ethernet = ethernet
+        self.descriptors = descriptors
+        self.limits = limits
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
         output = .allocate(byteCount: 1 << 16, alignment: 64)
     }
@@ -36,7 +47,7 @@ final class UDPFlows {
     var count: Int { flows.count }
 
     /// Every flow, for the API.
-    var all: [UDPFlow] { ring.all }
+    var all: [UDPFlow] { queue.all }
 
     // MARK: From guests
 
@@ -45,44 +56,67 @@ final class UDPFlows {
     /// - Parameters:
     ///   - payload: May be empty.
     ///   - guest: Its sender.
-    ///   - host: Its receiver as the host's network knows it.
+    ///   - sent: Its receiver as the host's network knows it, and what an ICMP error would quote.
+    ///   - path: How it travels from here.
     ///   - now: The turn's clock.
     func send(
         _ payload: UnsafeRawBufferPointer,
         from guest: Endpoint,
-        to host: Endpoint,
+        _ sent: SentPacket,
+        _ path: PathOptions,
         now: Instant
     ) {
         guard let flow = flow(of: guest, now: now) else { return dropped(.hostError) }
+        let host = sent.host
         if let way = toHosts.way,
-            way.flow !== flow || way.host != host || !toHosts.accepts(payload.count)
+            way.flow !== flow || way.host != host || way.path != path
+                || !toHosts.accepts(payload.count)
         {
             sendToHosts(now: now)
         }
+        flow.sent.record(sent)
         guard toHosts.accepts(payload.count) else {
-            return flow.send(payload, segmentSize: payload.count, to: host, now: now)
+            return flow.send(payload, segmentSize: payload.count, to: host, path, now: now)
         }
-        toHosts.append(payload, (flow, host))
+        toHosts.append(payload, (flow, host, path))
     }
+
+    /// The flow of a guest's port, if there is one.
+    func flow(at guest: Endpoint) -> UDPFlow? { flows[guest] }
 
     private func flow(of guest: Endpoint, now: Instant) -> UDPFlow? {
         if let flow = flows[guest] { return flow }
         do {
             let flow = try UDPFlow(guest, self, now: now)
             flows[guest] = flow
-            if let victim = ring.append(flow) { forget(victim) }
+            if let victim = queue.append(flow) {
+                limits.reached(.udpFlows, maximum: Self.maximumFlows)
+                forget(victim)
+            }
             return flow
         } catch {
             return nil
         }
     }
 
+    /// The flow that gives way next; nil when there are none.
+    var idlest: UDPFlow? { queue.idlest() }
+
     /// Sends what guests have sent: at the end of every batch of frames.
     func sendToHosts(now: Instant) {
         toHosts.flush { way, octets, segmentSize in
-            way.flow.send(octets, segmentSize: segmentSize, to: way.host, now: now)
+            way.flow.send(octets, segmentSize: segmentSize, to: way.host, way.path, now: now)
         }
     }
+
+    /// A flow's host socket has got its port.
+    func opened(_ flow: UDPFlow) {
+        // One that was closed with datagrams still staged is never removed again.
+        if flows[flow.guest] === flow { hairpins.insert(flow.externalPort) }
+    }
+
+    /// Whether a datagram comes from another flow of this gateway (RFC 4787, REQ-9).
+    func isHairpin(_ sender: Endpoint) -> Bool { hairpins.contains(sender) }
 
     // MARK: To guests
 
@@ -109,7 +143,8 @@ final class UDPFlows {
         }
     }
 
-    /// Sends datagrams of one length, the last at most as long; 127.0.0.1 looks like the host alias to guests.
+    /// Sends datagrams of one length, the last at most as long; 127.0.0.1 looks like the host alias
+    /// to guests.
     private func sendToGuest(
         _ octets: UnsafeRawBufferPointer,
         segmentSize: Int,
@@ -142,7 +177,11 @@ final class UDPFlows {
         from source: Endpoint,
         to guest: Endpoint
     ) {
-        guard let route = ethernet.route(to: guest.address) else { return dropped(.noNeighbour) }
+        guard let route = ethernet.route(to: guest.address) else {
+            let start = (octets.count - 1) / segmentSize * segmentSize
+            let newest = UnsafeRawBufferPointer(rebasing: octets[start...])
+            return keep(newest, from: source, to: guest)
+        }
         let transport = EthernetHeader.length + IPv4Header.length
         let start = transport + UDPHeader.length
         guard let room = route.link.reserve(start + octets.count, .bulk) else {
@@ -196,8 +235,9 @@ final class UDPFlows {
         mac: MACAddress?
     ) {
         let route = ethernet.route(to: guest.address)
-        guard payload.count <= Self.maximumPayload, let destination = mac ?? route?.mac else {
-            return dropped(.noNeighbour)
+        guard payload.count <= Self.maximumPayload else { return dropped(.malformed) }
+        guard let destination = mac ?? route?.mac else {
+            return keep(payload, from: source, to: guest)
         }
         let count = UDPHeader.length + payload.count
         let datagram = UnsafeMutableRawBufferPointer(rebasing: output[..<count])
@@ -215,7 +255,33 @@ final class UDPFlows {
         ethernet.send(ip, UnsafeRawBufferPointer(datagram), to: destination, on: link)
     }
 
-    /// Always with a finished checksum: clients with packet filters (DHCP) do not know of partial ones.
+    /// Keeps a datagram for a guest whose MAC address is unknown, and requests that address by ARP.
+    private func keep(
+        _ payload: UnsafeRawBufferPointer,
+        from source: Endpoint,
+        to guest: Endpoint
+    ) {
+        guard ethernet.plan.isGuest(guest.address) else { return dropped(.noNeighbour) }
+        let datagram = WaitingDatagrams.Datagram(
+            source: source,
+            guest: guest,
+            payload: Array(payload)
+        )
+        let (requestIsDue, discarded) = waiting.keep(datagram, now: loop.now)
+        for _ in 0..<discarded { dropped(.noNeighbour) }
+        if requestIsDue { ethernet.askFor(guest.address) }
+    }
+
+    /// Sends the datagram that waited for a guest's MAC address.
+    func sendWaiting(to guest: IPAddress, now: Instant) {
+        guard !waiting.isEmpty, let datagram = waiting.take(guest, now: now) else { return }
+        datagram.payload.withUnsafeBytes { payload in
+            send(payload, from: datagram.source, to: datagram.guest, mac: nil)
+        }
+    }
+
+    /// Always with a finished checksum: clients with packet filters (DHCP) do not know of partial
+    /// ones.
     private func writeHeader(
         _ datagram: UnsafeMutableRawBufferPointer,
         from source: Endpoint,
@@ -239,54 +305,8 @@ final class UDPFlows {
         header.write(to: &octets)
     }
 
-    // MARK: Errors
-
-    /// Tells a guest what the host's network said about one of its datagrams.
-    func report(_ error: HostError, to guest: Endpoint) {
-        quote(error.kind, error.mtu, from: guest, to: seenByGuest(error.destination), [])
-    }
-
-    /// A datagram could not even leave the host.
-    func failed(
-        _ flow: UDPFlow,
-        to host: Endpoint,
-        errno code: Int32,
-        _ payload: UnsafeRawBufferPointer
-    ) {
-        dropped(.hostError)
-        guard let reason = HostError.unreachable(errno: code) else { return }
-        let start = Array(payload.prefix(ICMPMessage.headerLength))
-        quote(.destinationUnreachable(reason), 0, from: flow.guest, to: seenByGuest(host), start)
-    }
-
-    private func quote(
-        _ kind: ICMPMessage.Kind,
-        _ mtu: UInt32,
-        from guest: Endpoint,
-        to remote: Endpoint,
-        _ payload: [UInt8]
-    ) {
-        let header = UDPHeader(
-            sourcePort: guest.port,
-            destinationPort: remote.port,
-            payloadLength: payload.count
-        )
-        var octets = [UInt8](repeating: 0, count: UDPHeader.length)
-        // Sound: the span is used inside the closure only.
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            header.write(to: &span)
-        }
-        let ip = IPv4Header(
-            transport: IPProtocol.udp,
-            source: guest.address,
-            destination: remote.address,
-            payloadLength: UDPHeader.length + payload.count
-        )
-        sendError(kind, mtu, ip, octets + payload)
-    }
-
-    private func seenByGuest(_ host: Endpoint) -> Endpoint {
+    /// What guests call a host's address and port.
+    func seenByGuest(_ host: Endpoint) -> Endpoint {
         Endpoint(address: ethernet.plan.seenByGuests(host.address), port: host.port)
     }
 
@@ -294,12 +314,13 @@ final class UDPFlows {
 
     /// A flow has been idle for its lifetime.
     func expired(_ flow: UDPFlow) {
-        ring.remove(flow)
+        queue.remove(flow)
         forget(flow)
     }
 
     private func forget(_ flow: UDPFlow) {
         flow.close()
+        hairpins.remove(flow.externalPort)
         if flows[flow.guest] === flow { flows[flow.guest] = nil }
     }
 }

@@ -1,9 +1,11 @@
-/// Small payloads of a batch of frames, put together flow by flow: one `send` of 64 KiB costs a third of 45 small pieces.
+/// Small payloads of a batch of frames, put together flow by flow: one `send` of 64 KiB costs a
+/// third of 45 small pieces.
 ///
-/// How it works: payloads lie one behind the other in the order in which they came, and those of one flow are a chain
-/// of pieces; what follows its own flow's octets directly makes the last piece longer. Where many flows send at once
-/// their frames come in turns, and are short (a guest that paces sends two segments at a time): each flow still costs one
-/// `send` a batch, and one ACK. A payload of 16 KiB or more is cheaper to send from where it lies.
+/// How it works: payloads lie one behind the other in the order in which they came, and those of
+/// one flow are a chain of pieces; what follows its own flow's octets directly makes the last piece
+/// longer. Where many flows send at once their frames come in turns, and are short (a guest that
+/// paces sends two segments at a time): each flow still costs one `send` a batch, and one ACK. A
+/// payload of 16 KiB or more is cheaper to send from where it lies.
 struct UploadStage: ~Copyable {
     private static let capacity = 1 << 20
     private static let maximumPieces = 1024

@@ -28,6 +28,8 @@ final class VirtualEthernet {
     var addressLearned: (MACAddress) -> Void = { _ in }
     /// Is told of each address behind a link that has gone.
     var addressForgotten: (MACAddress) -> Void = { _ in }
+    /// Called for each guest address with a new MAC address.
+    var neighborLearned: (IPAddress, Instant) -> Void = { _, _ in }
     /// Counters of links that are gone, so that totals never fall.
     private var closedCounters = LinkCounters()
 
@@ -41,7 +43,8 @@ final class VirtualEthernet {
     /// The links that are attached.
     var attached: [any FrameLink] { links.compactMap { $0 } }
 
-    /// The links that are attached, each with its number: they count from 0 in the order of attachment.
+    /// The links that are attached, each with its number: they count from 0 in the order of
+    /// attachment.
     var numbered: [(number: Int, link: any FrameLink)] {
         zip(numbers, links).compactMap { number, link in link.map { (number, $0) } }
     }
@@ -114,25 +117,33 @@ final class VirtualEthernet {
         guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
         else { return nil }
         if lesson == .new { addressLearned(ethernet.source) }
-        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among them.
+        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among
+        // them.
         if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
         switch bridge.destination(of: ethernet.destination) {
         case .gateway:
             return true
         case .port(let other):
             // Back out of the port it came in by would be a loop (IEEE 802.1D, 7.7.1).
-            if other != port { links[other]?.send(frame, .bulk) }
+            if other != port { links[other]?.send(described(frame, from: link), .bulk) }
             return false
         case .flood:
+            let frame = described(frame, from: link)
             for (other, link) in links.enumerated() where other != port { link?.send(frame, .bulk) }
             return ethernet.destination.isGroup
         }
     }
 
+    /// The frame with a header that says what is unfinished about it, whatever link it came from.
+    func described(_ frame: Frame, from link: any FrameLink) -> Frame {
+        if link.receivesOffloadHeaders { return frame }
+        return InferredOffload.frame(frame.octets, mtu: plan.mtu)
+    }
+
     /// Learns a guest's address from its packet.
     @inline(__always)
     func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        neighbours.learn(address, mac: mac, now: now)
+        if neighbours.learn(address, mac: mac, now: now) { neighborLearned(address, now) }
     }
 
     // MARK: Outwards

@@ -1,5 +1,7 @@
 /// The packet engine as forwards see it.
 extension PacketEngine: GuestConnector {
+    var hasRoom: Bool { descriptors.hasRoom(for: 1) }
+
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         tcp.open(to: guest, joining: stream, now: loop.now)
     }
@@ -10,8 +12,17 @@ extension PacketEngine: GuestConnector {
     ) -> (any GuestDatagramPort)? {
         let port = datagramPorts.open(to: guest) { [weak receiver] payload, now in
             receiver?.receiveFromGuest(payload, now: now)
+        } refused: { [weak receiver] now in
+            receiver?.guestRefused(now: now)
         }
-        return port.map { GatewayDatagramPort(number: $0, guest: guest, engine: self) }
+        guard let port else {
+            limits.reached(.forwardClients, maximum: GatewayPorts.capacity)
+            return nil
+        }
+        datagramPorts.watchStrays(of: guest, at: port) { [weak receiver] payload, guestPort, now in
+            receiver?.receiveFromGuest(payload, at: guestPort, now: now) ?? false
+        }
+        return GatewayDatagramPort(number: port, guest: guest, engine: self)
     }
 }
 
@@ -32,6 +43,22 @@ private final class GatewayDatagramPort: GuestDatagramPort {
         let source = Endpoint(address: engine.ethernet.plan.gateway, port: number)
         if engine.ethernet.route(to: guest.address) == nil { engine.ethernet.askFor(guest.address) }
         engine.udp.send(payload, from: source, to: guest, mac: nil)
+    }
+
+    func openSibling(
+        to guestPort: UInt16,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        let sibling = Endpoint(address: guest.address, port: guestPort)
+        guard let engine,
+            engine.datagramPorts.open(
+                number,
+                to: sibling,
+                { [weak receiver] payload, now in receiver?.receiveFromGuest(payload, now: now) },
+                refused: { [weak receiver] now in receiver?.guestRefused(now: now) }
+            )
+        else { return nil }
+        return GatewayDatagramPort(number: number, guest: sibling, engine: engine)
     }
 
     func close() {

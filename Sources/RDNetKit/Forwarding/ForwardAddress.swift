@@ -50,12 +50,24 @@ enum ForwardAddress {
 
     /// Where a TCP or UDP forward listens: an endpoint, and its text in errors.
     struct Local: Equatable {
-        var endpoint: Endpoint
+        var endpoint: ZonedEndpoint
         /// `:7001` where no host was given.
         var description: String
+
+        init(endpoint: ZonedEndpoint, description: String) {
+            self.endpoint = endpoint
+            self.description = description
+        }
+
+        /// A port of every address.
+        init(any port: UInt16) {
+            endpoint = ZonedEndpoint(Endpoint(address: .anyIPv4, port: port))
+            description = ":\(port)"
+        }
     }
 
-    /// Understands where to listen: `:P`, `address:P`, `localhost:P`, or nothing for any free port.
+    /// Understands where to listen: `:P`, `address:P`, `[fe80::1%eth0]:P`, `localhost:P`, or
+    /// nothing for any free port.
     ///
     /// Other names are not looked up: that could take seconds, and the loop does not wait.
     static func local(
@@ -65,7 +77,7 @@ enum ForwardAddress {
         // Go resolves a UDP address before it listens, and then says nothing of listening.
         let prefix = transport == .udp ? "" : "listen \(transport): "
         guard !text.isEmpty else {
-            return Local(endpoint: Endpoint(address: .anyIPv4, port: 0), description: ":0")
+            return Local(any: 0)
         }
         let parts: HostPort
         do {
@@ -74,15 +86,11 @@ enum ForwardAddress {
             throw .badLocal(prefix + error.description)
         }
         let port = try localPort(parts.port, prefix: prefix, transport)
-        if parts.host.isEmpty {
-            let endpoint = Endpoint(address: .anyIPv4, port: port)
-            return Local(endpoint: endpoint, description: ":\(port)")
-        }
-        let literal = parts.host == "localhost" ? .loopbackIPv4 : IPAddress(parts.host)
-        guard let address = literal else {
+        if parts.host.isEmpty { return Local(any: port) }
+        let host = parts.host == "localhost" ? "127.0.0.1" : parts.host
+        guard let endpoint = ZonedEndpoint(address: host, port: port) else {
             throw .badLocal(prefix + "lookup \(parts.host): no such host")
         }
-        let endpoint = Endpoint(address: address, port: port)
         return Local(endpoint: endpoint, description: endpoint.description)
     }
 

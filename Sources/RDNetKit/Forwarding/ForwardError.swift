@@ -14,6 +14,8 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     case namedPipe
     /// The table is full.
     case tooMany(limit: Int)
+    /// A range of ports that leads to more or fewer ports.
+    case differentLengths(local: String, remote: String)
     /// A longer text than any address has.
     case addressTooLong
     /// The guest's side is not `host:port`: the request itself is wrong.
@@ -54,6 +56,8 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
         case .unknownProtocol(let name): "unknown protocol \(name)"
         case .namedPipe: "named pipes are not supported by this platform"
         case .tooMany(let limit): "too many proxies: the limit is \(limit)"
+        case .differentLengths(let local, let remote):
+            "\(local) and \(remote) are not the same number of ports"
         case .addressTooLong: "address too long"
         case .badRemote(let error): error.description
         case .badRemotePort(let text, let isNumber):

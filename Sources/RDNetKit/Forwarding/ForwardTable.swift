@@ -20,7 +20,8 @@ final class ForwardCounters {
 ///
 /// A forward's name is its protocol and its `local` text as given: `:80` and `0.0.0.0:80` are two.
 final class ForwardTable {
-    static let mostForwards = 4096
+    /// Descriptors that forwards leave to everything else, at least.
+    private static let descriptorReserve = 256
     /// Forwards by `ssh`, each of which has a process of its own.
     static let mostSSHForwards = 64
     /// Octets of an address's text; none that works is longer.
@@ -47,9 +48,14 @@ final class ForwardTable {
     private var unlisted: [any HostForward] = []
 
     let counters = ForwardCounters()
+    private let pool = UDPForwardPool()
     private let ssh: SSHSurroundings
     private let loop: EventLoop
+    private let limits: LimitLog
     private weak var connector: (any GuestConnector)?
+    /// Leads to the guest's own loopback addresses; nil where nothing does.
+    var loopbackConnector: (any GuestConnector)?
+    private let maximumForwards: Int
     private var forwards: [Key: Forward] = [:]
 
     /// Makes an empty table.
@@ -58,9 +64,21 @@ final class ForwardTable {
     ///   - loop: Tells when clients come.
     ///   - connector: Connects them to guests; not kept alive.
     ///   - log: Is told how forwards by `ssh` fare.
+    ///   - limits: Counts forwards and clients that limits refuse.
     ///   - ssh: What those run.
-    init(loop: EventLoop, connector: any GuestConnector, log: Logger, ssh: SSHProgram) {
+    ///   - descriptors: How many the process may have: a forward takes one, and a quarter is for
+    ///     flows.
+    init(
+        loop: EventLoop,
+        connector: any GuestConnector,
+        log: Logger,
+        limits: LimitLog = .discarding(),
+        ssh: SSHProgram,
+        descriptors: Int = ProcessLimits.descriptors
+    ) {
         self.loop = loop
+        self.limits = limits
+        maximumForwards = max(descriptors - max(Self.descriptorReserve, descriptors / 4), 0)
         self.ssh = SSHSurroundings(loop: loop, log: log, program: ssh, counters: counters)
         self.connector = connector
     }
@@ -81,13 +99,14 @@ final class ForwardTable {
         forwards[Key(local: local, transport: transport)]?.host.endpoint
     }
 
-    /// Makes a forward.
+    /// Makes a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
-    ///   - local: Where to listen on the host: `[address]:port`, or the path or URL of a unix socket.
-    ///   - remote: The guest: `[address]:port`, or behind a unix socket `tcp://address:port` or
-    ///     `ssh-tunnel://user@address[:port]/path?key=file`.
+    ///   - local: Where to listen on the host: `[address]:port`, `[address]:first-last`, or the
+    ///     path or URL of a unix socket.
+    ///   - remote: The guest: `[address]:port` or `[address]:first-last`; for a unix socket
+    ///     `tcp://address:port` or `ssh-tunnel://user@address[:port]/path?key=file`.
     ///   - client: Who asks, and whose address completes a remote that has none.
     /// - Throws: `ForwardError` as the API tells it.
     func expose(
@@ -102,14 +121,35 @@ final class ForwardTable {
             remote = try ForwardAddress.completed(remote, for: client)
         }
         let transport = try Self.transport(name)
-        let key = Key(local: local, transport: transport)
-        guard forwards[key] == nil else {
-            throw .alreadyRunning(protocol: transport.rawValue, local: local)
-        }
         guard local.utf8.count <= Self.longestAddress, remote.utf8.count <= Self.longestAddress
         else { throw .addressTooLong }
-        guard forwards.count < Self.mostForwards else { throw .tooMany(limit: Self.mostForwards) }
-        forwards[key] = Forward(remote: remote, host: try open(key, remote))
+        let pairs =
+            transport == .unix
+            ? [(local: local, remote: remote)] : try ForwardRange.pairs(local, remote)
+        for pair in pairs where forwards[Key(local: pair.local, transport: transport)] != nil {
+            throw .alreadyRunning(protocol: transport.rawValue, local: pair.local)
+        }
+        guard forwards.count + pairs.count <= maximumForwards else {
+            limits.reached(.forwards, maximum: maximumForwards)
+            throw .tooMany(limit: maximumForwards)
+        }
+        var opened: [any HostForward] = []
+        do throws(ForwardError) {
+            for pair in pairs {
+                opened.append(
+                    try open(Key(local: pair.local, transport: transport), pair.remote)
+                )
+            }
+        } catch {
+            for forward in opened { forward.close() }
+            throw error
+        }
+        for (pair, forward) in zip(pairs, opened) {
+            forwards[Key(local: pair.local, transport: transport)] = Forward(
+                remote: pair.remote,
+                host: forward
+            )
+        }
     }
 
     /// Makes a forward that is not listed, and stays until the table is closed.
@@ -122,16 +162,19 @@ final class ForwardTable {
         unlisted.append(try listen(at: path, for: .socket(target)))
     }
 
-    /// Removes a forward.
+    /// Removes a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
     ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`, or else the only forward of that `local`.
     ///   - local: The text that it was made with.
     /// - Throws: `ForwardError.notFound`.
     func unexpose(_ name: String = "tcp", local: String) throws(ForwardError) {
-        guard let key = key(name, local: local), let forward = forwards.removeValue(forKey: key)
-        else { throw .notFound }
-        forward.host.close()
+        var keys: [Key] = []
+        for text in name == "unix" ? [local] : ForwardRange.expanded(local) {
+            guard let key = key(name, local: text), forwards[key] != nil else { throw .notFound }
+            keys.append(key)
+        }
+        for key in keys { forwards.removeValue(forKey: key)?.host.close() }
     }
 
     /// Removes all forwards, unix sockets' files with them; the loop keeps listeners until then.
@@ -168,7 +211,8 @@ final class ForwardTable {
             let guest = try ForwardAddress.remote(remote)
             let local = try ForwardAddress.local(key.local, key.transport)
             let name = "\(key.transport)"
-            return try listen(name, local.description) { connector throws(SystemError) in
+            return try listen(name, local.description, for: guest) {
+                connector throws(SystemError) in
                 try key.transport == .tcp
                     ? openTCP(local.endpoint, guest, connector)
                     : openUDP(local.endpoint, guest, connector)
@@ -190,10 +234,13 @@ final class ForwardTable {
         if case .socket = remote {
             let others = (forwards.values.map(\.host) + unlisted).filter { $0 is SSHForward }
             guard others.count < Self.mostSSHForwards else {
+                limits.reached(.forwards, maximum: Self.mostSSHForwards)
                 throw .tooMany(limit: Self.mostSSHForwards)
             }
         }
-        return try listen("unix", path) { connector throws(SystemError) in
+        var guest: Endpoint?
+        if case .port(let port) = remote { guest = port }
+        return try listen("unix", path, for: guest) { connector throws(SystemError) in
             let socket = try ListeningSocket.unix(path: path)
             switch remote {
             case .port(let guest):
@@ -203,7 +250,8 @@ final class ForwardTable {
                     to: guest,
                     connector: connector,
                     loop: loop,
-                    counters: counters
+                    counters: counters,
+                    limits: limits
                 )
             case .socket(let target):
                 return try SSHForward(socket, path: path, to: target, connector: connector, ssh)
@@ -214,9 +262,11 @@ final class ForwardTable {
     private func listen(
         _ network: String,
         _ address: String,
+        for guest: Endpoint?,
         _ open: (any GuestConnector) throws(SystemError) -> any HostForward
     ) throws(ForwardError) -> any HostForward {
-        guard let connector else {
+        let isInside = guest?.address.isLoopback ?? false
+        guard let connector = isInside ? loopbackConnector ?? connector : connector else {
             throw .refused(network: network, address: address, reason: "the network is gone")
         }
         do {
@@ -230,32 +280,35 @@ final class ForwardTable {
     }
 
     private func openTCP(
-        _ local: Endpoint,
+        _ local: ZonedEndpoint,
         _ guest: Endpoint,
         _ connector: any GuestConnector
     ) throws(SystemError) -> any HostForward {
-        let socket = try ListeningSocket.tcp(local)
+        let socket = try ListeningSocket.tcp(local.resolved())
         return try TCPForward(
             socket,
             to: guest,
             connector: connector,
             loop: loop,
-            counters: counters
+            counters: counters,
+            limits: limits
         )
     }
 
     private func openUDP(
-        _ local: Endpoint,
+        _ local: ZonedEndpoint,
         _ guest: Endpoint,
         _ connector: any GuestConnector
     ) throws(SystemError) -> any HostForward {
-        let socket = try ListeningSocket.udp(local)
+        let socket = try ListeningSocket.udp(local.resolved())
         return try UDPForward(
             socket,
             to: guest,
             connector: connector,
             loop: loop,
-            counters: counters
+            counters: counters,
+            limits: limits,
+            pool: pool
         )
     }
 }

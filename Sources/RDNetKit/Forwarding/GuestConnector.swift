@@ -1,4 +1,5 @@
-/// What a forward asks of whatever leads to guests, the packet engine or the kernel: connections and datagrams.
+/// What a forward asks of whatever leads to guests, the packet engine or the kernel: connections
+/// and datagrams.
 protocol GuestConnector: AnyObject {
     /// Whether one more connection can be opened.
     var hasRoom: Bool { get }
@@ -32,6 +33,17 @@ extension GuestConnector {
 protocol GuestDatagramPort: AnyObject {
     /// Sends one datagram, which may be empty, to the guest.
     func send(_ payload: UnsafeRawBufferPointer)
+    /// Takes the same port for another port of the guest, which has sent a datagram to it.
+    ///
+    /// - Parameters:
+    ///   - guestPort: The guest's other port.
+    ///   - receiver: Receives its datagrams until the sibling is closed; a sibling is closed
+    ///     separately.
+    /// - Returns: The sibling; nil when there is no room.
+    func openSibling(
+        to guestPort: UInt16,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)?
     /// Gives the port back; the receiver is not called any more.
     func close()
 }
@@ -40,4 +52,24 @@ protocol GuestDatagramPort: AnyObject {
 protocol GuestDatagramReceiver: AnyObject {
     /// Takes one datagram, which may be empty; the octets are good during the call only.
     func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant)
+    /// Closes the port, which another client needs more.
+    func giveWay()
+    /// Takes one datagram that the guest sent from another of its ports.
+    ///
+    /// - Returns: Whether it was taken.
+    func receiveFromGuest(
+        _ payload: UnsafeRawBufferPointer,
+        at guestPort: UInt16,
+        now: Instant
+    ) -> Bool
+    /// Takes the guest's report that nobody listens on its port (ICMP port unreachable).
+    func guestRefused(now: Instant)
+}
+
+extension GuestDatagramReceiver {
+    func receiveFromGuest(
+        _ payload: UnsafeRawBufferPointer,
+        at guestPort: UInt16,
+        now: Instant
+    ) -> Bool { false }
 }

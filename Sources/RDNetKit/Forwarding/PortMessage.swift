@@ -1,11 +1,13 @@
 /// What a guest agent tells about published ports: one JSON object, decoded as Go decodes it.
 ///
-/// `{"remove":false,"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]},"connectAddrs":null}`: names in any case of
-/// letters, unknown ones ignored, null and what is missing are zero values, a value of another type spoils the whole message.
+/// `{"remove":false,"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}}`,
+/// names in any case of letters, unknown ones ignored, null and what is missing are zero values, a
+/// value of another type spoils the whole message.
 struct PortMessage: Equatable {
     /// One port of the host, as it was written.
     struct Binding: Equatable {
-        /// What stands behind the slash of the container's port, in small letters; `tcp` without a slash.
+        /// What stands behind the slash of the container's port, in small letters; `tcp` without a
+        /// slash.
         var transport: String
         var hostIP: String
         var hostPort: String
@@ -134,7 +136,8 @@ struct PortMessageReader {
 
     /// Adds octets.
     ///
-    /// - Returns: Whether the object has ended, or what came begins no object: then no more is needed to decode it.
+    /// - Returns: Whether the object has ended, or what came begins no object: then no more is
+    ///   needed to decode it.
     mutating func append(_ more: UnsafeRawBufferPointer) -> Bool {
         for octet in more {
             octets.append(octet)

@@ -1,9 +1,10 @@
-/// The socket on which guest agents say which ports are published: one message a connection, no answer.
+/// The socket on which guest agents say which ports are published: one message a connection, no
+/// answer.
 ///
-/// How it works: messages count in the order in which their connections were accepted, because an agent that moves a port sends
-/// "remove" on one connection and "add" on the next. So whenever any of them has something to say, all that wait are read, the
-/// oldest first. One that says nothing delays nobody: it is passed over, dropped after five seconds, or earlier when too
-/// many wait.
+/// How it works: messages count in the order in which their connections were accepted, because an
+/// agent that moves a port sends "remove" on one connection and "add" on the next. So whenever any
+/// of them has something to say, all that wait are read, the oldest first. One that says nothing
+/// delays nobody: it is passed over, dropped after five seconds, or earlier when too many wait.
 final class PortMessageServer {
     /// How long a connection may take to say all.
     static let patience: Duration = .seconds(5)

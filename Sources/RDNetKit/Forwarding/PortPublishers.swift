@@ -3,20 +3,24 @@ struct PortPublisher: Hashable {
     /// Grows with each process that publishes something.
     let number: UInt64
 
-    /// Processes that cannot be identified, whose claims count as those of a process that has ended.
+    /// Processes that cannot be identified, whose claims count as those of a process that has
+    /// ended.
     static let unknown = PortPublisher(number: 0)
 }
 
 /// The processes whose messages publish ports.
 ///
-/// How it works: an agent that crashed cannot withdraw its ports, and it knows nothing of them when it runs again. So each publisher is a
-/// process that a descriptor holds. A process that still runs ten seconds after its first message is an agent, and has announced what is
-/// published now. Then it replaces those that came before it, ran the same program's file, and have ended: their claims are
-/// dropped. A process that ends soon, such as nc in a script, replaces nobody, so that ports stay that scripts publish.
-/// Limits: 256 processes at a time, and further ones are unknown; an ended process is remembered while a port is claimed by it.
+/// How it works: an agent that crashed cannot withdraw its ports, and it knows nothing of them when
+/// it runs again. So each publisher is a process that a descriptor holds. A process that still runs
+/// ten seconds after its first message is an agent, and has announced what is published now. Then
+/// it replaces those that came before it, ran the same program's file, and have ended: their claims
+/// are dropped. A process that ends soon, such as nc in a script, replaces nobody, so that ports
+/// stay that scripts publish. Limits: 256 processes at a time, and further ones are unknown; an
+/// ended process is remembered while a port is claimed by it.
 final class PortPublishers {
-    /// How long a program runs after its first message until it replaces its predecessors: a guest agent announces
-    /// containers at once, and finds other listeners with scans that take two times three seconds.
+    /// How long a program runs after its first message until it replaces its predecessors: a guest
+    /// agent announces containers at once, and finds other listeners with scans that take two times
+    /// three seconds.
     static let succession: Duration = .seconds(10)
     static let maximumRunning = 256
 

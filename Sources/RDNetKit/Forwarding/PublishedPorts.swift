@@ -1,11 +1,14 @@
 /// The host's ports that guest agents want to be open, and the listeners that this takes.
 ///
-/// How it works: a binding is a transport, an address and a port, and publishers claim bindings. Claiming one twice is claiming it once, so
-/// one removal undoes both, as it does with the original. A removal ends the claim of the process that sends it, and those of processes
-/// that have ended; the binding stays while another process that runs claims it. A process that does not claim the binding, such
-/// as nc in a script, speaks for all. A removal that names an address which nobody added takes the port's latest binding, because
-/// the original looks only at ports. One listener serves a port whose every address is claimed, and the listeners of single addresses
-/// come back after it. A binding that cannot be opened, because another program has it, is tried again with the port's next message.
+/// How it works: a binding is a transport, an address and a port, and publishers claim bindings.
+/// Claiming one twice is claiming it once, so one removal undoes both, as it does with the
+/// original. A removal ends the claim of the process that sends it, and those of processes that
+/// have ended; the binding stays while another process that runs claims it. A process that does not
+/// claim the binding, such as nc in a script, speaks for all. A removal that names an address which
+/// nobody added takes the port's latest binding, because the original looks only at ports. One
+/// listener serves a port whose every address is claimed, and the listeners of single addresses
+/// come back after it. A binding that cannot be opened, because another program has it, is tried
+/// again with the port's next message.
 final class PublishedPorts {
     static let mostBindings = 16_384
 

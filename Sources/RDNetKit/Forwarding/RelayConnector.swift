@@ -1,14 +1,18 @@
-/// The kernel's own sockets as the way to guests: for a guest whose address this machine reaches by itself.
+/// The kernel's own sockets as the way to guests: for a guest whose address this machine reaches by
+/// itself.
 ///
-/// Every connection costs two descriptors and every UDP client one. There is room until they are used up; then TCP clients wait
-/// in their listener's queue until a connection ends, and a UDP client takes the place of its port's oldest.
+/// Every connection costs two descriptors and every UDP client one. When they are used up, the
+/// longest-idle UDP client gives way to a new one of any port and to a TCP client, but TCP leaves
+/// UDP a few clients and UDP leaves TCP a few connections. Beyond that, TCP clients wait in their
+/// listener's queue until a connection ends.
 final class RelayConnector: GuestConnector, TurnParticipant {
     /// Octets that all relays together move in one direction in a turn, about.
     private static let turnShare = 8_388_608
     /// What each may move at least.
     private static let smallestShare = 65_536
     private static let relaysPerTurn = 256
-    /// Replies that wait in the kernel for one UDP client: what a server sends while this process sleeps.
+    /// Replies that wait in the kernel for one UDP client: what a server sends while this process
+    /// sleeps.
     private static let mostReplyOctets: Int32 = 1_048_576
 
     let loop: EventLoop
@@ -21,7 +25,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     var pipes = SplicePipePool()
     private var relays: [ObjectIdentifier: TCPRelay] = [:]
     private var due: [TCPRelay] = []
-    private var datagramPorts = 0
+    private var datagramPorts = IdleQueue<RelayDatagramPort>(limit: .max)
+    private let limits: LimitLog
 
     /// Begins to take turns in a loop, which keeps it until `close`.
     ///
@@ -30,18 +35,22 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     ///   - log: For what goes wrong, at level debug.
     ///   - counters: Counts datagrams that are lost.
     ///   - descriptors: How many sockets there may be.
-    ///   - replyOctets: How many octets of UDP replies the kernel may keep for a client, at most 1 MiB.
+    ///   - limits: Counts and reports what the limit of descriptors cuts off.
+    ///   - replyOctets: How many octets of UDP replies the kernel may keep for a client, at most 1
+    ///     MiB.
     init(
         loop: EventLoop,
         log: Logger,
         counters: ForwardCounters,
         descriptors: Int,
+        limits: LimitLog = .discarding(),
         replyOctets: Int32
     ) {
         self.loop = loop
         self.log = log
         self.counters = counters
         self.descriptors = descriptors
+        self.limits = limits
         self.replyOctets = min(replyOctets, Self.mostReplyOctets)
         SplicePipe.blockBrokenPipeSignal()
         loop.join(self)
@@ -53,10 +62,32 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     /// How many TCP connections are relayed.
     var relayCount: Int { relays.count }
 
-    var hasRoom: Bool { hasRoom(for: 2) }
+    /// Descriptors that UDP leaves to TCP.
+    private var connectionReserve: Int { descriptors / 8 }
+    /// Clients that UDP keeps whatever TCP needs.
+    private var guaranteedDatagramPorts: Int { descriptors / 32 }
+
+    var hasRoom: Bool {
+        if hasRoom(for: 2) { return true }
+        limits.reached(.descriptors, maximum: descriptors)
+        while !hasRoom(for: 2), datagramPorts.count > guaranteedDatagramPorts {
+            datagramPorts.idlest()?.giveWay()
+        }
+        return hasRoom(for: 2)
+    }
 
     private func hasRoom(for sockets: Int) -> Bool {
-        relays.count * 2 + datagramPorts + sockets <= descriptors
+        relays.count * 2 + datagramPorts.count + sockets <= descriptors
+    }
+
+    /// Whether there is room for a UDP client; closes the longest-idle one to make that so.
+    private func makeDatagramRoom() -> Bool {
+        if hasRoom(for: 1 + connectionReserve) { return true }
+        if datagramPorts.count < guaranteedDatagramPorts, hasRoom(for: 1) { return true }
+        limits.reached(.descriptors, maximum: descriptors)
+        guard let idlest = datagramPorts.idlest() else { return false }
+        idlest.giveWay()
+        return true
     }
 
     /// Cuts every connection.
@@ -70,7 +101,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         do throws(SystemError) {
-            // Somebody who called the very address that this would call: ourselves, as likely as not.
+            // Somebody who called the very address that this would call: ourselves, as likely as
+            // not.
             if try Socket.localAddress(stream).endpoint == guest {
                 failed("\(guest) would be relayed to itself")
                 return Socket.resetOnClose(stream)
@@ -149,13 +181,33 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         to guest: Endpoint,
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)? {
-        guard hasRoom(for: 1) else { return nil }
         do {
-            let socket = try Socket.connectedDatagram(to: guest)
+            let socket = try Socket.relayingDatagram(to: guest)
+            return openDatagramPort(with: socket, to: guest, receiver: receiver)
+        } catch {
+            failed("\(error)")
+            return nil
+        }
+    }
+
+    /// Takes a UDP port for one client, with a socket that is made already.
+    ///
+    /// - Parameters:
+    ///   - socket: Of `Socket.relayingDatagram`.
+    ///   - guest: The only guest endpoint that datagrams go to and come from.
+    ///   - receiver: Is given the guest's datagrams until the port is closed.
+    /// - Returns: The port; nil when there is no room.
+    func openDatagramPort(
+        with socket: consuming OwnedDescriptor,
+        to guest: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        guard makeDatagramRoom() else { return nil }
+        do {
             Socket.enlargeBuffers(socket, to: replyOctets)
-            let port = RelayDatagramPort(socket, receiver, self)
+            let port = RelayDatagramPort(socket, to: guest, receiver, self)
             try port.start()
-            datagramPorts += 1
+            _ = datagramPorts.append(port)
             return port
         } catch {
             failed("\(error)")
@@ -164,7 +216,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     }
 
     /// Forgets a port that has closed.
-    func closedDatagramPort() {
-        datagramPorts -= 1
+    func closedDatagramPort(_ port: RelayDatagramPort) {
+        datagramPorts.remove(port)
     }
 }

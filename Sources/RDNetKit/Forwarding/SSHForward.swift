@@ -6,11 +6,14 @@ struct SSHSurroundings {
     let counters: ForwardCounters
 }
 
-/// A unix socket on the host whose clients are connected to a guest's unix socket by the system's `ssh`.
+/// A unix socket on the host whose clients are connected to a guest's unix socket by the system's
+/// `ssh`.
 ///
-/// How it works: one `ssh` carries all clients, each in a channel of its own; it is started at once, and again whenever it has ended. Each client
-/// is relayed to the socket at which `ssh` listens. As long as that is not there, clients wait in the queue of ours, in
-/// the kernel; so do those that come when there are too many. A client that has just been taken when `ssh` ends is kept, too.
+/// How it works: one `ssh` carries all clients, each in a channel of its own; it is started at
+/// once, and again whenever it has ended. Each client is relayed to the socket at which `ssh`
+/// listens. As long as that is not there, clients wait in the queue of ours, in the kernel; so do
+/// those that come when there are too many. A client that has just been taken when `ssh` ends is
+/// kept, too.
 final class SSHForward: HostForward {
     static let mostClients = 256
     /// After so many failures in a row the guest is asked less often.

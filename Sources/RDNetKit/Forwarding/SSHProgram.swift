@@ -5,7 +5,8 @@ struct SSHProgram {
 
     /// PATH; nil for the system's default.
     let searchPath: String?
-    /// `NAME=value`: nothing that a guest which chooses a path with a variable in it should not read.
+    /// `NAME=value`: nothing that a guest which chooses a path with a variable in it should not
+    /// read.
     let environment: [String]
     /// Where private directories are made, the best folder first.
     let folders: [String]

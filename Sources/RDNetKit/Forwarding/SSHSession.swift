@@ -14,9 +14,10 @@ enum SSHFailure: Error, CustomStringConvertible {
 
 /// One run of `ssh`: until it has ended, or is ended.
 ///
-/// How it works: `ssh` has one end of a socket pair as its standard input and output, and the guest's SSH server has the other, by a
-/// TCP connection of the virtual network. So it needs no second program, and ends by itself when this process is gone, whatever
-/// ended that. It listens at a socket in a directory of its own, where the key has a name without characters that `ssh` would
+/// How it works: `ssh` has one end of a socket pair as its standard input and output, and the
+/// guest's SSH server has the other, by a TCP connection of the virtual network. So it needs no
+/// second program, and ends by itself when this process is gone, whatever ended that. It listens at
+/// a socket in a directory of its own, where the key has a name without characters that `ssh` would
 /// interpret. That the socket is there says that the guest has let it in.
 final class SSHSession {
     /// How long a guest may take to let it in.
@@ -74,7 +75,7 @@ final class SSHSession {
             let key = try FileLink.resolved(target.identity)
             let directory = try PrivateDirectory(in: program.folders)
             self.directory = directory
-            try FileLink.make(directory.file(Self.keyName), to: key, isSymbolic: true)
+            _ = try FileLink.make(directory.file(Self.keyName), to: key, isSymbolic: true)
             let output = try ChildLines(loop: loop) { [unowned self] line in heard(line) }
             self.output = output
             let pair = try Socket.pair()
@@ -160,7 +161,8 @@ final class SSHSession {
             lines = [line]
             return events.said(line)
         }
-        // It says so every time, as it is told to trust all and to remember none; and it frames a warning with at signs.
+        // It says so every time, as it is told to trust all and to remember none; and it frames a
+        // warning with at signs.
         let isNoise = line.hasPrefix("Warning: Permanently added") || line.hasPrefix("@")
         guard !isNoise, lines.count < Self.mostLines else { return }
         lines.append(naming(line))

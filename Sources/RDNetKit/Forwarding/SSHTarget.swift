@@ -38,8 +38,9 @@ struct SSHTarget: Equatable, CustomStringConvertible {
 
     /// What `ssh` is told, without its own name.
     ///
-    /// It speaks over its standard input and output (`ProxyCommand=-`, OpenSSH since 6.4), asks nobody anything, reads no one's settings,
-    /// uses no other key than the one given, and takes any host key: the connection does not leave this machine.
+    /// It speaks over its standard input and output (`ProxyCommand=-`, OpenSSH since 6.4), asks
+    /// nobody anything, reads no one's settings, uses no other key than the one given, and takes
+    /// any host key: the connection does not leave this machine.
     ///
     /// - Parameters:
     ///   - socket: Where it is to listen; no colon, backslash or percent sign in it.
@@ -57,7 +58,8 @@ struct SSHTarget: Equatable, CustomStringConvertible {
             + ["-i", key, "-l", user, "-L", "\(socket):\(escapedPath)", "\(server.address)"]
     }
 
-    /// The path as a part of `-L`: a colon divides its parts, a backslash takes that meaning away, and a percent sign begins a token.
+    /// The path as a part of `-L`: a colon divides its parts, a backslash takes that meaning away,
+    /// and a percent sign begins a token.
     private var escapedPath: String {
         var text = ""
         for character in path.unicodeScalars {

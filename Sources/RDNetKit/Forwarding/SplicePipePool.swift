@@ -1,7 +1,8 @@
 /// Pipes for relays, which need one only while octets are under way.
 ///
-/// A relay whose peer keeps up gives its pipe back within the same turn, so that one serves them all; a relay whose peer does
-/// not take everything keeps it. When all are kept there are no more: the others' octets are copied then.
+/// A relay whose peer keeps up gives its pipe back within the same turn, so that one serves them
+/// all; a relay whose peer does not take everything keeps it. When all are kept there are no more:
+/// the others' octets are copied then.
 struct SplicePipePool {
     /// Pipes at most, with two descriptors each, and 1 MiB of octets in each.
     static let limit = 64

@@ -1,4 +1,5 @@
-/// A listener on the host, on TCP or a unix socket, whose clients are connected to a guest's TCP port.
+/// A listener on the host, on TCP or a unix socket, whose clients are connected to a guest's TCP
+/// port.
 final class TCPForward: HostForward {
     private let listener: StreamListener
 
@@ -11,6 +12,7 @@ final class TCPForward: HostForward {
     ///   - connector: Opens the connections; not kept alive.
     ///   - loop: Tells when clients come.
     ///   - counters: Counts the clients.
+    ///   - limits: Counts when no descriptor is left for a client.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
@@ -18,12 +20,14 @@ final class TCPForward: HostForward {
         to guest: Endpoint,
         connector: any GuestConnector,
         loop: EventLoop,
-        counters: ForwardCounters
+        counters: ForwardCounters,
+        limits: LimitLog = .discarding()
     ) throws(SystemError) {
         listener = try StreamListener(
             socket,
             path: path,
             loop: loop,
+            limits: limits,
             admitting: { [weak connector] in connector?.hasRoom ?? true }
         ) { [weak connector] stream, _ in
             counters.connections += 1

@@ -1,14 +1,17 @@
-/// Two connections, on TCP or unix sockets, that act as one: a client's, and ours to the server that it wants.
+/// Two connections, on TCP or unix sockets, that act as one: a client's, and ours to the server
+/// that it wants.
 ///
-/// How it works: a turn moves what waits on one side through a pipe to the other, without copying (splice(2)). The pipe is a
-/// loan for that moment, unless the receiver does not take everything: then the relay keeps it, with the rest inside, and
-/// takes no more until it is empty, so that a slow receiver slows its peer down through the peer's own window. When
-/// all pipes are kept, a turn peeks at what waits, sends it, and discards as much as was taken: that needs nothing to be kept.
+/// How it works: a turn moves what waits on one side through a pipe to the other, without copying
+/// (splice(2)). The pipe is a loan for that moment, unless the receiver does not take everything:
+/// then the relay keeps it, with the rest inside, and takes no more until it is empty, so that a
+/// slow receiver slows its peer down through the peer's own window. When all pipes are kept, a turn
+/// peeks at what waits, sends it, and discards as much as was taken: that needs nothing to be kept.
 /// So the memory is bounded, and an idle relay costs two descriptors.
 ///
-/// Both sockets are watched for changes (edge-triggered), once; a side remembers what it may do. An end of stream is passed on
-/// as one, and the relay ends when both directions have. A reset is passed on as a reset, after what came before it; a server
-/// that refuses, or does not answer within five seconds, resets the client.
+/// Both sockets are watched for changes (edge-triggered), once; a side remembers what it may do. An
+/// end of stream is passed on as one, and the relay ends when both directions have. A reset is
+/// passed on as a reset, after what came before it; a server that refuses, or does not answer
+/// within five seconds, resets the client.
 final class TCPRelay: TimerObserver {
     /// How long a server may take to answer.
     static let dialLimit: Duration = .seconds(5)

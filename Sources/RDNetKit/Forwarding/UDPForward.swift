@@ -1,8 +1,10 @@
 /// A UDP socket on the host whose clients talk to one guest's UDP port.
 ///
-/// Each client has a port of its own on the guest's side, so that the guest's answers find their way back; a port
-/// that was idle for 90 seconds is given back, and so is the longest idle one when there are too many. Answers come
-/// from the address of this machine that the client sent to, as it expects: at two of them it is two clients.
+/// Each client has a port of its own on the guest's side, so that the guest's answers find their
+/// way back; a port that was idle for 90 seconds is given back, and so is the longest idle one when
+/// there are too many. Answers come from the address of this machine that the client sent to, as it
+/// expects: at two of them it is two clients. Answers from another port of the guest reach the
+/// client from a second host port, see `UDPAnswerPorts`.
 final class UDPForward: HostForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
     static let mostClients = 1024
@@ -20,7 +22,8 @@ final class UDPForward: HostForward, ReadinessObserver {
     private weak var connector: (any GuestConnector)?
     private let loop: EventLoop
     private let counters: ForwardCounters
-    private let buffer = ReceiveBuffer()
+    private let limits: LimitLog
+    private let pool: UDPForwardPool
     private var clients: [Conversation: UDPForwardClient] = [:]
     private var watch: EventLoop.Watch?
 
@@ -32,19 +35,25 @@ final class UDPForward: HostForward, ReadinessObserver {
     ///   - connector: Gives the gateway ports; not kept alive.
     ///   - loop: Tells when datagrams come and when clients are idle.
     ///   - counters: Counts the datagrams.
+    ///   - limits: Counts clients that lose their port.
+    ///   - pool: Shared with the other forwards of a table.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         to guest: Endpoint,
         connector: any GuestConnector,
         loop: EventLoop,
-        counters: ForwardCounters
+        counters: ForwardCounters,
+        limits: LimitLog = .discarding(),
+        pool: UDPForwardPool = UDPForwardPool()
     ) throws(SystemError) {
         self.socket = socket
         self.guest = guest
         self.connector = connector
         self.loop = loop
         self.counters = counters
+        self.limits = limits
+        self.pool = pool
         watch = try loop.watch(self.socket.number, for: .readable, observer: self)
     }
 
@@ -72,10 +81,11 @@ final class UDPForward: HostForward, ReadinessObserver {
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         for _ in 0..<Self.datagramsPerTurn {
             do {
-                guard let received = try Socket.receiveAddressed(socket, into: buffer.memory) else {
+                let memory = pool.buffer.memory
+                guard let received = try Socket.receiveAddressed(socket, into: memory) else {
                     return
                 }
-                let payload = UnsafeRawBufferPointer(rebasing: buffer.memory[..<received.count])
+                let payload = UnsafeRawBufferPointer(rebasing: memory[..<received.count])
                 receive(payload, of: received, now: now)
             } catch {
                 // An error that waited in the socket concerns a datagram that was sent before.
@@ -109,9 +119,14 @@ final class UDPForward: HostForward, ReadinessObserver {
         _ conversation: Conversation,
         at address: SocketAddress
     ) -> UDPForwardClient? {
-        if clients.count >= Self.mostClients { closeOldest() }
+        if clients.count >= Self.mostClients {
+            limits.reached(.forwardClients, maximum: Self.mostClients)
+            closeOldest()
+        }
         let client = UDPForwardClient(loop: loop) { [weak self] payload in
             self?.reply(payload, from: conversation.local, to: address)
+        } answerPorts: { [weak self] in
+            self?.makeAnswerPorts(from: conversation.local, to: address)
         } ended: { [weak self] in
             self?.clients[conversation] = nil
         }
@@ -119,6 +134,21 @@ final class UDPForward: HostForward, ReadinessObserver {
         client.start(port)
         clients[conversation] = client
         return client
+    }
+
+    private func makeAnswerPorts(
+        from local: LocalAddress?,
+        to address: SocketAddress
+    ) -> UDPAnswerPorts {
+        UDPAnswerPorts(
+            UDPAnswerPorts.Conversation(
+                client: address,
+                local: local?.address ?? endpoint?.address ?? .anyIPv4
+            ),
+            loop: loop,
+            counters: counters,
+            pool: pool
+        )
     }
 
     /// A port for a client, at the cost of the longest idle one where there are no more.
@@ -162,22 +192,29 @@ final class UDPForward: HostForward, ReadinessObserver {
 final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     private let loop: EventLoop
     private let reply: (UnsafeRawBufferPointer) -> Void
+    private let makeAnswerPorts: () -> UDPAnswerPorts?
     private let ended: () -> Void
     private var port: (any GuestDatagramPort)?
+    /// Nil for most clients: their servers answer from the port that they were asked at.
+    private var answerPorts: UDPAnswerPorts?
     private var timer: TimerWheel.Token?
-    /// When the last datagram went either way.
-    private(set) var lastUse: Instant
+    private var lastOwnUse: Instant
 
     init(
         loop: EventLoop,
         reply: @escaping (UnsafeRawBufferPointer) -> Void,
+        answerPorts: @escaping () -> UDPAnswerPorts?,
         ended: @escaping () -> Void
     ) {
         self.loop = loop
         self.reply = reply
+        makeAnswerPorts = answerPorts
         self.ended = ended
-        lastUse = loop.now
+        lastOwnUse = loop.now
     }
+
+    /// When the last datagram went either way.
+    var lastUse: Instant { max(lastOwnUse, answerPorts?.lastUse ?? lastOwnUse) }
 
     /// Begins to use a port.
     func start(_ port: any GuestDatagramPort) {
@@ -189,23 +226,44 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     func close() {
         guard let port else { return }
         self.port = nil
+        answerPorts?.close()
         port.close()
         if let timer { loop.cancel(timer) }
         ended()
     }
 
     func send(_ payload: UnsafeRawBufferPointer, now: Instant) {
-        lastUse = now
+        lastOwnUse = now
         port?.send(payload)
     }
 
     func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant) {
         guard port != nil else { return }
-        lastUse = now
+        lastOwnUse = now
         reply(payload)
     }
 
+    func giveWay() {
+        close()
+    }
+
+    func receiveFromGuest(
+        _ payload: UnsafeRawBufferPointer,
+        at guestPort: UInt16,
+        now: Instant
+    ) -> Bool {
+        guard let port else { return false }
+        answerPorts = answerPorts ?? makeAnswerPorts()
+        return answerPorts?.receive(payload, at: guestPort, beside: port, now: now) ?? false
+    }
+
+    func guestRefused(now: Instant) {
+        // The guest's service has ended, and a new one knows nothing of the client.
+        close()
+    }
+
     func timerFired(now: Instant) {
+        answerPorts?.closeIdle(now: now)
         let idleUntil = lastUse + UDPForward.idleTime
         guard idleUntil > now else { return close() }
         timer = loop.schedule(idleUntil, observer: self)

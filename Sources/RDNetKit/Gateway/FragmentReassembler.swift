@@ -1,13 +1,14 @@
-/// IPv4 packets in fragments, put together (RFC 791, 3.2; RFC 1122, 3.3.2).
+/// Reassembles IPv4 fragments (RFC 791, 3.2; RFC 1122, 3.3.2).
 ///
-/// Bounded three ways: packets under way, octets held, and time. An overlap ends the packet, as RFC 5722 asks of
-/// IPv6: nothing honest overlaps, and it is how firewalls were once passed.
+/// Three bounds: incomplete packets, buffered bytes, and time. An overlap discards the packet, as
+/// RFC 5722 requires for IPv6: legitimate fragments never overlap, and overlaps were once used to
+/// pass firewalls.
 struct FragmentReassembler {
-    /// How long the rest of a packet may take (RFC 1122, 3.3.2 suggests 60 s; Linux waits 30).
+    /// Time limit for the rest of a packet (RFC 1122, 3.3.2 suggests 60 s; Linux waits 30).
     static let lifetime: Duration = .seconds(30)
-    /// Packets under way at once; when full, the oldest goes.
+    /// Limit on incomplete packets; when full, the oldest makes room.
     static let maximumPackets = 64
-    /// Octets held over all packets.
+    /// Limit on buffered bytes over all packets.
     static let maximumOctets = 4 << 20
     private static let maximumFragments = 256
 
@@ -18,7 +19,7 @@ struct FragmentReassembler {
         var transport: UInt8
     }
 
-    /// The first fragment of a packet that was not completed, which is what an error quotes (RFC 792).
+    /// The first fragment of an incomplete packet, which an error quotes (RFC 792).
     struct Remains {
         var header: IPv4Header
         var payload: [UInt8]
@@ -26,7 +27,7 @@ struct FragmentReassembler {
 
     private struct Packet {
         var began: Instant
-        /// The header of the fragment at offset 0, once that has come.
+        /// The header of the fragment at offset 0, once it arrived.
         var first: IPv4Header?
         var fragments: [(offset: Int, octets: [UInt8])] = []
         var held = 0
@@ -41,31 +42,31 @@ struct FragmentReassembler {
     private var packets: [Key: Packet] = [:]
     private var held = 0
 
-    /// When `expire` is next due; nil while nothing waits.
+    /// When `expire` is due next; nil while nothing is incomplete.
     var nextDeadline: Instant? {
         packets.values.lazy.map { $0.began }.min().map { $0 + Self.lifetime }
     }
 
-    /// Whether no packet waits for the rest of it.
+    /// Whether no packet is incomplete.
     var isEmpty: Bool { packets.isEmpty }
 
-    /// What a fragment led to.
+    /// The outcome of one fragment.
     enum Outcome: Equatable {
         /// The payload is complete.
         case complete([UInt8])
-        /// More is missing.
+        /// More fragments are missing.
         case waiting
-        /// The fragment, or its whole packet, was thrown away.
+        /// The fragment or its whole packet was discarded.
         case discarded
     }
 
-    /// Takes one fragment; what is too old by now has been taken out by `expire`.
+    /// Adds one fragment; the caller has already called `expire`.
     ///
     /// - Parameters:
     ///   - header: The fragment's header.
     ///   - payload: Its payload.
     ///   - now: The caller's clock.
-    /// - Returns: The whole payload when this was the last one missing.
+    /// - Returns: The whole payload if this fragment completed it.
     mutating func receive(
         _ header: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
@@ -78,7 +79,8 @@ struct FragmentReassembler {
             transport: header.transport
         )
         let end = header.fragmentOffset + payload.count
-        // Every fragment but the last is a multiple of eight; none is empty or reaches beyond the largest packet.
+        // All fragments but the last are multiples of eight; none is empty or exceeds the largest
+        // packet.
         guard !payload.isEmpty, end <= 65_535 - IPv4Header.length,
             !header.moreFragments || payload.count % 8 == 0
         else { return .discarded }
@@ -112,7 +114,7 @@ struct FragmentReassembler {
         let fragments = packet.fragments
         let index = fragments.firstIndex { $0.offset >= offset } ?? fragments.count
         if index < fragments.count, fragments[index].offset < end {
-            // An exact repetition is harmless; anything else that overlaps is not.
+            // An exact duplicate is harmless; any other overlap is not.
             return fragments[index].offset == offset
                 && fragments[index].octets.count == payload.count
         }
@@ -129,10 +131,10 @@ struct FragmentReassembler {
         return true
     }
 
-    /// Gives up the packets whose rest has taken too long.
+    /// Removes packets whose time limit has passed.
     ///
     /// - Parameter now: The caller's clock.
-    /// - Returns: Each one's first fragment; nil in place of one that has not come.
+    /// - Returns: The first fragment of each; nil for one whose first fragment never arrived.
     mutating func expire(now: Instant) -> [Remains?] {
         guard packets.contains(where: { now - $0.value.began >= Self.lifetime }) else { return [] }
         var given: [Remains?] = []

@@ -1,23 +1,25 @@
-/// The addresses of the virtual network and what each means.
+/// The addresses of the virtual network and their meaning.
 struct GatewayPlan: Equatable {
     let subnet: Subnet
-    /// The gateway's own address: DHCP, DNS and API live there.
+    /// The gateway's own address, which serves DHCP, DNS and the API.
     ///
-    /// The first usable one, unless set otherwise.
+    /// By default the first usable address.
     var gateway: IPAddress
-    /// Stands for the host's 127.0.0.1.
+    /// The host alias: leads to the host's 127.0.0.1.
     ///
-    /// The last usable one, unless set otherwise.
+    /// By default the last usable address.
     var hostAlias: IPAddress
-    /// What guests see in place of hosts' addresses; the first that fits counts.
+    /// Addresses that guests use for host addresses; the first match applies.
     var translations: [AddressTranslation]
-    /// Addresses besides its own that the gateway answers for.
+    /// Additional addresses that the gateway answers for.
     var virtualAddresses: [IPAddress]
     let gatewayMAC: MACAddress
     /// The guests' MTU.
     let mtu: Int
-    /// Whether 169.254.0.0/16 is forwarded: cloud hosts keep their credentials there.
+    /// Whether to forward 169.254.0.0/16, where cloud hosts serve their credentials.
     let allowsLinkLocal: Bool
+    /// Whether guests are kept from the host's loopback addresses.
+    var blocksHostLoopback = false
 
     init(subnet: Subnet, gatewayMAC: MACAddress, mtu: Int, allowsLinkLocal: Bool) {
         self.subnet = subnet
@@ -30,23 +32,24 @@ struct GatewayPlan: Equatable {
         virtualAddresses = [hostAlias]
     }
 
-    /// What a destination address stands for.
+    /// The meaning of a destination address.
     enum Destination: Equatable {
         /// The gateway itself.
         case gateway
-        /// An address on the host's network, as the host writes it.
+        /// An address on the host's network, translated to the host's view.
         case host(IPAddress)
-        /// 169.254.0.0/16, refused.
+        /// 169.254.0.0/16, or the host's loopback address where guests are kept from it.
         case refused
-        /// Nothing that a packet can be forwarded to: broadcast, group, loopback, or another guest.
+        /// Not forwardable: broadcast, group, loopback or another guest.
         case nowhere
     }
 
-    /// Says what a packet's destination stands for.
+    /// Classifies a packet's destination.
     @inline(__always)
     func destination(of address: IPAddress) -> Destination {
         if address == gateway { return .gateway }
         for translation in translations where translation.seen == address {
+            if blocksHostLoopback, translation.host.isLoopback { return .refused }
             return .host(translation.host)
         }
         if subnet.contains(address) || address.isLoopback || address.isMulticast
@@ -60,18 +63,18 @@ struct GatewayPlan: Equatable {
         return .host(address)
     }
 
-    /// What guests call an address of the host's network: every loopback address is the host alias.
+    /// The guests' view of a host address: every loopback address becomes the host alias.
     func seenByGuests(_ host: IPAddress) -> IPAddress {
         for translation in translations where translation.host == host { return translation.seen }
         return host.isLoopback ? hostAlias : host
     }
 
-    /// Whether the gateway answers "who has" for an address (RFC 826): its own and those it stands for only.
+    /// Whether the gateway answers ARP for an address (RFC 826): only its own and its aliases.
     func answersARP(for address: IPAddress) -> Bool {
         address == gateway || virtualAddresses.contains(address)
     }
 
-    /// Whether a packet may come from an address (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
+    /// Whether an address is a valid source (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
     @inline(__always)
     func isGuest(_ source: IPAddress) -> Bool {
         subnet.contains(source) && source != gateway && !virtualAddresses.contains(source)

@@ -1,6 +1,6 @@
-/// The guests' Ethernet addresses: one per IPv4 neighbour (RFC 826), learned from their own packets.
+/// The guests' MAC addresses: one per IPv4 neighbor (RFC 826), learned from their own packets.
 struct NeighbourTable {
-    /// Neighbours remembered at once; when full, the one heard longest ago goes.
+    /// Limit on neighbors; when full, the one heard longest ago makes room.
     static let capacity = 4096
 
     private struct Entry {
@@ -8,31 +8,36 @@ struct NeighbourTable {
         var heard: Instant
     }
 
-    /// Grows with every change of an address, so that a cached answer can be told from a current one.
+    /// Incremented with every change of an address, so that callers can detect stale cached
+    /// results.
     private(set) var epoch: UInt32 = 0
     private var entries: [IPAddress: Entry] = [:]
     private var latest: (address: IPAddress, mac: MACAddress)?
 
-    /// Learns from a packet that a guest sent.
+    /// Learns from a guest's packet.
     ///
     /// - Parameters:
     ///   - address: The packet's source, inside the subnet.
     ///   - mac: The frame's source.
     ///   - now: The caller's clock; this type never reads one.
+    /// - Returns: Whether the address is new or has moved to another MAC address.
     @inline(__always)
-    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        if let latest, latest.address == address, latest.mac == mac { return }
+    mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Bool {
+        if let latest, latest.address == address, latest.mac == mac { return false }
         latest = (address, mac)
-        if entries[address]?.mac != mac {
+        let isNew = entries[address]?.mac != mac
+        if isNew {
             if entries[address] == nil, entries.count >= Self.capacity { removeOldest() }
             epoch &+= 1
         }
         entries[address] = Entry(mac: mac, heard: now)
+        return isNew
     }
 
-    /// The Ethernet address of a neighbour; nil when it was never heard.
+    /// The MAC address of a neighbor; nil if it is unknown.
     ///
-    /// Entries do not expire: a guest with a new address speaks first, and what it says replaces the old one.
+    /// Entries do not expire: a guest with a new address sends first, and that replaces the old
+    /// entry.
     func mac(of address: IPAddress) -> MACAddress? {
         entries[address]?.mac
     }

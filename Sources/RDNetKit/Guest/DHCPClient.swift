@@ -2,10 +2,11 @@
 ///
 /// How it works: the first DHCPDISCOVER goes out at once instead of after the 1 to 10 s that 4.4.1
 /// suggests against a building's machines starting together: a virtual network has few. Answers are
-/// waited for one second, then twice as long each time up to 16 s, give or take an eighth. Renewal halves the
-/// time that is left, down to a minute (4.4.5). The first offer is taken. A lease that was good before the
-/// link went away is asked for again; without an answer it is kept until it expires (3.2, item 3). It is
-/// not probed for by ARP before it is used: the virtual network's server gives an address to one MAC only.
+/// waited for one second, then twice as long each time up to 16 s, give or take an eighth. Renewal
+/// halves the time that is left, down to a minute (4.4.5). The first offer is taken. A lease that
+/// was good before the link went away is asked for again; without an answer it is kept until it
+/// expires (3.2, item 3). It is not probed for by ARP before it is used: the virtual network's
+/// server gives an address to one MAC only.
 struct DHCPClient {
     /// What the client tells about itself.
     struct Identity {

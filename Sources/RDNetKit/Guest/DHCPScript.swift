@@ -1,9 +1,10 @@
 /// A udhcpc script that configures the interface in our place.
 ///
-/// How it works: `script EVENT` with the lease in the environment (`DHCPScriptEnvironment`), as udhcpc
-/// runs it. One at a time, in order; a script that takes longer than half a minute is killed with its children, so a stuck one
-/// delays the next but not for ever. When changes come faster than the script runs, the oldest waiting ones
-/// are dropped: the last says how things are. The script gets no descriptor of ours but 0, 1 and 2.
+/// How it works: `script EVENT` with the lease in the environment (`DHCPScriptEnvironment`), as
+/// udhcpc runs it. One at a time, in order; a script that takes longer than half a minute is killed
+/// with its children, so a stuck one delays the next but not for ever. When changes come faster
+/// than the script runs, the oldest waiting ones are dropped: the last says how things are. The
+/// script gets no descriptor of ours but 0, 1 and 2.
 final class DHCPScript: LeaseRecipient {
     static let patience: Duration = .seconds(30)
     private static let mostWaiting = 8

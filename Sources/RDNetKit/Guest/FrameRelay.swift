@@ -1,8 +1,10 @@
-/// The guest end's data path: a TAP on one side, the host's stream on the other, nothing in between.
+/// The guest end's data path: a TAP on one side, the host's stream on the other, nothing in
+/// between.
 ///
-/// How it works: frames read from the TAP land in the stream's buffer and leave in one write a turn; frames read from the
-/// stream are written to the TAP from where they lie. When the stream is full the TAP is not read: the kernel's queue
-/// holds what comes and drops when it is full, as any interface does.
+/// How it works: frames read from the TAP land in the stream's buffer and leave in one write a
+/// turn; frames read from the stream are written to the TAP from where they lie. When the stream is
+/// full the TAP is not read: the kernel's queue holds what comes and drops when it is full, as any
+/// interface does.
 final class FrameRelay: FrameReceiver, TurnParticipant {
     /// Frames that one turn takes from the TAP: as many as fill the stream's buffer.
     private static let framesPerTurn = 64

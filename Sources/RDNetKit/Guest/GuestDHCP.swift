@@ -1,14 +1,14 @@
 /// The DHCP client of one interface at work: state machine, packet socket, timer and configuration.
 ///
-/// It belongs to the network namespace in which it was made. What goes wrong later is logged and asked for
-/// again: a tunnel outlives a DHCP server.
+/// It belongs to the network namespace in which it was made. What goes wrong later is logged and
+/// asked for again: a tunnel outlives a DHCP server.
 final class GuestDHCP: ReadinessObserver, TimerObserver {
     /// How leases are asked for and put into effect.
     struct Settings {
         /// A udhcpc script to run; nil configures the interface here.
         var script: String?
         /// Where name servers are written; nil leaves name resolution alone.
-        var resolverFile: String? = "/etc/resolv.conf"
+        var resolverFile: ResolverFile?
         /// The interface's MTU is never more than this, whatever the lease says.
         var largestMTU: Int?
         /// Told to the server (option 12); nil tells none.

@@ -1,9 +1,12 @@
-/// The virtual machine's end of the handshake: waits for its host, calls it, and hands over the stream.
+/// The virtual machine's end of the handshake: waits for its host, calls it, and hands over the
+/// stream.
 ///
-/// How it works: every call to the handshake port is an exchange of its own, with a deadline, and beside the others: a caller that is mute
-/// or hostile delays nobody. When there are too many, the oldest gives way. The first READY makes the host's data port be called; a call that
-/// is taken ends the listening and is handed over. A call that is not leaves everything as it was, so that the host, which waits
-/// for ten seconds and then begins anew, finds this end listening. After the stream has ended, `start` begins it all again.
+/// How it works: every call to the handshake port is an exchange of its own, with a deadline, and
+/// beside the others: a caller that is mute or hostile delays nobody. When there are too many, the
+/// oldest gives way. The first READY makes the host's data port be called; a call that is taken
+/// ends the listening and is handed over. A call that is not leaves everything as it was, so that
+/// the host, which waits for ten seconds and then begins anew, finds this end listening. After the
+/// stream has ended, `start` begins it all again.
 final class GuestHandshake {
     /// Where to listen, whom to call, what to say.
     struct Configuration {
@@ -43,7 +46,8 @@ final class GuestHandshake {
     ///   - configuration: Where, whom and what.
     ///   - loop: Where everything runs.
     ///   - log: For what a person should know.
-    ///   - connected: Takes the stream: connected, close-on-exec, non-blocking, not a single octet read.
+    ///   - connected: Takes the stream: connected, close-on-exec, non-blocking, not a single octet
+    ///     read.
     init(
         _ configuration: Configuration,
         loop: EventLoop,

@@ -2,16 +2,19 @@
 enum GuestInterface {
     /// Frames that the kernel queues towards us: more than the windows of many flows.
     private static let queueLength = 16_384
-    /// The longest segment that the kernel hands over, so that a frame fits a 16-bit length with its headers.
+    /// The longest segment that the kernel hands over, so that a frame fits a 16-bit length with
+    /// its headers.
     private static let largestSegment = 65_000
 
-    /// Makes the interface in the calling thread's namespace, up, and the loopback interface with it.
+    /// Makes the interface in the calling thread's namespace, up, and the loopback interface with
+    /// it.
     ///
     /// - Parameters:
     ///   - name: It must not exist yet, unless told otherwise.
     ///   - mac: Nil leaves the kernel's choice.
     ///   - mtu: Nil leaves the kernel's default until DHCP says.
-    ///   - ownership: A borrowed interface is neither given an address nor brought up: that is its owner's business.
+    ///   - ownership: A borrowed interface is neither given an address nor brought up: that is its
+    ///     owner's business.
     /// - Returns: The device.
     /// - Throws: `GuestInterfaceError`.
     static func make(

@@ -1,4 +1,5 @@
-/// The network namespace of the containers and of `vm-switch`: one of our own with an init in it, or a systemd service's.
+/// The network namespace of the containers and of `vm-switch`: one of our own with an init in it,
+/// or a systemd service's.
 ///
 /// What is in one of our own ends with it: init, and all that it has started.
 final class InnerNamespace {
@@ -7,6 +8,8 @@ final class InnerNamespace {
 
     let network: OwnedDescriptor
     private let isOurs: Bool
+    /// A process in the mount namespace of those that live here; nil before there is one.
+    private(set) var process: Int32?
     private let residents = NamespaceResidents()
     private var initProcess: ChildProcess?
 
@@ -25,6 +28,7 @@ final class InnerNamespace {
     init(of process: Int32) throws(SystemError) {
         network = try Namespace.network(of: process)
         isOurs = false
+        self.process = process
     }
 
     /// Starts an init in fresh process and mount namespaces as well.
@@ -57,6 +61,7 @@ final class InnerNamespace {
             ended(end)
         }
         initProcess = process
+        self.process = process.process
         return process.process
     }
 
@@ -68,7 +73,8 @@ final class InnerNamespace {
         ]
     }
 
-    /// Removes a TAP interface that another's `vm-switch` left, and the processes that hold its descriptor.
+    /// Removes a TAP interface that another's `vm-switch` left, and the processes that hold its
+    /// descriptor.
     ///
     /// Such a process would serve an interface of the same name that is made later.
     ///
@@ -92,7 +98,8 @@ final class InnerNamespace {
         }
     }
 
-    /// Kills all that lives in a namespace of our own; to be called until it says that nothing does.
+    /// Kills all that lives in a namespace of our own; to be called until it says that nothing
+    /// does.
     ///
     /// - Returns: Whether nothing lives there any more, and init was waited for.
     func clear() -> Bool {

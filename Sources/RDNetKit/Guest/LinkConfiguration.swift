@@ -1,18 +1,18 @@
 /// An interface that is configured from its lease: address, default route, MTU, resolver file.
 ///
-/// It works in the network namespace in which it was made. A step that fails is logged and the others
-/// are still taken: an address without a resolver file is better than none.
+/// It works in the network namespace in which it was made. A step that fails is logged and the
+/// others are still taken: an address without a resolver file is better than none.
 final class LinkConfiguration: LeaseRecipient {
     private let interface: String
     /// nil leaves name resolution alone.
-    private let resolverFile: String?
+    private let resolverFile: ResolverFile?
     private let largestMTU: Int
     private let log: Logger
     private var netlink: Netlink
 
     init(
         interface: String,
-        resolverFile: String?,
+        resolverFile: ResolverFile?,
         largestMTU: Int?,
         log: Logger
     ) throws(SystemError) {
@@ -42,7 +42,7 @@ final class LinkConfiguration: LeaseRecipient {
         attempt { () throws(SystemError) in try setMTU(lease) }
         attempt { () throws(SystemError) in try setAddress(lease) }
         attempt { () throws(SystemError) in try setRoute(lease) }
-        attempt { () throws(SystemError) in try writeResolverFile(lease) }
+        resolverFile?.update(lease)
     }
 
     private func setMTU(_ lease: DHCPLease) throws(SystemError) {
@@ -71,11 +71,6 @@ final class LinkConfiguration: LeaseRecipient {
             link: link.index,
             onLink: !lease.networkContains(router)
         )
-    }
-
-    private func writeResolverFile(_ lease: DHCPLease) throws(SystemError) {
-        guard let resolverFile, !lease.nameServers.isEmpty else { return }
-        try AtomicFile.replace(resolverFile, with: lease.resolverText)
     }
 
     private func attempt(_ step: () throws(SystemError) -> Void) {

@@ -1,7 +1,8 @@
 /// The parent that hands `vm-switch` a new stream when the old one has ended.
 ///
-/// How it works: one octet asks, one octet with a descriptor (SCM_RIGHTS) answers, on a unix socket that the parent
-/// names in the environment. The socket's end means that the parent is gone, and nobody would answer.
+/// How it works: one octet asks, one octet with a descriptor (SCM_RIGHTS) answers, on a unix socket
+/// that the parent names in the environment. The socket's end means that the parent is gone, and
+/// nobody would answer.
 final class LinkSupply: ReadinessObserver {
     /// The environment variable with the descriptor's number.
     static let variable = "RDNET_LINK_SUPPLY"

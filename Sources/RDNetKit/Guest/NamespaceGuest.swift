@@ -1,9 +1,9 @@
 /// The child of `up`: in a fresh namespace, with an interface, an address, and something to run.
 ///
-/// How it works: the parent is the host end. The child enters fresh namespaces, makes the TAP, hands its
-/// descriptor to the parent over a socket pair and waits until the parent says that all is ready; then it asks for
-/// an address by DHCP as any guest does, and runs the command, or prints the report. DHCP goes on
-/// renewing the lease meanwhile. It dies with its parent.
+/// How it works: the parent is the host end. The child enters fresh namespaces, makes the TAP,
+/// hands its descriptor to the parent over a socket pair and waits until the parent says that all
+/// is ready; then it asks for an address by DHCP as any guest does, and runs the command, or prints
+/// the report. DHCP goes on renewing the lease meanwhile. It dies with its parent.
 final class NamespaceGuest {
     /// How the guest is set up.
     struct Settings {
@@ -11,15 +11,20 @@ final class NamespaceGuest {
         var mac: MACAddress
         var mtu: Int
         var hostAlias: IPAddress
+        /// Whether the command runs as the caller in a user namespace, not as root.
+        var keepsUser: Bool
         /// What to run; empty prints the report.
         var command: [String]
         var environment: [String]
         var searchPath: String?
+        /// Relays queries on 127.0.0.1:53 to a server, for programs that find no resolver file.
+        ///
+        /// What it returns keeps the listeners.
+        var relayNames: (EventLoop, IPAddress) throws(SystemError) -> AnyObject
     }
 
     /// How long a lease may take: the server is in the next process.
     private static let leaseLimit: Duration = .seconds(5)
-    private static let resolverFile = "/etc/resolv.conf"
 
     private let settings: Settings
     private let log: Logger
@@ -27,7 +32,10 @@ final class NamespaceGuest {
     private let printError: (String) -> Void
     private let loop: EventLoop
     private var signals: SignalWatch?
+    private var socketMaker: NamespaceSocketMaker?
     private var targets: ConnectivityTargets?
+    private let resolver: ResolverFile
+    private var nameRelay: AnyObject?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
     private var outcome: Int32?
@@ -43,11 +51,21 @@ final class NamespaceGuest {
         self.print = print
         self.printError = printError
         loop = try EventLoop()
-        // Keys of the terminal reach the command by themselves; what is sent to this process is passed on.
-        let all: [ProcessSignal] = [.interrupt, .quit, .user1, .terminate, .hangUp]
-        signals = try SignalWatch(all, loop: loop) { [unowned self] signal in
-            guard signal == .terminate || signal == .hangUp else { return }
-            if let child { child.send(signal: signal.number) } else { end(128 + signal.number) }
+        resolver = ResolverFile(.mounted(process: nil), loop: loop, log: log)
+        let parent = ProcessEnvironment.parent
+        signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
+            [unowned self] signal, origin in
+            receive(signal, isForCommand: origin == .process(parent))
+        }
+    }
+
+    /// Sends the command what the parent forwards; a signal to the whole process group reaches it
+    /// without help.
+    private func receive(_ signal: ProcessSignal, isForCommand: Bool) {
+        if let child {
+            if isForCommand || signal == .terminate { child.send(signal: signal.number) }
+        } else if signal.asksToEnd {
+            end(128 + signal.number)
         }
     }
 
@@ -56,6 +74,7 @@ final class NamespaceGuest {
     /// - Parameters:
     ///   - settings: How the guest is set up.
     ///   - socket: The way to the parent.
+    ///   - sockets: Where the parent asks for sockets of the namespace.
     ///   - log: For what goes wrong.
     ///   - print: To standard output.
     ///   - printError: To standard error.
@@ -63,12 +82,15 @@ final class NamespaceGuest {
     static func run(
         _ settings: Settings,
         parent socket: consuming OwnedDescriptor,
+        sockets: consuming OwnedDescriptor,
         log: Logger,
         print: @escaping (String) -> Void,
         printError: @escaping (String) -> Void
     ) -> Int32 {
         do {
-            try Namespace.enterFresh()
+            // First, so that no signal that the parent forwards ends this process.
+            SignalWatch.block(ProcessSignal.allCases)
+            try Namespace.enterFresh(keepsUser: settings.keepsUser)
             let device = try GuestInterface.make(
                 named: settings.interface,
                 mac: settings.mac,
@@ -76,12 +98,8 @@ final class NamespaceGuest {
             )
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)
-            let guest = try NamespaceGuest(
-                settings,
-                log: log,
-                print: print,
-                printError: printError
-            )
+            let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
+            try guest.makeSockets(for: sockets)
             let line = try WaitingSocket(socket).receive(upTo: 64, within: .seconds(10))
             guest.targets = ConnectivityTargets(
                 String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
@@ -93,12 +111,16 @@ final class NamespaceGuest {
         }
     }
 
+    private func makeSockets(for parent: consuming OwnedDescriptor) throws(SystemError) {
+        socketMaker = try NamespaceSocketMaker(parent, loop: loop)
+    }
+
     /// The parent has the interface now; it goes when the parent does.
     private static func release(_ device: consuming TAPDevice) {}
 
     private func serve() throws(SystemError) -> Int32 {
         var options = GuestDHCP.Settings()
-        options.resolverFile = coveredResolverFile()
+        options.resolverFile = resolver
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.interface,
@@ -108,6 +130,7 @@ final class NamespaceGuest {
         )
         dhcp = client
         client.onBound = { [unowned self] lease in begin(lease) }
+        resolver.nameIsMissing = { [unowned self] in relayNames() }
         try client.start()
         loop.after(Self.leaseLimit) { [unowned self] _ in
             guard child == nil, outcome == nil else { return }
@@ -118,14 +141,13 @@ final class NamespaceGuest {
         return outcome ?? 1
     }
 
-    /// A file of our own, so that the machine's stays as it is.
-    private func coveredResolverFile() -> String? {
-        do {
-            try Namespace.coverFile(Self.resolverFile)
-            return Self.resolverFile
+    /// Serves programs that find no resolver file: they ask 127.0.0.1 then.
+    private func relayNames() {
+        guard nameRelay == nil, let server = dhcp?.lease?.nameServers.first else { return }
+        do throws(SystemError) {
+            nameRelay = try settings.relayNames(loop, server)
         } catch {
-            log.warning("names are not resolved by the gateway", ["cause": "\(error)"])
-            return nil
+            log.warning("no relay for names on 127.0.0.1", ["cause": "\(error)"])
         }
     }
 
@@ -143,18 +165,16 @@ final class NamespaceGuest {
     }
 
     private func runCommand() {
-        guard let name = settings.command.first else { return end(1) }
-        guard let path = ProgramPath.find(name, in: settings.searchPath) else {
-            printError("rdnet up: \(name): command not found\n")
-            return end(127)
-        }
         do {
             // By fork, so that it dies with this process as this one does with its parent.
             let process = try Namespace.fork { [settings, printError] in
-                let arguments = Array(settings.command.dropFirst())
-                let code = Namespace.become(path, arguments, settings.environment)
-                printError("rdnet up: \(name): \(SystemError.message(code))\n")
-                return 126
+                let failure = ProgramExecution.become(
+                    settings.command,
+                    environment: settings.environment,
+                    searchPath: settings.searchPath
+                )
+                printError("rdnet up: \(failure)\n")
+                return failure.status
             }
             child = try ChildProcess(adopting: process, on: loop) { [unowned self] how, _ in
                 switch how {
@@ -164,7 +184,7 @@ final class NamespaceGuest {
                 }
             }
         } catch {
-            printError("rdnet up: \(name): \(error)\n")
+            printError("rdnet up: \(error)\n")
             end(126)
         }
     }

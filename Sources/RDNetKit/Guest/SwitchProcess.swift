@@ -1,9 +1,10 @@
 /// `vm-switch` as a child: in the inner namespace, with the stream to the host as descriptor 3.
 ///
-/// How it works: beside the stream it gets a unix socket, which the variable `LinkSupply.variable` names. Our own
-/// `vm-switch` says by an octet on it that its stream has ended, and is handed the next one with its interface, address and
-/// connections in place. Another's ignores it; when that one ends, it is started anew. The stream is
-/// held by `vm-switch` alone, so that the host sees the end when `vm-switch` ends.
+/// How it works: beside the stream it gets a unix socket, which the variable `LinkSupply.variable`
+/// names. Our own `vm-switch` says by an octet on it that its stream has ended, and is handed the
+/// next one with its interface, address and connections in place. Another's ignores it; when that
+/// one ends, it is started anew. The stream is held by `vm-switch` alone, so that the host sees the
+/// end when `vm-switch` ends.
 final class SwitchProcess: ReadinessObserver {
     /// Where `vm-switch` finds the socket, behind the stream.
     private static let supplyNumber = 4
@@ -41,10 +42,7 @@ final class SwitchProcess: ReadinessObserver {
         // Programs that are handed a descriptor expect that it waits.
         try Socket.setBlocking(stream)
         var command = command
-        command.environment = command.environment.filter {
-            !$0.hasPrefix(LinkSupply.variable + "=")
-        }
-        command.environment.append("\(LinkSupply.variable)=\(Self.supplyNumber)")
+        command.set(LinkSupply.variable, to: "\(Self.supplyNumber)")
         command.readsNothing = true
         // Another's vm-switch leaves its DHCP client behind, which holds the interface.
         command.leadsGroup = true
@@ -79,6 +77,11 @@ final class SwitchProcess: ReadinessObserver {
     /// Ends it and its children at once.
     func kill() {
         child?.terminate()
+    }
+
+    /// Lets it end by itself, and take back what it did.
+    func end() {
+        child?.send(signal: ProcessSignal.terminate.number)
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {

@@ -1,6 +1,8 @@
-/// The way between the default namespace and the containers': two interfaces that are each other's far end.
+/// The way between the default namespace and the containers': two interfaces that are each other's
+/// far end.
 ///
-/// Neither routes, nor forwarding, nor filters come with it. The default namespace is the one that this process is in.
+/// Neither routes, nor forwarding, nor filters come with it. The default namespace is the one that
+/// this process is in.
 struct VethPair: Equatable {
     /// One of the two.
     struct End: Equatable {

@@ -1,7 +1,8 @@
-/// One call of the handshake as the virtual machine takes it: says the phrase, waits for READY.
+/// One handshake connection accepted by the VM: sends the phrase, waits for READY.
 ///
-/// A probing host reads the phrase and closes, which ends here as `cutShort` and is as it should be. A host that announces itself
-/// may have written READY and closed before the phrase could be sent: that a phrase is not taken means nothing.
+/// A probing host reads the phrase and closes, which ends here as `cutShort` and is normal. A host
+/// that announces itself may send READY and close before the phrase can be sent, so failing to send
+/// the phrase is not an error.
 struct GuestExchange: HandshakeExchange {
     private enum State {
         case opening
@@ -13,11 +14,11 @@ struct GuestExchange: HandshakeExchange {
     private var ready: ExpectedOctets
     private var state = State.opening
 
-    /// Makes one call's state.
+    /// Creates the state of one connection.
     ///
     /// - Parameters:
-    ///   - phrase: What this end says.
-    ///   - ready: What it waits for.
+    ///   - phrase: The phrase to send.
+    ///   - ready: The bytes to wait for.
     init(phrase: [UInt8], ready: [UInt8]) {
         self.phrase = phrase
         self.ready = ExpectedOctets(ready)

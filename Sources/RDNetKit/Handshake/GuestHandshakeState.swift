@@ -1,18 +1,18 @@
-/// Where the virtual machine's end is on its way to a stream.
+/// The VM end's progress toward a stream.
 enum GuestHandshakeState: Equatable {
-    /// Nobody listens: not started, stopped, or the stream was handed over.
+    /// Not listening: not started, stopped, or the stream was handed over.
     case idle
-    /// Hosts may call the handshake port.
+    /// Listening on the handshake port.
     case listening
-    /// A host is ready, and its data port is being called; hosts may still call.
+    /// A host is ready and we are connecting to its data port; the handshake port still listens.
     ///
-    /// `again` tells that a host said READY meanwhile: the one that is being called may be gone already.
+    /// `again`: a host sent READY meanwhile, so the one we connect to may have disappeared.
     case calling(again: Bool)
 
-    /// Takes an event.
+    /// Handles an event.
     ///
     /// - Parameter event: What happened.
-    /// - Returns: What to do, in this order.
+    /// - Returns: Actions, in order.
     mutating func next(_ event: GuestHandshakeEvent) -> [GuestHandshakeAction] {
         switch (self, event) {
         case (.idle, .started):
@@ -44,21 +44,21 @@ enum GuestHandshakeState: Equatable {
     }
 }
 
-/// What happens to the virtual machine's end.
+/// An event for the VM end.
 enum GuestHandshakeEvent: Equatable {
-    /// It listens now.
+    /// Listening started.
     case started
-    /// A host said READY.
+    /// A host sent READY.
     case ready
     case hostAnswered
     case callFailed
     case stopped
 }
 
-/// What the virtual machine's end wants done.
+/// An action of the VM end.
 enum GuestHandshakeAction: Equatable {
     case callHost
-    /// Ends listening, every exchange, and the call to the host if there is one.
+    /// Stop listening, and cancel every exchange and the connection attempt to the host.
     case closePort
     case handOver
 }

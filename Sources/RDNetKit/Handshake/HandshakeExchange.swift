@@ -1,43 +1,44 @@
-/// What is said on one connection of a handshake, as one end sees it.
+/// One end of one handshake connection.
 ///
-/// The handshake: the host calls the virtual machine's handshake port, is told a phrase, and closes; that is how it finds the
-/// machine that is its own. Then it listens on its data port, calls once more and says READY; the machine calls the data port, and
-/// from then on that connection carries frames. An exchange is one such call. It is fed with what happens, does
-/// no input or output, and ends in any state when its deadline passes.
+/// The handshake: the host connects to the VM's handshake port, reads a phrase and closes; this is
+/// how it finds its VM. Then it listens on its data port, connects once more and sends READY; the
+/// VM connects to the data port, and that connection carries frames from then on. An exchange is
+/// one of these connections. It handles events, does no I/O, and ends in any state when its
+/// deadline passes.
 protocol HandshakeExchange {
-    /// How many octets it may be given next, at most: what follows on the connection may be another's.
+    /// Limit on the bytes it accepts next; later bytes on the connection may belong to the link.
     var octetsWanted: Int { get }
 
-    /// Takes an event.
+    /// Handles an event.
     ///
     /// - Parameter event: What happened on the connection.
-    /// - Returns: What to do; after `end` nothing counts any more.
+    /// - Returns: The action; events after `end` are ignored.
     mutating func next(_ event: ExchangeEvent) -> ExchangeStep
 }
 
 extension HandshakeExchange {
-    /// As many as come: nothing follows.
+    /// No limit: nothing follows the exchange.
     var octetsWanted: Int { .max }
 }
 
-/// What happens on a connection.
+/// An event on a connection.
 enum ExchangeEvent: Equatable {
-    /// It is there and may be written to.
+    /// Connected and writable.
     case connected
-    /// Octets came: at least one.
+    /// At least one byte arrived.
     case received([UInt8])
-    /// All that was to be sent has left.
+    /// Everything was sent.
     case sent
-    /// The other end takes nothing any more, but may have spoken before.
+    /// The peer no longer reads, but may have sent data before.
     case sendingFailed(String)
-    /// The other end says nothing more.
+    /// The peer closed its sending side.
     case ended
-    /// It could not be made, or broke.
+    /// Connecting failed, or the connection broke.
     case failed(String)
     case deadlinePassed
 }
 
-/// What an exchange wants done.
+/// An action of an exchange.
 enum ExchangeStep: Equatable {
     case wait
     case send([UInt8])
@@ -46,28 +47,28 @@ enum ExchangeStep: Equatable {
 
 /// How an exchange ended.
 enum ExchangeResult: Equatable {
-    /// Each said what the other expected.
+    /// Both sides sent what the other expected.
     case agreed
     case failed(ExchangeFault)
 }
 
-/// Why an exchange came to nothing.
+/// Why an exchange failed.
 enum ExchangeFault: Error, Equatable, CustomStringConvertible {
-    /// Nobody is there, or nobody any more.
+    /// The peer is unreachable or disappeared.
     case unreachable(String)
-    /// The other end closed after some of the expected octets, or none.
+    /// The peer closed before it sent all expected bytes.
     case cutShort(Int, of: Int)
-    /// Time ran out after some of the expected octets, or none.
+    /// The deadline passed before all expected bytes arrived.
     case silent(Int, of: Int)
-    /// Something else was said; this is how it began.
+    /// The peer sent something else; its first bytes.
     case unlike([UInt8])
 
     var description: String {
         switch self {
         case .unreachable(let cause): cause
-        case .cutShort(let count, let expected): "closed after \(count) of \(expected) octets"
-        case .silent(let count, let expected): "silent after \(count) of \(expected) octets"
-        case .unlike(let octets): "says \"\(Self.printable(octets))\""
+        case .cutShort(let count, let expected): "closed after \(count) of \(expected) bytes"
+        case .silent(let count, let expected): "silent after \(count) of \(expected) bytes"
+        case .unlike(let octets): "sent \"\(Self.printable(octets))\""
         }
     }
 
@@ -77,25 +78,25 @@ enum ExchangeFault: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Octets that are compared as they come, in whatever pieces.
+/// Compares arriving bytes with an expected text, in pieces of any size.
 struct ExpectedOctets: Equatable {
-    /// What the octets so far are.
+    /// The result of the comparison so far.
     enum Verdict: Equatable {
         case beginning
         case complete
-        /// Something else, which began like this.
+        /// Something else; its first bytes.
         case other([UInt8])
     }
 
     let expected: [UInt8]
-    /// How many have come.
+    /// The number of bytes received.
     private(set) var count = 0
 
     init(_ expected: [UInt8]) {
         self.expected = expected
     }
 
-    /// Compares the next octets; what follows the last expected one is not looked at.
+    /// Compares the next bytes; ignores bytes after the last expected one.
     mutating func take(_ octets: some Collection<UInt8>) -> Verdict {
         let before = expected[..<count]
         for (octet, wanted) in zip(octets, expected[count...]) {

@@ -1,22 +1,24 @@
-/// One call of the handshake as the host makes it: hears the phrase, and may say READY then.
+/// One handshake connection from the host: receives the phrase, then may send READY.
 ///
-/// The products' own host says READY without listening and closes at once. A virtual machine that is slow to take the call cannot send its
-/// phrase any more then, and takes that for a failed call: so here READY is said when the phrase has come, and not before.
+/// Rancher Desktop's own host sends READY without reading and closes immediately. A VM that is slow
+/// to accept then cannot send its phrase and treats the connection as failed, so this end sends
+/// READY only after the phrase arrived.
 ///
-/// A hypervisor that offers its machine's ports at a unix socket (Firecracker, Cloud Hypervisor) is told the port first:
-/// `CONNECT 6669` and a line feed, which it answers with `OK` and a number of its own, or by closing.
+/// A hypervisor that maps its VM's ports to a unix socket (Firecracker, Cloud Hypervisor) expects
+/// the port first: `CONNECT 6669` and a line feed. It replies with `OK` and a port number, or
+/// closes.
 struct HostExchange: HandshakeExchange {
     private enum State {
         case connecting
-        /// The hypervisor has been told the port; this much of its answer has come.
+        /// The port was sent to the hypervisor; the bytes of its reply so far.
         case asking([UInt8])
         case hearing(ExpectedOctets)
-        /// The phrase has come, and this end's words are on their way.
+        /// The phrase arrived; our reply is being sent.
         case saying
         case over
     }
 
-    /// `OK 4294967295` and a line feed, with room to spare.
+    /// `OK 4294967295` and a line feed, with some slack.
     private static let longestAnswer = 32
 
     private let phrase: [UInt8]
@@ -24,12 +26,12 @@ struct HostExchange: HandshakeExchange {
     private let port: UInt32?
     private var state = State.connecting
 
-    /// Makes one call's state.
+    /// Creates the state of one connection.
     ///
     /// - Parameters:
-    ///   - phrase: What the virtual machine has to say.
-    ///   - words: What it is told then; empty to close when it has been recognised.
-    ///   - port: What the hypervisor is to be told; nil when there is none in between.
+    ///   - phrase: The phrase expected from the VM.
+    ///   - words: The reply to it; empty to close once the VM is recognized.
+    ///   - port: The port to send to the hypervisor; nil without one in between.
     init(hearing phrase: [UInt8], saying words: [UInt8] = [], asking port: UInt32?) {
         self.phrase = phrase
         self.words = words
@@ -54,7 +56,7 @@ struct HostExchange: HandshakeExchange {
         case (.saying, .sent):
             return end(.agreed)
         case (.asking, .ended):
-            return end(.failed(.unreachable("the hypervisor says that nobody listens")))
+            return end(.failed(.unreachable("the hypervisor reports no listener")))
         case (_, .ended):
             return end(.failed(.cutShort(heard, of: phrase.count)))
         case (_, .deadlinePassed):

@@ -1,47 +1,48 @@
-/// Where the host's end is on its way to a stream, and back there when the stream has ended.
+/// The host end's progress toward a stream, and back to searching when the stream ends.
 ///
-/// How it works: every second all machines are asked who they are, until one says the phrase. Its stream is waited for and it is told
-/// READY; from then it has ten seconds. A machine that does not come was a phantom, such as a port that still answers for a system that is
-/// being shut down: then it begins anew, five times at most. A stream that came may end whenever it likes: then it begins anew as well, with
-/// five attempts again. Rounds are never closer than a second, whatever happens between them, and a machine that has just come to nothing is left
-/// out of the next one, so that it cannot keep another from being found.
+/// How it works: once a second every VM is probed until one sends the phrase. The host end then
+/// waits for that VM's stream and sends it READY, after which the VM has ten seconds to connect. A
+/// VM that does not connect was a phantom, such as a port that still answers for a system that is
+/// shutting down; the search then restarts, at most five times in a row. When an established stream
+/// ends, the search restarts too, with five new attempts. Rounds are at least a second apart, and a
+/// VM whose attempt just failed is skipped in the next round, so it cannot hide another.
 struct HostHandshakeState {
     enum Phase: Equatable {
         /// Not started, or stopped.
         case idle
-        /// Machines are asked who they are.
+        /// Probing VMs for the phrase.
         case searching(since: Instant)
-        /// A machine said the phrase and is being told READY.
+        /// A VM sent the phrase; READY is on its way to it.
         case announcing(VirtualMachine)
-        /// It was told, and has until then to come.
+        /// READY was sent; the VM must connect before the deadline.
         case awaiting(VirtualMachine, until: Instant)
         case serving(VirtualMachine, since: Instant)
     }
 
-    /// From one round of questions to the next.
+    /// Interval between rounds of probes.
     static let interval: Duration = .seconds(1)
-    /// From READY to the stream.
+    /// Time from READY to the stream.
     static let validity: Duration = .seconds(10)
-    /// Handshakes in a row that may come to nothing.
+    /// Limit on consecutive failed handshakes.
     static let attempts = 5
-    /// A stream that ends sooner came to nothing.
+    /// A stream that ends sooner counts as a failed handshake.
     static let settled: Duration = .seconds(5)
 
     private(set) var phase = Phase.idle
-    /// Nil to search for as long as it takes.
+    /// Nil to search without a limit.
     private let searchLimit: Duration?
     private var failures = 0
     private var nextRound = Instant(nanoseconds: 0)
     private var leftOut: VirtualMachine?
 
-    /// Makes an end that has not begun.
+    /// Creates a state that has not started.
     ///
-    /// - Parameter searchLimit: How long nobody may answer; nil for ever.
+    /// - Parameter searchLimit: How long to search without any answer; nil for no limit.
     init(searchLimit: Duration?) {
         self.searchLimit = searchLimit
     }
 
-    /// When `deadlinePassed` is due.
+    /// The time of the next `deadlinePassed` event.
     var nextDeadline: Instant? {
         switch phase {
         case .searching(let since): min(nextRound, end(ofSearchSince: since) ?? nextRound)
@@ -52,12 +53,12 @@ struct HostHandshakeState {
 
     private func end(ofSearchSince start: Instant) -> Instant? { searchLimit.map { start + $0 } }
 
-    /// Takes an event.
+    /// Handles an event.
     ///
     /// - Parameters:
     ///   - event: What happened.
     ///   - now: When.
-    /// - Returns: What to do, in this order.
+    /// - Returns: Actions, in order.
     mutating func next(_ event: HostHandshakeEvent, now: Instant) -> [HostHandshakeAction] {
         switch (phase, event) {
         case (.idle, .started):
@@ -86,14 +87,14 @@ struct HostHandshakeState {
             phase = .serving(machine, since: now)
             return [.closeDataPort, .serve]
         case (_, .streamCame):
-            // Nobody was told READY: not the machine's new system.
+            // READY was never sent, so this is not the VM's new system.
             return [.refuseStream]
         case (_, .stopped):
             phase = .idle
             return [.endRound, .closeDataPort]
         case (_, .started), (_, .deadlinePassed), (_, .found), (_, .announced),
             (_, .announcementFailed), (_, .streamEnded):
-            // Late news of something that is over.
+            // A late event from an earlier attempt.
             return []
         }
     }
@@ -125,13 +126,13 @@ struct HostHandshakeState {
     }
 }
 
-/// What happens to the host's end.
+/// An event for the host end.
 enum HostHandshakeEvent: Equatable {
     case started
     case deadlinePassed
-    /// A machine said the phrase.
+    /// A VM sent the phrase.
     case found(VirtualMachine)
-    /// READY has left.
+    /// READY was sent.
     case announced
     case announcementFailed(String)
     case streamCame
@@ -139,36 +140,36 @@ enum HostHandshakeEvent: Equatable {
     case stopped
 }
 
-/// What the host's end wants done.
+/// An action of the host end.
 enum HostHandshakeAction: Equatable {
-    /// Asks every machine who it is, but one if there are others.
+    /// Probe every VM, except the skipped one if there are others.
     case ask(except: VirtualMachine?)
-    /// Ends all questions that are not answered.
+    /// Cancel all unanswered probes.
     case endRound
-    /// Waits for the machine's stream, and tells it READY.
+    /// Listen for the VM's stream and send READY.
     case announce(VirtualMachine)
-    /// Closes the stream that came.
+    /// Close the established stream.
     case refuseStream
-    /// Ends waiting for a stream; one that has come lives on.
+    /// Stop listening for a stream; an established one stays open.
     case closeDataPort
     case serve
-    /// A handshake came to nothing, and the next begins.
+    /// A handshake failed and the next one starts.
     case report(String)
     case giveUp(HandshakeFailure)
 }
 
-/// Why the host's end goes on no longer.
+/// Why the host end gives up.
 enum HandshakeFailure: Error, Equatable, CustomStringConvertible {
     case nobody(within: Duration)
-    /// So many handshakes in a row led to no stream.
+    /// This many consecutive handshakes produced no stream.
     case phantoms(Int, last: String)
 
     var description: String {
         switch self {
         case .nobody(let limit):
-            "no virtual machine has answered the handshake within \(limit.components.seconds) s"
+            "no VM answered the handshake within \(limit.components.seconds) s"
         case .phantoms(let count, let cause):
-            "\(count) handshakes in a row led to no stream; the last: \(cause)"
+            "\(count) consecutive handshakes produced no stream; the last: \(cause)"
         }
     }
 }

@@ -1,4 +1,4 @@
-/// A call to a port at which nothing is said: all that counts is that somebody takes it.
+/// A connection without a handshake: it succeeds once the peer accepts it.
 struct PlainCall: HandshakeExchange {
     mutating func next(_ event: ExchangeEvent) -> ExchangeStep {
         switch event {

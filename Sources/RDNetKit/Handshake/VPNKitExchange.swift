@@ -1,6 +1,7 @@
-/// VPNKit's greeting as its server hears it: hello, hello, command, answer (`VPNKitGreeting`).
+/// VPNKit's greeting from the server's side: hello, hello, command, reply (`VPNKitGreeting`).
 ///
-/// It asks for no more octets than the message that is due, so a frame behind the greeting stays for the link.
+/// It requests no more bytes than the next message, so a frame after the greeting stays for the
+/// link.
 struct VPNKitExchange: HandshakeExchange {
     private enum State {
         case hearingHello([UInt8])
@@ -15,12 +16,12 @@ struct VPNKitExchange: HandshakeExchange {
     private let spare: MACAddress
     private var state = State.hearingHello([])
 
-    /// Makes one connection's state.
+    /// Creates the state of one connection.
     ///
     /// - Parameters:
     ///   - mtu: The largest IP packet.
-    ///   - machines: What machines are called, by their UUIDs in lower case.
-    ///   - spare: What a machine is called that is not among them.
+    ///   - machines: MAC addresses of VMs by UUID in lower case.
+    ///   - spare: The MAC address of any other VM.
     init(mtu: Int, machines: [String: MACAddress], spare: MACAddress) {
         self.mtu = mtu
         self.machines = machines
@@ -61,7 +62,7 @@ struct VPNKitExchange: HandshakeExchange {
 
     private static let total = VPNKitGreeting.helloLength + VPNKitGreeting.commandLength
 
-    /// Octets of the client's two messages so far.
+    /// Bytes of the client's two messages so far.
     private var heard: Int {
         switch state {
         case .hearingHello(let heard): heard.count

@@ -1,9 +1,11 @@
-/// One sender of datagrams as a link: a frame each, both ways, over the socket that all senders share.
+/// One sender of datagrams as a link: a frame each, both ways, over the socket that all senders
+/// share.
 ///
-/// The kernel keeps few datagrams for a receiver (`net.unix.max_dgram_qlen`, 10 by default) and cannot say when it
-/// takes more, unless the receiver is connected to our socket. So what is not taken waits in a bounded queue, and is offered again
-/// with every turn and after a pause; when nothing of it was taken for a second it is dropped, as a cable's other end drops what it
-/// cannot take. Only an address at which nobody listens any more ends the link.
+/// The kernel keeps few datagrams for a receiver (`net.unix.max_dgram_qlen`, 10 by default) and
+/// cannot say when it takes more, unless the receiver is connected to our socket. So what is not
+/// taken waits in a bounded queue, and is offered again with every turn and after a pause; when
+/// nothing of it was taken for a second it is dropped, as a cable's other end drops what it cannot
+/// take. Only an address at which nobody listens any more ends the link.
 final class DatagramLink: FrameLink {
     private static let shortestPause: Duration = .milliseconds(1)
     private static let longestPause: Duration = .milliseconds(64)

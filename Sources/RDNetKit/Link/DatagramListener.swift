@@ -1,15 +1,16 @@
 /// A unix socket of datagrams at which guests are heard: each sender's address is a link.
 ///
-/// vfkit, libkrun and their kin bind a socket of their own and send each frame as one datagram; there is no connection. A sender's first
-/// datagram makes its link: it may be a greeting that begins with `VFKT`, as older ones send, or a frame already. The link
-/// ends when its address is gone, and begins anew with the next datagram: a guest that comes back needs nothing to be done.
+/// vfkit, libkrun and their kin bind a socket of their own and send each frame as one datagram;
+/// there is no connection. A sender's first datagram makes its link: it may be a greeting that
+/// begins with `VFKT`, as older ones send, or a frame already. The link ends when its address is
+/// gone, and begins anew with the next datagram: a guest that comes back needs nothing to be done.
 final class DatagramListener: ReadinessObserver {
     /// How much one turn reads before others get theirs: two batches.
     private static let batchesPerTurn = 2
     /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
     private static let socketBuffer: Int32 = 4 << 20
-    /// After a link that ended or was refused no new one begins for so long, or a sender that cannot be answered would make one
-    /// with each of its datagrams.
+    /// After a link that ended or was refused no new one begins for so long, or a sender that
+    /// cannot be answered would make one with each of its datagrams.
     private static let rest: Duration = .milliseconds(100)
     private static let greeting = Array("VFKT".utf8)
 
@@ -22,7 +23,7 @@ final class DatagramListener: ReadinessObserver {
     private let mtu: Int
     private let loop: EventLoop
     private let taking: (DatagramLink) -> (any FrameReceiver)?
-    private var input = ReceivedPackets(longest: Frame.maximumLength)
+    private var input = ReceivedPackets(longest: Frame.maximumReceivedLength)
     private var links: [String: DatagramLink] = [:]
     private var restingUntil = Instant(nanoseconds: 0)
     private var watch: EventLoop.Watch?

@@ -1,7 +1,9 @@
 /// One Ethernet frame, lent for the length of a call, with what is not finished about it.
 struct Frame {
-    /// The largest frame inside the engine: what a 16-bit length prefix can say.
+    /// The largest frame that leaves: what a 16-bit length prefix can say.
     static let maximumLength = 65_535
+    /// The largest frame that is received: an Ethernet header and the longest IPv4 packet.
+    static let maximumReceivedLength = EthernetHeader.length + 65_535
 
     /// From the destination address to the end of the payload; no FCS.
     let octets: UnsafeRawBufferPointer
@@ -11,6 +13,12 @@ struct Frame {
     init(_ octets: UnsafeRawBufferPointer, _ header: VirtioNetHeader = .finished) {
         self.octets = octets
         self.header = header
+    }
+
+    /// Whether a link may pass on a frame of this length.
+    @inline(__always)
+    var hasReceivableLength: Bool {
+        octets.count >= EthernetHeader.length && octets.count <= Self.maximumReceivedLength
     }
 }
 
@@ -32,6 +40,10 @@ protocol FrameLink: AnyObject {
     var counters: LinkCounters { get set }
     /// How frames follow each other on a stream; nil where the kernel keeps them apart.
     var format: StreamFormat? { get }
+    /// Whether each received frame has a `virtio_net_hdr`, which says what is unfinished about it.
+    ///
+    /// On other links `InferredOffload` finds out.
+    var receivesOffloadHeaders: Bool { get }
     /// Whether it can carry nothing any more.
     var isClosed: Bool { get }
 
@@ -40,7 +52,8 @@ protocol FrameLink: AnyObject {
     /// - Parameters:
     ///   - count: At most `Frame.maximumLength`.
     ///   - priority: How much of the queue may be used.
-    /// - Returns: The room; nil when the queue is full, and the receiver will be told when it is not.
+    /// - Returns: The room; nil when the queue is full, and the receiver will be told when it is
+    ///   not.
     func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer?
 
     /// Queues the first `count` octets of the room, at least an Ethernet header, as a frame.
@@ -58,6 +71,7 @@ protocol FrameLink: AnyObject {
 
 extension FrameLink {
     var format: StreamFormat? { nil }
+    var receivesOffloadHeaders: Bool { false }
 
     /// Lends room as `reserve` does, for a frame that is lost where there is none: counts it.
     func reserveOrDrop(
@@ -95,7 +109,8 @@ struct LinkCounters: Equatable {
     var octetsReceived: UInt64 = 0
     var framesSent: UInt64 = 0
     var octetsSent: UInt64 = 0
-    /// Received frames shorter than an Ethernet header, or longer than any.
+    /// Received frames shorter than an Ethernet header, or longer than
+    /// `Frame.maximumReceivedLength`.
     var malformed: UInt64 = 0
     /// Frames that a full queue or the kernel did not take.
     var dropped: UInt64 = 0

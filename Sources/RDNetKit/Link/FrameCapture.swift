@@ -1,7 +1,7 @@
 /// Frames on their way into a capture file that Wireshark opens.
 ///
-/// A super-frame is recorded whole, with its checksum finished, so that no analyser takes it for damaged.
-/// Records collect in memory and are written 64 KiB at a time and when the capture ends.
+/// A super-frame is recorded whole, with its checksum finished, so that no analyser takes it for
+/// damaged. Records collect in memory and are written 64 KiB at a time and when the capture ends.
 final class FrameCapture {
     private static let flushThreshold = 1 << 16
 

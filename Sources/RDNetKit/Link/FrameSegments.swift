@@ -1,7 +1,9 @@
-/// A frame larger than a packet, seen as the packets it stands for: segmentation offload in software.
+/// A frame larger than a packet, seen as the packets it stands for: segmentation offload in
+/// software.
 ///
-/// For links whose other end takes plain frames only. Each packet gets the headers of the whole with its own
-/// length, identification, sequence number and checksums; FIN and PSH go on the last (packet-engine notes, 4.4).
+/// For links whose other end takes plain frames only. Each packet gets the headers of the whole
+/// with its own length, identification, sequence number and checksums; FIN and PSH go on the last
+/// (packet-engine notes, 4.4).
 struct FrameSegments {
     private let frame: UnsafeRawBufferPointer
     private let transport: Transport

@@ -1,7 +1,7 @@
 /// One call of a handshake at work: a socket, the exchange on it, and its deadline.
 ///
-/// The exchange decides; this type reads a little when something has come, sends what it is told to, and ends exactly once: with the
-/// result and the socket, or by `cancel` without a word.
+/// The exchange decides; this type reads a little when something has come, sends what it is told
+/// to, and ends exactly once: with the result and the socket, or by `cancel` without a word.
 final class HandshakeConnection: ReadinessObserver, TimerObserver {
     /// Takes the result and the socket, which closes unless it is kept.
     typealias Ending = (ExchangeResult, consuming OwnedDescriptor) -> Void
@@ -54,7 +54,8 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
         }
         guard isConnected else { return }
         handle(.connected)
-        // What the other end said before it was accepted counts at once: many others may come before the next turn.
+        // What the other end said before it was accepted counts at once: many others may come
+        // before the next turn.
         receive()
     }
 

@@ -1,8 +1,10 @@
-/// One call of the host by a guest: until there is a stream that carries frames, or a reason why there is none.
+/// One call of the host by a guest: until there is a stream that carries frames, or a reason why
+/// there is none.
 ///
-/// gvproxy's API is asked for frames by an HTTP request that it never answers, so nothing says when it has understood. What comes in
-/// one piece with the request it throws away, and a frame that is cut there would ruin all that follow: so the stream is handed
-/// on a moment later, and nothing is sent before.
+/// gvproxy's API is asked for frames by an HTTP request that it never answers, so nothing says when
+/// it has understood. What comes in one piece with the request it throws away, and a frame that is
+/// cut there would ruin all that follow: so the stream is handed on a moment later, and nothing is
+/// sent before.
 final class HostCall: ReadinessObserver {
     /// Between the request and the first frame.
     static let pause: Duration = .milliseconds(100)

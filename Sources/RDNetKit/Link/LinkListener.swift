@@ -6,7 +6,8 @@ struct LinkTerms {
     var subnet: Subnet
     /// The gateway's.
     var mac: MACAddress
-    /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an address of chance.
+    /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an
+    /// address of chance.
     var machines = NetworkSettings.standardMachines
 
     /// How the host's end of a stream is set up.
@@ -24,8 +25,8 @@ struct LinkTerms {
 
 /// An address at which guests connect: whatever it is, each guest comes out of it as a link.
 ///
-/// The listener goes on when a link ends. What ends is told to whoever takes the link's frames (`FrameReceiver.closed`): the one who
-/// wants to end with its guest ends there.
+/// The listener goes on when a link ends. What ends is told to whoever takes the link's frames
+/// (`FrameReceiver.closed`): the one who wants to end with its guest ends there.
 final class LinkListener {
     /// Says who takes a new link's frames; nil refuses the link.
     typealias Taking = (any FrameLink) -> (any FrameReceiver)?

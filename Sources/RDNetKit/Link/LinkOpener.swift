@@ -5,24 +5,32 @@ enum LinkOpener {
     /// - Parameters:
     ///   - address: A unix, TCP or vsock address.
     ///   - loop: Where connections become events.
+    ///   - limits: Counts when no descriptor is left for a connection.
     ///   - taking: Is given each connection.
     /// - Returns: The listener, to be closed by its owner.
     /// - Throws: `SystemError` with the address in it.
     static func listen(
         at address: StreamAddress,
         loop: EventLoop,
+        limits: LimitLog = .discarding(),
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
         switch address {
         case .unix(let path):
             let socket = try ListeningSocket.unix(path: path)
-            return try StreamListener(socket, path: path, loop: loop, taking: taking)
+            return try StreamListener(
+                socket,
+                path: path,
+                loop: loop,
+                limits: limits,
+                taking: taking
+            )
         case .tcp(let endpoint):
-            let socket = try ListeningSocket.tcp(endpoint)
-            return try StreamListener(socket, loop: loop, taking: taking)
+            let socket = try ListeningSocket.tcp(endpoint.resolved())
+            return try StreamListener(socket, loop: loop, limits: limits, taking: taking)
         case .vsock(let cid, let port):
             let socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
-            return try StreamListener(socket, loop: loop, taking: taking)
+            return try StreamListener(socket, loop: loop, limits: limits, taking: taking)
         }
     }
 
@@ -82,10 +90,11 @@ enum LinkOpener {
             }
             return try dial(Socket.makeUnix(), to: target)
         case .tcp(let endpoint):
-            let socket = try Socket.make(Socket.family(of: endpoint.address), .stream)
+            let peer = try endpoint.resolved()
+            let socket = try Socket.make(Socket.family(of: peer.address), .stream)
             try Socket.setNoDelay(socket)
             try Socket.setKeepAlive(socket)
-            return try dial(socket, to: SocketAddress(endpoint))
+            return try dial(socket, to: SocketAddress(peer))
         case .vsock(let cid, let port):
             // Without a context the host, which is where a guest's other end is.
             let target = SocketAddress(vsockCID: cid ?? 2, port: port)

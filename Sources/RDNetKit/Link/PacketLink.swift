@@ -1,8 +1,8 @@
 /// A connected socket of packets as a link: BESS's ports and User Mode Linux's `bess` transport.
 ///
-/// One packet is one frame, both ways: there is nothing in front of it and no limit but the buffers', so a runt or an
-/// oversized frame concerns no other. Many packets pass in one system call. What the other end does not take now waits in a
-/// bounded queue.
+/// One packet is one frame, both ways: there is nothing in front of it and no limit but the
+/// buffers', so a runt or an oversized frame concerns no other. Many packets pass in one system
+/// call. What the other end does not take now waits in a bounded queue.
 final class PacketLink: FrameLink, ReadinessObserver {
     /// How much one turn reads before others get theirs: two batches.
     private static let batchesPerTurn = 2
@@ -15,7 +15,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
 
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor
-    private var input = ReceivedPackets(longest: Frame.maximumLength)
+    private var input = ReceivedPackets(longest: Frame.maximumReceivedLength)
     private var output: PacketOutput
     private var watch: EventLoop.Watch?
     private var waitsForWriting = false
@@ -55,7 +55,8 @@ final class PacketLink: FrameLink, ReadinessObserver {
                 if isClosed { return }
                 let count = try input.receive(from: descriptor)
                 for index in 0..<count where !isClosed {
-                    // An empty packet is how the end reads, too: the socket's state tells them apart.
+                    // An empty packet is how the end reads, too: the socket's state tells them
+                    // apart.
                     if hasEnded, input.packet(index)?.isEmpty == true {
                         return fail("the other end closed the connection", now: now)
                     }

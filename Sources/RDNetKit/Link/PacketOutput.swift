@@ -1,7 +1,8 @@
 /// Frames on their way to a socket of packets: the queue of a stream, emptied frame by frame.
 ///
-/// The queue is `StreamOutput`'s, with a length in front of each frame that stays here: what a receiver of plain frames cannot
-/// take is cut there. It takes no offloads, ever: nothing is negotiated on packets.
+/// The queue is `StreamOutput`'s, with a length in front of each frame that stays here: what a
+/// receiver of plain frames cannot take is cut there. It takes no offloads, ever: nothing is
+/// negotiated on packets.
 struct PacketOutput: ~Copyable {
     private static let format = StreamFormat.bigEndian32
 
@@ -44,7 +45,8 @@ struct PacketOutput: ~Copyable {
         if frames == 0 { counters.dropped &+= 1 } else { counters.octetsSent &+= UInt64(count) }
     }
 
-    /// Sends what waits, as far as the receiver takes it; a packet that is refused for its own sake is dropped.
+    /// Sends what waits, as far as the receiver takes it; a packet that is refused for its own sake
+    /// is dropped.
     ///
     /// - Parameters:
     ///   - counters: The link's.

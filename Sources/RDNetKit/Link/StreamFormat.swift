@@ -4,7 +4,8 @@ enum StreamFormat: Equatable, Sendable {
     case littleEndian16
     /// 32-bit big-endian length: QEMU's `-netdev stream` and `socket`.
     case bigEndian32
-    /// 32-bit little-endian length, `virtio_net_hdr`, frame: after a negotiation. The length counts the frame only.
+    /// 32-bit little-endian length, `virtio_net_hdr`, frame: after a negotiation. The length counts
+    /// the frame only.
     case extended
 
     /// Octets in front of each frame.

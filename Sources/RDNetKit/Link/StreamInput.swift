@@ -1,9 +1,13 @@
 /// Frames out of a byte stream: one large read, parsed in place.
 ///
-/// `fill` reads behind what is there; `next` hands out complete frames one by one; an incomplete one stays and
-/// is moved to the front only when the room behind it is short of a largest frame.
+/// `fill` appends to what is there; `next` hands out complete frames one by one. An incomplete
+/// frame stays, and moves to the front only when the remaining room is too short for the longest
+/// frame.
 struct StreamInput: ~Copyable {
     private static let capacity = 1 << 19
+    /// The longest length that keeps the framing, as in gvproxy; its link drops what is longer than
+    /// any frame.
+    static let maximumLength = 131_072
 
     /// Why a stream's framing is lost: nothing behind the bad length can be trusted.
     enum FramingError: Error, Equatable {
@@ -29,8 +33,8 @@ struct StreamInput: ~Copyable {
 
     /// Reads once from the stream.
     ///
-    /// - Parameter read: Fills the room it is lent; returns how much, 0 at the stream's end, nil when
-    ///   nothing waits.
+    /// - Parameter read: Fills the room it is lent; returns how much, 0 at the stream's end, nil
+    ///   when nothing waits.
     /// - Returns: What `read` returned.
     /// - Throws: What `read` throws.
     mutating func fill(
@@ -38,7 +42,7 @@ struct StreamInput: ~Copyable {
     ) throws(SystemError) -> Int? {
         if head == tail {
             (head, tail) = (0, 0)
-        } else if Self.capacity - tail < Frame.maximumLength + 64 {
+        } else if Self.capacity - tail < Self.maximumLength + 64 {
             buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[head..<tail]))
             tail -= head
             head = 0
@@ -53,12 +57,12 @@ struct StreamInput: ~Copyable {
 
     /// Takes out the next complete frame, good until the next `fill`.
     ///
-    /// - Returns: The frame, of any length from 0 to the largest; nil when none is complete.
+    /// - Returns: The frame, of any length from 0 to `maximumLength`; nil when none is complete.
     /// - Throws: `FramingError`.
     mutating func next() throws(FramingError) -> Frame? {
         let waiting = UnsafeRawBufferPointer(rebasing: buffer[head..<tail])
         guard let length = format.frameLength(waiting.bytes, at: 0) else { return nil }
-        guard length <= Frame.maximumLength else { throw .impossibleLength(length) }
+        guard length <= Self.maximumLength else { throw .impossibleLength(length) }
         let prefix = format.prefixLength
         guard waiting.count >= prefix + length else { return nil }
         head += prefix + length

@@ -1,10 +1,12 @@
-/// A byte stream as a link: unix, TCP or vsock connection, or a pair of pipes, with length-prefixed frames.
+/// A byte stream as a link: unix, TCP or vsock connection, or a pair of pipes, with length-prefixed
+/// frames.
 ///
-/// How it works: readable → one large read, frames parsed in place and handed to the receiver as one batch.
-/// Outwards, frames collect in one buffer during the turn and leave in one write; what the kernel does not take
-/// stays in front. The offload negotiation (DESIGN, section 4) runs inside: the guest's end offers, the host's end accepts
-/// and from then on writes extended frames, the guest's end starts to. Each direction changes format exactly behind the
-/// message that announces it, wherever reads and writes happen to be cut.
+/// How it works: readable → one large read, frames parsed in place and handed to the receiver as
+/// one batch. Outwards, frames collect in one buffer during the turn and leave in one write; what
+/// the kernel does not take stays in front. The offload negotiation (DESIGN, section 4) runs
+/// inside: the guest's end offers, the host's end accepts and from then on writes extended frames,
+/// the guest's end starts to. Each direction changes format exactly behind the message that
+/// announces it, wherever reads and writes happen to be cut.
 final class StreamLink: FrameLink, ReadinessObserver {
     /// Which part of the negotiation this end plays.
     enum NegotiationRole: Equatable {
@@ -37,6 +39,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private(set) var isClosed = false
     /// How frames go out.
     var format: StreamFormat? { output.format }
+    var receivesOffloadHeaders: Bool { input.format == .extended }
     /// Whether frames go out in extended form.
     var isExtended: Bool { output.format == .extended }
     var name: String { configuration.name }
@@ -48,7 +51,8 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private var input: StreamInput
     private var output: StreamOutput
     private var watch: EventLoop.Watch?
-    /// Of the descriptor that is written to where that is another one, and only while writing has to wait.
+    /// Of the descriptor that is written to where that is another one, and only while writing has
+    /// to wait.
     private var outputWatch: EventLoop.Watch?
     private var waitsForWriting = false
     private var refusedRoom = false
@@ -124,7 +128,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private func deliverFrames(now: Instant) throws(StreamInput.FramingError) {
         guard let receiver else { return }
         while !isClosed, let frame = try input.next() {
-            guard frame.octets.count >= EthernetHeader.length else {
+            guard frame.hasReceivableLength else {
                 counters.malformed &+= 1
                 continue
             }

@@ -1,11 +1,13 @@
 /// Frames on their way to a byte stream: one linear buffer, written with one system call a turn.
 ///
-/// A frame is written where it leaves from: `reserve` lends room behind the space for its prefix. A frame that the
-/// other end cannot take as it is (larger than a packet, or its checksum unfinished, on a plain stream; longer than it has
-/// said, on an extended one) is lent a scratch buffer instead and cut into the queue by `commit`.
+/// A frame is written where it leaves from: `reserve` lends room behind the space for its prefix. A
+/// frame that the other end cannot take as it is (larger than a packet, or its checksum unfinished,
+/// on a plain stream; longer than it has said, on an extended one) is lent a scratch buffer instead
+/// and cut into the queue by `commit`.
 struct StreamOutput: ~Copyable {
     private static let capacity = 1 << 20
-    /// Bulk frames stop here, so that ACKs and ARP always find room, and no flow waits behind a mebibyte.
+    /// Bulk frames stop here, so that ACKs and ARP always find room, and no flow waits behind a
+    /// mebibyte.
     private static let bulkLimit = 1 << 19
 
     private let buffer: UnsafeMutableRawBufferPointer
@@ -19,7 +21,8 @@ struct StreamOutput: ~Copyable {
     private(set) var format: StreamFormat
     /// What may be left unfinished in frames on an extended stream.
     private var capabilities: OffloadCapabilities = []
-    /// Octets of the longest frame that leaves as it was reserved: a packet's, or what the other end takes.
+    /// Octets of the longest frame that leaves as it was reserved: a packet's, or what the other
+    /// end takes.
     private var longestWhole: Int
 
     /// Makes an empty queue.
@@ -62,8 +65,8 @@ struct StreamOutput: ~Copyable {
         _ count: Int,
         _ priority: FramePriority
     ) -> UnsafeMutableRawBufferPointer? {
-        // A frame cut into packets grows by a prefix and headers each; doubling covers any segment size
-        // that leaves a packet more payload than headers.
+        // A frame cut into packets grows by a prefix and headers each; doubling covers any segment
+        // size that leaves a packet more payload than headers.
         let isWhole = count <= longestWhole
         let worst = isWhole ? format.prefixLength + count : 2 * count + 256
         let limit = priority == .bulk ? Self.bulkLimit : Self.capacity
@@ -96,7 +99,8 @@ struct StreamOutput: ~Copyable {
             append(count, .finished)
             return 1
         }
-        // Rare: a frame asked to be cut although it fits, or on a stream that lacks just this capability.
+        // Rare: a frame asked to be cut although it fits, or on a stream that lacks just this
+        // capability.
         guard count <= scratch.count else { return 0 }
         scratch.copyMemory(from: UnsafeRawBufferPointer(frame))
         return cut(count, header)
@@ -104,7 +108,8 @@ struct StreamOutput: ~Copyable {
 
     private mutating func commitScratch(_ count: Int, _ header: VirtioNetHeader) -> Int {
         if header.segmentation != .none { return cut(count, header) }
-        // Not to be cut: on a plain stream it goes as it is, finished, even beyond the other end's MTU.
+        // Not to be cut: on a plain stream it goes as it is, finished, even beyond the other end's
+        // MTU.
         guard count <= longestUncut else { return 0 }
         let frame = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
         if header.needsChecksum, !FrameChecksum.complete(frame, header) { return 0 }
@@ -115,7 +120,8 @@ struct StreamOutput: ~Copyable {
         return 1
     }
 
-    /// Octets of the longest frame that may leave: on a plain stream the other end has named no limit.
+    /// Octets of the longest frame that may leave: on a plain stream the other end has named no
+    /// limit.
     private var longestUncut: Int { format == .extended ? longestWhole : Frame.maximumLength }
 
     private func carries(_ header: VirtioNetHeader) -> Bool {
@@ -170,7 +176,8 @@ struct StreamOutput: ~Copyable {
 
     /// Lends what waits to a call that writes it and says how much it took.
     ///
-    /// - Parameter write: Given all that waits; returns how much it took, nil when it would have blocked.
+    /// - Parameter write: Given all that waits; returns how much it took, nil when it would have
+    ///   blocked.
     /// - Throws: What `write` throws.
     mutating func drain(
         _ write: (UnsafeRawBufferPointer) throws(SystemError) -> Int?

@@ -1,10 +1,10 @@
 /// A TAP as a link: super-frames both ways, one system call a frame.
 ///
-/// A frame is written to the kernel when it is committed, not at the end of the turn: a TAP takes one frame a
-/// call whatever one does, and the guest's side of the work starts sooner.
+/// A frame is written to the kernel when it is committed, not at the end of the turn: a TAP takes
+/// one frame a call whatever one does, and the guest's side of the work starts sooner.
 final class TAPLink: FrameLink, ReadinessObserver {
-    /// How many frames one turn reads before others get theirs: of short ones more, as what a turn does once for each
-    /// flow (sending, acknowledging) is then done for many frames together.
+    /// How many frames one turn reads before others get theirs: of short ones more, as what a turn
+    /// does once for each flow (sending, acknowledging) is then done for many frames together.
     private static let framesPerTurn = 64
     private static let shortFramesPerTurn = 512
     private static let shortFramesOctets = 1 << 20
@@ -12,6 +12,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     private static let bufferLength = VirtioNetHeader.length + EthernetHeader.length + 65_535
 
     let name: String
+    let receivesOffloadHeaders = true
     var counters = LinkCounters()
     private(set) var isClosed = false
 
@@ -60,7 +61,8 @@ final class TAPLink: FrameLink, ReadinessObserver {
         try start(for: receiver)
     }
 
-    /// Stops or resumes reading: what waits meanwhile waits in the kernel's queue, which drops when it is full.
+    /// Stops or resumes reading: what waits meanwhile waits in the kernel's queue, which drops when
+    /// it is full.
     func setReading(_ isReading: Bool) {
         guard let watch, !isClosed else { return }
         loop.change(watch, to: isReading ? .readable : [])
@@ -149,7 +151,8 @@ final class TAPLink: FrameLink, ReadinessObserver {
             counters.framesSent &+= 1
             counters.octetsSent &+= UInt64(count)
         } catch {
-            // EIO: the interface is down; EINVAL: the kernel dislikes the header. Neither ends the link.
+            // EIO: the interface is down; EINVAL: the kernel dislikes the header. Neither ends the
+            // link.
             counters.dropped &+= 1
         }
     }

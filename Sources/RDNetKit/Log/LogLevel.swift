@@ -1,13 +1,13 @@
-/// How much a line matters, in the words and the order of logrus.
+/// The severity of a line, with logrus's names and order.
 enum LogLevel: Int, Comparable, Sendable, CaseIterable {
     case debug
     case info
     case warning
     case error
-    /// The program ends because of it.
+    /// The program exits because of it.
     case fatal
 
-    /// The word of `level=` and of `--log-level`.
+    /// The name in `level=` and in `--log-level`.
     var name: String {
         switch self {
         case .debug: "debug"
@@ -18,10 +18,10 @@ enum LogLevel: Int, Comparable, Sendable, CaseIterable {
         }
     }
 
-    /// The four letters of a coloured line.
+    /// The four letters in a colored line.
     var abbreviation: String { String(name.uppercased().prefix(4)) }
 
-    /// The number of the terminal's colour (ECMA-48, SGR 30 to 37), as logrus chooses it.
+    /// The terminal color (ECMA-48, SGR 30 to 37), as logrus chooses it.
     var colour: Int {
         switch self {
         case .debug: 37

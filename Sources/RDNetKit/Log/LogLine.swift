@@ -1,12 +1,12 @@
-/// How a line is written.
+/// The format of a line.
 enum LogFormat: String, Sendable {
-    /// logrus' `key=value` text; in colour on a terminal.
+    /// logrus's `key=value` text, in color on a terminal.
     case text
-    /// One JSON object a line (RFC 8259).
+    /// One JSON object per line (RFC 8259).
     case json
 }
 
-/// One thing that is said, before it is text.
+/// One log event before formatting.
 struct LogLine {
     var time: WallTime
     var level: LogLevel
@@ -22,8 +22,8 @@ struct LogLine {
 
     /// `INFO[0042] message   key=value`: what logrus writes on a terminal.
     ///
-    /// - Parameter start: When the program began: the brackets hold the seconds since then.
-    /// - Returns: The line with the terminal's colour codes, ended by a newline.
+    /// - Parameter start: When the program started; the brackets hold the seconds since then.
+    /// - Returns: The line with terminal color codes, ending with a newline.
     func colouredText(since start: WallTime) -> String {
         let colour = "\u{1b}[\(level.colour)m"
         let plain = "\u{1b}[0m"
@@ -39,7 +39,7 @@ struct LogLine {
         return line + "\n"
     }
 
-    /// One JSON object; every value is a string, as logrus' fields of text are.
+    /// One JSON object; every value is a string, like logrus's text fields.
     var json: String {
         var pairs = [("time", time.rfc3339), ("level", level.name), ("msg", message)]
         for (key, value) in fields { pairs.append((Self.fieldKey(key), value)) }
@@ -47,12 +47,12 @@ struct LogLine {
         return "{" + members.joined(separator: ",") + "}\n"
     }
 
-    /// A field that takes one of the line's own keys is renamed, as logrus does.
+    /// A field whose key clashes with one of the line's own is renamed, as in logrus.
     private static func fieldKey(_ key: String) -> String {
         ["time", "level", "msg"].contains(key) ? "fields.\(key)" : key
     }
 
-    /// Bare when it holds only letters, digits and `-._/@^+`; else in quotes, escaped as Go's `%q` does.
+    /// Bare if it consists of letters, digits and `-._/@^+`; otherwise quoted like Go's `%q`.
     static func quoted(_ value: String) -> String {
         let isBare = value.utf8.allSatisfy { octet in
             switch UInt8(octet) {
@@ -66,7 +66,7 @@ struct LogLine {
         return isBare ? value : "\"" + escaped(value, quotes: true) + "\""
     }
 
-    /// Text without anything that a terminal or a line reader would act on.
+    /// Text without characters that a terminal or a line reader would act on.
     private static func escaped(_ text: String, quotes: Bool) -> String {
         var result = ""
         for scalar in text.unicodeScalars {

@@ -1,19 +1,20 @@
-/// The one logger: lines in logrus' form, to a sink that never makes the caller wait.
+/// The logger: lines in logrus's format, to a sink that never blocks the caller.
 ///
-/// How it works: a line below the level costs a comparison. Any other is made into text and offered to the
-/// sink, which takes as many octets as fit at once. A line that does not fit at all is dropped and counted;
-/// the rest of one that fits in part is kept and goes first the next time, so that a reader never sees half a
-/// line followed by another. The first line that fits after a loss is preceded by one that says how many
-/// were lost. Clock and sink are closures: this type has neither a descriptor nor a clock of its own.
+/// How it works: a line below the level costs one comparison. Any other is formatted and offered to
+/// the sink, which accepts as many bytes as fit. A line that does not fit at all is dropped and
+/// counted. The rest of a line that fits in part is kept and sent first the next time, so a reader
+/// never sees half a line followed by another. After a loss, the next line that fits is preceded by
+/// one that reports how many were lost. Clock and sink are closures: this type owns neither a
+/// descriptor nor a clock.
 final class Logger {
-    /// Takes octets for as long as that needs no waiting, and returns how many it took.
+    /// Accepts bytes without blocking and returns how many it accepted.
     typealias Sink = (ArraySlice<UInt8>) -> Int
     /// Opens the log file again, and returns why that failed; nil when it did not.
     typealias Reopening = () -> String?
 
-    /// Lines below this level are not made.
+    /// Lines below this level are not formatted.
     var level: LogLevel
-    /// Lines that found no room since the last one that did.
+    /// Lines dropped since the last one that fit.
     private(set) var droppedLines = 0
 
     private let format: LogFormat
@@ -22,16 +23,16 @@ final class Logger {
     private let clock: () -> WallTime
     private let sink: Sink
     private let reopening: Reopening?
-    /// The end of a line whose beginning the sink took.
+    /// The rest of a line that the sink accepted in part.
     private var remainder: ArraySlice<UInt8> = []
 
     /// Makes a logger.
     ///
     /// - Parameters:
     ///   - level: The lowest level that is written; it can be changed later.
-    ///   - format: How a line looks.
-    ///   - isColoured: Whether text is in a terminal's colours; JSON never is.
-    ///   - clock: The calendar, read once a line.
+    ///   - format: The format of a line.
+    ///   - isColoured: Whether text uses terminal colors; JSON never does.
+    ///   - clock: The wall clock, read once per line.
     ///   - sink: Where the octets go.
     ///   - reopening: Opens the sink's file again; nil when the sink is not a file.
     init(
@@ -51,7 +52,7 @@ final class Logger {
         start = clock()
     }
 
-    /// A logger whose lines go nowhere.
+    /// A logger that discards everything.
     static func discarding() -> Logger {
         Logger(level: .fatal, clock: { WallTime(seconds: 0, utcOffset: 0) }, sink: { $0.count })
     }
@@ -100,12 +101,12 @@ final class Logger {
         log(.error, message(), fields())
     }
 
-    /// Says one thing, if the level asks for it.
+    /// Logs one line if its level is enabled.
     ///
     /// - Parameters:
-    ///   - level: How much it matters.
-    ///   - message: A sentence's worth; made only when it is written.
-    ///   - fields: What it is about, in the order in which it is to be read.
+    ///   - level: The severity.
+    ///   - message: The event; evaluated only if the line is written.
+    ///   - fields: Details, in reading order.
     func log(
         _ level: LogLevel,
         _ message: @autoclosure () -> String,
@@ -130,7 +131,7 @@ final class Logger {
         }
     }
 
-    /// Whether nothing is left of the line before.
+    /// Whether the previous line is complete.
     private func flushRemainder() -> Bool {
         if remainder.isEmpty { return true }
         remainder = remainder.dropFirst(sink(remainder))

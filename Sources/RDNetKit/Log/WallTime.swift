@@ -1,8 +1,8 @@
-/// A moment of the calendar, with the local zone's distance from UTC at that moment.
+/// A wall-clock time with the local zone's offset from UTC.
 struct WallTime: Equatable, Sendable {
-    /// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
+    /// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
     var seconds: Int64
-    /// Seconds to add to UTC for the local time; positive in the east.
+    /// Seconds to add to UTC for local time; positive in the east.
     var utcOffset: Int64
 
     /// RFC 3339 without fractions: `2026-11-21T03:04:05+01:00`, with `Z` for UTC.
@@ -25,7 +25,7 @@ struct WallTime: Equatable, Sendable {
 
     /// The proleptic Gregorian date of a day.
     ///
-    /// Years are counted from March, so that the leap day is a year's last, in eras of 400 years, which
+    /// Years start in March, so the leap day is a year's last, in eras of 400 years, which
     /// all have 146,097 days; 719,468 days lie between 0000-03-01 and 1970-01-01.
     private static func civilDate(daysSinceEpoch: Int64) -> (Int64, Int64, Int64) {
         let day = daysSinceEpoch &+ 719_468
@@ -48,7 +48,7 @@ struct WallTime: Equatable, Sendable {
 }
 
 extension Int64 {
-    /// The quotient rounded towards minus infinity; `divisor` is positive.
+    /// The quotient rounded toward minus infinity; `divisor` is positive.
     fileprivate func quotient(roundingDownBy divisor: Int64) -> Int64 {
         let quotient = self / divisor
         return self % divisor < 0 ? quotient - 1 : quotient

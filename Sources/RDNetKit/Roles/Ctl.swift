@@ -20,11 +20,11 @@ extension Option<CtlSettings> {
                 .optional(.stream),
                 reach: .everyRole,
                 unset: "none",
-                help: "where the API of the network is that is asked",
+                help: "the address of the network's API",
                 reason: """
-                    The address that host-switch was given as --api, or gvproxy as -listen or \
-                    -services. There is no usual one, so it must be said here, in RDNET_API or in the \
-                    configuration file.
+                    It is the address in host-switch's --api or gvproxy's -listen or -services. \
+                    There is no default, so set it here, in RDNET_API or in the configuration \
+                    file.
                     """
             ),
             Option(
@@ -32,8 +32,11 @@ extension Option<CtlSettings> {
                 \.printsJSON,
                 .boolean,
                 reach: .commandLine,
-                help: "print the API's own document, for programs",
-                reason: "It is printed as it came; of a change that was made there is none."
+                help: "print the API's JSON document, for programs",
+                reason: """
+                    The document is printed unchanged. Commands that change something print \
+                    none.
+                    """
             ),
             Option(
                 "protocol",
@@ -41,9 +44,9 @@ extension Option<CtlSettings> {
                 .optional(.transport),
                 reach: .commandLine,
                 unset: "unix where LOCAL is a path, else tcp",
-                help: "what expose and unexpose are about: tcp, udp or unix",
+                help: "the protocol for expose and unexpose: tcp, udp or unix",
                 reason: """
-                    With unix LOCAL is the path of a socket on the host, and REMOTE \
+                    With unix, LOCAL is the path of a socket on the host, and REMOTE is \
                     tcp://ADDRESS:PORT.
                     """
             ),
@@ -65,7 +68,7 @@ extension Role {
     /// The questions to a network that runs.
     static let ctl = Role(
         name: "ctl",
-        summary: "asks a running network: forwards, leases, names, flows",
+        summary: "queries and changes a running network",
         operands: "COMMAND",
         options: Option.ctl,
         commands: ControlCommand.all,

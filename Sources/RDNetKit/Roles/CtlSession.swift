@@ -11,7 +11,8 @@ struct CtlSession {
 
     /// Makes a session that has not asked yet.
     ///
-    /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to ask.
+    /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to
+    ///   ask.
     init(_ start: RoleStart<CtlSettings>) throws(RoleFailure) {
         settings = start.settings
         printOutput = start.surroundings.printOutput
@@ -56,7 +57,7 @@ struct CtlSession {
         case .expose(let local, let remote):
             try post(
                 "/services/forwarder/expose",
-                .object(forward(local) + [JSON.Member("remote", .string(remote))])
+                .object(forward(local, to: remote))
             )
         case .unexpose(let local):
             try post("/services/forwarder/unexpose", .object(forward(local)))
@@ -101,13 +102,23 @@ struct CtlSession {
         try post("/services/dns/add", CtlZone.adding(name, address, to: zones))
     }
 
-    private func forward(_ local: String) -> [JSON.Member] {
-        let looksLikePath = local.hasPrefix("/") || local.hasPrefix("unix://")
-        let transport = settings.transport ?? (looksLikePath ? .unix : .tcp)
+    /// The members that name a forward; `/udp` or `/tcp` at the end of an address is its transport.
+    private func forward(_ local: String, to remote: String? = nil) -> [JSON.Member] {
+        let isPath = local.hasPrefix("/") || local.hasPrefix("unix://")
+        var transport = settings.transport ?? (isPath ? .unix : .tcp)
+        let texts = [local, remote ?? ""].map { text in
+            guard !isPath, let named = Self.transport(of: text) else { return text }
+            transport = named
+            return String(text.dropLast(4))
+        }
         return [
-            JSON.Member("local", .string(local)),
+            JSON.Member("local", .string(texts[0])),
             JSON.Member("protocol", .string(transport.rawValue)),
-        ]
+        ] + (remote == nil ? [] : [JSON.Member("remote", .string(texts[1]))])
+    }
+
+    private static func transport(of text: String) -> ForwardProtocol? {
+        [ForwardProtocol.tcp, .udp].first { text.hasSuffix("/\($0)") }
     }
 
     // MARK: Tunnel
@@ -131,7 +142,8 @@ struct CtlSession {
             case .cut: throw Self.unreachable(guest)
             }
         }
-        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy tells.
+        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy
+        // tells.
         if !isConnected, relay.received == 0, relay.sent == 0 { throw Self.unreachable(guest) }
     }
 

@@ -2,7 +2,8 @@
 enum CtlZone {
     /// The zone to post that makes the API answer a name, besides what it answers already.
     ///
-    /// The first zone that a name ends in is the one that answers. Adding to it replaces its default address, so that is said again.
+    /// The first zone that a name ends in is the one that answers. Adding to it replaces its
+    /// default address, so that is said again.
     ///
     /// - Parameters:
     ///   - name: With a dot in it, and none at its end.

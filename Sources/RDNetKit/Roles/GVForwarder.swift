@@ -10,8 +10,7 @@ struct GVForwarderSettings: RoleSettings {
     var mac: MACAddress? = .standardGuest
     var largestMTU = 4000
     var isPreexisting = false
-    /// Empty to leave it alone.
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = ResolverFileChoice.automatic
 
     var conflict: SettingsConflict? { nil }
 
@@ -40,12 +39,12 @@ extension Option<GVForwarderSettings> {
             "url",
             \.url,
             .forwarderURL,
-            help: "the host: its socket, and the path to ask for",
+            help: "the host's socket, and the path to request",
             reason: """
-                A path of vsock is asked for by an HTTP request; without one the stream carries \
-                frames from the start. On a unix socket it is always /connect. A program's standard \
-                streams carry frames from the start, and each name and value becomes an argument, \
-                -NAME=VALUE.
+                With vsock, a path is requested over HTTP; without one the stream carries frames \
+                from the start. On a unix socket the path is always /connect. With stdio, the \
+                program's standard streams carry frames from the start, and each name and value \
+                becomes an argument, -NAME=VALUE.
                 """
         ),
         Option(
@@ -53,15 +52,15 @@ extension Option<GVForwarderSettings> {
             \.otherInterfaces,
             .interfaceNames,
             unset: "none",
-            help: "end at once, with status 0, when there is an interface of one of these names",
-            reason: "They show that the machine has another network, and needs none of this."
+            help: "exit with status 0 if an interface with one of these names exists",
+            reason: "Such an interface shows that the VM already has another network."
         ),
         Option(
             "version",
             \.printsVersion,
             .boolean,
             reach: .commandLine,
-            help: "print the version and end",
+            help: "print the version and exit",
             reason: ""
         ),
     ]
@@ -71,7 +70,7 @@ extension Option<GVForwarderSettings> {
             "iface",
             \.interface,
             .interfaceName,
-            help: "the TAP interface to use, or to make when there is none of that name",
+            help: "the TAP interface to use; created if it does not exist",
             reason: ""
         ),
         Option(
@@ -79,35 +78,31 @@ extension Option<GVForwarderSettings> {
             \.mac,
             .optionalMAC,
             reach: .network(key: "guest-mac"),
-            help: "the interface's Ethernet address; empty to leave it as it is",
+            help: "the interface's MAC address; empty leaves it unchanged",
             reason:
-                "The host leases its second usable address to the default one, always."
+                "The host always leases its second usable address to the default MAC address."
         ),
         Option(
             "mtu",
             \.largestMTU,
             .integer(68...65_535, "OCTETS"),
-            help: "the most that the interface's MTU is set to, whatever the lease says",
-            reason: "Frames that come in are taken up to 65535 octets all the same."
+            help: "an upper limit for the interface's MTU",
+            reason: """
+                It limits the MTU from the lease. Incoming frames of up to 65535 bytes are \
+                accepted regardless.
+                """
         ),
         Option(
             "preexisting",
             \.isPreexisting,
             .boolean,
-            help: "use an interface that somebody else has made and configures",
+            help: "use an existing interface that another program configures",
             reason: """
-                Its address, its state and its persistence are left alone, and no DHCP client is \
-                run. Without such an interface the program does not start.
+                Its addresses, state and persistence stay unchanged, and no DHCP client runs. \
+                The program fails to start if the interface does not exist.
                 """
         ),
-        Option(
-            "resolv-conf",
-            \.resolvConf,
-            .optionalPath,
-            unset: "none",
-            help: "the file to write the lease's name servers to; empty to write none",
-            reason: "Not written with --preexisting."
-        ),
+        Option.resolvConf(\.resolvConf, reason: "It is not written with --preexisting."),
     ]
 }
 
@@ -115,7 +110,7 @@ extension ValueSyntax where Value == [String] {
     /// Names of interfaces with commas between them, or nothing.
     fileprivate static let interfaceNames = ValueSyntax(
         placeholder: "NAMES",
-        expected: "names of interfaces with commas between them, or nothing",
+        expected: "names of interfaces with commas between them, or empty",
         parse: { text in
             let names = text.split(separator: ",").map { String($0) }
             let areGood = names.allSatisfy { ValueSyntax<String>.interfaceName.parse($0) != nil }
@@ -129,7 +124,7 @@ extension Role {
     /// The guest end behind gvisor-tap-vsock's command line.
     static let gvForwarder = Role(
         name: "gvforwarder",
-        summary: "the guest end for gvproxy: TAP interface, DHCP, /connect",
+        summary: "the guest end with gvisor-tap-vsock's command line",
         operands: "",
         options: Option.gvForwarder
     ) { start throws(RoleFailure) in

@@ -1,8 +1,8 @@
 /// The host end behind gvisor-tap-vsock's command line: a network, its API, and virtual machines.
 ///
-/// The program goes away with its machine, by which products see that it has ended: when the last of those that came by
-/// `-listen-qemu`, `-listen-bess`, `-listen-vfkit` or `-listen-stdio` has gone. Those of `/connect` and
-/// `-listen-vpnkit` come and go.
+/// The program goes away with its machine, by which products see that it has ended: when the last
+/// of those that came by `-listen-qemu`, `-listen-bess`, `-listen-vfkit` or `-listen-stdio` has
+/// gone. Those of `/connect` and `-listen-vpnkit` come and go.
 final class GVProxy {
     private let configuration: GVProxyConfiguration
     private let log: Logger
@@ -219,7 +219,7 @@ extension Role {
     /// The host end behind gvisor-tap-vsock's command line.
     static let gvProxy = Role(
         name: "gvproxy",
-        summary: "the host end behind gvisor-tap-vsock's command line",
+        summary: "the host end with gvisor-tap-vsock's command line",
         operands: "",
         options: Option.gvproxy,
         helpsOnError: true

@@ -6,7 +6,7 @@ extension GVProxyConfiguration {
     init(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) {
         let file = try Self.file(start.settings.file, start.surroundings)
         do {
-            self = try Self(start.settings, file, Machine(exists: start.surroundings.exists))
+            self = try Self(start.settings, file, Machine(start.surroundings))
         } catch {
             throw RoleFailure(error)
         }
@@ -32,7 +32,8 @@ extension GVProxyConfiguration {
         }
     }
 
-    /// The logger that the configuration asks for: the file may name another one than the command line.
+    /// The logger that the configuration asks for: the file may name another one than the command
+    /// line.
     func logger(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) -> Logger {
         var common = start.settings.common
         guard logFile != common.logFile else {
@@ -76,5 +77,11 @@ extension DNSZone {
             records: records,
             defaultAddress: try Self.address(zone.defaultAddress)
         )
+    }
+}
+
+extension GVProxyConfiguration.Machine {
+    fileprivate init(_ surroundings: ProcessSurroundings) {
+        self.init(exists: surroundings.exists, isOccupied: surroundings.isOccupied)
     }
 }

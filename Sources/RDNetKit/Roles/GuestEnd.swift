@@ -1,8 +1,9 @@
 /// `vm-switch` at work: a TAP, a stream to the host, a DHCP client.
 ///
-/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes a new one. Our own
-/// `network-setup` hands over new ones while the program runs (`LinkSupply`), and a stream that the program dialled is dialled again:
-/// then interface, address and routes stay as they are.
+/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes
+/// a new one. Our own `network-setup` hands over new ones while the program runs (`LinkSupply`),
+/// and a stream that the program dialled is dialled again: then interface, address and routes stay
+/// as they are.
 final class GuestEnd {
     private let settings: VMSwitchSettings
     private let environment: [String]
@@ -10,6 +11,8 @@ final class GuestEnd {
     private let loop: EventLoop
     private let relay: FrameRelay
     private let mac: MACAddress
+    /// Nil when name servers are not this program's business.
+    private let resolver: ResolverFile?
     private var dhcp: GuestDHCP?
     private var signals: RoleSignals?
     private var call: HostCall?
@@ -25,20 +28,29 @@ final class GuestEnd {
     ///   - settings: What the role was told.
     ///   - log: For what a person should know.
     ///   - supplier: What network-setup says of where new streams come from (`LinkSupply`).
+    ///   - process: A process of network-setup's namespace (`ResolverFile.processVariable`).
     /// - Throws: `RoleFailure`.
     init(
         _ settings: VMSwitchSettings,
         log: Logger,
-        supplier: String? = nil
+        supplier: String? = nil,
+        namespaceProcess process: String? = nil
     ) throws(RoleFailure) {
         self.settings = settings
         self.log = log
-        environment = ProcessEnvironment.all.filter { !$0.hasPrefix(LinkSupply.variable + "=") }
+        environment = ProcessEnvironment.all.filter { variable in
+            ![LinkSupply.variable, ResolverFile.processVariable].contains {
+                variable.hasPrefix($0 + "=")
+            }
+        }
         if !settings.dhcpScript.isEmpty, !ProgramPath.isExecutable(settings.dhcpScript) {
             throw .notExecutable(settings.dhcpScript, option: "dhcp-script")
         }
         do {
             loop = try EventLoop()
+            resolver = settings.resolverPlace(process.flatMap { Int32($0) }).map { [loop] place in
+                ResolverFile(place, loop: loop, log: log)
+            }
             if settings.link == nil, let supplier {
                 supply = try LinkSupply(supplier, loop: loop)
             }
@@ -63,6 +75,7 @@ final class GuestEnd {
     /// - Returns: Failure: there is no normal end.
     /// - Throws: `RoleFailure` when it cannot begin, or the handed stream ended.
     func run() throws(RoleFailure) -> ExitCode {
+        defer { resolver?.restore() }
         relay.streamEnded = { [unowned self] cause in streamEnded(cause) }
         relay.tapEnded = { [unowned self] cause in end("\(settings.tapInterface): \(cause)") }
         supply?.supplied = { [unowned self] stream in adopt(supplied: stream) }
@@ -95,6 +108,7 @@ final class GuestEnd {
         signals = try RoleSignals(
             log: log,
             loop: loop,
+            endsOnQuit: true,
             toggled: { [unowned self] in setTracing(!traces) },
             ended: { [unowned self] signal in
                 log.info("ended by a signal", ["signal": signal.name])
@@ -174,7 +188,8 @@ final class GuestEnd {
         try startDHCP()
     }
 
-    /// What frames are cut to for a host that knows no offloads: it may have an MTU of its own, and every one takes this.
+    /// What frames are cut to for a host that knows no offloads: it may have an MTU of its own, and
+    /// every one takes this.
     private static let plainMTU = 1500
 
     private func startDHCP() throws(SystemError) {
@@ -185,7 +200,13 @@ final class GuestEnd {
         }
         var options = GuestDHCP.Settings()
         options.script = settings.dhcpScript.isEmpty ? nil : settings.dhcpScript
-        options.resolverFile = settings.resolvConf.isEmpty ? nil : settings.resolvConf
+        options.resolverFile = resolver
+        if options.script != nil, let reason = ResolverFile.objectionToScript {
+            log.info(
+                "the script may write a file of the machine",
+                ["path": ResolverFile.path, "reason": reason]
+            )
+        }
         options.environment = environment
         options.largestMTU = settings.largestMTU
         let client = try GuestDHCP(

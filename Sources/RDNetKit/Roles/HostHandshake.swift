@@ -1,8 +1,10 @@
 /// The host's end of the handshake: finds the virtual machine, tells it READY, takes its stream.
 ///
-/// How it works: `HostHandshakeState` decides, this type calls. A round calls every machine at once, each call with its own deadline; a slow one
-/// is still waited for when the next round calls the same machine again. The stream's listener is there only between READY and the stream, and
-/// takes none but the announced machine's. What the stream carries is not known here: its owner says when it has ended.
+/// How it works: `HostHandshakeState` decides, this type calls. A round calls every machine at
+/// once, each call with its own deadline; a slow one is still waited for when the next round calls
+/// the same machine again. The stream's listener is there only between READY and the stream, and
+/// takes none but the announced machine's. What the stream carries is not known here: its owner
+/// says when it has ended.
 final class HostHandshake: TimerObserver {
     /// Whom to look for, what to listen for, what to say.
     struct Configuration {
@@ -51,7 +53,8 @@ final class HostHandshake: TimerObserver {
     ///   - configuration: Whom, and what is said.
     ///   - loop: Where everything runs.
     ///   - log: For what a person should know.
-    ///   - connected: Takes the stream and where it came to; `streamEnded` is to be called when it has ended.
+    ///   - connected: Takes the stream and where it came to; `streamEnded` is to be called when it
+    ///     has ended.
     ///   - failed: Told when it goes on no longer.
     init(
         _ configuration: Configuration,

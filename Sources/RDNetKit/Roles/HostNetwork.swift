@@ -7,6 +7,7 @@ final class HostNetwork: DatagramSender {
     private let settings: NetworkSettings
     private let loop: EventLoop
     private let log: Logger
+    private let limits: LimitLog
     private let dns: DNSService
     private var dhcp: DHCPServer
     private var servers: [HTTPServer] = []
@@ -32,12 +33,15 @@ final class HostNetwork: DatagramSender {
         self.settings = settings
         self.loop = loop
         self.log = log
+        limits = LimitLog(log) { loop.now.nanoseconds / 1_000_000_000 }
         var random = SystemRandomNumberGenerator()
         let plan = GatewayPlan(settings)
         engine = PacketEngine(
             plan,
             loop: loop,
             log: log,
+            limits: limits,
+            descriptors: ProcessLimits.descriptors,
             support: .probe(),
             seed: random.next()
         )
@@ -45,6 +49,7 @@ final class HostNetwork: DatagramSender {
             loop: loop,
             connector: engine,
             log: log,
+            limits: limits,
             ssh: SSHProgram(ProcessEnvironment.value(of:))
         )
         capture = CaptureSwitch(
@@ -53,9 +58,10 @@ final class HostNetwork: DatagramSender {
             log: log
         )
         let builtIn = DNSZones.builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias)
-        dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log)
+        dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log, limits)
         dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
         dns.sender = self
+        dns.guestNames = { [unowned self] in dhcp.guestNames }
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
             linkEnded(link, reason)
@@ -79,9 +85,11 @@ final class HostNetwork: DatagramSender {
         _ plan: GatewayPlan,
         _ zones: DNSZones,
         _ loop: EventLoop,
-        _ log: Logger
+        _ log: Logger,
+        _ limits: LimitLog
     ) -> DNSService {
         var dns = DNSSettings(hostAlias: plan.hostAlias)
+        dns.subnet = plan.subnet
         dns.hostsPath = settings.hosts
         dns.resolverPath = settings.resolvConf
         dns.servers = settings.dnsServers
@@ -90,7 +98,8 @@ final class HostNetwork: DatagramSender {
             settings: dns,
             zones: zones,
             random: SystemRandomNumberGenerator(),
-            log: log
+            log: log,
+            reporting: limits
         )
     }
 
@@ -149,7 +158,12 @@ final class HostNetwork: DatagramSender {
     }
 
     private func answerDHCP(_ datagram: ServiceDatagram) {
-        guard let response = dhcp.respond(to: datagram, now: loop.now) else { return }
+        let exhausted = dhcp.statistics.exhausted
+        let answer = dhcp.respond(to: datagram, now: loop.now)
+        if dhcp.statistics.exhausted != exhausted {
+            limits.reached(.leases, maximum: min(LeasePool.capacity, settings.subnet.size))
+        }
+        guard let response = answer else { return }
         response.octets.withUnsafeBytes { payload in
             engine.udp.send(
                 payload,
@@ -168,10 +182,9 @@ final class HostNetwork: DatagramSender {
         for forward in settings.effectivePortForwards {
             do {
                 try forwards.expose(
-                    "tcp",
-                    local: "\(forward.host)",
-                    remote: "\(forward.guest)",
-                    client: nil
+                    forward.transport,
+                    local: forward.local,
+                    remote: forward.remote(usualGuest: settings.guest)
                 )
             } catch {
                 throw RoleFailure("port-forward \(forward): \(error)")
@@ -183,7 +196,7 @@ final class HostNetwork: DatagramSender {
 
     private func openAPI() throws(RoleFailure) {
         let api = api
-        let guestServer = HTTPServer(loop: loop, routes: api.guestRoutes)
+        let guestServer = HTTPServer(loop: loop, routes: api.guestRoutes, reporting: limits)
         servers.append(guestServer)
         engine.tcp.services[80] = { stream, peer in guestServer.accept(stream, from: peer) }
         try serve(api.hostRoutes, at: settings.apiAddresses)
@@ -228,11 +241,15 @@ final class HostNetwork: DatagramSender {
     ///   - addresses: Where; clients of all of them share one server's limits.
     /// - Throws: `RoleFailure` with the address that could not be had.
     func serve(_ routes: [HTTPRoute], at addresses: [StreamAddress]) throws(RoleFailure) {
-        let server = HTTPServer(loop: loop, routes: routes)
+        let server = HTTPServer(loop: loop, routes: routes, reporting: limits)
         servers.append(server)
         for address in addresses {
             do throws(SystemError) {
-                let listener = try LinkOpener.listen(at: address, loop: loop) { stream, peer in
+                let listener = try LinkOpener.listen(
+                    at: address,
+                    loop: loop,
+                    limits: limits
+                ) { stream, peer in
                     server.accept(stream, from: peer)
                 }
                 listeners.append(listener)
@@ -250,7 +267,7 @@ final class HostNetwork: DatagramSender {
     /// - Returns: Whether there was a free port.
     func attach(_ link: any FrameLink) -> Bool {
         guard engine.ethernet.attach(link) else {
-            log.warning("too many links", ["link": link.name])
+            limits.reached(.links, maximum: VirtualEthernet.maximumLinks)
             return false
         }
         log.info("link attached", ["link": link.name])

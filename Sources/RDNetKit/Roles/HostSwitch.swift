@@ -1,4 +1,5 @@
-/// The host end at work: a network, links that it listens at, and the virtual machine that it looks for.
+/// The host end at work: a network, links that it listens at, and the virtual machine that it looks
+/// for.
 final class HostSwitch {
     private let settings: HostSwitchSettings
     private let log: Logger

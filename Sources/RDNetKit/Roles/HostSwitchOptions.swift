@@ -40,10 +40,10 @@ extension Option<HostSwitchSettings> {
             repeating: \.machines,
             .machine,
             unset: "without --link vsock contexts 1 and 3 to 66, else none",
-            help: "a virtual machine to look for by the handshake",
+            help: "a VM to find by the handshake",
             reason: """
-                The first that answers with the phrase is the one; when its stream ends the search \
-                begins again. Its forms are described under The handshake.
+                The first VM that answers with the phrase is used; when its stream ends, the \
+                search restarts. The section "The handshake" describes the forms.
                 """
         ),
         Option(
@@ -51,20 +51,19 @@ extension Option<HostSwitchSettings> {
             repeating: \.links,
             .link,
             unset: "none",
-            help: "where guests connect without a handshake",
+            help: "a listening address for guests that need no handshake",
             reason: """
-                All links meet in one switch. Addresses are listened on; a descriptor is used as it \
-                is.
+                All links share one switch. An inherited descriptor is used as a link itself.
                 """
         ),
         Option(
             "handshake-timeout",
             \.handshakeTimeout,
             .integer(0...86_400, "SECONDS"),
-            help: "how long to look for a virtual machine before giving up; 0 for ever",
+            help: "how long to search for a VM before giving up; 0 for no limit",
             reason: """
-                The default is Rancher Desktop's, which starts the program anew when it has ended \
-                with status 1.
+                The default is Rancher Desktop's, which restarts the program after exit status \
+                1.
                 """
         ),
     ]
@@ -74,7 +73,7 @@ extension Role {
     /// The host end of a virtual machine's network.
     static let hostSwitch = Role(
         name: "host-switch",
-        summary: "the host end: a network whose gateway leads to host sockets",
+        summary: "the host end: a switch with a gateway that uses host sockets",
         operands: "",
         options: Option.hostSwitch
     ) { start throws(RoleFailure) in try HostSwitch.run(start) }

@@ -7,6 +7,7 @@ extension GatewayPlan {
             mtu: settings.mtu,
             allowsLinkLocal: settings.allowsLinkLocal
         )
+        blocksHostLoopback = settings.blocksHostLoopback
         gateway = settings.gateway
         hostAlias = settings.hostAlias
         let usual = AddressTranslation(seen: hostAlias, host: .loopbackIPv4)

@@ -13,6 +13,7 @@ struct NetworkSetupSettings: RoleSettings {
     var subnet = Subnet.standard
     /// Empty for none.
     var dhcpScript = ""
+    var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
     // The namespace.
     /// What becomes init in it; empty under systemd.
@@ -90,6 +91,12 @@ struct NetworkSetupSettings: RoleSettings {
         if common.isDebugging { arguments += ["-debug"] }
         if tracesPackets { arguments += ["-trace-packets"] }
         if appendsToVMSwitchLogFile { arguments += ["-logfile-append"] }
+        // Another's vm-switch does not know the option, and need not as long as nobody uses it.
+        switch resolvConf {
+        case .automatic: break
+        case .none: arguments += ["-resolv-conf", ""]
+        case .path(let path): arguments += ["-resolv-conf", path]
+        }
         return arguments
     }
 }
@@ -98,7 +105,7 @@ extension Role {
     /// The one that brings the guest end up inside the virtual machine.
     static let networkSetup = Role(
         name: "network-setup",
-        summary: "in the VM: handshake, namespace, veth pair, vm-switch",
+        summary: "runs in the VM: handshake, namespace, veth pair, vm-switch",
         operands: "",
         options: Option.networkSetup
     ) { start throws(RoleFailure) in try NetworkSetupSession(start).run() }

@@ -10,30 +10,30 @@ extension Option<NetworkSetupSettings> {
             \.initProgram,
             .optionalPath,
             unset: "none",
-            help: "the program that becomes init in the namespace",
+            help: "the program to run as init in the namespace",
             reason: """
-                Required unless systemd started network-setup. One word: it is given no arguments. It \
-                is process 1 of a process namespace of its own.
+                Required unless systemd started network-setup. It gets no arguments, and is \
+                process 1 of its own PID namespace.
                 """
         ),
         Option(
             "namespace-service",
             \.namespaceService,
             .nonEmpty("UNIT", expected: "the name of a systemd service"),
-            help: "under systemd, the service whose network namespace is used",
+            help: "under systemd, the service whose network namespace to use",
             reason: """
-                systemd is taken to be there when SYSTEMD_EXEC_PID is set. Then no namespace, no init \
-                and no process file are made.
+                systemd is assumed if SYSTEMD_EXEC_PID is set. Then network-setup creates no \
+                namespace, no init and no pid file.
                 """
         ),
         Option(
             "pid-file",
             \.pidFile,
             .path,
-            help: "the file for the number of the process that waits for init",
+            help: "the pid file of the process that waits for init",
             reason: """
-                Rancher Desktop takes it as the sign that the host has been met, and finds init by \
-                it. It goes when network-setup ends.
+                Rancher Desktop waits for this file as a sign that the handshake succeeded, and \
+                finds init through it. It is removed when network-setup exits.
                 """
         ),
     ]
@@ -44,16 +44,16 @@ extension Option<NetworkSetupSettings> {
             \.vmSwitchPath,
             .optionalPath,
             unset: "none",
-            help: "the program to start as vm-switch",
-            reason: "Required. It gets the stream to the host as descriptor 3."
+            help: "the vm-switch program to start",
+            reason: "Required. It inherits the stream to the host as descriptor 3."
         ),
         Option(
             "vm-switch-logfile",
             \.vmSwitchLogFile,
             .optionalPath,
             unset: "vm-switch's own",
-            help: "where vm-switch logs",
-            reason: "Handed on as --logfile."
+            help: "vm-switch's log file",
+            reason: "Passed to vm-switch as --logfile."
         ),
         Option(
             "vm-switch-logfile-append",
@@ -66,8 +66,8 @@ extension Option<NetworkSetupSettings> {
             "tap-interface",
             \.tapInterface,
             .interfaceName,
-            help: "the name of the interface that vm-switch makes",
-            reason: "Handed on, as are the next four."
+            help: "the name of the interface that vm-switch creates",
+            reason: "Passed to vm-switch, like the next four options."
         ),
         Option.tapMACAddress(\.tapMACAddress),
         Option.subnet(\.subnet),
@@ -76,15 +76,19 @@ extension Option<NetworkSetupSettings> {
             \.dhcpScript,
             .optionalPath,
             unset: "none",
-            help: "the program that vm-switch runs at each change of the lease",
-            reason: "It inherits the environment: NOTIFY_SOCKET, under systemd."
+            help: "the program that vm-switch runs when the lease changes",
+            reason: "It inherits the environment, which under systemd includes NOTIFY_SOCKET."
+        ),
+        Option.resolvConf(
+            \.resolvConf,
+            reason: "It is passed to vm-switch as --resolv-conf, unless it is auto."
         ),
         Option(
             "trace-packets",
             \.tracesPackets,
             .boolean,
-            help: "have vm-switch log every frame",
-            reason: "SIGUSR1 to vm-switch switches it later."
+            help: "make vm-switch log every frame",
+            reason: "SIGUSR1 to vm-switch toggles it at run time."
         ),
     ]
 
@@ -94,18 +98,18 @@ extension Option<NetworkSetupSettings> {
             \.outerVeth,
             .optional(.interfaceName),
             unset: "the profile's, veth-rd-wsl",
-            help: "the veth end in the default namespace",
-            reason: "One that an earlier run has left is deleted."
+            help: "the name of the veth end in the default namespace",
+            reason: "An interface left by an earlier run is deleted."
         ),
         Option(
             "outer-veth-address",
             \.outerVethAddress,
             .optional(.subnet),
             unset: "the profile's, 192.168.143.2/24",
-            help: "that end's address",
+            help: "the address of that veth end",
             reason: """
-                All distributions of a machine share the default namespace: a network that the office \
-                uses as well must not be taken.
+                All WSL distributions share the default namespace, so choose a subnet that is \
+                not in use on your network.
                 """
         ),
         Option(
@@ -113,7 +117,7 @@ extension Option<NetworkSetupSettings> {
             \.innerVeth,
             .optional(.interfaceName),
             unset: "the profile's, veth-rd-ns",
-            help: "the veth end in the containers' namespace",
+            help: "the name of the veth end in the containers' namespace",
             reason: "The two names must differ."
         ),
         Option(
@@ -121,8 +125,8 @@ extension Option<NetworkSetupSettings> {
             \.innerVethAddress,
             .optional(.subnet),
             unset: "the profile's, 192.168.143.1/24",
-            help: "that end's address",
-            reason: "wsl-proxy relays to it: tell both the same."
+            help: "the address of that veth end",
+            reason: "wsl-proxy relays to it, so give it the same address."
         ),
     ]
 
@@ -137,16 +141,16 @@ extension Option<NetworkSetupSettings> {
             \.handshakeLink,
             .optionalLink,
             unset: "vsock, any context",
-            help: "where the host is awaited, instead of at a vsock port",
-            reason: "For a host that is not a hypervisor's: another process, or another machine."
+            help: "the listening address for the handshake, instead of a vsock port",
+            reason: "Use it for a host end without vsock: another process or another machine."
         ),
         Option(
             "data-link",
             \.dataLink,
             .optionalLink,
             unset: "vsock, context 2",
-            help: "what is dialled after the handshake, instead of a vsock port",
-            reason: "The stream that is opened there goes to vm-switch."
+            help: "the address to connect to after the handshake, instead of a vsock port",
+            reason: "The resulting stream is passed to vm-switch."
         ),
     ]
 }

@@ -1,4 +1,5 @@
-/// What `network-setup` needs before the host is met: found missing at once, and not when the host is there.
+/// What `network-setup` needs before the host is met: found missing at once, and not when the host
+/// is there.
 struct NetworkSetupRequirements {
     private let settings: NetworkSetupSettings
     private let log: Logger

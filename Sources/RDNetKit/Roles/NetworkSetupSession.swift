@@ -1,14 +1,17 @@
 /// `network-setup` at work.
 ///
-/// How it works: the host shakes hands and is dialled; a namespace is made with an init in it (or a systemd service's is
-/// taken); a veth pair leads there; `vm-switch` is started there with the stream. That order is the
-/// original's, and the product waits for the file that names init. From then on this process watches: when the stream
-/// ends, the host shakes hands again and `vm-switch` is handed the next stream; when `vm-switch` dies, it is started anew,
-/// in the same namespace. Init's end, a signal, or a `vm-switch` that never stays up end all of it. However it ends, nothing is left:
-/// no process, no namespace, no interface, no file.
+/// How it works: the host shakes hands and is dialled; a namespace is made with an init in it (or a
+/// systemd service's is taken); a veth pair leads there; `vm-switch` is started there with the
+/// stream. That order is the original's, and the product waits for the file that names init. From
+/// then on this process watches: when the stream ends, the host shakes hands again and `vm-switch`
+/// is handed the next stream; when `vm-switch` dies, it is started anew, in the same namespace.
+/// Init's end, a signal, or a `vm-switch` that never stays up end all of it. However it ends,
+/// nothing is left: no process, no namespace, no interface, no file.
 final class NetworkSetupSession {
     /// How long the kernel may take to end what was killed.
     private static let clearance: Duration = .seconds(3)
+    /// How long `vm-switch` may take to end by itself.
+    private static let courtesy: Duration = .seconds(2)
     /// How often a `vm-switch` that has never stayed up is started.
     private static let mostStarts = 5
 
@@ -215,6 +218,7 @@ final class NetworkSetupSession {
         var command = ChildProcess.Command(path: settings.vmSwitchPath)
         command.arguments = settings.vmSwitchArguments
         command.environment = environment
+        command.set(ResolverFile.processVariable, to: namespace.process.map { "\($0)" })
         let process = try SwitchProcess(
             command,
             in: namespace.network,
@@ -231,7 +235,8 @@ final class NetworkSetupSession {
         log.info("vm-switch is started", ["process": process.process.map { "\($0)" } ?? ""])
     }
 
-    /// Init and the containers live on when it cannot be started again: its file may be replaced right now.
+    /// Init and the containers live on when it cannot be started again: its file may be replaced
+    /// right now.
     private func restartSwitch(in namespace: InnerNamespace, _ stream: consuming OwnedDescriptor) {
         do throws(SystemError) {
             try startSwitch(in: namespace, stream)
@@ -241,7 +246,8 @@ final class NetworkSetupSession {
         }
     }
 
-    /// Removes the interface that a `vm-switch` left behind, because the next one could not create its own.
+    /// Removes the interface that a `vm-switch` left behind, because the next one could not create
+    /// its own.
     private func removeTAP(from namespace: InnerNamespace) throws(SystemError) {
         if try namespace.removeTAP(settings.tapInterface) {
             log.info("leftover interface removed", ["interface": settings.tapInterface])
@@ -282,20 +288,33 @@ final class NetworkSetupSession {
     }
 
     private func clearProcesses() {
+        // By itself first: it may have a resolver file to restore.
+        vmSwitch?.end()
+        wait(atMost: Self.courtesy) { vmSwitch == nil }
         vmSwitch?.kill()
-        let deadline = EventLoop.monotonicClock() + Self.clearance
-        while true {
-            let isClear = namespace?.clear() ?? true
-            if isClear, vmSwitch == nil { return }
-            guard EventLoop.monotonicClock() < deadline else {
-                return log.error("processes in the namespace do not end")
-            }
+        let isClear = wait(atMost: Self.clearance) {
+            let isEmpty = namespace?.clear() ?? true
+            return isEmpty && vmSwitch == nil
+        }
+        if !isClear { log.error("processes in the namespace do not end") }
+    }
+
+    /// Turns the loop until something is true.
+    ///
+    /// - Returns: Whether it became true in time.
+    @discardableResult
+    private func wait(atMost limit: Duration, until isDone: () -> Bool) -> Bool {
+        let deadline = EventLoop.monotonicClock() + limit
+        while !isDone() {
+            guard EventLoop.monotonicClock() < deadline else { return false }
             do throws(SystemError) {
                 try loop.turn(waitingAtMost: .milliseconds(10))
             } catch {
-                return log.error("\(error)")
+                log.error("\(error)")
+                return false
             }
         }
+        return true
     }
 
     private func attempt(_ step: () throws(SystemError) -> Void) {

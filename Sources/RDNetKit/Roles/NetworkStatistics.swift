@@ -15,6 +15,20 @@ enum NetworkStatistics {
                 count
             )
         }
+        let limits = Limit.allCases.map { limit in
+            Statistics.Entry.counter(
+                limit.rawValue,
+                "Times that this limit cut something off: \(limit.effect).",
+                engine.limits.count(of: limit)
+            )
+        }
+        let ignored = IgnoreReason.allCases.map { reason in
+            Statistics.Entry.counter(
+                reason.rawValue,
+                "Valid packets to a group that need no answer: \(reason.rawValue).",
+                engine.ignored[reason] ?? 0
+            )
+        }
         return Statistics([
             .counter("BytesSent", "Octets of frames sent to guests.", link.octetsSent),
             .counter(
@@ -42,6 +56,8 @@ enum NetworkStatistics {
             .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
             .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
             .group("Drops", drops),
+            .group("Limits", limits),
+            .group("Ignored", ignored),
             .group("TCP", entries(engine.tcp)),
             .group("DNS", entries(dns)),
             .gauge("UDPFlows", "Guest ports with a host socket.", UInt64(engine.udp.count)),
@@ -62,6 +78,11 @@ enum NetworkStatistics {
             .counter("Retransmits", "Segments sent again.", tcp.retransmits),
             .counter("Timeouts", "Retransmission timeouts.", tcp.timeouts),
             .counter("Challenges", "Challenge ACKs sent.", tcp.challenges),
+            .counter(
+                "Outdated",
+                "Segments with an older timestamp than the guest's latest.",
+                tcp.outdated
+            ),
             .counter("Strays", "Segments without a connection.", tcp.strays),
             .counter("BytesToHost", "Payload passed to host sockets.", tcp.octetsToHost),
             .counter("BytesToGuest", "Payload sent to guests.", tcp.octetsToGuest),

@@ -3,12 +3,16 @@ struct ProcessSurroundings {
     /// A variable's value.
     var environment: (String) -> String?
     var readFile: (String) -> FileContents
-    /// Whether there is anything at a path.
+    /// Whether a path exists.
     var exists: (String) -> Bool
+    /// Whether something other than a stale socket has a path.
+    var isOccupied: (String) -> Bool
     var printOutput: (String) -> Void
     var printError: (String) -> Void
     /// Makes the logger that the settings ask for.
     var makeLogger: (CommonSettings) throws(SystemError) -> Logger
+    /// The commit that the program was built from; empty when that is unknown.
+    var commit: String
     /// The path of the program's own file.
     var executablePath: () throws(SystemError) -> String
 
@@ -18,9 +22,11 @@ struct ProcessSurroundings {
             environment: ProcessEnvironment.value(of:),
             readFile: Self.readFile,
             exists: TextFile.isAnything,
+            isOccupied: ListeningSocket.isOccupied,
             printOutput: StandardStream.output.print,
             printError: StandardStream.error.print,
             makeLogger: Self.makeLogger,
+            commit: ProcessEnvironment.commit,
             executablePath: ProcessEnvironment.executablePath
         )
     }

@@ -35,7 +35,8 @@ struct Role: Sendable {
     ///   - summary: A phrase without a stop.
     ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
     ///   - options: Its whole table.
-    ///   - helpsOnError: Whether its usage text goes to standard error, as that of Go's programs does.
+    ///   - helpsOnError: Whether its usage text goes to standard error, as that of Go's programs
+    ///     does.
     ///   - commands: What the first operand may be, each with a phrase for the usage text.
     ///   - hasMixedArguments: Whether options may also stand behind other words.
     ///   - body: Its work; what it throws is said in one sentence.

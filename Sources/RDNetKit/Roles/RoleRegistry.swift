@@ -44,9 +44,11 @@ struct RoleRegistry: Sendable {
         case "--list":
             surroundings.printOutput(roles.map { $0.name + "\n" }.joined())
         case "--version":
-            surroundings.printOutput("rdnet \(Self.version)\n")
+            let commit = surroundings.commit
+            let suffix = commit.isEmpty ? "" : " (commit \(commit))"
+            surroundings.printOutput("rdnet \(Self.version)\(suffix)\n")
         case "--install":
-            return install(rest, surroundings)
+            return Installation.run(roles.map(\.name), rest, surroundings)
         case "--man":
             return printManual(rest, surroundings)
         default:
@@ -68,7 +70,7 @@ struct RoleRegistry: Sendable {
         var text = """
             Usage: rdnet ROLE [OPTION ...]
                    ROLE [OPTION ...]    through a link of that name
-                   rdnet --list | --version | --install [-s] DIRECTORY
+                   rdnet --list | --version | --install [-a] [-s] DIRECTORY
 
             All of a desktop virtual machine's user-space networking in one program.
 
@@ -81,36 +83,6 @@ struct RoleRegistry: Sendable {
             text += "  \(role.name)\(gap)\(role.summary)\n"
         }
         return text + "\nrdnet ROLE --help shows a role's options; the manual is rdnet(8).\n"
-    }
-
-    /// `--install [-s] DIRECTORY`: a name for each role, hard links unless `-s` asks for symbolic ones.
-    private func install(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
-        let isSymbolic = words.first == "-s"
-        let directories = words.dropFirst(isSymbolic ? 1 : 0)
-        guard directories.count == 1, let directory = directories.first, !directory.isEmpty,
-            !directory.hasPrefix("-")
-        else {
-            surroundings.printError("rdnet: --install needs one directory: [-s] DIRECTORY\n")
-            return .misuse
-        }
-        let program: String
-        do {
-            program = try surroundings.executablePath()
-        } catch {
-            surroundings.printError("rdnet: cannot find its own file: \(error)\n")
-            return .failure
-        }
-        var status = ExitCode.success
-        for role in roles {
-            do {
-                let path = "\(directory)/\(role.name)"
-                try FileLink.make(path, to: program, isSymbolic: isSymbolic)
-            } catch {
-                surroundings.printError("rdnet: \(error)\n")
-                status = .failure
-            }
-        }
-        return status
     }
 
     /// `--man FILE`: the manual page with its generated parts made anew, on standard output.

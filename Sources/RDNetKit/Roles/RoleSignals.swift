@@ -1,8 +1,9 @@
 /// What signals do to a role that serves until it is told to end.
 ///
-/// SIGTERM and SIGINT end it. SIGHUP opens the log file again when a process sends it, as logrotate does. SIGHUP ends a role that
-/// has no log file, and one whose terminal hung up: then it comes from the kernel, or from a shell that
-/// passes it on. A signal that was ignored at the start stays ignored.
+/// SIGTERM and SIGINT end it. SIGHUP opens the log file again when a process sends it, as logrotate
+/// does. SIGHUP ends a role that has no log file, and one whose terminal hung up: then it comes
+/// from the kernel, or from a shell that passes it on. A signal that was ignored at the start stays
+/// ignored.
 final class RoleSignals {
     private let log: Logger
     private let ended: (ProcessSignal) -> Void

@@ -2,8 +2,11 @@
 struct UpSettings: RoleSettings {
     var common = CommonSettings()
     var network = NetworkSettings()
+    /// Whether the command runs as the caller where a user namespace is needed.
+    var keepsUser = false
 
     init() {
+        network.reachesGuestLoopback = true
         // A person or a script waits for the command's output, not for this program's.
         common.leastLogLevel = .warning
     }
@@ -15,6 +18,18 @@ extension Option<UpSettings> {
     /// The options of `up`.
     static let up: [Option<UpSettings>] =
         Option.network(within: \.network)
+        + [
+            Option(
+                "keep-uid",
+                \.keepsUser,
+                .boolean,
+                help: "run the command as the user who starts it, without privileges",
+                reason: """
+                    An ordinary user's command is root in its user namespace by default, as programs that \
+                    set up a network need. As root, up needs no user namespace, and this changes nothing.
+                    """
+            )
+        ]
         + Option.common
 }
 
@@ -22,7 +37,7 @@ extension Role {
     /// Everything on one machine.
     static let up = Role(
         name: "up",
-        summary: "all of it here: a command in a namespace with no other way out",
+        summary: "runs a command in a namespace whose only network is rdnet",
         operands: "[--] [COMMAND [ARGUMENT ...]]",
         options: Option.up
     ) { start throws(RoleFailure) in try UpSession.run(start) }

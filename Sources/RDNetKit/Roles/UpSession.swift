@@ -1,13 +1,13 @@
 /// `up` at work: the host end here, a child in a fresh namespace, its TAP handed over.
 ///
-/// The child comes first, by fork: it makes namespaces and TAP and sends the descriptor. Then this process makes the
-/// engine, attaches the TAP, tells the child to go on, and serves until the child has ended.
+/// The child comes first, by fork: it makes namespaces and TAP and sends the descriptor. Then this
+/// process makes the engine, attaches the TAP, tells the child to go on, and serves until the child
+/// has ended.
 final class UpSession: ReadinessObserver {
     /// Behind the published port of a report; any would do, as the namespace is empty.
     private static let reportPort: UInt16 = 7070
-
-    /// How long a command may take to end when it is told to.
-    private static let patience: Duration = .seconds(3)
+    /// Replies of a UDP server on the namespace's 127.0.0.1 that wait in the kernel for a client.
+    private static let replyOctets: Int32 = 1 << 20
 
     private let settings: NetworkSettings
     private let log: Logger
@@ -20,6 +20,7 @@ final class UpSession: ReadinessObserver {
     private var child: ChildProcess?
     private var echo: EchoServers?
     private var signals: SignalWatch?
+    private var loopback: NamespaceConnector?
     private var status: ExitCode?
 
     /// Runs a command, a shell, or the report.
@@ -28,21 +29,33 @@ final class UpSession: ReadinessObserver {
     /// - Returns: The command's status, or whether the report is good.
     /// - Throws: `RoleFailure` when it cannot begin.
     static func run(_ start: RoleStart<UpSettings>) throws(RoleFailure) -> ExitCode {
+        var settings = start.settings
+        SubnetChoice.settle(&settings.network, start.logger)
         let command = command(of: start)
+        guard !command.isEmpty || !settings.network.blocksHostLoopback else {
+            throw RoleFailure(
+                "--no-host-loopback needs a command: the report connects to the host's 127.0.0.1",
+                status: .misuse
+            )
+        }
         let control: OwnedDescriptor
+        let sockets: OwnedDescriptor
         let process: Int32
         do throws(SystemError) {
-            let pair = try Socket.pair()
-            let (parent, child) = (pair.one.number, pair.other.number)
+            let streams = try Socket.pair()
+            let packets = try Socket.pair(ofPackets: true)
+            let parents = [streams.one.number, packets.one.number]
+            let children = [streams.other.number, packets.other.number]
             process = try Namespace.fork {
-                // The number is this process's alone now, as is the other one: the parent closes its copy.
-                guest(start, command, OwnedDescriptor(adopting: child), closing: parent)
+                // The numbers are this process's alone now: the parent closes its copies.
+                guest(start, settings, command, children, closing: parents)
             }
-            control = pair.one
+            control = streams.one
+            sockets = packets.one
         } catch {
             throw RoleFailure(error)
         }
-        return try serve(start, command, control, process)
+        return try serve(start, settings.network, command, control, sockets, process)
     }
 
     /// The words after the options; without any a shell for a person, nothing for a script.
@@ -53,24 +66,30 @@ final class UpSession: ReadinessObserver {
 
     private static func guest(
         _ start: RoleStart<UpSettings>,
+        _ chosen: UpSettings,
         _ command: [String],
-        _ socket: consuming OwnedDescriptor,
-        closing parent: Int32
+        _ descriptors: [Int32],
+        closing parents: [Int32]
     ) -> Int32 {
-        // So that the parent's end is seen here: the parent holds the only other one.
-        _ = OwnedDescriptor(adopting: parent)
-        let network = start.settings.network
+        // So that the parent's end is seen here: the parent holds the only other ones.
+        for number in parents { _ = OwnedDescriptor(adopting: number) }
+        let network = chosen.network
         let settings = NamespaceGuest.Settings(
             mac: network.guestMAC,
             mtu: network.mtu,
             hostAlias: network.hostAlias,
+            keepsUser: chosen.keepsUser,
             command: command,
             environment: ProcessEnvironment.all,
-            searchPath: start.surroundings.environment("PATH")
+            searchPath: start.surroundings.environment("PATH"),
+            relayNames: { loop, server throws(SystemError) in
+                try NameRelay(to: server, loop: loop, log: start.logger)
+            }
         )
         return NamespaceGuest.run(
             settings,
-            parent: socket,
+            parent: OwnedDescriptor(adopting: descriptors[0]),
+            sockets: OwnedDescriptor(adopting: descriptors[1]),
             log: start.logger,
             print: start.surroundings.printOutput,
             printError: start.surroundings.printError
@@ -79,13 +98,16 @@ final class UpSession: ReadinessObserver {
 
     private static func serve(
         _ start: RoleStart<UpSettings>,
+        _ network: NetworkSettings,
         _ command: [String],
         _ control: consuming OwnedDescriptor,
+        _ sockets: consuming OwnedDescriptor,
         _ process: Int32
     ) throws(RoleFailure) -> ExitCode {
         do {
-            let session = try UpSession(start, isReport: command.isEmpty, control)
-            defer { session.network.stop() }
+            let session = try UpSession(start, network, isReport: command.isEmpty, control)
+            defer { session.stop() }
+            try session.connectLoopback(by: sockets)
             try session.network.open()
             return try session.serve(process)
         } catch let failure as RoleFailure {
@@ -97,10 +119,11 @@ final class UpSession: ReadinessObserver {
 
     private init(
         _ start: RoleStart<UpSettings>,
+        _ settings: NetworkSettings,
         isReport: Bool,
         _ control: consuming OwnedDescriptor
     ) throws {
-        settings = start.settings.network
+        self.settings = settings
         log = start.logger
         self.isReport = isReport
         printOutput = start.surroundings.printOutput
@@ -112,6 +135,27 @@ final class UpSession: ReadinessObserver {
         if start.operands.isEmpty { introduce() }
     }
 
+    /// Lets forwards lead to the namespace's own 127.0.0.1.
+    private func connectLoopback(by sockets: consuming OwnedDescriptor) throws(SystemError) {
+        let relay = RelayConnector(
+            loop: loop,
+            log: log,
+            counters: network.forwards.counters,
+            // The other half is for the engine's flows and the listeners.
+            descriptors: ProcessLimits.descriptors / 2,
+            replyOctets: Self.replyOctets
+        )
+        let maker = try NamespaceSockets(sockets, loop: loop)
+        let connector = NamespaceConnector(maker, relay: relay)
+        loopback = connector
+        network.forwards.loopbackConnector = connector
+    }
+
+    private func stop() {
+        loopback?.close()
+        network.stop()
+    }
+
     private func serve(_ process: Int32) throws(SystemError) -> ExitCode {
         child = try ChildProcess(adopting: process, on: loop) { [unowned self] end, _ in
             switch end {
@@ -119,15 +163,8 @@ final class UpSession: ReadinessObserver {
             case .killed(let signal): status = ExitCode(rawValue: 128 + signal)
             }
         }
-        signals = try SignalWatch([.terminate, .hangUp, .interrupt, .quit, .user1], loop: loop) {
-            [unowned self] signal in
-            switch signal {
-            case .user1: network.toggleCapture()
-            // The terminal's keys are for the command; when it ends, so does this.
-            case .interrupt, .quit: break
-            case .terminate, .hangUp: end(signal)
-            case .user2, .resume, .windowChange: break
-            }
+        signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
+            [unowned self] signal, origin in receive(signal, from: origin)
         }
         watch = try loop.watch(control.number, for: .readable, observer: self)
         while status == nil { try loop.turn() }
@@ -135,10 +172,13 @@ final class UpSession: ReadinessObserver {
         return status ?? .failure
     }
 
-    /// Passes a signal on to the command, and insists when that does not end it.
-    private func end(_ signal: ProcessSignal) {
+    /// Forwards to the command a signal that it has not received itself.
+    private func receive(_ signal: ProcessSignal, from origin: SignalOrigin) {
+        // The terminal's keys reach the command's process group. A hang-up reaches the session's
+        // leader alone.
+        guard origin != .kernel || signal == .hangUp else { return }
+        if signal == .user1, !settings.captureFile.isEmpty { return network.toggleCapture() }
         child?.send(signal: signal.number)
-        loop.after(Self.patience) { [weak self] _ in self?.child?.terminate() }
     }
 
     /// What was made, and how to use it.

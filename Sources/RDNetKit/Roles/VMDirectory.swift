@@ -10,7 +10,8 @@ struct VMDirectory {
     /// What could not be read, so that it is said once.
     private var unreadable: Set<String> = []
     private var sockets: VirtualSockets?
-    /// Rounds before the kernel is asked again: where it knows no vsock it would look for a module each time.
+    /// Rounds before the kernel is asked again: where it knows no vsock it would look for a module
+    /// each time.
     private var pause = 0
 
     /// Makes a directory.

@@ -11,8 +11,7 @@ struct VMSwitchSettings: RoleSettings {
     /// Empty for none.
     var dhcpScript = ""
     var skipsDHCP = false
-    /// Empty to leave it alone.
-    var resolvConf = "/etc/resolv.conf"
+    var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
     /// Whose the interface is, and the most that its MTU may be: what gvforwarder has options for.
     var ownership = TAPDevice.Ownership.exclusive
@@ -25,6 +24,19 @@ struct VMSwitchSettings: RoleSettings {
     /// The stream to the host: the one to dial, else the inherited one.
     var effectiveLink: LinkAddress {
         link ?? .descriptor(Int32(truncatingIfNeeded: vsockDescriptor))
+    }
+
+    /// Where the lease's name servers go.
+    ///
+    /// - Parameter process: One in the mount namespace of the guest's programs, or nil.
+    /// - Returns: Nil when a script puts name servers into effect, or nothing does.
+    func resolverPlace(_ process: Int32?) -> ResolverFile.Place? {
+        guard !skipsDHCP, dhcpScript.isEmpty else { return nil }
+        return switch resolvConf {
+        case .none: nil
+        case .path(let path): .chosen(path)
+        case .automatic: process.map { .mounted(process: $0) } ?? .standard
+        }
     }
 
     var conflict: SettingsConflict? {
@@ -48,8 +60,8 @@ extension Option<VMSwitchSettings> {
             "tap-interface",
             \.tapInterface,
             .interfaceName,
-            help: "the name of the interface to make",
-            reason: "One of that name must not exist in the namespace yet."
+            help: "the name of the interface to create",
+            reason: "The namespace must not contain an interface of that name yet."
         ),
         Option.tapMACAddress(\.tapMACAddress),
         Option.subnet(\.subnet),
@@ -60,17 +72,17 @@ extension Option<VMSwitchSettings> {
             "vsock-fd",
             \.vsockDescriptor,
             .integer(0...Int(Int32.max), "NUMBER"),
-            help: "the descriptor of a connected stream to the host",
-            reason: "network-setup hands the connection over as descriptor 3."
+            help: "an inherited descriptor with a connected stream to the host",
+            reason: "network-setup passes the connection as descriptor 3."
         ),
         Option(
             "link",
             \.link,
             .optionalLink,
             unset: "the descriptor of --vsock-fd",
-            help: "the host to dial, instead of using a descriptor",
+            help: "the host to connect to, instead of using a descriptor",
             reason:
-                "A connection that was dialled is dialled again when it ends; a descriptor cannot be."
+                "When the connection ends, vm-switch reconnects; it cannot reconnect a descriptor."
         ),
     ]
 
@@ -80,26 +92,25 @@ extension Option<VMSwitchSettings> {
             \.dhcpScript,
             .optionalPath,
             unset: "none",
-            help: "a program to run at each change of the lease, instead of applying it",
+            help: "a program to run when the lease changes, instead of applying the lease",
             reason: """
-                It is called as udhcpc calls its script: one argument (deconfig, bound, renew, \
-                leasefail or nak), and the lease in the environment.
+                It is run like udhcpc's script: one argument (deconfig, bound, renew, leasefail \
+                or nak), and the lease in the environment.
                 """
         ),
         Option(
             "no-dhcp",
             \.skipsDHCP,
             .boolean,
-            help: "do not ask for an address",
-            reason: "For a guest that runs a DHCP client of its own."
+            help: "do not run the DHCP client",
+            reason: "Use it for a guest that runs its own DHCP client."
         ),
-        Option(
-            "resolv-conf",
+        Option.resolvConf(
             \.resolvConf,
-            .optionalPath,
-            unset: "none",
-            help: "the file to write the lease's name servers to; empty to write none",
-            reason: "Not written when a script is run: then it is the script's business."
+            reason: """
+                It is not written if --dhcp-script is set, because the script is responsible \
+                then.
+                """
         ),
     ]
 
@@ -116,7 +127,7 @@ extension Option<VMSwitchSettings> {
             \.tracesPackets,
             .boolean,
             help: "log every frame in both directions",
-            reason: "SIGUSR1 switches it while the program runs. It slows everything down."
+            reason: "SIGUSR1 toggles it at run time. It slows everything down."
         ),
     ]
 }
@@ -125,14 +136,15 @@ extension Role {
     /// The guest end of a virtual machine's network.
     static let vmSwitch = Role(
         name: "vm-switch",
-        summary: "the guest end: TAP interface, DHCP, frames to and from the host",
+        summary: "the guest end: TAP interface, DHCP client, frames to the host",
         operands: "",
         options: Option.vmSwitch
     ) { start throws(RoleFailure) in
         try GuestEnd(
             start.settings,
             log: start.logger,
-            supplier: start.surroundings.environment(LinkSupply.variable)
+            supplier: start.surroundings.environment(LinkSupply.variable),
+            namespaceProcess: start.surroundings.environment(ResolverFile.processVariable)
         ).run()
     }
 }

@@ -26,10 +26,10 @@ extension Option<WSLProxySettings> {
                 "socketFile",
                 \.socketFile,
                 .path,
-                help: "the unix socket on which agents say which ports are published",
+                help: "the unix socket on which agents report published ports",
                 reason: """
-                    Only its owner may connect. A socket that nobody listens on any more is \
-                    replaced; one that is in use ends the program with status 1.
+                    Only its owner can connect. A stale socket is replaced; if another process \
+                    listens on it, the program exits with status 1.
                     """
             ),
             Option(
@@ -37,17 +37,17 @@ extension Option<WSLProxySettings> {
                 \.upstreamAddress,
                 .optionalAddress,
                 unset: "the profile's: 192.168.143.1, or 192.168.1.2 for legacy",
-                help: "the address whose ports clients are relayed to",
-                reason: "It is the containers' end of the veth pair that network-setup makes."
+                help: "the address to relay clients to",
+                reason: "It is the containers' end of the veth pair that network-setup creates."
             ),
             Option(
                 "udpBuffer",
                 \.udpBuffer,
                 .integer(1...Int(Int32.max), "OCTETS"),
-                help: "how much the kernel may keep for a published UDP port",
+                help: "the socket buffer of a published UDP port",
                 reason: """
-                    It is the socket's buffer in both directions, and at most 1 MiB of it that of \
-                    each client's replies. Nothing is allocated until datagrams wait.
+                    It applies to both directions, and up to 1 MiB of it to each client's \
+                    replies. The kernel allocates memory only while datagrams wait.
                     """
             ),
             Option.profile(\.profile),
@@ -59,7 +59,7 @@ extension Role {
     /// The listeners of published ports, in the default namespace.
     static let wslProxy = Role(
         name: "wsl-proxy",
-        summary: "published ports: listens here for containers in a namespace",
+        summary: "published ports: relays clients to the containers' namespace",
         operands: "",
         options: Option.wslProxy
     ) { start throws(RoleFailure) in try WSLProxy.run(start) }
@@ -67,7 +67,8 @@ extension Role {
 
 /// Published ports at work.
 enum WSLProxy {
-    /// More descriptors than any machine's clients need: two for each of half a million connections.
+    /// More descriptors than any machine's clients need: two for each of half a million
+    /// connections.
     private static let descriptors = 1_048_576
     /// Descriptors for everything but clients: listeners, agents, the log.
     private static let reserve = 64
@@ -82,15 +83,17 @@ enum WSLProxy {
         let limit = ProcessLimits.raiseDescriptors(toAtLeast: descriptors)
         do {
             let loop = try EventLoop()
+            let limits = LimitLog(start.logger) { loop.now.nanoseconds / 1_000_000_000 }
             let connector = RelayConnector(
                 loop: loop,
                 log: start.logger,
                 counters: ForwardCounters(),
                 descriptors: limit - reserve,
+                limits: limits,
                 replyOctets: Int32(clamping: settings.udpBuffer)
             )
             let ports = PublishedPorts(log: start.logger) { port, address throws(SystemError) in
-                try open(port, at: address, settings, connector)
+                try open(port, at: address, settings, connector, limits)
             }
             let publishers = PortPublishers(loop: loop)
             connect(publishers, ports, start.logger)
@@ -154,7 +157,8 @@ enum WSLProxy {
         }
     }
 
-    /// Says that agents can connect: to whoever reads the log, and to a service manager that waits for it.
+    /// Says that agents can connect: to whoever reads the log, and to a service manager that waits
+    /// for it.
     private static func announce(_ start: RoleStart<WSLProxySettings>) {
         start.logger.info(
             "waiting for published ports",
@@ -171,7 +175,8 @@ enum WSLProxy {
         _ port: PublishedPorts.Port,
         at address: IPAddress,
         _ settings: WSLProxySettings,
-        _ connector: RelayConnector
+        _ connector: RelayConnector,
+        _ limits: LimitLog
     ) throws(SystemError) -> any HostForward {
         let local = Endpoint(address: address, port: port.number)
         let upstream = Endpoint(address: settings.effectiveUpstream, port: port.number)
@@ -182,7 +187,8 @@ enum WSLProxy {
                 to: upstream,
                 connector: connector,
                 loop: connector.loop,
-                counters: connector.counters
+                counters: connector.counters,
+                limits: limits
             )
         case .udp:
             let socket = try ListeningSocket.udp(local)
@@ -192,7 +198,8 @@ enum WSLProxy {
                 to: upstream,
                 connector: connector,
                 loop: connector.loop,
-                counters: connector.counters
+                counters: connector.counters,
+                limits: limits
             )
         }
     }

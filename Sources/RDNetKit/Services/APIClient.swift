@@ -57,7 +57,8 @@ struct APIClient {
     /// Joins a connection to a guest's TCP port.
     ///
     /// - Parameter guest: In the virtual network.
-    /// - Returns: The connection; through gvproxy the guest may still refuse it, and then it closes.
+    /// - Returns: The connection; through gvproxy the guest may still refuse it, and then it
+    ///   closes.
     /// - Throws: `APIFailure`.
     func openTunnel(to guest: Endpoint) throws(APIFailure) -> Tunnel {
         let path = "/tunnel?ip=\(guest.address)&port=\(guest.port)&wait=true"

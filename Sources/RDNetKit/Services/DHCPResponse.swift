@@ -12,9 +12,9 @@ extension DHCPResponse {
     /// Addresses a reply (RFC 2131, 4.1).
     ///
     /// Through a relay agent when there is one; to the address of a client that has one; else, and
-    /// for every DHCPNAK, to everyone. 4.1 allows unicast to a client without an address and without
-    /// the broadcast flag, but a broadcast is what every client accepts, whatever its flag says:
-    /// gvproxy's and Rancher Desktop's guests have never seen anything else.
+    /// for every DHCPNAK, to everyone. 4.1 allows unicast to a client without an address and
+    /// without the broadcast flag, but a broadcast is what every client accepts, whatever its flag
+    /// says: gvproxy's and Rancher Desktop's guests have never seen anything else.
     init(
         _ reply: DHCPMessage,
         to request: DHCPMessage,

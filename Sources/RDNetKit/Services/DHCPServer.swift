@@ -1,10 +1,11 @@
 /// The gateway's DHCP server (RFC 2131, 4.3).
 ///
 /// How it works: a datagram and the time in, at most one answer out; all memory is the lease pool.
-/// It is the only server of its network, so it is authoritative: a client that asks for an address that
-/// is free gets it even when this server does not know the client (the server was restarted, the lease
-/// was not), and one that asks for an address it cannot have is told so at once, where 4.3.2 has servers
-/// that share a wire keep silent. A client that finds the pool exhausted is not answered and counted.
+/// It is the only server of its network, so it is authoritative: a client that asks for an address
+/// that is free gets it even when this server does not know the client (the server was restarted,
+/// the lease was not), and one that asks for an address it cannot have is told so at once, where
+/// 4.3.2 has servers that share a wire keep silent. A client that finds the pool exhausted is not
+/// answered and counted.
 struct DHCPServer {
     /// What the server tells its clients.
     struct Configuration {
@@ -12,7 +13,8 @@ struct DHCPServer {
         /// Router, name server and DHCP server.
         var gateway: IPAddress
         var gatewayMAC: MACAddress
-        /// Never given, as the gateway: the host alias, and other addresses that the gateway answers for.
+        /// Never given, as the gateway: the host alias, and other addresses that the gateway
+        /// answers for.
         var reserved: [IPAddress]
         var mtu: UInt16
         /// Domains in which guests look names up; may be empty.
@@ -42,6 +44,8 @@ struct DHCPServer {
     private let configuration: Configuration
     private var pool: LeasePool
     private(set) var statistics = Statistics()
+    /// What the guests with a lease call themselves.
+    private(set) var guestNames = GuestNames()
 
     init(_ configuration: Configuration) {
         self.configuration = configuration
@@ -57,7 +61,8 @@ struct DHCPServer {
         pool.leases(now: now)
     }
 
-    /// Every address that is taken: the gateway, static leases, and bound ones; in order of address.
+    /// Every address that is taken: the gateway, static leases, and bound ones; in order of
+    /// address.
     func takenAddresses(now: Instant) -> [(IPAddress, MACAddress)] {
         var taken = [configuration.gateway: configuration.gatewayMAC]
         for (address, mac) in pool.fixedLeases + pool.leases(now: now) { taken[address] = mac }
@@ -157,10 +162,17 @@ struct DHCPServer {
             statistics.malformed += 1
             return nil
         }
-        guard pool.bind(address, to: holder, for: leaseTime(for: request), now: now) else {
+        let duration = leaseTime(for: request)
+        guard pool.bind(address, to: holder, for: duration, now: now) else {
             statistics.refusals += 1
             return refusal(of: address, to: request)
         }
+        guestNames.set(
+            request.options[.hostName],
+            of: address,
+            until: now + duration,
+            now: now
+        )
         statistics.acknowledgements += 1
         return grant(.ack, address, to: request)
     }
@@ -171,6 +183,7 @@ struct DHCPServer {
         now: Instant
     ) {
         if pool.release(request.clientAddress, by: holder, now: now) {
+            guestNames.remove(request.clientAddress)
             statistics.releases += 1
         } else {
             statistics.ignored += 1
@@ -208,7 +221,8 @@ struct DHCPServer {
 
     // MARK: Replies
 
-    /// A reply with what every reply has: relay's fields, server, and what the client sent to have back.
+    /// A reply with what every reply has: relay's fields, server, and what the client sent to have
+    /// back.
     private func answer(_ type: DHCPMessageType, to request: DHCPMessage) -> DHCPMessage {
         var reply = DHCPMessage(
             type,

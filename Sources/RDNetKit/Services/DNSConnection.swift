@@ -1,8 +1,9 @@
-/// One client's stream of queries (RFC 7766): pipelined, answered in the order in which answers come.
+/// One client's stream of queries (RFC 7766): pipelined, answered in the order in which answers
+/// come.
 ///
-/// A client that sends faster than it reads is not read any more until it has caught up; one that is
-/// silent, or takes nothing, for the idle time is closed, unless it waits for answers. When the client
-/// has closed its sending side, it still gets what it asked for.
+/// A client that sends faster than it reads is not read any more until it has caught up; one that
+/// is silent, or takes nothing, for the idle time is closed, unless it waits for answers. When the
+/// client has closed its sending side, it still gets what it asked for.
 final class DNSConnection {
     /// How much one connection may keep busy.
     struct Limits {

@@ -1,14 +1,22 @@
-/// Passes queries to the host's resolvers and their answers back, octet for octet.
+/// Passes queries to the host's resolvers, and their answers back, octet for octet.
 ///
-/// How it works: a query goes out under a random identifier to the server that answered last. While there
-/// are few queries each has a socket of its own, hence a random port of its own (RFC 5452, 9.2), closed
-/// with its answer; from `datagramSockets` a server on, queries share them, and a socket that has been
-/// used often is left to drain. A server that is silent for the configured time is joined by the next
-/// one, and may still answer; one that refuses, fails or cannot be reached is followed by the next one at
-/// once. When nobody is left, the requester gets a server's own failure, else SERVFAIL: never a "does not
-/// exist" that nobody said. Queries of a stream are asked over a stream first, since their answers may be
-/// long, and over UDP where a server has no TCP.
-/// Limits: queries in flight (the oldest is failed to make room), sockets a server, tries a query, life time.
+/// How it works: every query starts at the first server of the host's resolv.conf, whatever other
+/// queries met, because the later servers often do not know the names of the first. A server that
+/// stays silent for the configured time is joined by the next one, and its late answer still
+/// counts. A server that fails, refuses or cannot be reached is followed by the next one at once.
+/// When no server is left, the requester gets a server's own failure, else SERVFAIL; it never gets
+/// a "does not exist" that no server sent. A query of a stream goes to each server over TCP first,
+/// since its answer may be long, and then over UDP, before it goes to the next server.
+///
+/// Silent servers: `SilentServers` remembers one for a few seconds. A query still goes to it first,
+/// but to the next server at the same time, whose answer is held back: for `headStart`, or, if it
+/// is "does not exist", for as long as the silent server would have had anyway. So a server that is
+/// down costs little time, and one that only lost a datagram still decides.
+///
+/// Sockets: a query has a socket of its own, hence a random port of its own (RFC 5452, section
+/// 9.2), until there are `datagramSockets` for one server; then queries share them. A socket that
+/// has sent `usesPerSocket` queries takes no more. Limits: queries in flight (the oldest fails to
+/// make room), sockets for each server, tries for each query, and the time that a query may take.
 final class DNSForwarder {
     /// How much is kept at a time.
     struct Limits {
@@ -23,6 +31,9 @@ final class DNSForwarder {
         var drainingSockets = 64
         /// How long a requester waits at most.
         var lifetime = Duration.seconds(10)
+        /// How long a server that has been silent may take to answer before the next one's answer
+        /// counts.
+        var headStart = Duration.milliseconds(500)
     }
 
     /// What makes two UDP queries one: the client, its identifier and its question.
@@ -56,16 +67,19 @@ final class DNSForwarder {
     /// Shared by the channels: each empties it before the next reads.
     let buffer = ReceiveBuffer()
     private(set) var counters = Counters()
-    /// The servers of queries to come; queries in flight stay with theirs.
+    /// Queries in flight start again when the servers change: the old ones may be out of reach now.
     var configuration = ResolverConfiguration() {
-        didSet { preferred = nil }
+        didSet {
+            if configuration.servers != oldValue.servers { restartAll() }
+        }
     }
 
     private let loop: EventLoop
     private let limits: Limits
     private let log: Logger
+    private let limitLog: LimitLog
     private var random: any RandomNumberGenerator
-    private var preferred: Endpoint?
+    private var silent = SilentServers()
     private var byKey: [Key: ForwardedQuery] = [:]
     /// Oldest first; finished ones stay until the next sweep.
     private var byAge: [ForwardedQuery] = []
@@ -79,8 +93,10 @@ final class DNSForwarder {
         loop: EventLoop,
         limits: Limits = Limits(),
         random: any RandomNumberGenerator,
-        log: Logger
+        log: Logger,
+        reporting limitLog: LimitLog
     ) {
+        self.limitLog = limitLog
         self.loop = loop
         self.limits = limits
         self.random = random
@@ -123,32 +139,58 @@ final class DNSForwarder {
         advance(forwarded)
     }
 
+    /// Whom to ask, in order: the servers as in resolv.conf, each over every transport that fits.
+    ///
+    /// `options rotate` declares the servers equal, so only then another one may come first.
     private func candidates(overStream: Bool) -> [DNSUpstream] {
+        let transports: [DNSUpstream.Transport] = overStream ? [.stream, .datagram] : [.datagram]
         let servers = configuration.servers
-        let first = preferred.flatMap { servers.firstIndex(of: $0) } ?? 0
+        let isRotated = configuration.rotates && servers.count > 1
+        let first = isRotated ? Int.random(in: servers.indices, using: &random) : 0
         let ordered = servers[first...] + servers[..<first]
-        let datagrams = ordered.map { DNSUpstream(server: $0, transport: .datagram) }
-        guard overStream else { return datagrams }
-        return ordered.map { DNSUpstream(server: $0, transport: .stream) } + datagrams
+        return ordered.flatMap { server in
+            transports.map { DNSUpstream(server: server, transport: $0) }
+        }
     }
 
-    /// Asks the next server, or ends the query when nobody is left to ask or to wait for.
+    /// Starts every query in flight again, with the servers of now.
+    private func restartAll() {
+        silent = SilentServers()
+        for query in byAge[oldest...] where !query.isFinished {
+            for attempt in query.tries { release(attempt.id, on: attempt.channel) }
+            query.restart(configuration, candidates(overStream: query.key == nil))
+            advance(query)
+        }
+    }
+
+    /// Asks the next server, or ends the query when there is no server left to ask or to wait for.
     private func advance(_ query: ForwardedQuery) {
-        if let timer = query.timer { loop.cancel(timer) }
-        query.timer = nil
+        if let held = query.held {
+            if !query.isOutranked(held.rank) { succeed(query, held.message) }
+            return
+        }
+        let now = loop.now
+        var asked = 0
         while !query.isFinished, let upstream = query.nextCandidate() {
-            if ask(upstream, query) {
-                query.timer = loop.schedule(query.patience(from: loop.now), observer: query)
-                return
+            guard ask(upstream, query, now: now) else {
+                query.exclude(upstream)
+                continue
             }
-            query.exclude(upstream)
+            asked += 1
+            let isLast = asked >= query.candidateCount
+            if isLast || !silent.contains(upstream.server, now: now) { break }
         }
         if query.isFinished { return }
         if query.tries.isEmpty { return fail(query) }
-        query.timer = loop.schedule(query.deadline, observer: query)
+        wait(query, until: asked > 0 ? query.patience(from: now) : query.deadline)
     }
 
-    private func ask(_ upstream: DNSUpstream, _ query: ForwardedQuery) -> Bool {
+    private func wait(_ query: ForwardedQuery, until end: Instant) {
+        if let timer = query.timer { loop.cancel(timer) }
+        query.timer = loop.schedule(end, observer: query)
+    }
+
+    private func ask(_ upstream: DNSUpstream, _ query: ForwardedQuery, now: Instant) -> Bool {
         guard let channel = channel(to: upstream), channel.waiting.count < Self.queriesPerSocket
         else {
             return false
@@ -163,33 +205,54 @@ final class DNSForwarder {
             return false
         }
         counters.tries += 1
-        query.remember(ForwardedQuery.Try(channel: channel, id: id))
+        query.remember(ForwardedQuery.Try(channel: channel, id: id, start: now))
         if channel.uses >= limits.usesPerSocket { retire(channel) }
         return true
     }
 
     // MARK: From the servers
 
-    /// Takes an answer whose identifier and question are a waiting query's.
+    /// Takes an answer whose identifier and question are those of a waiting query.
     func answered(
         _ query: ForwardedQuery,
         by message: [UInt8],
         on channel: DNSUpstreamChannel,
         id: UInt16
     ) {
-        query.forget(channel, id: id)
+        silent.heard(from: channel.upstream.server, now: loop.now)
+        let attempt = query.take(channel, id: id)
         release(id, on: channel)
+        guard let attempt else { return }
         let flags = DNSFlags(rawValue: UInt16(message[2]) << 8 | UInt16(message[3]))
-        let code = flags.responseCode
-        if code == .serverFailure || code == .refused {
+        switch flags.responseCode {
+        case .serverFailure, .refused:
             query.failure = message
-        } else if !query.needsWhole || !flags.contains(.truncated) {
-            preferred = channel.upstream.server
-            counters.answered += 1
-            return finish(query, message)
+        case _ where query.needsWhole && flags.contains(.truncated):
+            // No answer for a stream, but proof that the name exists.
+            query.isKnownToExist = true
+        case .nameError where query.isKnownToExist:
+            break
+        case _ where query.isOutranked(query.rank(of: attempt)):
+            return hold(query, message, attempt, isDenial: flags.responseCode == .nameError)
+        default:
+            return succeed(query, message)
         }
         query.exclude(channel.upstream)
         advance(query)
+    }
+
+    /// Keeps an answer back, in favor of a server further up in the order that may still answer.
+    private func hold(
+        _ query: ForwardedQuery,
+        _ message: [UInt8],
+        _ attempt: ForwardedQuery.Try,
+        isDenial: Bool
+    ) {
+        let rank = query.rank(of: attempt)
+        if let held = query.held, held.rank <= rank { return }
+        query.held = ForwardedQuery.Answer(message: message, rank: rank)
+        let limit = isDenial ? query.timeout : limits.headStart
+        wait(query, until: query.patience(from: attempt.start, atMost: limit))
     }
 
     /// Counts a message that answers no query.
@@ -219,7 +282,17 @@ final class DNSForwarder {
 
     /// Goes on with a query whose server stays silent.
     func timedOut(_ query: ForwardedQuery, now: Instant) {
+        for attempt in query.tries where now >= attempt.start + query.timeout {
+            silent.missed(attempt.channel.upstream.server, since: attempt.start, now: now)
+        }
+        if let held = query.held { return succeed(query, held.message) }
+        query.endPatience()
         if now >= query.deadline { fail(query) } else { advance(query) }
+    }
+
+    private func succeed(_ query: ForwardedQuery, _ answer: [UInt8]) {
+        counters.answered += 1
+        finish(query, answer)
     }
 
     private func fail(_ query: ForwardedQuery) {
@@ -243,6 +316,7 @@ final class DNSForwarder {
             oldest += 1
             guard !query.isFinished else { continue }
             counters.evicted += 1
+            limitLog.reached(.dnsQueries, maximum: limits.queriesInFlight)
             fail(query)
         }
         // Sweeping as many as were added since costs each query a constant.

@@ -2,10 +2,12 @@
 struct DNSSettings {
     /// The address that stands for the host's loopback.
     var hostAlias: IPAddress
+    /// The virtual network, whose reverse zones are answered here.
+    var subnet = Subnet.standard
     var hostsPath = "/etc/hosts"
     var resolverPath = "/etc/resolv.conf"
     /// Servers to ask instead of those in the file; none leaves it to the file.
-    var servers: [Endpoint] = []
+    var servers: [ZonedEndpoint] = []
     /// Connections at a time; beyond, the oldest idle one makes room.
     var connections = 256
     var connectionLimits = DNSConnection.Limits()
@@ -38,23 +40,34 @@ struct DNSCounters: Equatable {
     var connections = 0
 }
 
-/// The gateway's DNS server: zones and the host's names answered here, all else by the host's resolvers.
+/// The gateway's DNS server: it answers zones and the host's names itself, and all else by the
+/// host's resolvers.
 ///
-/// A question is answered by the first that knows: localhost (RFC 6761), the zones in their order, the
-/// hosts file, the resolvers. Neither this nor what it uses waits for anything or opens a listening
-/// socket: datagrams and streams are handed in.
+/// The first that knows a question's name answers: localhost (RFC 6761), the zones in their order,
+/// the guests' host names in the first zone, the hosts file, the reverse zones of the virtual
+/// network and those that no server should be asked about (RFC 6303), the resolvers. Neither this
+/// nor what it uses waits for anything or opens a listening socket: datagrams and streams are
+/// handed in.
 final class DNSService {
     /// Where answers to datagrams go; set by whoever hands the datagrams in.
     weak var sender: (any DatagramSender)?
+    /// Gives the guests' host names.
+    var guestNames: () -> GuestNames = { GuestNames() }
     /// The gateway's own names.
-    var zones: DNSZones
+    var zones: DNSZones {
+        didSet { zoneNames = nil }
+    }
+    /// The zones' names by address, made when somebody asks for one.
+    private var zoneNames: [IPAddress: DNSName]?
     /// Shared by the connections: each empties it before the next reads.
     let buffer = ReceiveBuffer()
 
     private let loop: EventLoop
     private let settings: DNSSettings
     private let log: Logger
+    private let limits: LimitLog
     private let forwarder: DNSForwarder
+    private let reverseZones: ReverseZones
     private var hosts: HostsFile
     private var resolvers: HostResolvers
     private var connections: [DNSConnection] = []
@@ -65,19 +78,23 @@ final class DNSService {
         settings: DNSSettings,
         zones: DNSZones,
         random: any RandomNumberGenerator,
-        log: Logger
+        log: Logger,
+        reporting limitLog: LimitLog = .discarding()
     ) {
         self.loop = loop
         self.settings = settings
         self.zones = zones
         self.log = log
+        limits = limitLog
+        reverseZones = ReverseZones(subnet: settings.subnet)
         hosts = HostsFile(path: settings.hostsPath, hostAlias: settings.hostAlias)
         resolvers = HostResolvers(path: settings.resolverPath, fixedServers: settings.servers)
         forwarder = DNSForwarder(
             loop: loop,
             limits: settings.forwarderLimits,
             random: random,
-            log: log
+            log: log,
+            reporting: limitLog
         )
     }
 
@@ -183,16 +200,45 @@ final class DNSService {
     private func localAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
         let isInternet = [DNSQuestion.internet, DNSQuestion.anyClass].contains(question.recordClass)
         guard isInternet else { return nil }
-        return HostsTable.localhostAnswer(to: question) ?? zones.answer(to: question)
+        return HostsTable.localhostAnswer(to: question) ?? zoneAnswer(to: question)
             ?? hosts.table.answer(to: question)
+            ?? reverseZones.answer(to: question, naming: name(of:))
+    }
+
+    /// The zones' answer; names that the first zone does not have may be the guests'.
+    private func zoneAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
+        guard let answer = zones.answer(to: question) else { return nil }
+        guard answer.code == .nameError, let domain = zones.firstDomain,
+            let offset = question.name.offset(of: domain),
+            let label = question.name.prefix(before: offset).onlyLabel,
+            let address = guestNames().address(of: label, now: loop.now)
+        else { return answer }
+        return .addresses([address], for: question, zone: offset)
+    }
+
+    /// What an address of the virtual network is called.
+    private func name(of address: IPAddress) -> DNSName? {
+        let names = zoneNames ?? zones.namesByAddress
+        zoneNames = names
+        if let name = names[address] { return name }
+        let guest = guestNames().name(of: address, now: loop.now).flatMap { DNSName($0) }
+        guard let guest else {
+            return nil
+        }
+        guard let domain = zones.firstDomain else { return guest }
+        // A guest does not take a name that a zone has given.
+        return guest.below(domain).flatMap { zones.hasRecord(of: $0) ? nil : $0 }
     }
 
     private func refresh(now: Instant) {
         if hosts.refresh(now: now) {
             log.debug("hosts file read", ["file": settings.hostsPath])
+            if hosts.isCut { limits.reached(.hostsBytes, maximum: HostsFile.limit) }
+            if hosts.table.isCut { limits.reached(.hostsNames, maximum: HostsTable.nameLimit) }
         }
         guard resolvers.refresh(now: now) else { return }
         let configuration = resolvers.configuration
+        reportIgnored(configuration)
         forwarder.configuration = configuration
         let servers = configuration.servers.map(\.description).joined(separator: " ")
         if servers.isEmpty {
@@ -201,11 +247,25 @@ final class DNSService {
             log.info("DNS servers", ["servers": servers])
         }
     }
+
+    private func reportIgnored(_ configuration: ResolverConfiguration) {
+        if resolvers.isCut { limits.reached(.resolverBytes, maximum: HostResolvers.limit) }
+        let (servers, domains) = (configuration.ignoredServers, configuration.ignoredDomains)
+        if servers > 0, settings.servers.isEmpty {
+            let maximum = ResolverConfiguration.serverLimit
+            limits.reached(.resolvers, maximum: maximum, count: servers)
+        }
+        if domains > 0 {
+            let maximum = ResolverConfiguration.searchLimit
+            limits.reached(.searchDomains, maximum: maximum, count: domains)
+        }
+    }
 }
 
 extension DNSService: StreamService {
     func accept(_ stream: consuming OwnedDescriptor, from peer: Endpoint?) {
         if connections.count >= settings.connections {
+            limits.reached(.dnsConnections, maximum: settings.connections)
             counts.refusedConnections += 1
             guard let idle = connections.first(where: \.isIdle) else { return }
             idle.close()

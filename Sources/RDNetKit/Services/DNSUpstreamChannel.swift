@@ -1,18 +1,18 @@
-/// A server of the host's, and how it is asked.
+/// One of the host's servers, and how it is asked.
 struct DNSUpstream: Hashable, Sendable {
     enum Transport: Sendable {
         case datagram
         case stream
     }
 
-    var server: Endpoint
+    var server: ZonedEndpoint
     var transport: Transport
 }
 
 /// One socket towards one server, and the queries that wait for answers on it.
 ///
-/// The kernel lets in only what comes from that server; the identifier and the question are checked here,
-/// so a forger has to guess port, identifier and name (RFC 5452).
+/// The kernel lets in only what comes from that server; the identifier and the question are checked
+/// here, so a forger has to guess port, identifier and name (RFC 5452).
 final class DNSUpstreamChannel {
     /// What one readiness reads at most.
     private static let datagramsPerTurn = 64
@@ -46,10 +46,10 @@ final class DNSUpstreamChannel {
         self.forwarder = forwarder
         switch upstream.transport {
         case .datagram:
-            descriptor = try Socket.connectedDatagram(to: upstream.server)
+            descriptor = try Socket.connectedDatagram(to: upstream.server.resolved())
             isConnected = true
         case .stream:
-            descriptor = try Socket.connectingStream(to: upstream.server)
+            descriptor = try Socket.connectingStream(to: upstream.server.resolved())
             isConnected = false
         }
         watch = try loop.watch(
@@ -132,7 +132,8 @@ extension DNSUpstreamChannel: ReadinessObserver {
         let arrival = try stream.fill(from: descriptor, through: forwarder.buffer)
         while watch != nil, let message = stream.nextMessage() { deliver(message) }
         if case .end = arrival, watch != nil {
-            // RFC 7766, 6.2.4: a server may close at any time; what it has not answered is asked again.
+            // RFC 7766, 6.2.4: a server may close at any time; what it has not answered is asked
+            // again.
             forwarder.channelFailed(self, because: "closed by the server", isUsable: hasAnswered)
         }
     }

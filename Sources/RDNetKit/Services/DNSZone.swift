@@ -62,7 +62,8 @@ struct DNSZone: Equatable, Sendable {
         domain = DNSName(name)
     }
 
-    /// Takes over another version of this zone: its records go in front, its default replaces this one's.
+    /// Takes over another version of this zone: its records go in front, its default replaces this
+    /// one's.
     fileprivate mutating func merge(_ newer: DNSZone) {
         records = Array((newer.records + records).prefix(Self.recordLimit))
         defaultAddress = newer.defaultAddress
@@ -70,8 +71,9 @@ struct DNSZone: Equatable, Sendable {
 
     /// The answer for a name in this zone; always one.
     ///
-    /// The zone's own name exists, without records: passed on, it would come back from the root as one
-    /// that does not exist, and with it nothing below it (RFC 8020). So does a name above a record's.
+    /// The zone's own name exists, without records: passed on, it would come back from the root as
+    /// one that does not exist, and with it nothing below it (RFC 8020). So does a name above a
+    /// record's.
     ///
     /// - Parameters:
     ///   - question: Of a name in the zone.
@@ -94,6 +96,11 @@ struct DNSZone: Equatable, Sendable {
             || records.contains { $0.domain?.offset(of: relative) != nil }
         guard exists else { return DNSLocalAnswer(code: .nameError, records: [], zone: offset) }
         return .addresses(known.compactMap(\.self), for: question, zone: offset)
+    }
+
+    /// Whether a record stands for a relative name.
+    fileprivate func hasRecord(of relative: DNSName) -> Bool {
+        records.contains { $0.stands(for: relative) }
     }
 
     /// What all patterns together cost a question, in steps for each octet of its name.
@@ -123,7 +130,8 @@ struct DNSZones: Sendable {
         all = zones
     }
 
-    /// The zones that every peer of ours knows: two names for the gateway's and the host's address each.
+    /// The zones that every peer of ours knows: two names for the gateway's and the host's address
+    /// each.
     static func builtIn(gateway: IPAddress, hostAlias: IPAddress) -> DNSZones {
         let records = [
             DNSZone.Record(name: "gateway", address: gateway),
@@ -154,6 +162,31 @@ struct DNSZones: Sendable {
             return false
         }
         return true
+    }
+
+    /// The domain of the first zone, in which guests' host names are.
+    var firstDomain: DNSName? { all.first { $0.domain != .root }?.domain }
+
+    /// Whether a record, and no default address, stands for a name.
+    func hasRecord(of name: DNSName) -> Bool {
+        for zone in all {
+            guard let domain = zone.domain, let offset = name.offset(of: domain) else { continue }
+            return offset == 0 || zone.hasRecord(of: name.prefix(before: offset))
+        }
+        return false
+    }
+
+    /// The names of the addresses in all records; of several, the first.
+    var namesByAddress: [IPAddress: DNSName] {
+        var names: [IPAddress: DNSName] = [:]
+        for zone in all {
+            guard let domain = zone.domain else { continue }
+            for record in zone.records where !record.name.isEmpty {
+                guard let address = record.address, names[address] == nil else { continue }
+                names[address] = record.domain?.below(domain)
+            }
+        }
+        return names
     }
 
     /// The answer of the first zone that the name is in; nil when it is in none.

@@ -1,8 +1,9 @@
 /// Tells a listener at a unix socket of events: a connection each, with one line of JSON.
 ///
-/// How it works: an event is queued, and told in the loop's next turn, in the order of events. When too many
-/// connections wait at the listener it is tried again after a while; what is too old by then is given up, and so is what comes
-/// while `capacity` events wait. A listener that is not there costs the event. Whatever happens, nothing here waits.
+/// How it works: an event is queued, and told in the loop's next turn, in the order of events. When
+/// too many connections wait at the listener it is tried again after a while; what is too old by
+/// then is given up, and so is what comes while `capacity` events wait. A listener that is not
+/// there costs the event. Whatever happens, nothing here waits.
 final class EventNotifier: TimerObserver {
     /// Events that wait at once.
     static let capacity = 100

@@ -11,7 +11,8 @@ struct FlowReport {
     ///
     /// - Parameters:
     ///   - engine: Whose flows.
-    ///   - offset: How many flows of each kind earlier reports have shown; new ones come in anywhere.
+    ///   - offset: How many flows of each kind earlier reports have shown; new ones come in
+    ///     anywhere.
     init(_ engine: PacketEngine, skipping offset: Int) {
         self.engine = engine
         self.offset = offset

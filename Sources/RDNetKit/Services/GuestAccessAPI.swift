@@ -22,10 +22,12 @@ struct GuestAccessAPI {
         )
     }
 
-    /// The connection leads to a guest's TCP port, behind two octets that say that it was understood.
+    /// The connection leads to a guest's TCP port, behind two octets that say that it was
+    /// understood.
     ///
-    /// They come before the guest is asked: one that does not take the connection closes it. To a query with `wait=true`, which
-    /// gvproxy does not know, they come when the guest has taken it, and are others; else a response tells why not.
+    /// They come before the guest is asked: one that does not take the connection closes it. To a
+    /// query with `wait=true`, which gvproxy does not know, they come when the guest has taken it,
+    /// and are others; else a response tells why not.
     var tunnel: HTTPRoute {
         HTTPRoute(
             "/tunnel",

@@ -1,7 +1,7 @@
 /// One client's connection to an HTTP server.
 ///
-/// What the client sent is looked at first and taken out of the socket when it is answered: octets behind a
-/// request that hands the connection over were never taken, and are the new owner's.
+/// What the client sent is looked at first and taken out of the socket when it is answered: octets
+/// behind a request that hands the connection over were never taken, and are the new owner's.
 final class HTTPConnection: ReadinessObserver, TimerObserver {
     private enum Phase {
         /// No octet of a request is here.

@@ -1,13 +1,14 @@
 /// An HTTP/1.1 server: the API on the gateway's port 80 and on the host.
 ///
-/// How it works: each connection reads a little, answers what is complete, and writes; all on the loop.
-/// While answers wait to be written nothing more is read, so a client that does not read slows itself.
-/// A request, an answer and idleness each have a deadline; the number of connections, the octets of a
-/// request and those of all requests and answers together have a limit. The longest idle connection gives way
-/// to a new one.
+/// How it works: each connection reads a little, answers what is complete, and writes; all on the
+/// loop. While answers wait to be written nothing more is read, so a client that does not read
+/// slows itself. A request, an answer and idleness each have a deadline; the number of connections,
+/// the octets of a request and those of all requests and answers together have a limit. The longest
+/// idle connection gives way to a new one.
 ///
-/// A connection never takes more out of its socket than the requests that it answers need, so a route can
-/// hand the socket over to somebody else, with everything that the client sent behind its request.
+/// A connection never takes more out of its socket than the requests that it answers need, so a
+/// route can hand the socket over to somebody else, with everything that the client sent behind its
+/// request.
 final class HTTPServer: StreamService {
     /// What clients may use up.
     struct Limits {
@@ -27,6 +28,7 @@ final class HTTPServer: StreamService {
     private let loop: EventLoop
     private let router: HTTPRouter
     private let limits: Limits
+    private let limitLog: LimitLog
     private let date: () -> Int64
     private var connections: [ObjectIdentifier: HTTPConnection] = [:]
     private let held = HTTPHeldOctets()
@@ -37,16 +39,19 @@ final class HTTPServer: StreamService {
     ///   - loop: Tells when clients send and when deadlines pass.
     ///   - routes: The paths; all others are answered with 404.
     ///   - limits: What clients may use up.
+    ///   - limitLog: Counts connections that close early.
     ///   - date: The time of day in seconds since 1970.
     init(
         loop: EventLoop,
         routes: [HTTPRoute],
         limits: Limits = Limits(),
+        reporting limitLog: LimitLog = .discarding(),
         date: @escaping () -> Int64 = { WallClock.microseconds() / 1_000_000 }
     ) {
         self.loop = loop
         router = HTTPRouter(routes)
         self.limits = limits
+        self.limitLog = limitLog
         self.date = date
     }
 
@@ -54,7 +59,10 @@ final class HTTPServer: StreamService {
     var connectionCount: Int { connections.count }
 
     func accept(_ stream: consuming OwnedDescriptor, from peer: Endpoint?) {
-        if connections.count >= limits.connections { dropLongestIdle() }
+        if connections.count >= limits.connections {
+            limitLog.reached(.apiConnections, maximum: limits.connections)
+            dropLongestIdle()
+        }
         let connection = HTTPConnection(
             stream,
             loop: loop,

@@ -1,22 +1,24 @@
 /// The names in a hosts file (hosts(5)), as a guest has to see them.
 ///
-/// The host's own names often stand beside a loopback address, as `127.0.1.1 thismachine` does. To a guest
-/// that address is the guest itself, so an IPv4 loopback address becomes the host alias, behind which the
-/// engine reaches the host's loopback; an IPv6 one, for which there is no alias, is left out. Only
-/// `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the guest is what is meant.
+/// The host's own names often stand beside a loopback address, as `127.0.1.1 thismachine` does. To
+/// a guest that address is the guest itself, so an IPv4 loopback address becomes the host alias,
+/// behind which the engine reaches the host's loopback; an IPv6 one, for which there is no alias,
+/// is left out. Only `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the
+/// guest is what is meant.
 struct HostsTable: Equatable {
     private static let addressesPerName = 16
-    private static let nameLimit = 100_000
+    static let nameLimit = 100_000
     private static let localhost = DNSName("localhost") ?? .root
     private static let localNames = Set(
         ["localhost", "localhost.localdomain", "ip6-localhost", "ip6-loopback"].compactMap {
             DNSName($0)
         }
     )
-    private static let loopbackIPv6 = IPAddress(high: 0, low: 1)
 
     private var addresses: [DNSName: [IPAddress]] = [:]
     private var names: [IPAddress: DNSName] = [:]
+    /// Whether the file has more than `nameLimit` names; the rest is ignored.
+    private(set) var isCut = false
 
     init() {}
 
@@ -30,7 +32,10 @@ struct HostsTable: Equatable {
                 let address = IPAddress(String(decoding: first, as: UTF8.self))
             else { continue }
             for word in words.dropFirst() {
-                guard addresses.count < Self.nameLimit else { return }
+                guard addresses.count < Self.nameLimit else {
+                    isCut = true
+                    return
+                }
                 if let name = DNSName(String(decoding: word, as: UTF8.self)) {
                     add(address, name, hostAlias: hostAlias)
                 }
@@ -67,17 +72,18 @@ struct HostsTable: Equatable {
     /// - Returns: Nil for other names and addresses.
     static func localhostAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
         if isLocal(question.name) {
-            return .addresses([.loopbackIPv4, loopbackIPv6], for: question, zone: 0)
+            return .addresses([.loopbackIPv4, .loopbackIPv6], for: question, zone: 0)
         }
         guard question.type == .ptr, let address = question.name.reverseAddress,
-            address == .loopbackIPv4 || address == loopbackIPv6
+            address == .loopbackIPv4 || address == .loopbackIPv6
         else { return nil }
         return DNSLocalAnswer(code: .noError, records: [.pointer(localhost)], zone: 0)
     }
 
     /// The answer to an address or reverse question about a name that the file has.
     ///
-    /// A name with addresses of one family only has none of the other, whatever the world's servers say.
+    /// A name with addresses of one family only has none of the other, whatever the world's servers
+    /// say.
     ///
     /// - Parameter question: Any.
     /// - Returns: Nil for other names and other types.
@@ -99,11 +105,13 @@ struct HostsTable: Equatable {
 /// The host's hosts file, read again when it changes.
 struct HostsFile {
     /// What is read of it, in octets.
-    private static let limit = 4 << 20
+    static let limit = 4 << 20
 
     private let hostAlias: IPAddress
     private var file: FollowedFile
     private(set) var table = HostsTable()
+    /// Whether the file is larger than `limit`; the rest is ignored.
+    var isCut: Bool { file.isCut }
 
     init(path: String, hostAlias: IPAddress) {
         file = FollowedFile(path: path, limit: Self.limit)

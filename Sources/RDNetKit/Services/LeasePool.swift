@@ -1,14 +1,17 @@
 /// Which address belongs to which client, and until when (RFC 2131, 2.2).
 ///
-/// How it works: an entry an address, made when the address is first offered. It is *offered* for a
-/// minute, *bound* for the lease, or *declined* for ten minutes; after that it has *lapsed*: free for
-/// everyone, but still remembering its client, who gets it again when it comes back in time. A new client
-/// gets its fixed address, else the one it remembers, else the one it asks for, else the lowest that was
-/// never given, else the one that lapsed first. Reserved addresses, fixed addresses of others, network
-/// and broadcast are never given. The table has at most `capacity` entries and at most one bound address a
-/// client; when every entry is live there is no answer, and nobody loses an address.
+/// How it works: an address gets an entry when it is first offered. The entry is *offered* for a
+/// minute, *bound* for the lease, or *declined* for ten minutes. After that it has *lapsed*: anyone
+/// can have the address, but the entry still remembers its holder, who gets it back if it returns
+/// in time. A live entry belongs to an identifier and a MAC address together, because cloned VMs
+/// send the same identifier: neither can another machine get the address, nor release or decline
+/// it. A holder gets, in this order: its fixed address, the one it remembers, a lapsed one of its
+/// identifier, the one it requests, the lowest address never used, the address that lapsed first.
+/// Reserved addresses, fixed addresses of others, network and broadcast are never given out. The
+/// table has at most `capacity` entries, and at most one bound address per holder. When every entry
+/// is live, a new holder gets no answer, and nobody loses an address.
 struct LeasePool {
-    /// Who holds an address: the identifier a client sends, else its Ethernet address (RFC 2131, 4.2).
+    /// How a client identifies itself: by identifier, or else by MAC address (RFC 2131, 4.2).
     enum Client: Hashable {
         case identifier([UInt8])
         case hardware(MACAddress)
@@ -34,8 +37,8 @@ struct LeasePool {
         }
     }
 
-    /// A client and the Ethernet address it speaks from.
-    struct Holder: Equatable {
+    /// One machine: its identification and the MAC address it sends from.
+    struct Holder: Hashable {
         var client: Client
         var hardwareAddress: MACAddress
     }
@@ -64,15 +67,15 @@ struct LeasePool {
     private let fixed: [MACAddress: IPAddress]
     private let fixedAddresses: Set<IPAddress>
     private var entries: [IPAddress: Entry] = [:]
-    private var addresses: [Client: IPAddress] = [:]
+    private var addresses: [Holder: IPAddress] = [:]
 
     /// Makes an empty pool.
     ///
     /// - Parameters:
     ///   - subnet: All its host addresses can be given.
     ///   - reserved: But not these.
-    ///   - fixed: Addresses that belong to one Ethernet address; those outside the subnet or reserved
-    ///     are left out.
+    ///   - fixed: Addresses that belong to one Ethernet address; those outside the subnet or
+    ///     reserved are left out.
     init(subnet: Subnet, reserved: Set<IPAddress>, fixed: [MACAddress: IPAddress]) {
         self.subnet = subnet
         self.reserved = reserved.union([subnet.network, subnet.broadcast])
@@ -98,8 +101,8 @@ struct LeasePool {
     ///   - holder: The client.
     ///   - duration: How long.
     ///   - now: The caller's clock.
-    /// - Returns: Whether the client may have it: false for a stranger's address, a reserved one, one of
-    ///   another network, or a full table.
+    /// - Returns: Whether the client may have it: false for a stranger's address, a reserved one,
+    ///   one of another network, or a full table.
     mutating func bind(
         _ address: IPAddress,
         to holder: Holder,
@@ -114,7 +117,7 @@ struct LeasePool {
 
     /// Frees what was offered: the client took another server's offer (RFC 2131, 3.1 item 4).
     mutating func withdrawOffer(to holder: Holder, now: Instant) {
-        guard let address = addresses[holder.client], case .offered? = entries[address]?.standing
+        guard let address = addresses[holder], case .offered? = entries[address]?.standing
         else { return }
         entries[address]?.expires = now
     }
@@ -126,12 +129,12 @@ struct LeasePool {
         return true
     }
 
-    /// Keeps an address from everyone for a while: its client met a stranger there (RFC 2131, 4.3.3).
+    /// Keeps an address from everyone for a while: its client met a stranger there (RFC 2131,
+    /// 4.3.3).
     mutating func decline(_ address: IPAddress, by holder: Holder, now: Instant) -> Bool {
-        guard let entry = entries[address], entry.holder.client == holder.client,
-            entry.expires > now
+        guard let entry = entries[address], entry.holder == holder, entry.expires > now
         else { return false }
-        addresses[holder.client] = nil
+        addresses[holder] = nil
         entries[address]?.standing = .declined
         entries[address]?.expires = now + Self.quarantine
         return true
@@ -158,14 +161,14 @@ struct LeasePool {
         if let own, own != address, !isDeclined(own, now: now) { return false }
         guard let entry = entries[address], entry.expires > now else { return true }
         if entry.standing == .declined { return false }
-        return entry.holder.client == holder.client || own == address
+        return entry.holder == holder || own == address
     }
 
     private func isBound(_ address: IPAddress, to holder: Holder, now: Instant) -> Bool {
         guard let entry = entries[address], entry.expires > now, entry.standing == .bound else {
             return false
         }
-        return entry.holder.client == holder.client
+        return entry.holder == holder
     }
 
     private func isDeclined(_ address: IPAddress, now: Instant) -> Bool {
@@ -178,7 +181,8 @@ struct LeasePool {
         requested: IPAddress?,
         now: Instant
     ) -> IPAddress? {
-        let wishes = [fixed[holder.hardwareAddress], addresses[holder.client], requested]
+        let remembered = addresses[holder] ?? lapsedAddress(of: holder.client, now: now)
+        let wishes = [fixed[holder.hardwareAddress], remembered, requested]
         for case let wish? in wishes where isAvailable(wish, to: holder, now: now) {
             return entries[wish] != nil || makeRoom(now: now) ? wish : nil
         }
@@ -199,6 +203,12 @@ struct LeasePool {
         return nil
     }
 
+    /// The address that a client with another MAC address had: a VM with a new network card.
+    private func lapsedAddress(of client: Client, now: Instant) -> IPAddress? {
+        guard case .identifier = client else { return nil }
+        return entries.first { $0.value.holder.client == client && $0.value.expires <= now }?.key
+    }
+
     private func firstLapsed(now: Instant) -> IPAddress? {
         entries.filter { $0.value.expires <= now && !fixedAddresses.contains($0.key) }
             .min { ($0.value.expires, $0.key.low) < ($1.value.expires, $1.key.low) }?.key
@@ -214,7 +224,7 @@ struct LeasePool {
 
     private mutating func forget(_ address: IPAddress) {
         guard let entry = entries.removeValue(forKey: address) else { return }
-        if addresses[entry.holder.client] == address { addresses[entry.holder.client] = nil }
+        if addresses[entry.holder] == address { addresses[entry.holder] = nil }
     }
 
     private mutating func enter(
@@ -224,8 +234,8 @@ struct LeasePool {
         until expires: Instant
     ) {
         forget(address)
-        if let previous = addresses[holder.client] { forget(previous) }
+        if let previous = addresses[holder] { forget(previous) }
         entries[address] = Entry(holder: holder, standing: standing, expires: expires)
-        addresses[holder.client] = address
+        addresses[holder] = address
     }
 }

@@ -1,25 +1,29 @@
 /// Which servers the host asks, and how patiently (resolv.conf(5)).
 struct ResolverConfiguration: Equatable, Sendable {
     static let port: UInt16 = 53
-    private static let serverLimit = 8
-    private static let searchLimit = 32
+    static let serverLimit = 8
+    static let searchLimit = 32
     private static let attemptRange = 1...5
     private static let secondsRange = 1...5
 
     /// In the order of the file; none when the host has no resolver.
-    var servers: [Endpoint] = []
+    var servers: [ZonedEndpoint] = []
     /// The domains that the host's short names are looked up in.
     var searchDomains: [String] = []
     /// How long a server has before the next one is asked too.
     var timeout = Duration.seconds(2)
     /// How often each server is asked.
     var attempts = 2
+    /// Servers beyond `serverLimit`, which are ignored.
+    private(set) var ignoredServers = 0
+    /// Domains beyond `searchLimit`, which are ignored.
+    private(set) var ignoredDomains = 0
+    /// Whether the servers are equal, so that any of them may be asked first.
+    var rotates = false
 
     init() {}
 
     /// Reads the octets of a resolv.conf; what is unknown or makes no sense is skipped.
-    ///
-    /// A server with a zone index (`fe80::1%eth0`) is skipped too.
     init(parsing contents: [UInt8]) {
         let text = ByteOrderMark.skipped(in: contents)
         for line in text.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
@@ -33,15 +37,19 @@ struct ResolverConfiguration: Equatable, Sendable {
     private mutating func read(_ keyword: String, _ values: ArraySlice<String>) {
         switch keyword {
         case "nameserver":
-            guard let address = values.first.flatMap({ IPAddress($0) }) else { return }
-            let server = Endpoint(address: address, port: Self.port)
-            if servers.count < Self.serverLimit, !servers.contains(server) {
+            let server = values.first.flatMap { ZonedEndpoint(address: $0, port: Self.port) }
+            guard let server else { return }
+            if servers.contains(server) { return }
+            if servers.count < Self.serverLimit {
                 servers.append(server)
+            } else {
+                ignoredServers += 1
             }
         case "search", "domain":
             // The last line of either kind counts.
             let domains = values.filter { (DNSName($0) ?? .root) != .root }
             searchDomains = Array(domains.prefix(Self.searchLimit))
+            ignoredDomains = domains.count - searchDomains.count
         case "options":
             for option in values { read(option: option) }
         default:
@@ -50,6 +58,7 @@ struct ResolverConfiguration: Equatable, Sendable {
     }
 
     private mutating func read(option: String) {
+        if option == "rotate" { rotates = true }
         let parts = option.split(separator: ":", maxSplits: 1)
         guard parts.count == 2, let number = Int(parts[1]) else { return }
         switch parts[0] {
@@ -66,18 +75,20 @@ struct ResolverConfiguration: Equatable, Sendable {
 
 /// The host's resolver configuration, read again when its file changes.
 struct HostResolvers {
-    private static let limit = 64 << 10
+    static let limit = 64 << 10
 
     private var file: FollowedFile
-    private let fixedServers: [Endpoint]
+    private let fixedServers: [ZonedEndpoint]
     private(set) var configuration = ResolverConfiguration()
+    /// Whether the file is larger than `limit`; the rest is ignored.
+    var isCut: Bool { file.isCut }
 
     /// The resolvers that a file names.
     ///
     /// - Parameters:
     ///   - path: /etc/resolv.conf.
     ///   - fixedServers: Asked instead of the file's servers; none leaves it to the file.
-    init(path: String, fixedServers: [Endpoint]) {
+    init(path: String, fixedServers: [ZonedEndpoint]) {
         file = FollowedFile(path: path, limit: Self.limit)
         self.fixedServers = fixedServers
     }

@@ -1,47 +1,48 @@
-/// A learning Ethernet switch (IEEE 802.1D, 7.8 and 7.9) without its links: which address is behind which port.
+/// A learning Ethernet switch (IEEE 802.1D, 7.8 and 7.9) without its links: maps addresses to
+/// ports.
 struct EthernetSwitch {
-    /// Where a frame goes.
+    /// A frame's destination.
     enum Destination: Equatable {
-        /// To the gateway itself.
+        /// The gateway.
         case gateway
-        /// To one port.
+        /// One port.
         case port(Int)
-        /// A group, or an address not learned: to every port but the frame's own, and to the gateway.
+        /// A group or unknown address: every port except the frame's own, and the gateway.
         case flood
     }
 
-    /// What a frame's source address told.
+    /// What the switch learned from a frame's source address.
     enum Lesson {
-        /// Nothing, or at most that the address has moved.
+        /// Nothing, or that the address moved to another port.
         case known
-        /// That there is such an address.
+        /// A new address.
         case new
     }
 
-    /// Addresses remembered at once; when full, the one learned first makes room.
+    /// Limit on learned addresses; when full, the oldest entry makes room.
     static let capacity = 4096
 
     let gateway: MACAddress
-    /// Grows with every change, so that a cached answer can be told from a current one.
+    /// Incremented with every change, so that callers can detect stale cached results.
     private(set) var epoch: UInt32 = 0
     private var ports: [MACAddress: Int] = [:]
-    /// The addresses in `ports` in the order in which they were learned; once full, a ring from `oldest` on.
+    /// The addresses in `ports` in learning order; once full, a ring that starts at `oldest`.
     private var order: [MACAddress] = []
     private var oldest = 0
     private var latest: (mac: MACAddress, port: Int)
 
-    /// A switch that knows only the gateway.
+    /// Creates a switch that knows only the gateway.
     init(gateway: MACAddress) {
         self.gateway = gateway
         latest = (gateway, -1)
     }
 
-    /// Learns that an address is behind a port.
+    /// Learns an address's port.
     ///
     /// - Parameters:
     ///   - source: A frame's source address.
-    ///   - port: The port that it came in by.
-    /// - Returns: Nil when no frame may come from there: from a group, or the gateway's own address.
+    ///   - port: The port that received it.
+    /// - Returns: Nil for an invalid source: a group address or the gateway's own.
     @inline(__always)
     mutating func learn(_ source: MACAddress, on port: Int) -> Lesson? {
         if latest.mac == source, latest.port == port { return .known }
@@ -62,7 +63,7 @@ struct EthernetSwitch {
         oldest = (oldest + 1) % Self.capacity
     }
 
-    /// Where frames for an address go.
+    /// The destination of frames for an address.
     @inline(__always)
     func destination(of address: MACAddress) -> Destination {
         if address == gateway { return .gateway }
@@ -70,7 +71,7 @@ struct EthernetSwitch {
         return ports[address].map { .port($0) } ?? .flood
     }
 
-    /// Forgets every address behind a port that is gone; which they were.
+    /// Removes and returns the addresses learned on a closed port.
     @discardableResult
     mutating func forget(_ port: Int) -> [MACAddress] {
         let forgotten = ports.keys.filter { ports[$0] == port }

@@ -4,7 +4,8 @@ internal import Glibc
 /// One of this machine's addresses, which a datagram was sent to and its answer has to come from.
 struct LocalAddress: Hashable {
     var address: IPAddress
-    /// The interface of an fe80::/10 address, which says nothing without it; else 0, and routing decides.
+    /// The interface of an fe80::/10 address, which says nothing without it; else 0, and routing
+    /// decides.
     var interface: UInt32 = 0
 }
 
@@ -25,13 +26,40 @@ extension Socket {
     /// Octets of `struct in6_pktinfo`: address, interface.
     private static let pktinfo6Length = 20
 
+    /// A UDP socket with a free port of one of this machine's addresses, for one client alone.
+    ///
+    /// See connect(2) and udp(7): the kernel delivers only what the client sends.
+    ///
+    /// - Parameters:
+    ///   - local: Unspecified or fe80::/10 leaves the choice to routing, which knows the client's
+    ///     interface.
+    ///   - client: Where to; IPv4 in either form.
+    /// - Returns: The connected socket.
+    /// - Throws: `SystemError` of the call that failed.
+    static func answeringDatagram(
+        from local: IPAddress,
+        to client: SocketAddress
+    ) throws(SystemError) -> OwnedDescriptor {
+        guard let endpoint = client.endpoint else {
+            throw SystemError(call: "connect", errno: EAFNOSUPPORT)
+        }
+        let socket = try make(family(of: endpoint.address), SOCK_DGRAM)
+        if !local.isUnspecified, !local.isLinkLocal {
+            let any = Endpoint(address: local, port: 0)
+            try bind(socket, to: SocketAddress(any), named: "\(any)")
+        }
+        let isIPv4 = endpoint.address.isIPv4
+        _ = try connect(socket, to: isIPv4 ? SocketAddress(endpoint) : client)
+        return socket
+    }
+
     /// Has the kernel tell which address each datagram was sent to.
     static func tellLocalAddresses(_ descriptor: borrowing OwnedDescriptor) {
         var enabled: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         let number = descriptor.number
-        // A socket of both families needs both; one of IPv4 refuses the second. Without them the kernel chooses
-        // where answers come from.
+        // A socket of both families needs both; one of IPv4 refuses the second. Without them the
+        // kernel chooses where answers come from.
         _ = setsockopt(number, Int32(IPPROTO_IP), Int32(IP_PKTINFO), &enabled, size)
         _ = setsockopt(number, Int32(IPPROTO_IPV6), Int32(IPV6_RECVPKTINFO), &enabled, size)
     }
@@ -58,7 +86,8 @@ extension Socket {
     }
 
     private static func localAddress(_ control: UnsafeRawBufferPointer) -> LocalAddress? {
-        // First, as it names the address to answer from where the datagram went to all (ipi_spec_dst).
+        // First, as it names the address to answer from where the datagram went to all
+        // (ipi_spec_dst).
         if let told = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_PKTINFO), in: control),
             told.count >= pktinfoLength
         {

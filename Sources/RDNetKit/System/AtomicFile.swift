@@ -5,9 +5,11 @@ internal import Glibc
 enum AtomicFile {
     /// Replaces a file's content.
     ///
-    /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one, behind
-    /// a symbolic link if it is one. Where that cannot be, because the file is a mount point or its
-    /// directory is not writable, the text is written into the file itself. See rename(2).
+    /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one,
+    /// behind a symbolic link if it is one. Where that cannot be, because the file is a mount point
+    /// or its directory is not writable, the text is written into the file itself. A device or a
+    /// directory is never replaced, and a symbolic link in a directory that everybody can write to
+    /// is not followed: anybody may have put it there. See rename(2).
     ///
     /// - Parameters:
     ///   - path: Absolute.
@@ -19,7 +21,7 @@ enum AtomicFile {
         with text: String,
         mode: UInt32? = nil
     ) throws(SystemError) {
-        let target = resolved(path)
+        let target = try checkedTarget(path)
         let temporary = "\(target).\(getpid()).new"
         do {
             try write(text, to: temporary, flags: O_CREAT | O_EXCL | O_WRONLY)
@@ -31,7 +33,7 @@ enum AtomicFile {
                 throw error
             }
         } catch {
-            try write(text, to: target, flags: O_CREAT | O_TRUNC | O_WRONLY)
+            try write(text, to: target, flags: O_CREAT | O_TRUNC | O_NOFOLLOW | O_WRONLY)
             if let mode { setMode(of: target, to: mode) }
         }
     }
@@ -45,6 +47,22 @@ enum AtomicFile {
     private static func setMode(of path: String, to mode: mode_t) {
         // A mode that cannot be set leaves the one that the umask made of 0644.
         _ = chmod(path, mode)
+    }
+
+    /// The path behind symbolic links, if that is a regular file or nothing yet.
+    private static func checkedTarget(_ path: String) throws(SystemError) -> String {
+        let target = resolved(path)
+        var status = stat()
+        if stat(target, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw SystemError(call: "\(path) is not a regular file", errno: EINVAL)
+        }
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return target }
+        let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        let directory = folder.isEmpty ? "." : folder.joined(separator: "/") + "/"
+        if stat(directory, &status) == 0, status.st_mode & S_IWOTH != 0 {
+            throw SystemError(call: "\(path) is a link in a shared directory", errno: ELOOP)
+        }
+        return target
     }
 
     /// The path behind symbolic links; the path itself when they lead nowhere.

@@ -25,8 +25,8 @@ struct ByteStream: ~Copyable {
 
     /// Takes the program's standard input and output, and leaves /dev/null in their places.
     ///
-    /// So nothing that prints can get between frames. A write to a pipe that nobody reads any more is an error from here on,
-    /// and not the program's end (SIGPIPE).
+    /// So nothing that prints can get between frames. A write to a pipe that nobody reads any more
+    /// is an error from here on, and not the program's end (SIGPIPE).
     ///
     /// - Returns: The stream.
     /// - Throws: `SystemError` when they are neither pipes nor sockets.

@@ -17,9 +17,10 @@ enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
 
 /// A program that runs beside the loop, and is waited for by it.
 ///
-/// The child gets an empty signal mask, and default signal actions except for the signals that this process ignores. Of
-/// the descriptors it gets only those named here: all others are close-on-exec. The loop keeps this object until the
-/// program has ended. A program that still runs when this object goes away is killed. See posix_spawn(3), pidfd_open(2).
+/// The child gets an empty signal mask, and default signal actions except for the signals that this
+/// process ignores. Of the descriptors it gets only those named here: all others are close-on-exec.
+/// The loop keeps this object until the program has ended. A program that still runs when this
+/// object goes away is killed. See posix_spawn(3), pidfd_open(2).
 final class ChildProcess: ReadinessObserver {
     /// What to run.
     struct Command {
@@ -41,6 +42,12 @@ final class ChildProcess: ReadinessObserver {
         var leadsGroup = false
         /// Whether the rest of its group ends when it ends by itself, too.
         var endsGroup = false
+
+        /// Sets a variable of the environment; nil removes it.
+        mutating func set(_ variable: String, to value: String?) {
+            environment.removeAll { $0.hasPrefix(variable + "=") }
+            if let value { environment.append("\(variable)=\(value)") }
+        }
     }
 
     /// Its number; the kernel gives it to nobody else before the program's end was told.
@@ -192,7 +199,10 @@ final class ChildProcess: ReadinessObserver {
             posix_spawn_file_actions_adddup2(&actions, copy, Int32(target))
         }
         if command.readsNothing {
-            posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+            // Opened here: the child has a lower limit, and may have no number left below it.
+            let empty = try systemCall("open /dev/null") { open("/dev/null", O_RDONLY | O_CLOEXEC) }
+            copies.append(empty)
+            posix_spawn_file_actions_adddup2(&actions, empty, STDIN_FILENO)
         }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -209,7 +219,16 @@ final class ChildProcess: ReadinessObserver {
         var process: pid_t = 0
         let code = withTexts([command.path] + command.arguments) { arguments in
             withTexts(command.environment) { environment in
-                posix_spawn(&process, command.path, &actions, &attributes, arguments, environment)
+                ProcessLimits.withInitialDescriptors {
+                    posix_spawn(
+                        &process,
+                        command.path,
+                        &actions,
+                        &attributes,
+                        arguments,
+                        environment
+                    )
+                }
             }
         }
         guard code == 0 else { throw SystemError(call: "run \(command.path)", errno: code) }

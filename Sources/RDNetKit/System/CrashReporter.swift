@@ -1,7 +1,9 @@
-/// Where the Swift runtime finds a program that it could run in a crash: there is none beside one static file.
+/// Where the Swift runtime finds a program that it could run in a crash: there is none beside one
+/// static file.
 ///
-/// The runtime asks before `main`, and its own answer begins with `/proc/self/exe` and ends the process where `/proc` is not mounted,
-/// as in a bare chroot. This definition is linked in place of it.
+/// The runtime asks before `main`, and its own answer begins with `/proc/self/exe` and ends the
+/// process where `/proc` is not mounted, as in a bare chroot. This definition is linked in place of
+/// it.
 ///
 /// - Parameter name: `swift-backtrace`.
 /// - Returns: NULL.

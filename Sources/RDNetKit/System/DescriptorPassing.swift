@@ -18,16 +18,64 @@ enum DescriptorPassing {
         _ number: Int32,
         over socket: borrowing OwnedDescriptor
     ) throws(SystemError) {
-        var control = [UInt8](repeating: 0, count: controlLength)
-        // Sound: the layout is that of cmsg(3) on 64-bit Linux: length, level, type, data.
-        control.withUnsafeMutableBytes { octets in
-            octets.storeBytes(of: 16 + 4, as: Int.self)
-            octets.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
-            octets.storeBytes(of: 1 /* SCM_RIGHTS */, toByteOffset: 12, as: Int32.self)
-            octets.storeBytes(of: number, toByteOffset: 16, as: Int32.self)
-        }
+        var (control, octets): ([UInt8], [UInt8]) = (control(with: number), [0])
         let target = socket.number
-        try exchange(&control) { message in sendmsg(target, message, Int32(MSG_NOSIGNAL)) }
+        try exchange(&control, &octets) { message in
+            sendmsg(target, message, Int32(MSG_NOSIGNAL))
+        }
+    }
+
+    /// A packet and the descriptor that came with it.
+    struct Packet: ~Copyable {
+        var octets: [UInt8]
+        var descriptor: OwnedDescriptor?
+    }
+
+    /// Sends a descriptor with octets of the caller's.
+    ///
+    /// - Parameters:
+    ///   - number: Stays open here.
+    ///   - octets: One packet, not empty.
+    ///   - socket: A connected unix socket.
+    /// - Throws: `SystemError`: EAGAIN when the socket is full.
+    static func send(
+        _ number: Int32,
+        with octets: [UInt8],
+        over socket: borrowing OwnedDescriptor
+    ) throws(SystemError) {
+        var (control, octets) = (control(with: number), octets)
+        let target = socket.number
+        try exchange(&control, &octets) { message in
+            sendmsg(target, message, Int32(MSG_NOSIGNAL))
+        }
+    }
+
+    /// Receives a packet of up to 64 octets; its descriptor is close-on-exec.
+    ///
+    /// - Parameter socket: A connected unix socket of packets.
+    /// - Returns: The packet, empty when the other end closed; nil when none waits.
+    /// - Throws: `SystemError`.
+    static func receivePacket(
+        over socket: borrowing OwnedDescriptor
+    ) throws(SystemError) -> Packet? {
+        var control = [UInt8](repeating: 0, count: controlLength)
+        var octets = [UInt8](repeating: 0, count: 64)
+        let source = socket.number
+        var received = 0
+        do {
+            let count = try exchange(&control, &octets) { message in
+                let count = recvmsg(source, message, Int32(MSG_CMSG_CLOEXEC))
+                received = Int(message.pointee.msg_controllen)
+                return count
+            }
+            return Packet(
+                octets: Array(octets[..<count]),
+                descriptor: descriptor(in: control, received)
+            )
+        } catch {
+            if error.errno == EAGAIN { return nil }
+            throw error
+        }
     }
 
     /// Receives a descriptor, close-on-exec.
@@ -41,11 +89,30 @@ enum DescriptorPassing {
         var control = [UInt8](repeating: 0, count: controlLength)
         let source = socket.number
         var received = 0
-        try exchange(&control) { message in
+        var octets: [UInt8] = [0]
+        try exchange(&control, &octets) { message in
             let count = recvmsg(source, message, Int32(MSG_CMSG_CLOEXEC))
             received = Int(message.pointee.msg_controllen)
             return count
         }
+        return descriptor(in: control, received)
+    }
+
+    /// A control message with a descriptor.
+    private static func control(with number: Int32) -> [UInt8] {
+        var control = [UInt8](repeating: 0, count: controlLength)
+        // Sound: the layout is that of cmsg(3) on 64-bit Linux: length, level, type, data.
+        control.withUnsafeMutableBytes { octets in
+            octets.storeBytes(of: 16 + 4, as: Int.self)
+            octets.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
+            octets.storeBytes(of: 1 /* SCM_RIGHTS */, toByteOffset: 12, as: Int32.self)
+            octets.storeBytes(of: number, toByteOffset: 16, as: Int32.self)
+        }
+        return control
+    }
+
+    /// The descriptor of a control message that the kernel wrote; nil when it has none.
+    private static func descriptor(in control: [UInt8], _ received: Int) -> OwnedDescriptor? {
         guard received >= 20 else { return nil }
         // Sound: the length was checked, and the layout is cmsg(3)'s.
         let (level, kind, number) = control.withUnsafeBytes { octets in
@@ -59,16 +126,17 @@ enum DescriptorPassing {
         return OwnedDescriptor(adopting: number)
     }
 
+    @discardableResult
     private static func exchange(
         _ control: inout [UInt8],
+        _ octets: inout [UInt8],
         _ call: (UnsafeMutablePointer<msghdr>) -> Int
-    ) throws(SystemError) {
-        var octet: UInt8 = 0
+    ) throws(SystemError) -> Int {
         let length = control.count
         // Sound: every pointer in the message is good until the call returns.
         let outcome: Result<Int, SystemError> = control.withUnsafeMutableBytes { control in
-            withUnsafeMutablePointer(to: &octet) { octet in
-                var part = iovec(iov_base: octet, iov_len: 1)
+            octets.withUnsafeMutableBytes { octets in
+                var part = iovec(iov_base: octets.baseAddress, iov_len: octets.count)
                 return withUnsafeMutablePointer(to: &part) { part in
                     var message = msghdr()
                     message.msg_iov = part
@@ -83,6 +151,6 @@ enum DescriptorPassing {
                 }
             }
         }
-        _ = try outcome.get()
+        return try outcome.get()
     }
 }

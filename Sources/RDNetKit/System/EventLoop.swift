@@ -35,15 +35,17 @@ protocol TurnParticipant: AnyObject {
 
 /// The one loop: descriptors, timers and per-turn work on one thread.
 ///
-/// How it works: `epoll_wait` with a timeout from the timer wheel; the clock is read once; every ready
-/// descriptor's observer is called; expired timers fire; then the participants take their turn in the
-/// order in which they joined (flows before links, so that a turn's packets leave in one write).
-/// An observer removed while a turn's events are delivered is not called any more: events carry a slot
-/// number and its generation, and the slot is checked at delivery. Nothing here allocates in steady state.
+/// How it works: `epoll_wait` with a timeout from the timer wheel; the clock is read once; every
+/// ready descriptor's observer is called; expired timers fire; then the participants take their
+/// turn in the order in which they joined (flows before links, so that a turn's packets leave in
+/// one write). An observer removed while a turn's events are delivered is not called any more:
+/// events carry a slot number and its generation, and the slot is checked at delivery. Nothing here
+/// allocates in steady state.
 ///
-/// A turn that has worked lingers: before it sleeps it asks again for `lingering`, as the answer to what was just passed on
-/// often comes sooner than a sleeping processor wakes up. Asking in vain doubles how many sleeps go
-/// without, so that slow traffic costs no more than it did; a processor that others want is yielded to them.
+/// A turn that has worked lingers: before it sleeps it asks again for `lingering`, as the answer to
+/// what was just passed on often comes sooner than a sleeping processor wakes up. Asking in vain
+/// doubles how many sleeps go without, so that slow traffic costs no more than it did; a processor
+/// that others want is yielded to them.
 final class EventLoop {
     /// Names one watched descriptor.
     struct Watch: Equatable {
@@ -58,7 +60,8 @@ final class EventLoop {
     }
 
     private static let eventsPerTurn = 256
-    /// How long to ask before sleeping: about as long as waking up from an idle virtual processor takes.
+    /// How long to ask before sleeping: about as long as waking up from an idle virtual processor
+    /// takes.
     private static let lingering = Duration.microseconds(50)
     /// Sleeps that go without asking first, at most, after it was in vain.
     private static let longestPatience = 64

@@ -3,24 +3,83 @@ internal import Glibc
 
 /// A second name for a file.
 enum FileLink {
-    /// Gives a file a second name in a directory; one that is there already and means the same file is kept.
+    /// What `make` did.
+    enum Outcome {
+        case made
+        /// The name meant this file already.
+        case kept
+        /// The name meant another file.
+        case replaced
+    }
+
+    /// Temporary names to try; each is taken only if somebody else uses it at this moment.
+    private static let attempts = 16
+
+    /// Gives a file a second name, in the place of any other file of that name.
     ///
-    /// See link(2), symlink(2).
+    /// The name changes its meaning at once: a program that is started meanwhile finds the old or
+    /// the new file. See link(2), symlink(2), rename(2).
     ///
     /// - Parameters:
     ///   - path: The new name.
     ///   - target: An absolute path of an existing file.
     ///   - isSymbolic: Whether to make a symbolic link instead of a hard one.
-    /// - Throws: `SystemError` that names the new name.
-    static func make(_ path: String, to target: String, isSymbolic: Bool) throws(SystemError) {
-        do {
-            if isSymbolic {
-                try systemCall("symlink \(path)") { symlink(target, path) }
-            } else {
-                try systemCall("link \(path)") { link(target, path) }
-            }
+    /// - Returns: What was done.
+    /// - Throws: `SystemError` that names the new name: EISDIR when it is a directory.
+    static func make(
+        _ path: String,
+        to target: String,
+        isSymbolic: Bool
+    ) throws(SystemError) -> Outcome {
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+            throw SystemError(call: "link \(path)", errno: EISDIR)
+        }
+        if areSame(path, target) { return .kept }
+        do throws(SystemError) {
+            try create(path, target, isSymbolic, named: path)
+            return .made
         } catch {
-            guard error.errno == EEXIST, areSame(path, target) else { throw error }
+            guard error.errno == EEXIST else { throw error }
+        }
+        let temporary = try createBeside(path, target, isSymbolic)
+        do {
+            try systemCall("rename \(path)") { rename(temporary, path) }
+        } catch {
+            _ = unlink(temporary)
+            throw error
+        }
+        return .replaced
+    }
+
+    private static func createBeside(
+        _ path: String,
+        _ target: String,
+        _ isSymbolic: Bool
+    ) throws(SystemError) -> String {
+        var attempt = 1
+        while true {
+            let temporary = "\(path).\(getpid())-\(attempt)"
+            do throws(SystemError) {
+                try create(temporary, target, isSymbolic, named: path)
+                return temporary
+            } catch {
+                guard error.errno == EEXIST, attempt < attempts else { throw error }
+            }
+            attempt += 1
+        }
+    }
+
+    private static func create(
+        _ path: String,
+        _ target: String,
+        _ isSymbolic: Bool,
+        named name: String
+    ) throws(SystemError) {
+        if isSymbolic {
+            try systemCall("symlink \(name)") { symlink(target, path) }
+        } else {
+            try systemCall("link \(name)") { link(target, path) }
         }
     }
 

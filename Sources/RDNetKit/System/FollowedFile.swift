@@ -3,9 +3,9 @@ internal import Glibc
 
 /// A small text file that other programs rewrite, read again when it has changed.
 ///
-/// A stat at most once a second, when somebody asks, finds a change by device, inode, size, and the times
-/// of writing and renaming: no watch, no thread. A file that is missing, is no regular file or may not be
-/// read counts as empty.
+/// A stat at most once a second, when somebody asks, finds a change by device, inode, size, and the
+/// times of writing and renaming: no watch, no thread. A file that is missing, is no regular file
+/// or may not be read counts as empty.
 struct FollowedFile {
     private enum State: Equatable {
         case neverRead
@@ -40,6 +40,8 @@ struct FollowedFile {
     let limit: Int
     private var state = State.neverRead
     private var nextLook: Instant?
+    /// Whether the file, when it was last read, was larger than `limit`.
+    private(set) var isCut = false
 
     init(path: String, limit: Int) {
         self.path = path
@@ -56,9 +58,13 @@ struct FollowedFile {
         let found = look()
         guard found != state else { return nil }
         state = found
+        isCut = false
         guard case .read = found else { return [] }
         do {
-            return try read()
+            let contents = try read()
+            // A byte more than the limit was asked for.
+            isCut = contents.count > limit
+            return isCut ? Array(contents[..<limit]) : contents
         } catch {
             return []
         }
@@ -77,8 +83,8 @@ struct FollowedFile {
         let file = OwnedDescriptor(adopting: number)
         let chunk = ReceiveBuffer()
         var contents: [UInt8] = []
-        while contents.count < limit {
-            let room = min(chunk.memory.count, limit - contents.count)
+        while contents.count <= limit {
+            let room = min(chunk.memory.count, limit + 1 - contents.count)
             let (number, memory) = (file.number, chunk.memory)
             let count = try systemCall("read \(path)") {
                 Glibc.read(number, memory.baseAddress, room)

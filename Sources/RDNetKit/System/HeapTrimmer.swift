@@ -2,9 +2,9 @@ internal import CLinux
 
 /// Gives memory back to the system that a burst of work has left behind.
 ///
-/// free(3) keeps what lies below something that is still used: after a thousand stalled uploads that is tens of megabytes, for
-/// ever. So a while after something large has ended the heap is looked at, and trimmed if it is worth it.
-/// Nothing happens in a process where nothing ends.
+/// free(3) keeps what lies below something that is still used: after a thousand stalled uploads
+/// that is tens of megabytes, for ever. So a while after something large has ended the heap is
+/// looked at, and trimmed if it is worth it. Nothing happens in a process where nothing ends.
 final class HeapTrimmer: TimerObserver {
     private static let delay: Duration = .seconds(5)
     /// Octets that may stay: they would soon be asked for again.
@@ -27,7 +27,8 @@ final class HeapTrimmer: TimerObserver {
 
     func timerFired(now: Instant) {
         isDue = false
-        // See mallinfo(3), fordblks, and malloc_trim(3): it takes a tenth of a millisecond for each megabyte given back.
+        // See mallinfo(3), fordblks, and malloc_trim(3): it takes a tenth of a millisecond for each
+        // megabyte given back.
         guard mallinfo2().fordblks > Self.spare else { return }
         _ = malloc_trim(0)
     }

@@ -1,14 +1,31 @@
 internal import CLinux
 internal import Glibc
 
-/// An error that the host's network reported for a datagram sent earlier.
+/// An error that the host's kernel or network reported for a packet that was sent earlier.
+///
+/// The kernel keeps these in the socket's error queue. See ip(7), IP_RECVERR and `struct
+/// sock_extended_err`.
 struct HostError {
-    /// Where the datagram had been sent.
+    /// Where the packet was sent to; port 0 for an echo request.
     let destination: Endpoint
-    /// What the guest is told.
+    /// The ICMP error, or the one that says the same as the kernel's errno.
     let kind: ICMPMessage.Kind
-    /// The next hop's MTU for "fragmentation needed", else zero.
-    let mtu: UInt32
+    /// The error's second word: the next hop's MTU or the pointer, otherwise zero (RFC 792; RFC
+    /// 1191, 4).
+    let rest: UInt32
+    /// Who sent the ICMP error; nil when this machine's kernel refused to send the packet.
+    let offender: IPAddress?
+    /// The hop limit that the ICMP error arrived with; nil when the kernel did not report it.
+    let hopLimit: UInt8?
+    /// Bytes of the packet that the ICMP error quoted; a UDP datagram's start behind its header.
+    let quotedCount: Int
+
+    /// What `next` found in a queue.
+    enum Entry {
+        case error(HostError)
+        /// An entry that no guest needs to know.
+        case other
+    }
 
     /// What an errno of `connect` or `send` means in ICMP; nil when ICMP has no word for it.
     static func unreachable(errno code: Int32) -> ICMPMessage.Unreachable? {
@@ -20,87 +37,132 @@ struct HostError {
         }
     }
 
-    /// Lets a datagram socket keep errors for `next`.
+    /// Whether an errno means that the port is closed.
+    static func isRefusal(errno code: Int32) -> Bool { code == ECONNREFUSED }
+
+    /// Makes a datagram, ping or raw socket keep errors for `next`.
     ///
-    /// See ip(7), IP_RECVERR.
+    /// A TCP socket keeps those of its handshake without this (Linux 5.8). It must not be told to
+    /// keep more: an ICMP error would then end an open connection (RFC 5382, REQ-10).
     static func collect(on descriptor: borrowing OwnedDescriptor) throws(SystemError) {
         try Socket.set(descriptor, Int32(IPPROTO_IP), Int32(IP_RECVERR), to: 1)
     }
 
-    /// Takes one error from a socket's queue; nil when there is none, or none worth telling.
+    /// Takes one entry from a socket's error queue.
     ///
-    /// See ip(7), `struct sock_extended_err`.
-    static func next(on descriptor: borrowing OwnedDescriptor) -> (error: HostError?, isLast: Bool)
-    {
-        var address = SocketAddress()
-        var control = [UInt8](repeating: 0, count: 512)
-        var payload = [UInt8](repeating: 0, count: 64)
-        var controlLength = 0
+    /// - Parameters:
+    ///   - descriptor: A socket of IPv4.
+    ///   - buffer: Receives what the ICMP error quoted.
+    /// - Returns: Nil when the queue is empty.
+    static func next(
+        on descriptor: borrowing OwnedDescriptor,
+        into buffer: UnsafeMutableRawBufferPointer
+    ) -> Entry? {
         let number = descriptor.number
-        // Sound: every pointer in the message is good until recvmsg returns.
-        let count = control.withUnsafeMutableBytes { control in
-            payload.withUnsafeMutableBytes { payload in
-                address.withMutablePointer { name, nameLength in
-                    var part = iovec(iov_base: payload.baseAddress, iov_len: payload.count)
-                    return withUnsafeMutablePointer(to: &part) { part in
-                        var message = msghdr()
-                        message.msg_name = UnsafeMutableRawPointer(name)
-                        message.msg_namelen = nameLength.pointee
-                        message.msg_iov = part
-                        message.msg_iovlen = 1
-                        message.msg_control = control.baseAddress
-                        message.msg_controllen = control.count
-                        let count = recvmsg(number, &message, Int32(MSG_ERRQUEUE | MSG_DONTWAIT))
-                        controlLength = Int(message.msg_controllen)
-                        return count
-                    }
-                }
+        // Room for the error, the offender's address and the hop limit.
+        var control = InlineArray<32, UInt64>(repeating: 0)
+        return withUnsafeMutableBytes(of: &control) { control -> Entry? in
+            do {
+                let message = try Socket.receiveMessage(
+                    number,
+                    into: buffer,
+                    control: control,
+                    flags: Int32(MSG_ERRQUEUE)
+                )
+                guard let message else { return nil }
+                let reported = UnsafeRawBufferPointer(rebasing: control[..<message.controlCount])
+                return HostError(message, reported).map { .error($0) } ?? .other
+            } catch {
+                return nil
             }
-        }
-        guard count >= 0 else { return (nil, true) }
-        guard let endpoint = address.endpoint else { return (nil, false) }
-        return (parse(control.prefix(controlLength), destination: endpoint), false)
-    }
-
-    private static func parse(_ control: ArraySlice<UInt8>, destination: Endpoint) -> HostError? {
-        control.withUnsafeBytes { octets in
-            let headerLength = MemoryLayout<cmsghdr>.size
-            let bodyLength = MemoryLayout<sock_extended_err>.size
-            var offset = 0
-            while offset + headerLength <= octets.count {
-                let header = octets.loadUnaligned(fromByteOffset: offset, as: cmsghdr.self)
-                let length = Int(header.cmsg_len)
-                guard length >= headerLength, offset + length <= octets.count else { return nil }
-                if header.cmsg_level == Int32(IPPROTO_IP), header.cmsg_type == Int32(IP_RECVERR),
-                    length >= headerLength + bodyLength
-                {
-                    let start = offset + headerLength
-                    let error = octets.loadUnaligned(
-                        fromByteOffset: start,
-                        as: sock_extended_err.self
-                    )
-                    return HostError(error, destination: destination)
-                }
-                offset += (length + 7) & ~7
-            }
-            return nil
         }
     }
 
-    private init?(_ error: sock_extended_err, destination: Endpoint) {
+    /// What `drain` has found.
+    struct Findings {
+        /// This machine's kernel refused the latest packet itself.
+        var refusal: HostError?
+        /// ICMP errors of earlier packets, which may have made the latest call fail.
+        var foundEarlier = false
+    }
+
+    /// Takes the entries of a socket's error queue.
+    ///
+    /// - Parameters:
+    ///   - descriptor: A socket of IPv4.
+    ///   - buffer: Receives what each ICMP error quoted.
+    ///   - limit: Entries at most.
+    ///   - receive: Takes each ICMP error and what it quoted.
+    /// - Returns: What the errors mean for the latest packet.
+    static func drain(
+        _ descriptor: borrowing OwnedDescriptor,
+        into buffer: UnsafeMutableRawBufferPointer,
+        limit: Int,
+        _ receive: (HostError, UnsafeRawBufferPointer) -> Void
+    ) -> Findings {
+        var findings = Findings()
+        for _ in 0..<limit {
+            guard let entry = next(on: descriptor, into: buffer) else { break }
+            switch entry {
+            case .error(let error) where error.offender == nil:
+                findings.refusal = error
+            case .error(let error):
+                findings.foundEarlier = true
+                receive(error, UnsafeRawBufferPointer(rebasing: buffer[..<error.quotedCount]))
+            case .other:
+                findings.foundEarlier = true
+            }
+        }
+        return findings
+    }
+
+    private init?(_ message: SocketMessage, _ control: UnsafeRawBufferPointer) {
+        let length = MemoryLayout<sock_extended_err>.size
+        guard let destination = message.sender.endpoint,
+            let data = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_RECVERR), in: control),
+            data.count >= length
+        else { return nil }
+        // Sound: the structure is plain memory, and its length was checked.
+        let error = data.load(as: sock_extended_err.self)
         self.destination = destination
-        let code = Int32(bitPattern: error.ee_errno)
-        if code == ECONNREFUSED {
-            kind = .destinationUnreachable(.port)
-            mtu = 0
-        } else if code == EMSGSIZE {
-            kind = .destinationUnreachable(.fragmentationNeeded)
-            mtu = error.ee_info
-        } else if let reason = Self.unreachable(errno: code) {
-            kind = .destinationUnreachable(reason)
-            mtu = 0
-        } else {
+        hopLimit = Socket.hopLimit(in: control)
+        quotedCount = message.count
+        switch Int32(error.ee_origin) {
+        case SO_EE_ORIGIN_ICMP:
+            guard let meaning = Self.meaning(ofICMP: error) else { return nil }
+            (kind, rest) = meaning
+            let sender = UnsafeRawBufferPointer(rebasing: data[length...])
+            offender = SocketAddress(copying: sender).endpoint?.address ?? destination.address
+        case SO_EE_ORIGIN_LOCAL:
+            guard let meaning = Self.meaning(ofLocal: error) else { return nil }
+            (kind, rest) = meaning
+            offender = nil
+        default:
             return nil
         }
+    }
+
+    private static func meaning(
+        ofICMP error: sock_extended_err
+    ) -> (kind: ICMPMessage.Kind, rest: UInt32)? {
+        let kind = ICMPMessage.Kind(type: error.ee_type, code: error.ee_code)
+        switch kind {
+        case .destinationUnreachable(.fragmentationNeeded):
+            return (kind, min(error.ee_info, 65_535))
+        case .destinationUnreachable, .timeExceeded: return (kind, 0)
+        case .parameterProblem: return (kind, error.ee_info << 24)
+        // Nobody may act on a source quench (RFC 6633), and redirects concern the host.
+        case .echoReply, .echoRequest, .other: return nil
+        }
+    }
+
+    private static func meaning(
+        ofLocal error: sock_extended_err
+    ) -> (kind: ICMPMessage.Kind, rest: UInt32)? {
+        let code = Int32(bitPattern: error.ee_errno)
+        if code == EMSGSIZE {
+            return (.destinationUnreachable(.fragmentationNeeded), min(error.ee_info, 65_535))
+        }
+        return unreachable(errno: code).map { (.destinationUnreachable($0), 0) }
     }
 }

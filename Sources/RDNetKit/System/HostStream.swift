@@ -1,8 +1,8 @@
 internal import CLinux
 internal import Glibc
 
-/// Which socket families can peek at an offset (SO_PEEK_OFF): unix since Linux 3.4, TCP over IPv4 since
-/// 6.10, over IPv6 since 6.12.
+/// Which socket families can peek at an offset (SO_PEEK_OFF): unix since Linux 3.4, TCP over IPv4
+/// since 6.10, over IPv6 since 6.12.
 struct PeekOffsetSupport: Equatable {
     var unix: Bool
     var ipv4: Bool
@@ -33,8 +33,9 @@ struct PeekOffsetSupport: Equatable {
 
 /// The host's end of a flow: a stream socket that keeps what the guest has not acknowledged.
 ///
-/// Reading is peeking at an offset from the first octet not discarded; acknowledged octets are discarded. After the
-/// peer's end a peek behind the last octet returns 0, even while octets in front of it wait to be discarded.
+/// Reading is peeking at an offset from the first octet not discarded; acknowledged octets are
+/// discarded. After the peer's end a peek behind the last octet returns 0, even while octets in
+/// front of it wait to be discarded.
 struct HostStream: ~Copyable {
     let descriptor: OwnedDescriptor
     private let peeksAtOffset: Bool
@@ -63,7 +64,8 @@ struct HostStream: ~Copyable {
         }
         if isTCP {
             do {
-                // Urgent octets stay in their place: without this they leave a hole that offsets do not count.
+                // Urgent octets stay in their place: without this they leave a hole that offsets do
+                // not count.
                 try Socket.set(descriptor, SOL_SOCKET, SO_OOBINLINE, to: 1)
             } catch {
                 // Every TCP socket has the option; without it only urgent data would suffer.
@@ -130,8 +132,8 @@ struct HostStream: ~Copyable {
         }
         guard let count = try peeked() else { return nil }
         if count > offset { return count - offset }
-        // Nothing behind the offset: the end, or not yet. Only the socket's state tells, and what came between the two
-        // questions is in front of the end.
+        // Nothing behind the offset: the end, or not yet. Only the socket's state tells, and what
+        // came between the two questions is in front of the end.
         guard hasEnded else { return nil }
         return max((try peeked() ?? 0) - offset, 0)
     }

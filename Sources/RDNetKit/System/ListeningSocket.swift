@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Sockets that wait for clients on the host.
 enum ListeningSocket {
-    /// How long a silent TCP client may stay away before the kernel asks whether it lives, in seconds.
+    /// How long a silent TCP client may stay away before the kernel asks whether it lives, in
+    /// seconds.
     private static let keepAliveIdle: Int32 = 60
 
     /// A TCP socket that listens; the unspecified address of either family takes clients of both.
@@ -28,7 +29,8 @@ enum ListeningSocket {
 
     /// A UDP socket; the unspecified address of either family takes datagrams of both.
     ///
-    /// At that address `Socket.receiveAddressed` says which of the machine's a datagram was sent to.
+    /// At that address `Socket.receiveAddressed` says which of the machine's a datagram was sent
+    /// to.
     ///
     /// - Parameter endpoint: Port 0 lets the kernel choose.
     /// - Returns: The bound socket.
@@ -55,9 +57,10 @@ enum ListeningSocket {
         guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
             throw SystemError(call: "bind \(path)", errno: EINVAL)
         }
-        if try isStale(path, address, kind) { removeFile(path) }
+        if let stale = staleFile(path, address) { try replaceStaleFile(path, stale) }
         let socket = try Socket.make(AF_UNIX, kind)
-        // The file is born with the socket's own mode: changing it afterwards would leave a gap, and umask(2) is the whole process's.
+        // The file is born with the socket's own mode: changing it afterwards would leave a gap,
+        // and umask(2) is the whole process's.
         let number = socket.number
         try systemCall("fchmod") { fchmod(number, 0o600) }
         try Socket.bind(socket, to: address, named: path)
@@ -72,20 +75,42 @@ enum ListeningSocket {
         _ = unlink(path)
     }
 
-    private static func isStale(
-        _ path: String,
-        _ address: SocketAddress,
-        _ kind: SocketKind
-    ) throws(SystemError) -> Bool {
+    /// Whether something other than a stale socket has a path.
+    static func isOccupied(_ path: String) -> Bool {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
-        let probe = try Socket.make(AF_UNIX, kind)
+        guard lstat(path, &status) == 0 else { return false }
+        guard let address = SocketAddress(path: path) else { return true }
+        return staleFile(path, address) == nil
+    }
+
+    /// The file of a socket without a process behind it; nil for any other file, or none.
+    ///
+    /// Connecting to it fails with ECONNREFUSED whatever the kind of socket was; a live socket of
+    /// another kind answers EPROTOTYPE. See unix(7).
+    private static func staleFile(_ path: String, _ address: SocketAddress) -> stat? {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
         do {
-            _ = try Socket.connect(probe, to: address)
-            return false
+            _ = try Socket.connect(Socket.make(AF_UNIX, .stream), to: address)
+            return nil
         } catch {
-            return error.errno == ECONNREFUSED
+            return error.errno == ECONNREFUSED ? status : nil
         }
+    }
+
+    /// Removes a stale socket's file, and no other that may have replaced it meanwhile.
+    ///
+    /// Two programs that start at once may both find the file stale. So it first moves to a name of
+    /// our own: what was moved is the stale file, or it moves back.
+    private static func replaceStaleFile(_ path: String, _ stale: stat) throws(SystemError) {
+        let aside = "\(path).\(getpid()).stale"
+        try systemCall("rename \(path)") { rename(path, aside) }
+        var moved = stat()
+        let isStale =
+            lstat(aside, &moved) == 0 && moved.st_ino == stale.st_ino
+            && moved.st_dev == stale.st_dev
+        if !isStale { _ = link(aside, path) }
+        removeFile(aside)
     }
 
     private static func bound(

@@ -3,11 +3,11 @@ internal import Glibc
 
 /// An open descriptor that log lines go to, never waiting for whoever reads them.
 ///
-/// How it works: O_NONBLOCK belongs to the open file, which standard error shares with the shell and its
-/// other children, so it must not be set there. A pipe or a terminal is opened a second time through
-/// /proc/self/fd, which makes an open file of our own; a socket is written with MSG_DONTWAIT, which needs
-/// no flag; a regular file is written as it is, and so is a pipe that may not be opened again (its writer may be
-/// another user), after poll(2) said that a page fits.
+/// How it works: O_NONBLOCK belongs to the open file, which standard error shares with the shell
+/// and its other children, so it must not be set there. A pipe or a terminal is opened a second
+/// time through /proc/self/fd, which makes an open file of our own; a socket is written with
+/// MSG_DONTWAIT, which needs no flag; a regular file is written as it is, and so is a pipe that may
+/// not be opened again (its writer may be another user), after poll(2) said that a page fits.
 final class LogDestination {
     private enum Manner {
         /// The open file is ours and does not block, or is a regular file.
@@ -40,8 +40,9 @@ final class LogDestination {
 
     /// Opens or creates a log file.
     ///
-    /// Every line goes to the end of the file as it is then, so other writers lose nothing, and a file that another
-    /// program truncates (logrotate's `copytruncate`) begins anew instead of with a hole.
+    /// Every line goes to the end of the file as it is then, so other writers lose nothing, and a
+    /// file that another program truncates (logrotate's `copytruncate`) begins anew instead of with
+    /// a hole.
     ///
     /// - Parameters:
     ///   - path: A file, a named pipe or a device; a directory must exist.
@@ -73,7 +74,8 @@ final class LogDestination {
         descriptor = try Self.openFile(path, flags: 0)
     }
 
-    /// A descriptor that is somebody else's too, such as standard error, whatever it is connected to.
+    /// A descriptor that is somebody else's too, such as standard error, whatever it is connected
+    /// to.
     ///
     /// See proc(5), fcntl(2).
     ///
@@ -106,8 +108,9 @@ final class LogDestination {
     /// - Returns: How many octets were taken.
     func write(_ octets: ArraySlice<UInt8>) -> Int {
         let number = descriptor.number
-        // Sound: the pointer is used during the calls only. Failures of any kind cost the line, which is
-        // counted by the caller: a log that cannot be written has no other place to say so.
+        // Sound: the pointer is used during the calls only. Failures of any kind cost the line,
+        // which is counted by the caller: a log that cannot be written has no other place to say
+        // so.
         let taken = octets.withUnsafeBytes { buffer in
             switch manner {
             case .plain:
@@ -130,10 +133,12 @@ final class LogDestination {
 
     /// Writes, and takes back the SIGPIPE of a pipe that nobody reads any more.
     ///
-    /// A log's reader that goes away must not end the program, and ignoring the signal for the whole process
-    /// would be inherited by the programs it starts. See pthread_sigmask(3), sigtimedwait(2).
+    /// A log's reader that goes away must not end the program, and ignoring the signal for the
+    /// whole process would be inherited by the programs it starts. See pthread_sigmask(3),
+    /// sigtimedwait(2).
     private func writeWithoutSignal(_ buffer: UnsafeRawBufferPointer) -> Int {
-        // Sound: every pointer is good for its call; the process has one thread, so the signal is its own.
+        // Sound: every pointer is good for its call; the process has one thread, so the signal is
+        // its own.
         var brokenPipe = sigset_t()
         var before = sigset_t()
         sigemptyset(&brokenPipe)

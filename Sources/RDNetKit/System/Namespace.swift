@@ -7,7 +7,8 @@ internal import Glibc
 enum Namespace {
     /// Runs a closure in a child process, which ends with what it returns.
     ///
-    /// Sound because this process has one thread. The child dies with its parent (prctl(2), PR_SET_PDEATHSIG).
+    /// Sound because this process has one thread. The child dies with its parent (prctl(2),
+    /// PR_SET_PDEATHSIG).
     ///
     /// - Parameter body: The child's work; nothing of the parent's runs in it.
     /// - Returns: The child's number, in the parent.
@@ -24,10 +25,13 @@ enum Namespace {
 
     /// Moves this process into fresh network and mount namespaces.
     ///
-    /// Without privilege, inside a user namespace in which the caller is root. See unshare(2), user_namespaces(7).
+    /// Without privilege, inside a user namespace. The caller has every capability there, until it
+    /// runs a program as another user than root. See unshare(2), user_namespaces(7).
     ///
+    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace; else
+    ///   it is root there.
     /// - Throws: `SystemError` that says what is not permitted.
-    static func enterFresh() throws(SystemError) {
+    static func enterFresh(keepsUser: Bool = false) throws(SystemError) {
         let (user, group) = (geteuid(), getegid())
         let fresh = Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS)
         // Root in a container may lack the capability, and still have user namespaces.
@@ -36,56 +40,56 @@ enum Namespace {
                 unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
             }
             try write("deny", to: "/proc/self/setgroups")
-            try write("0 \(user) 1", to: "/proc/self/uid_map")
-            try write("0 \(group) 1", to: "/proc/self/gid_map")
+            let inside = keepsUser ? (user: user, group: group) : (user: 0, group: 0)
+            try write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
+            try write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
         // What is mounted from here on stays here.
-        try systemCall("mount / private") {
-            mount("none", "/", nil, UInt(MS_REC | MS_PRIVATE), nil)
+        try makeMountsPrivate()
+    }
+
+    /// Stops the propagation of mounts into and out of this process's mount namespace.
+    ///
+    /// It also works in a chroot whose root is not a mount point. See mount_namespaces(7).
+    ///
+    /// - Throws: `SystemError` with EPERM without CAP_SYS_ADMIN.
+    static func makeMountsPrivate() throws(SystemError) {
+        let flags = UInt(MS_REC | MS_PRIVATE)
+        do {
+            try systemCall("mount / private") { mount("none", "/", nil, flags, nil) }
+        } catch {
+            guard error.errno == EINVAL else { throw error }
+            // In a chroot "/" may be no mount point: visit the root of the namespace.
+            let root = try openDirectory("/")
+            let directory = try openDirectory(".")
+            try enterMounts(of: getpid())
+            try systemCall("mount / private") { mount("none", "/", nil, flags, nil) }
+            try systemCall("fchdir /") { fchdir(root.number) }
+            try systemCall("chroot") { chroot(".") }
+            try systemCall("fchdir .") { fchdir(directory.number) }
         }
     }
 
-    /// Lays a private, empty, writable file over a path, in this mount namespace.
+    /// Moves this process into another process's mount namespace, to the root of that namespace.
     ///
-    /// The file lives in a memory file system that only the mount holds, so that it keeps a name of its own: the command may
-    /// mount it elsewhere, or something over it. See mount(2).
+    /// See setns(2); it accepts a pidfd since Linux 5.8.
     ///
-    /// - Parameter path: An existing file, or a link to one.
-    /// - Throws: `SystemError`.
-    static func coverFile(_ path: String) throws(SystemError) {
-        let mountPoint = try PrivateDirectory(in: ["/tmp"])
-        defer { mountPoint.remove() }
-        let directory = mountPoint.path
-        try systemCall("mount \(directory)") { mount("tmpfs", directory, "tmpfs", 0, "size=64k") }
-        defer { umount2(directory, Int32(CLINUX_MNT_DETACH)) }
-        let file = "\(directory)/\(path.split(separator: "/").last ?? "file")"
-        let descriptor = OwnedDescriptor(
-            adopting: try systemCall("open \(file)") {
-                open(file, O_CREAT | O_RDWR | O_CLOEXEC, 0o644)
-            }
+    /// - Parameter process: Its number. This process's own number leaves a chroot.
+    /// - Throws: `SystemError`: ESRCH, EPERM.
+    static func enterMounts(of process: Int32) throws(SystemError) {
+        let target = OwnedDescriptor(
+            adopting: try systemCall("pidfd_open") { pidfd_open(process, 0) }
         )
-        try systemCall("chmod \(file)") { fchmod(descriptor.number, 0o644) }
-        try systemCall("mount over \(path)") { mount(file, path, nil, UInt(MS_BIND), nil) }
+        try systemCall("setns") { setns(target.number, Int32(CLINUX_CLONE_NEWNS)) }
     }
 
-    /// Becomes another program: the child's part of running one.
-    ///
-    /// See execve(2).
-    ///
-    /// - Parameters:
-    ///   - path: An executable file.
-    ///   - arguments: What comes after the program's name.
-    ///   - environment: `NAME=value`.
-    /// - Returns: Only when it cannot: the errno.
-    static func become(_ path: String, _ arguments: [String], _ environment: [String]) -> Int32 {
-        var none = sigset_t()
-        sigemptyset(&none)
-        sigprocmask(SIG_SETMASK, &none, nil)
-        // The process ends or becomes another: nobody frees these.
-        let words = ([path] + arguments).map { strdup($0) } + [nil]
-        let variables = environment.map { strdup($0) } + [nil]
-        execve(path, words, variables)
-        return errno
+    /// Opens a directory only to look names up in it (O_PATH).
+    static func openDirectory(_ path: String) throws(SystemError) -> OwnedDescriptor {
+        OwnedDescriptor(
+            adopting: try systemCall("open \(path)") {
+                open(path, Int32(CLINUX_O_PATH) | O_DIRECTORY | O_CLOEXEC)
+            }
+        )
     }
 
     private static func write(_ text: String, to path: String) throws(SystemError) {
@@ -125,15 +129,26 @@ enum ProgramPath {
     /// - Parameters:
     ///   - name: A name, or a path when it has a slash.
     ///   - searchPath: PATH; nil takes the system's default.
-    /// - Returns: The path of an executable file, or any file's when it was named by path; nil when there is none.
+    /// - Returns: The path of an executable file, or any file's when it was named by path; nil when
+    ///   there is none.
     static func find(_ name: String, in searchPath: String?) -> String? {
         if name.contains("/") { return access(name, F_OK) == 0 ? name : nil }
+        return candidates(name, in: searchPath).first { isExecutable($0) }
+    }
+
+    /// The paths at which a program may be, in the order of PATH.
+    ///
+    /// - Parameters:
+    ///   - name: A name without a slash; the empty name has no paths.
+    ///   - searchPath: PATH, where an empty part is the current folder; nil means the system's
+    ///     default.
+    /// - Returns: A path for each part of PATH.
+    static func candidates(_ name: String, in searchPath: String?) -> [String] {
+        guard !name.isEmpty else { return [] }
         let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        for folder in folders.split(separator: ":", omittingEmptySubsequences: false) {
-            let path = (folder.isEmpty ? "." : String(folder)) + "/" + name
-            if isExecutable(path) { return path }
+        return folders.split(separator: ":", omittingEmptySubsequences: false).map { folder in
+            (folder.isEmpty ? "." : String(folder)) + "/" + name
         }
-        return nil
     }
 
     /// Whether a path leads to a file that this process may run.

@@ -3,8 +3,9 @@ internal import Glibc
 
 /// The processes of a network namespace, as they are being killed.
 ///
-/// One that was killed counts until it has ended altogether. For process 1 of a process namespace that is when all others of
-/// that namespace have, whatever network they are in. See pidfd_open(2), pid_namespaces(7).
+/// One that was killed counts until it has ended altogether. For process 1 of a process namespace
+/// that is when all others of that namespace have, whatever network they are in. See pidfd_open(2),
+/// pid_namespaces(7).
 final class NamespaceResidents {
     /// Descriptors (pidfd) of those that were killed, by number.
     private var ending: [pid_t: Int32] = [:]
@@ -18,7 +19,8 @@ final class NamespaceResidents {
     /// - Parameters:
     ///   - network: The namespace, the same at each call.
     ///   - isMeant: Which processes to kill, by number.
-    /// - Returns: How many have not ended yet. Those that fork meanwhile are found by calling again.
+    /// - Returns: How many have not ended yet. Those that fork meanwhile are found by calling
+    ///   again.
     func kill(
         in network: borrowing OwnedDescriptor,
         where isMeant: (Int32) -> Bool = { _ in true }

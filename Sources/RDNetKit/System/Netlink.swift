@@ -251,6 +251,19 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): default route via \(gateway)")
     }
 
+    /// The destinations of all IPv4 routes, of every table; default routes have none.
+    mutating func destinations() throws(SystemError) -> [InterfaceAddress] {
+        let request = NetlinkRequest(defaultRoute: NetlinkType.getRoute, .dump, onLink: false)
+        return try exchange(request, "get routes").compactMap { answer in
+            guard answer.type == NetlinkType.newRoute, let prefixLength = answer.prefixLength,
+                let octets = answer.attribute(NetlinkAttribute.Route.destination, after: 12),
+                octets.count == 4
+            else { return nil }
+            let address = IPAddress(ipv4: octets.span.bytes.bigEndian(at: 0))
+            return InterfaceAddress(address: address, prefixLength: prefixLength)
+        }
+    }
+
     // MARK: One request
 
     /// Sends one request and collects its answers up to the last.

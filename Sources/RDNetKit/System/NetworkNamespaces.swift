@@ -22,6 +22,21 @@ extension Namespace {
         try openNetwork("/proc/\(process)/ns/net")
     }
 
+    /// Whether this process shares a namespace with another one.
+    ///
+    /// See namespaces(7), stat(2).
+    ///
+    /// - Parameters:
+    ///   - kind: `net` or `mnt`.
+    ///   - process: The other process.
+    /// - Returns: Nil if there is no such process, or this process may not look.
+    static func isShared(_ kind: String, with process: Int32) -> Bool? {
+        guard let mine = FileIdentity(at: "/proc/thread-self/ns/\(kind)"),
+            let theirs = FileIdentity(at: "/proc/\(process)/ns/\(kind)")
+        else { return nil }
+        return mine == theirs
+    }
+
     private static func openNetwork(_ path: String) throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(
             adopting: try systemCall("open \(path)") { open(path, O_RDONLY | O_CLOEXEC) }
@@ -43,7 +58,8 @@ extension Namespace {
 
     /// Does something while this process is in another network namespace.
     ///
-    /// Sockets and processes made there belong there. Sound because this process has one thread. See setns(2).
+    /// Sockets and processes made there belong there. Sound because this process has one thread.
+    /// See setns(2).
     ///
     /// - Parameters:
     ///   - network: Where.

@@ -3,12 +3,24 @@ internal import Glibc
 
 /// Sockets of a client, and array-sized input and output on them.
 extension Socket {
-    /// A UDP socket that exchanges datagrams with one peer, from a random port of the kernel's choice.
+    /// A UDP socket that exchanges datagrams with one peer, from a random port of the kernel's
+    /// choice.
     ///
     /// See udp(7).
     static func connectedDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
         let descriptor = try make(family(of: peer.address), SOCK_DGRAM)
         _ = try connect(descriptor, to: SocketAddress(peer))
+        return descriptor
+    }
+
+    /// A UDP socket that exchanges datagrams with one machine, any of whose ports may answer.
+    ///
+    /// With IPv4 it is not connected, and keeps errors for `HostError.next`; with IPv6 it is, and
+    /// one port alone can answer.
+    static func relayingDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
+        guard peer.address.isIPv4 else { return try connectedDatagram(to: peer) }
+        let descriptor = try make(AF_INET, SOCK_DGRAM)
+        try HostError.collect(on: descriptor)
         return descriptor
     }
 
@@ -21,7 +33,8 @@ extension Socket {
         return descriptor
     }
 
-    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing waits.
+    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing
+    /// waits.
     ///
     /// See recv(2).
     static func receive(
@@ -34,7 +47,8 @@ extension Socket {
         return received.map { Array(octets[..<$0]) }
     }
 
-    /// A TCP socket that has begun to connect on this machine, to carry what another connection carries.
+    /// A TCP socket that has begun to connect on this machine, to carry what another connection
+    /// carries.
     ///
     /// See connect(2).
     static func relayingStream(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {

@@ -14,8 +14,8 @@ struct OwnedDescriptor: ~Copyable {
 
     /// Takes over a connected stream that the program was started with.
     ///
-    /// It is made close-on-exec and non-blocking. What this program opened itself is close-on-exec already, and so is never
-    /// mistaken for it.
+    /// It is made close-on-exec and non-blocking. What this program opened itself is close-on-exec
+    /// already, and so is never mistaken for it.
     ///
     /// - Parameter number: Such as 3.
     /// - Returns: The descriptor.

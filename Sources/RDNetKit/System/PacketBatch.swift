@@ -3,7 +3,8 @@ internal import Glibc
 
 /// Packets that one system call took from a socket: at most `most`, each in a slot of its own.
 ///
-/// The slots are touched as far as packets are long, so small packets cost little memory. See recvmmsg(2).
+/// The slots are touched as far as packets are long, so small packets cost little memory. See
+/// recvmmsg(2).
 struct ReceivedPackets: ~Copyable {
     static let most = 32
 
@@ -159,7 +160,8 @@ struct OutgoingPackets: ~Copyable {
 }
 
 extension SystemError {
-    /// Whether one packet was refused for its own sake, or for want of memory, which says nothing of the next one.
+    /// Whether one packet was refused for its own sake, or for want of memory, which says nothing
+    /// of the next one.
     ///
     /// See send(2), unix(7).
     var concernsOnePacket: Bool { [EMSGSIZE, ENOBUFS, ENOMEM].contains(errno) }

@@ -3,9 +3,9 @@ internal import Glibc
 
 /// UDP datagrams of one port on one interface, sent and received below the kernel's IP layer.
 ///
-/// A DHCP client needs this: before it has an address the kernel neither sends from 0.0.0.0 nor takes a
-/// unicast answer to the address that is being offered. A filter in the kernel keeps all other traffic
-/// away. Needs CAP_NET_RAW. See packet(7).
+/// A DHCP client needs this: before it has an address the kernel neither sends from 0.0.0.0 nor
+/// takes a unicast answer to the address that is being offered. A filter in the kernel keeps all
+/// other traffic away. Needs CAP_NET_RAW. See packet(7).
 struct PacketSocket: ~Copyable {
     /// A datagram and the Ethernet address it came from.
     struct Arrival {

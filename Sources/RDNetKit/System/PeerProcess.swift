@@ -3,12 +3,13 @@ internal import Glibc
 
 /// The process that connected to a unix socket.
 ///
-/// A descriptor holds the process, so that another process that gets the same number later is never mistaken for it.
-/// See unix(7), SO_PEERCRED, SO_PEERPIDFD; pidfd_open(2).
+/// A descriptor holds the process, so that another process that gets the same number later is never
+/// mistaken for it. See unix(7), SO_PEERCRED, SO_PEERPIDFD; pidfd_open(2).
 final class PeerProcess: ReadinessObserver {
     /// Its number in this program's process namespace.
     let number: Int32
-    /// The path of the program's file, in the process's own mount namespace; nil when it cannot be known.
+    /// The path of the program's file, in the process's own mount namespace; nil when it cannot be
+    /// known.
     let program: String?
     private let descriptor: OwnedDescriptor
     private var loop: EventLoop?

@@ -1,6 +1,7 @@
 internal import Glibc
 
-/// A file that names a process to other programs: its number in decimal and nothing else, not even a line feed.
+/// A file that names a process to other programs: its number in decimal and nothing else, not even
+/// a line feed.
 struct PidFile: Equatable {
     let path: String
     let process: Int32

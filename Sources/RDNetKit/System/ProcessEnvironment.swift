@@ -25,14 +25,16 @@ enum ProcessEnvironment {
         return variables
     }
 
-    /// The arguments, the program's own name first, as the kernel put them in front of the environment.
+    /// The arguments, the program's own name first, as the kernel put them in front of the
+    /// environment.
     ///
-    /// The standard library reads them from `/proc/self/cmdline`, and so has none where /proc is not mounted. See the System V ABI, AMD64
-    /// supplement, 3.4.1: argument count, argument pointers, null, environment pointers; other architectures do the same.
+    /// The standard library reads them from `/proc/self/cmdline`, and so has none where /proc is
+    /// not mounted. See the System V ABI, AMD64 supplement, 3.4.1: argument count, argument
+    /// pointers, null, environment pointers; other architectures do the same.
     static var arguments: [String] {
         guard let environment = clinux_environ else { return [] }
-        // Sound: nothing in this process has moved the environment, and below the pointers is their count, which no
-        // pointer can equal.
+        // Sound: nothing in this process has moved the environment, and below the pointers is their
+        // count, which no pointer can equal.
         return environment.withMemoryRebound(to: Int.self, capacity: 1) { words in
             var count = 0
             while words[-2 - count] != count { count += 1 }
@@ -42,19 +44,43 @@ enum ProcessEnvironment {
         }
     }
 
+    /// The commit that the program was built from; empty when it was not built by `make` in a
+    /// clone.
+    static var commit: String {
+        // Sound: the last of the 64 bytes is always 0.
+        String(cString: clinux_commit())
+    }
+
     /// This process's number.
     ///
     /// See getpid(2).
     static var process: Int32 { getpid() }
 
+    /// The number of the process that started this one.
+    ///
+    /// See getppid(2).
+    static var parent: Int32 { getppid() }
+
     /// The path of the program's own file.
     ///
-    /// See proc(5), readlink(2).
+    /// Where /proc is not mounted, it is the path that execve(2) was given, without symbolic links.
+    /// See proc(5), readlink(2), and getauxval(3), AT_EXECFN.
     ///
     /// - Returns: An absolute path.
-    /// - Throws: `SystemError` when /proc is not mounted.
+    /// - Throws: `SystemError` when the file was moved or removed after the start.
     static func executablePath() throws(SystemError) -> String {
-        try target(of: "/proc/self/exe")
+        do throws(SystemError) {
+            return try target(of: "/proc/self/exe")
+        } catch {
+            guard let started = startedPath else { throw error }
+            return try FileLink.resolved(started)
+        }
+    }
+
+    private static var startedPath: String? {
+        // Sound: the kernel puts a NUL-terminated string there, or getauxval returns 0.
+        UnsafePointer<CChar>(bitPattern: clinux_getauxval(UInt(CLINUX_AT_EXECFN)))
+            .map { String(cString: $0) }
     }
 
     /// The path of another process's program, in that process's mount namespace.

@@ -19,8 +19,8 @@ struct SystemRandom: RandomNumberGenerator {
     private mutating func refill() {
         let size = Self.batch * MemoryLayout<UInt64>.size
         words.withUnsafeMutableBytes { octets in
-            // Sound: the pointer and the size are one array's. Up to 256 octets come whole or not at
-            // all, and once the system is up the call cannot fail but by a signal.
+            // Sound: the pointer and the size are one array's. Up to 256 octets come whole or not
+            // at all, and once the system is up the call cannot fail but by a signal.
             while getrandom(octets.baseAddress, size, 0) != size {
                 precondition(errno == EINTR, "getrandom: errno \(errno)")
             }

@@ -61,8 +61,9 @@ enum SignalOrigin: Equatable {
 
 /// Signals as events of the loop: they are blocked and read from a descriptor.
 ///
-/// A signal that the process ignores is neither blocked nor read: it stays ignored (`SignalDisposition`).
-/// A child inherits the blocked set unless it is given another. See signalfd(2).
+/// A signal that the process ignores is neither blocked nor read: it stays ignored
+/// (`SignalDisposition`). A child inherits the blocked set unless it is given another. See
+/// signalfd(2).
 final class SignalWatch: ReadinessObserver {
     private let signals: [ProcessSignal]
     private let descriptor: OwnedDescriptor
@@ -85,10 +86,7 @@ final class SignalWatch: ReadinessObserver {
         self.signals = signals.filter { !SignalDisposition.isIgnored($0.number) }
         self.loop = loop
         self.received = received
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in self.signals { sigaddset(&set, signal.number) }
-        sigprocmask(SIG_BLOCK, &set, nil)
+        var set = Self.block(self.signals)
         descriptor = OwnedDescriptor(
             adopting: try systemCall("signalfd") {
                 signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
@@ -104,6 +102,20 @@ final class SignalWatch: ReadinessObserver {
         received: @escaping (ProcessSignal) -> Void
     ) throws(SystemError) {
         try self.init(signals, loop: loop) { signal, _ in received(signal) }
+    }
+
+    /// Blocks signals, which then wait until a watch reads them.
+    ///
+    /// See sigprocmask(2).
+    @discardableResult
+    static func block(_ signals: [ProcessSignal]) -> sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals where !SignalDisposition.isIgnored(signal.number) {
+            sigaddset(&set, signal.number)
+        }
+        sigprocmask(SIG_BLOCK, &set, nil)
+        return set
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
@@ -129,24 +141,62 @@ final class SignalWatch: ReadinessObserver {
 
 /// Limits of the process.
 enum ProcessLimits {
+    private static let descriptorLimit = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+
+    /// The limit that the process was started with; read before the first change.
+    private static let initial = current
+
+    private static var current: rlimit? {
+        var limit = rlimit()
+        return getrlimit(descriptorLimit, &limit) == 0 ? limit : nil
+    }
+
+    /// How many descriptors the process may have.
+    ///
+    /// See getrlimit(2).
+    static var descriptors: Int {
+        current.map { Int(clamping: $0.rlim_cur) } ?? 0
+    }
+
     /// Raises the number of descriptors to all that is allowed: a flow takes one.
     ///
     /// See setrlimit(2).
     ///
-    /// - Parameter wanted: Beyond what is allowed where privilege (CAP_SYS_RESOURCE) makes that possible.
+    /// - Parameter wanted: Beyond what is allowed where privilege (CAP_SYS_RESOURCE) makes that
+    ///   possible.
     /// - Returns: How many the process may have.
     @discardableResult
     static func raiseDescriptors(toAtLeast wanted: Int = 0) -> Int {
-        let kind = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
-        var limit = rlimit()
-        guard getrlimit(kind, &limit) == 0 else { return 0 }
+        guard var limit = initial else { return 0 }
         limit.rlim_cur = limit.rlim_max
         if limit.rlim_max < rlim_t(wanted) {
             var more = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
-            if setrlimit(kind, &more) == 0 { return wanted }
+            if setrlimit(descriptorLimit, &more) == 0 { return wanted }
         }
-        // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no failure.
-        _ = setrlimit(kind, &limit)
+        // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no
+        // failure.
+        _ = setrlimit(descriptorLimit, &limit)
         return Int(clamping: limit.rlim_cur)
+    }
+
+    /// Runs a call under the soft limit that the process was started with.
+    ///
+    /// A child must not inherit a raised one: a program that uses select(2) fails beyond 1,024
+    /// descriptors.
+    ///
+    /// - Parameter body: Starts a child, and opens nothing.
+    /// - Returns: What `body` returns.
+    static func withInitialDescriptors<Result>(_ body: () -> Result) -> Result {
+        guard let initial, var raised = current, raised.rlim_cur != initial.rlim_cur else {
+            return body()
+        }
+        // Sound: this process has one thread, and open descriptors above the limit stay open.
+        var lowered = rlimit(
+            rlim_cur: min(initial.rlim_cur, raised.rlim_max),
+            rlim_max: raised.rlim_max
+        )
+        _ = setrlimit(descriptorLimit, &lowered)
+        defer { _ = setrlimit(descriptorLimit, &raised) }
+        return body()
     }
 }

@@ -65,7 +65,8 @@ enum Socket {
         }
     }
 
-    /// Makes a socket for echo requests: a ping socket, or a raw one where that is all one may have.
+    /// Makes a socket for echo requests: a ping socket, or a raw one where that is all one may
+    /// have.
     ///
     /// See icmp(7), `ping_group_range`, and raw(7).
     static func makeEcho() throws(SystemError) -> EchoSocket {
@@ -150,7 +151,8 @@ enum Socket {
     ///
     /// See connect(2).
     ///
-    /// - Returns: Whether it is connected already; else readiness for writing tells, and `takeError` how.
+    /// - Returns: Whether it is connected already; else readiness for writing tells, and
+    ///   `takeError` how.
     static func connect(
         _ descriptor: borrowing OwnedDescriptor,
         to address: SocketAddress

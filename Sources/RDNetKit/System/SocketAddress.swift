@@ -17,6 +17,13 @@ struct SocketAddress {
         self.length = length
     }
 
+    /// An address that the kernel put into a control message.
+    init(copying octets: UnsafeRawBufferPointer) {
+        length = socklen_t(min(octets.count, MemoryLayout<sockaddr_storage>.size))
+        // Sound: no more is copied than the storage holds, and the rest stays zero.
+        withUnsafeMutableBytes(of: &storage) { $0.copyBytes(from: octets.prefix(Int(length))) }
+    }
+
     /// An IPv4 or IPv6 transport address.
     ///
     /// See ip(7), ipv6(7).
@@ -31,6 +38,7 @@ struct SocketAddress {
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = endpoint.port.bigEndian
+            address.sin6_scope_id = endpoint.scope
             // Sound: both sides are 16 octets of plain memory.
             withUnsafeMutableBytes(of: &address.sin6_addr) { octets in
                 octets.storeBytes(of: endpoint.address.high.bigEndian, as: UInt64.self)
@@ -111,7 +119,7 @@ struct SocketAddress {
 
     /// The transport address; nil for other families.
     ///
-    /// IPv4-mapped IPv6 comes out as IPv4.
+    /// IPv4-mapped IPv6 comes out as IPv4. The kernel gives a scope to link-local addresses alone.
     var endpoint: Endpoint? {
         // Sound: the family says which layout the storage has.
         withUnsafeBytes(of: storage) { octets in
@@ -128,7 +136,8 @@ struct SocketAddress {
                 let low = octets.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
                 return Endpoint(
                     address: IPAddress(high: UInt64(bigEndian: high), low: UInt64(bigEndian: low)),
-                    port: UInt16(bigEndian: port)
+                    port: UInt16(bigEndian: port),
+                    scope: octets.loadUnaligned(fromByteOffset: 24, as: UInt32.self)
                 )
             default:
                 return nil
@@ -136,13 +145,15 @@ struct SocketAddress {
         }
     }
 
-    /// The name of a unix socket in the file system; nil for other families, and for a socket without such a name.
+    /// The name of a unix socket in the file system; nil for other families, and for a socket
+    /// without such a name.
     ///
     /// See unix(7).
     var path: String? {
         let start = MemoryLayout<sa_family_t>.size
         guard family == AF_UNIX, Int(length) > start else { return nil }
-        // Sound: the kernel says how much it wrote; a NUL may end the name before, and begins one that is no path.
+        // Sound: the kernel says how much it wrote; a NUL may end the name before, and begins one
+        // that is no path.
         let octets = withUnsafeBytes(of: storage) { $0[start..<Int(length)].prefix { $0 != 0 } }
         return octets.isEmpty ? nil : String(decoding: octets, as: UTF8.self)
     }

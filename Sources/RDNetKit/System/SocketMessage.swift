@@ -18,12 +18,14 @@ extension Socket {
     ///   - number: A socket's.
     ///   - buffer: Room for the datagram.
     ///   - control: Room for control messages, aligned as integers are.
+    ///   - flags: Such as MSG_ERRQUEUE.
     /// - Returns: What came; nil when none waits.
     /// - Throws: `SystemError`.
     static func receiveMessage(
         _ number: Int32,
         into buffer: UnsafeMutableRawBufferPointer,
-        control: UnsafeMutableRawBufferPointer
+        control: UnsafeMutableRawBufferPointer,
+        flags: Int32 = 0
     ) throws(SystemError) -> SocketMessage? {
         var sender = SocketAddress()
         var controlCount = 0
@@ -39,7 +41,7 @@ extension Socket {
                     message.msg_iovlen = 1
                     message.msg_control = control.baseAddress
                     message.msg_controllen = control.count
-                    let count = recvmsg(number, &message, 0)
+                    let count = recvmsg(number, &message, flags)
                     nameLength.pointee = message.msg_namelen
                     controlCount = message.msg_controllen
                     return count

@@ -17,7 +17,8 @@ extension Socket {
         try set(descriptor, SOL_SOCKET, SO_KEEPALIVE, to: 1)
     }
 
-    /// Prepares an accepted connection for a flow; a unix socket has no such options and needs none.
+    /// Prepares an accepted connection for a flow; a unix socket has no such options and needs
+    /// none.
     static func prepareForFlow(_ descriptor: borrowing OwnedDescriptor) {
         do {
             try setNoDelay(descriptor)
@@ -34,16 +35,10 @@ extension Socket {
         try set(descriptor, SOL_SOCKET, SO_OOBINLINE, to: 1)
     }
 
-    /// Lets datagrams that are longer than the path takes leave in fragments.
-    ///
-    /// See ip(7), IP_MTU_DISCOVER.
-    static func allowFragments(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
-        try set(descriptor, Int32(IPPROTO_IP), Int32(IP_MTU_DISCOVER), to: Int32(IP_PMTUDISC_DONT))
-    }
-
     /// Asks for large buffers both ways, beyond the system's limit where privilege allows.
     ///
-    /// See socket(7), SO_SNDBUFFORCE: without CAP_NET_ADMIN the kernel grants up to `net.core.wmem_max`.
+    /// See socket(7), SO_SNDBUFFORCE: without CAP_NET_ADMIN the kernel grants up to
+    /// `net.core.wmem_max`.
     static func enlargeBuffers(_ descriptor: borrowing OwnedDescriptor, to size: Int32) {
         for (force, plain) in [(SO_SNDBUFFORCE, SO_SNDBUF), (SO_RCVBUFFORCE, SO_RCVBUF)] {
             do {
@@ -86,10 +81,11 @@ extension Socket {
         try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
     }
 
-    /// Sends the connection's octets as fast as the peer takes them, whatever the system's rule is for networks.
+    /// Sends the connection's octets as fast as the peer takes them, whatever the system's rule is
+    /// for networks.
     ///
-    /// For a peer on the same machine: there is no queue on the way to be considerate of, and BBR's pacing costs a third of the
-    /// throughput. See tcp(7), TCP_CONGESTION.
+    /// For a peer on the same machine: there is no queue on the way to be considerate of, and BBR's
+    /// pacing costs a third of the throughput. See tcp(7), TCP_CONGESTION.
     static func sendUnpaced(_ descriptor: borrowing OwnedDescriptor) {
         // Part of every kernel; a refusal costs speed only.
         _ = setsockopt(descriptor.number, Int32(IPPROTO_TCP), TCP_CONGESTION, "reno", 4)

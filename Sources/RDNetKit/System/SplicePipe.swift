@@ -38,7 +38,8 @@ final class SplicePipe {
     /// - Parameters:
     ///   - source: A stream socket.
     ///   - limit: At most so many.
-    /// - Returns: How many, and whether that was all that waited, as far as can be told; 0 at the stream's end; nil when none wait.
+    /// - Returns: How many, and whether that was all that waited, as far as can be told; 0 at the
+    ///   stream's end; nil when none wait.
     /// - Throws: `SystemError`, such as ECONNRESET.
     func fill(
         from source: borrowing OwnedDescriptor,

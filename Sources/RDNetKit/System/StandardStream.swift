@@ -35,10 +35,11 @@ enum StandardStream {
 
     /// Connects descriptors 0 to 2 to /dev/null where the program was started without them.
     ///
-    /// Otherwise the next descriptor that is opened would be taken for a standard stream. See open(2).
+    /// Otherwise the next descriptor that is opened would be taken for a standard stream. See
+    /// open(2).
     static func openMissing() {
-        // open(2) gives the lowest free number, so it fills the gaps from below; the first number above
-        // the three is given back.
+        // open(2) gives the lowest free number, so it fills the gaps from below; the first number
+        // above the three is given back.
         while true {
             let number = open("/dev/null", O_RDWR)
             guard number >= 0 else { return }

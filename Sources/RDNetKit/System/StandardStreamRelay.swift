@@ -11,10 +11,12 @@ enum StandardStreamFailure: Error, Equatable {
 
 /// Standard input and output joined to a stream socket, for a program that does nothing else.
 ///
-/// How it works: it waits in poll(2), which unlike epoll(7) takes files and terminals too. Each direction passes on what one
-/// read brought before it reads again, so a slow reader slows its writer. The modes of the standard streams are left as they
-/// are, as they may be other programs' too: after poll(2) a read does not wait, nor a write of `PIPE_BUF` octets to a pipe.
-/// Each end of stream is passed on by itself; all is over when both have been, or when the other side closes before that.
+/// How it works: it waits in poll(2), which unlike epoll(7) takes files and terminals too. Each
+/// direction passes on what one read brought before it reads again, so a slow reader slows its
+/// writer. The modes of the standard streams are left as they are, as they may be other programs'
+/// too: after poll(2) a read does not wait, nor a write of `PIPE_BUF` octets to a pipe. Each end of
+/// stream is passed on by itself; all is over when both have been, or when the other side closes
+/// before that.
 struct StandardStreamRelay: ~Copyable {
     /// What poll(2) said of each descriptor.
     private struct Ready {
@@ -83,7 +85,8 @@ struct StandardStreamRelay: ~Copyable {
             if let outputFailure, ready.input == 0, up.waiting.isEmpty {
                 throw .local(outputFailure)
             }
-            // The other side closes for good only when it has been told of our end, or when the connection is cut.
+            // The other side closes for good only when it has been told of our end, or when the
+            // connection is cut.
             let isClosed = Int32(ready.socket) & (POLLHUP | POLLERR) != 0
             if isClosed, down.isOver, !up.isOver { throw .cut }
         }

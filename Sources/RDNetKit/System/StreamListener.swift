@@ -1,8 +1,8 @@
 /// Takes connections from a listening socket and hands them on.
 ///
-/// A turn takes a bounded number. When whoever takes them has no room, or the process or the system is out of descriptors, or memory, the
-/// listener rests for a while: the waiting connection keeps the socket readable, and asking again at
-/// once would keep the loop from sleeping.
+/// A turn takes a bounded number. When whoever takes them has no room, or the process or the system
+/// is out of descriptors, or memory, the listener rests for a while: the waiting connection keeps
+/// the socket readable, and asking again at once would keep the loop from sleeping.
 final class StreamListener: ReadinessObserver {
     static let acceptedPerTurn = 64
     static let rest: Duration = .milliseconds(100)
@@ -10,6 +10,7 @@ final class StreamListener: ReadinessObserver {
     private let loop: EventLoop
     private let socket: OwnedDescriptor
     private let path: String?
+    private let limits: LimitLog
     private let admitting: () -> Bool
     private let taking: (consuming OwnedDescriptor, Endpoint?) -> Void
     private var watch: EventLoop.Watch?
@@ -26,19 +27,23 @@ final class StreamListener: ReadinessObserver {
     ///   - socket: Listens already; closed by `close`.
     ///   - path: The file of a unix socket, to be removed by `close`.
     ///   - loop: Tells when clients come.
-    ///   - admitting: Whether there is room for one more; without room clients wait in the kernel's queue.
+    ///   - limits: Counts when no descriptor is left for a connection.
+    ///   - admitting: Whether there is room for one more; without room clients wait in the kernel's
+    ///     queue.
     ///   - taking: Is given each connection and its client; nil for a client on a unix socket.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         path: String? = nil,
         loop: EventLoop,
+        limits: LimitLog = .discarding(),
         admitting: @escaping () -> Bool = { true },
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.socket = socket
         self.path = path
+        self.limits = limits
         self.admitting = admitting
         self.taking = taking
         do {
@@ -78,6 +83,9 @@ final class StreamListener: ReadinessObserver {
                 hand(on: connection)
             } catch {
                 failures += 1
+                if error.isOutOfDescriptors {
+                    limits.reached(.descriptors, maximum: ProcessLimits.descriptors)
+                }
                 if !error.concernsOneConnection { return pause() }
             }
             // The receiver may have closed the listener.

@@ -21,6 +21,12 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
         SystemError(call: call, errno: EINVAL)
     }
 
+    /// The process's limit of descriptors.
+    static let outOfDescriptors = SystemError(call: "open", errno: EMFILE)
+
+    /// Whether the process or the system has no more descriptors.
+    var isOutOfDescriptors: Bool { errno == EMFILE || errno == ENFILE }
+
     /// Whether it took too long.
     var isTimeout: Bool { errno == ETIMEDOUT }
 

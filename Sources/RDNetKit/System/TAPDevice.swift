@@ -33,9 +33,9 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
 
 /// A TAP: a kernel network interface whose frames this process reads and writes.
 ///
-/// An interface that was made here lives as long as the descriptor: it is never made persistent. One that others have made
-/// persistent stays so. Every frame is preceded by a `virtio_net_hdr`, so that TCP segments of up to 64 KiB pass in one call. See
-/// linux/if_tun.h.
+/// An interface that was made here lives as long as the descriptor: it is never made persistent.
+/// One that others have made persistent stays so. Every frame is preceded by a `virtio_net_hdr`, so
+/// that TCP segments of up to 64 KiB pass in one call. See linux/if_tun.h.
 struct TAPDevice: ~Copyable {
     let descriptor: OwnedDescriptor
     /// Whether the kernel takes and gives unsegmented UDP (USO, since Linux 6.2).
@@ -199,7 +199,8 @@ struct TAPDevice: ~Copyable {
                 iov_len: frame.count
             )
         )
-        // Sound: a tuple of two equal structs is laid out as an array of two, and writev only reads.
+        // Sound: a tuple of two equal structs is laid out as an array of two, and writev only
+        // reads.
         return try attempt("write TAP") {
             withUnsafeBytes(of: &parts) { parts in
                 writev(number, parts.assumingMemoryBound(to: iovec.self).baseAddress, 2)

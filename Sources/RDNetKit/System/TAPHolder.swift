@@ -3,7 +3,8 @@ internal import Glibc
 
 /// The processes that keep a TAP interface alive: each that has a descriptor of it open.
 ///
-/// See proc(5): /proc/PID/fd and /proc/PID/fdinfo, where the kernel names the interface of a TUN descriptor (`iff`).
+/// See proc(5): /proc/PID/fd and /proc/PID/fdinfo, where the kernel names the interface of a TUN
+/// descriptor (`iff`).
 enum TAPHolder {
     /// Whether a process holds an interface.
     ///

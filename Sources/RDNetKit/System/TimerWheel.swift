@@ -5,13 +5,14 @@ protocol TimerObserver: AnyObject {
 
 /// Deadlines of any number of owners: insert, remove and expire in constant time.
 ///
-/// How it works: a hierarchical wheel. Four levels of 64 slots; a tick is 2^20 ns (1.05 ms). A deadline less than 64
-/// ticks away lies in the level 0 slot of its tick, one less than 64² away in the level 1 slot of its
-/// 64-tick span, and so on; what is further away than the top level reaches waits in its last slot and is
-/// placed anew when that comes round. When time passes a span's start, its slot is dealt out one level down.
-/// One 64-bit word a level says which slots are occupied, so an idle wheel skips time without stepping.
-/// Nodes live in one array and are linked by index; a token carries a generation, so a stale one is harmless.
-/// A timer fires at its deadline or up to one tick later, never before.
+/// How it works: a hierarchical wheel. Four levels of 64 slots; a tick is 2^20 ns (1.05 ms). A
+/// deadline less than 64 ticks away lies in the level 0 slot of its tick, one less than 64² away in
+/// the level 1 slot of its 64-tick span, and so on; what is further away than the top level reaches
+/// waits in its last slot and is placed anew when that comes round. When time passes a span's
+/// start, its slot is dealt out one level down. One 64-bit word a level says which slots are
+/// occupied, so an idle wheel skips time without stepping. Nodes live in one array and are linked
+/// by index; a token carries a generation, so a stale one is harmless. A timer fires at its
+/// deadline or up to one tick later, never before.
 struct TimerWheel {
     /// Names one inserted deadline until it fires or is removed.
     struct Token: Equatable {
@@ -129,8 +130,8 @@ struct TimerWheel {
         for level in 0..<Self.levels where occupied[level] != 0 {
             let shift = Self.slotBits * UInt64(level)
             let position = (current >> shift) & 63
-            // Bit 0 of the rotated word is the slot after the current one, bit 63 the current slot a
-            // full turn later.
+            // Bit 0 of the rotated word is the slot after the current one, bit 63 the current slot
+            // a full turn later.
             let turn = (position + 1) & 63
             let word = occupied[level]
             let rotated = turn == 0 ? word : (word >> turn) | (word << (64 - turn))

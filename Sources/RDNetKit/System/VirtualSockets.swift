@@ -3,7 +3,8 @@ internal import Glibc
 
 /// What this machine's kernel can do with sockets between virtual machines and host.
 struct VirtualSockets: Equatable {
-    /// It is the host of virtual machines (module vhost_vsock, or VMware's): contexts from 3 on are its machines.
+    /// It is the host of virtual machines (module vhost_vsock, or VMware's): contexts from 3 on are
+    /// its machines.
     var isHost: Bool
     /// A context of its own leads back to it (module vsock_loopback).
     var hasLoopback: Bool
@@ -15,8 +16,8 @@ struct VirtualSockets: Equatable {
 
     /// Asks the kernel, and sends nothing.
     ///
-    /// A socket can be bound to a context only while the kernel has a transport of that kind; a call to a context without one
-    /// would be sent to this machine's own host. See vsock(7).
+    /// A socket can be bound to a context only while the kernel has a transport of that kind; a
+    /// call to a context without one would be sent to this machine's own host. See vsock(7).
     static func probe() -> VirtualSockets {
         VirtualSockets(
             isHost: canBind(to: UInt32(VMADDR_CID_HOST)),
@@ -37,7 +38,8 @@ struct VirtualSockets: Equatable {
 }
 
 extension Socket {
-    /// The context of the virtual machine at the other end of a vsock connection; nil for other families.
+    /// The context of the virtual machine at the other end of a vsock connection; nil for other
+    /// families.
     ///
     /// See getpeername(2).
     static func peerContext(_ descriptor: borrowing OwnedDescriptor) -> UInt32? {

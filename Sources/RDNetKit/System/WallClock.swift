@@ -22,7 +22,8 @@ enum WallClock {
         clock_gettime(CLOCK_REALTIME, &time)
         var seconds = time.tv_sec
         var local = tm()
-        // Sound: both pointers are good for the call. It fails only for years beyond 2^31: then UTC.
+        // Sound: both pointers are good for the call. It fails only for years beyond 2^31: then
+        // UTC.
         guard localtime_r(&seconds, &local) != nil else {
             return WallTime(seconds: Int64(seconds), utcOffset: 0)
         }

@@ -1,4 +1,4 @@
-/// An ARP packet for IPv4 over Ethernet (RFC 826): 28 octets behind the Ethernet header.
+/// An ARP packet for IPv4 over Ethernet (RFC 826): 28 bytes after the Ethernet header.
 struct ARPPacket: Equatable {
     static let length = 28
 

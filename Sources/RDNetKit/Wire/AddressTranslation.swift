@@ -1,7 +1,7 @@
-/// An address that guests see in place of one that the host knows.
+/// A pair of addresses: one that guests use for one of the host's.
 struct AddressTranslation: Hashable, Sendable {
-    /// As guests write it.
+    /// The address that guests use.
     let seen: IPAddress
-    /// As the host writes it.
+    /// The address on the host.
     let host: IPAddress
 }

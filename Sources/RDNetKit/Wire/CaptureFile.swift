@@ -1,4 +1,5 @@
-/// The classic capture file format, version 2.4, microseconds, little-endian (draft-ietf-opsawg-pcap).
+/// The classic capture file format, version 2.4, microseconds, little-endian
+/// (draft-ietf-opsawg-pcap).
 enum CaptureFile {
     static let headerLength = 24
     static let recordHeaderLength = 16

@@ -1,9 +1,9 @@
 /// The domain search list of option 119 (RFC 3397): names as RFC 1035 labels, one after another.
 ///
-/// Written without compression, which not every client reads; read with it. A name that could not stand
-/// in `resolv.conf` is left out, in both directions.
+/// Written without compression, because some clients cannot read it; read with it. Names that
+/// `resolv.conf` cannot hold are omitted in both directions.
 enum DHCPDomainSearch {
-    /// The longest list that is read; glibc used six names for decades.
+    /// Limit on the list; glibc used six names for decades.
     static let mostDomains = 32
 
     /// The option's value; empty when no name is usable.
@@ -13,7 +13,7 @@ enum DHCPDomainSearch {
         }
     }
 
-    /// The names of an option's value; a list with a wrong length or pointer ends before it.
+    /// The names in an option's value; a wrong length or pointer ends the list.
     static func domains(reading octets: [UInt8]) -> [String] {
         var domains: [String] = []
         var offset = 0
@@ -25,9 +25,9 @@ enum DHCPDomainSearch {
         return domains
     }
 
-    /// Reads one name and where the next begins.
+    /// Reads one name and the offset of the next.
     ///
-    /// A pointer leads strictly backwards (RFC 1035, 4.1.4: to a prior occurrence), so reading ends.
+    /// Pointers must point strictly backwards (RFC 1035, 4.1.4), so reading terminates.
     private static func name(_ octets: [UInt8], at start: Int) -> (name: String, next: Int)? {
         var labels: [String] = []
         var (offset, lowest) = (start, start)
@@ -56,8 +56,8 @@ enum DHCPDomainSearch {
 
     /// Whether a text is a domain name of letters, digits, hyphens and underscores.
     ///
-    /// RFC 1035, 2.3.4: labels of 1 to 63 octets, 255 in all. What a server sends ends up in files and
-    /// in a script's environment: spaces and newlines must not.
+    /// RFC 1035, 2.3.4: labels of 1 to 63 bytes, 255 in all. Names from a server end up in files
+    /// and in a script's environment, so spaces and newlines are rejected.
     static func isDomain(_ text: String) -> Bool {
         guard (1...253).contains(text.utf8.count) else { return false }
         return text.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in

@@ -1,4 +1,4 @@
-/// What a DHCP message wants or says (RFC 2132, 9.6).
+/// The type of a DHCP message (RFC 2132, 9.6).
 enum DHCPMessageType: UInt8, Sendable {
     case discover = 1
     case offer = 2
@@ -23,14 +23,15 @@ enum DHCPMessageType: UInt8, Sendable {
 ///     chaddr (16), sname (64), file (128)
 ///     99     130    83     99      options…
 ///
-/// Only Ethernet clients. Options that are carried in `sname` and `file` (option 52) come out among the
-/// others, after which those two fields are empty.
+/// Only Ethernet clients are supported. Options carried in `sname` and `file` (option 52) are read
+/// with the others, and those two fields are then empty.
 struct DHCPMessage: Equatable, Sendable {
-    /// Octets before the magic cookie.
+    /// Bytes before the magic cookie.
     static let fixedLength = 236
-    /// What BOOTP clients, and some DHCP clients and relays, want at least (RFC 1542, 2.1).
+    /// The minimum length that BOOTP and some DHCP clients and relays expect (RFC 1542, 2.1).
     static let shortestReply = 300
-    /// What every client takes (RFC 2131, section 2: 576 octets of IP), less the IP and UDP headers.
+    /// The length that every client accepts (RFC 2131, section 2: 576 bytes of IP), without IP and
+    /// UDP headers.
     static let commonLimit = 548
 
     static let clientPort: UInt16 = 68
@@ -53,9 +54,9 @@ struct DHCPMessage: Equatable, Sendable {
     /// `secs`: seconds since the client began.
     var seconds: UInt16 = 0
     var flags: UInt16 = 0
-    /// `ciaddr`: what the client has and answers ARP for.
+    /// `ciaddr`: the client's current address, for which it answers ARP.
     var clientAddress = IPAddress.anyIPv4
-    /// `yiaddr`: what the server gives.
+    /// `yiaddr`: the address that the server assigns.
     var yourAddress = IPAddress.anyIPv4
     /// `siaddr`: the next server of a network boot.
     var nextServer = IPAddress.anyIPv4
@@ -79,12 +80,12 @@ struct DHCPMessage: Equatable, Sendable {
         options.set(.messageType, to: type.rawValue)
     }
 
-    /// What kind it is; nil without a valid option 53, as in plain BOOTP.
+    /// The message type; nil without a valid option 53, as in plain BOOTP.
     var type: DHCPMessageType? {
         options.octet(.messageType).flatMap { DHCPMessageType(rawValue: $0) }
     }
 
-    /// Whether the client cannot take unicast yet (RFC 2131, figure 2: the B flag).
+    /// Whether the client cannot receive unicast yet (RFC 2131, figure 2: the B flag).
     var wantsBroadcast: Bool {
         get { flags & Self.broadcastFlag != 0 }
         set { flags = newValue ? flags | Self.broadcastFlag : flags & ~Self.broadcastFlag }
@@ -93,8 +94,8 @@ struct DHCPMessage: Equatable, Sendable {
     /// Reads a UDP payload.
     ///
     /// - Parameter octets: The whole payload; what follows the end option is ignored.
-    /// - Throws: `PacketError` for short messages, other hardware than Ethernet, no magic cookie, and
-    ///   options that reach beyond their field.
+    /// - Throws: `PacketError` for short messages, hardware other than Ethernet, a missing magic
+    ///   cookie and options that exceed their field.
     init(reading octets: RawSpan) throws(PacketError) {
         guard octets.byteCount >= Self.fixedLength + 4 else {
             throw .truncated(needed: Self.fixedLength + 4, available: octets.byteCount)
@@ -134,7 +135,7 @@ struct DHCPMessage: Equatable, Sendable {
         }
     }
 
-    /// The message as a UDP payload, padded to the shortest that everyone accepts.
+    /// The message as a UDP payload, padded to the minimum that everyone accepts.
     var octets: [UInt8] {
         var octets: [UInt8] = [operation.rawValue, Self.ethernet, 6, hops]
         octets.appendBigEndian(transactionID)
@@ -162,7 +163,7 @@ extension [UInt8] {
         }
     }
 
-    /// The first octets, followed by zeros up to a length.
+    /// The first bytes, padded with zeros to a length.
     fileprivate func padded(to length: Int) -> [UInt8] {
         prefix(length) + [UInt8](repeating: 0, count: Swift.max(length - count, 0))
     }

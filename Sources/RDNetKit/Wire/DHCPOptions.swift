@@ -22,7 +22,7 @@ struct DHCPOptionCode: RawRepresentable, Hashable, Sendable {
     static let renewalTime = DHCPOptionCode(rawValue: 58)
     static let rebindingTime = DHCPOptionCode(rawValue: 59)
     static let clientIdentifier = DHCPOptionCode(rawValue: 61)
-    /// What a relay agent added (RFC 3046).
+    /// Relay agent information (RFC 3046).
     static let relayAgentInformation = DHCPOptionCode(rawValue: 82)
     /// Domain search list (RFC 3397).
     static let domainSearch = DHCPOptionCode(rawValue: 119)
@@ -31,11 +31,11 @@ struct DHCPOptionCode: RawRepresentable, Hashable, Sendable {
     static let end = DHCPOptionCode(rawValue: 255)
 }
 
-/// The options of a DHCP message: at most one value a code, in ascending order on the wire.
+/// The options of a DHCP message: one value per code, in ascending order on the wire.
 ///
-/// A code that occurs more than once is one value in several pieces (RFC 3396, section 7); a value of
-/// more than 255 octets is written in pieces. Unknown codes are kept. Values together are never longer
-/// than the datagram that they were read from.
+/// A repeated code is one value in several pieces (RFC 3396, section 7); a value of more than 255
+/// bytes is written in pieces. Unknown codes are kept. Values together are never longer than the
+/// datagram they came from.
 struct DHCPOptions: Equatable, Sendable {
     private var values: [UInt8: [UInt8]] = [:]
 
@@ -45,7 +45,7 @@ struct DHCPOptions: Equatable, Sendable {
         set { values[code.rawValue] = newValue }
     }
 
-    /// Codes that are present, ascending.
+    /// The present codes, ascending.
     var codes: [DHCPOptionCode] {
         values.keys.sorted().map { DHCPOptionCode(rawValue: $0) }
     }
@@ -55,7 +55,7 @@ struct DHCPOptions: Equatable, Sendable {
     /// - Parameters:
     ///   - octets: The message.
     ///   - field: Where the field lies in the message.
-    /// - Throws: `PacketError.badLength` for an option that reaches beyond its field.
+    /// - Throws: `PacketError.badLength` for an option that exceeds its field.
     mutating func read(_ octets: RawSpan, field: Range<Int>) throws(PacketError) {
         var offset = field.lowerBound
         while offset < field.upperBound {
@@ -74,7 +74,7 @@ struct DHCPOptions: Equatable, Sendable {
         }
     }
 
-    /// The octets of the options field, the end option included.
+    /// The options field including the end option.
     var octets: [UInt8] {
         var octets: [UInt8] = []
         for code in values.keys.sorted() {
@@ -94,17 +94,17 @@ struct DHCPOptions: Equatable, Sendable {
 // MARK: Values by type
 
 extension DHCPOptions {
-    /// A value of one octet; nil when it is absent or of another length.
+    /// A one-byte value; nil if it is absent or has another length.
     func octet(_ code: DHCPOptionCode) -> UInt8? {
         integer(code)
     }
 
-    /// A 16-bit value; nil when it is absent or of another length.
+    /// A 16-bit value; nil if it is absent or has another length.
     func integer16(_ code: DHCPOptionCode) -> UInt16? {
         integer(code)
     }
 
-    /// A 32-bit value; nil when it is absent or of another length.
+    /// A 32-bit value; nil if it is absent or has another length.
     func integer32(_ code: DHCPOptionCode) -> UInt32? {
         integer(code)
     }
@@ -119,7 +119,7 @@ extension DHCPOptions {
         addresses(code).first
     }
 
-    /// IPv4 addresses; a rest of less than four octets is ignored.
+    /// IPv4 addresses; a trailing fragment of less than four bytes is ignored.
     func addresses(_ code: DHCPOptionCode) -> [IPAddress] {
         guard let value = self[code] else { return [] }
         return stride(from: 0, to: value.count - value.count % 4, by: 4).map { start in

@@ -1,4 +1,4 @@
-/// What an answer made here can hold.
+/// The records that the gateway's own answers contain.
 enum DNSRecord: Equatable {
     /// A or AAAA (RFC 1035, 3.4.1; RFC 3596, 2.2).
     case address(IPAddress)
@@ -7,7 +7,8 @@ enum DNSRecord: Equatable {
     /// SOA (RFC 1035, 3.3.13) of the zone whose labels start at this offset of the question's name.
     case authority(Int)
 
-    /// The wire form (RFC 1035, 3.2.1), with a time to live of 0: all of it may change at any moment.
+    /// The wire form (RFC 1035, 3.2.1), with a TTL of 0, because all of it may change at any
+    /// moment.
     fileprivate var octets: [UInt8] {
         let (owner, type, value): (Int, DNSType, [UInt8]) =
             switch self {
@@ -36,7 +37,7 @@ enum DNSRecord: Equatable {
             3600,  // refresh
             600,  // retry
             86_400,  // expire
-            0,  // minimum: how long "no" may be remembered (RFC 2308, 4)
+            0,  // minimum: TTL of a negative answer (RFC 2308, 4)
         ]
         return reference(zone) + [UInt8(mailbox.count)] + mailbox + reference(zone)
             + numbers.flatMap { number in
@@ -46,22 +47,22 @@ enum DNSRecord: Equatable {
 }
 
 extension DNSQuery {
-    /// BADVERS' upper bits (RFC 6891, 9): the code 16.
+    /// The upper bits of BADVERS (RFC 6891, 9), code 16.
     private static let badVersion: UInt8 = 1
 
-    /// An answer with what is known here; without records it is negative (RFC 2308, 2).
+    /// An authoritative answer; negative if it has no records (RFC 2308, 2).
     ///
     /// - Parameters:
     ///   - code: `noError`, or `nameError` for a name that does not exist.
     ///   - answers: The answer section.
     ///   - zone: Where the zone starts in the question's name, for the SOA of a negative answer.
-    /// - Returns: A message that may be longer than the requester takes over UDP.
+    /// - Returns: A message that may exceed the requester's UDP limit.
     func answer(_ code: DNSResponseCode, _ answers: [DNSRecord], zone: Int) -> [UInt8] {
         if let edns, edns.version > 0 { return reply(.noError, extended: Self.badVersion) }
         return reply(code, [.authoritative], answers, answers.isEmpty ? [.authority(zone)] : [])
     }
 
-    /// An answer that says that there is none: SERVFAIL, NOTIMP.
+    /// An answer with an error code and no records: SERVFAIL, NOTIMP.
     func failure(_ code: DNSResponseCode) -> [UInt8] {
         reply(code)
     }
@@ -86,7 +87,7 @@ extension DNSQuery {
         return head.octets + questionOctets + (answers + authorities).flatMap(\.octets) + option
     }
 
-    /// The OPT record of an answer: there must be one if the query had one (RFC 6891, 7), else none.
+    /// The OPT record of an answer, present exactly if the query had one (RFC 6891, 7).
     private func optionRecord(extended: UInt8) -> [UInt8] {
         guard let edns else { return [] }
         return EDNS(
@@ -97,9 +98,9 @@ extension DNSQuery {
         ).octets
     }
 
-    /// An answer as it may go over UDP: cut to its head, with TC set, when it is too long (RFC 2181, 9).
+    /// An answer that fits UDP: truncated to its head with TC set if it is too long (RFC 2181, 9).
     ///
-    /// - Parameter answer: One to this query, at least a header long.
+    /// - Parameter answer: An answer to this query, at least a header long.
     /// - Returns: The answer itself, or header, question and OPT record.
     func fitted(_ answer: [UInt8]) -> [UInt8] {
         guard answer.count > datagramLimit else { return answer }
@@ -110,7 +111,7 @@ extension DNSQuery {
         return head.octets + questionOctets + option
     }
 
-    /// An answer to a message that is no query: its header, turned round.
+    /// An answer to a message that is not a query: its header with QR set.
     ///
     /// - Parameters:
     ///   - code: What is wrong with it.

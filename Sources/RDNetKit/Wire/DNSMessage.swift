@@ -1,4 +1,4 @@
-/// A record type (RFC 1035, 3.2.2 and later); the numbers without a name pass through all the same.
+/// A record type (RFC 1035, 3.2.2 and later); unnamed numbers pass through.
 struct DNSType: Hashable, Sendable {
     let rawValue: UInt16
 
@@ -7,12 +7,12 @@ struct DNSType: Hashable, Sendable {
     static let ptr = DNSType(rawValue: 12)
     static let aaaa = DNSType(rawValue: 28)
     static let opt = DNSType(rawValue: 41)
-    /// A zone transfer: many messages in answer to one, over a stream only (RFC 5936).
+    /// A zone transfer: many response messages to one query, over TCP only (RFC 5936).
     static let axfr = DNSType(rawValue: 252)
     static let any = DNSType(rawValue: 255)
 }
 
-/// The low four bits of an answer's code (RFC 1035, 4.1.1).
+/// The low four bits of a response code (RFC 1035, 4.1.1).
 struct DNSResponseCode: Hashable, Sendable {
     let rawValue: UInt16
 
@@ -28,16 +28,16 @@ struct DNSResponseCode: Hashable, Sendable {
 struct DNSFlags: OptionSet, Sendable {
     let rawValue: UInt16
 
-    /// QR: an answer, not a question.
+    /// QR: a response.
     static let response = DNSFlags(rawValue: 0x8000)
-    /// AA: from the zone itself.
+    /// AA: authoritative.
     static let authoritative = DNSFlags(rawValue: 0x0400)
-    /// TC: cut; ask again over TCP.
+    /// TC: truncated; retry over TCP.
     static let truncated = DNSFlags(rawValue: 0x0200)
     static let recursionDesired = DNSFlags(rawValue: 0x0100)
     static let recursionAvailable = DNSFlags(rawValue: 0x0080)
     static let checkingDisabled = DNSFlags(rawValue: 0x0010)
-    /// The four bits of the operation; none set is QUERY.
+    /// The four opcode bits; zero is QUERY.
     static let opcode = DNSFlags(rawValue: 0x7800)
 
     static func code(_ code: DNSResponseCode) -> DNSFlags {
@@ -76,7 +76,7 @@ struct DNSHeader: Equatable {
         additionals = message.bigEndian(at: 10)
     }
 
-    /// The wire form.
+    /// The wire format.
     var octets: [UInt8] {
         [id, flags.rawValue, questions, answers, authorities, additionals].flatMap {
             [UInt8(truncatingIfNeeded: $0 >> 8), UInt8(truncatingIfNeeded: $0)]
@@ -84,7 +84,7 @@ struct DNSHeader: Equatable {
     }
 }
 
-/// An entry of the question section (RFC 1035, 4.1.2).
+/// One entry of the question section (RFC 1035, 4.1.2).
 struct DNSQuestion: Equatable, Sendable {
     static let internet: UInt16 = 1
     static let anyClass: UInt16 = 255
@@ -97,8 +97,8 @@ struct DNSQuestion: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - message: The whole message.
-    ///   - offset: Where the question starts; afterwards, the octet behind it.
-    /// - Throws: `PacketError` for a bad name or a cut end.
+    ///   - offset: The start of the question; on return, the byte after it.
+    /// - Throws: `PacketError` for a bad name or a truncated message.
     init(reading message: RawSpan, at offset: inout Int) throws(PacketError) {
         name = try DNSName(reading: message, at: &offset)
         guard offset + 4 <= message.byteCount else {
@@ -110,17 +110,17 @@ struct DNSQuestion: Equatable, Sendable {
     }
 }
 
-/// What a message's OPT pseudo-record says (RFC 6891, 6.1).
+/// A message's OPT pseudo-record (RFC 6891, 6.1).
 struct EDNS: Equatable, Sendable {
-    /// The largest UDP payload that the sender takes.
+    /// The largest UDP payload that the sender accepts.
     var payloadSize: UInt16
     /// The upper eight bits of the response code.
     var extendedCode: UInt8
     var version: UInt8
-    /// DO: DNSSEC records are welcome (RFC 3225).
+    /// DO: the sender accepts DNSSEC records (RFC 3225).
     var dnssecOK: Bool
 
-    /// Looks for the OPT record behind the question.
+    /// Finds the OPT record after the question.
     ///
     /// - Parameters:
     ///   - message: The whole message.
@@ -158,7 +158,7 @@ struct EDNS: Equatable, Sendable {
         return found
     }
 
-    /// The wire form of a record without options.
+    /// The wire format of a record without options.
     var octets: [UInt8] {
         [
             0,  // owner: the root

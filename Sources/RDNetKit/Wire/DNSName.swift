@@ -1,20 +1,20 @@
-/// A domain name (RFC 1035, 3.1): labels of 1 to 63 octets, at most 255 octets with lengths and root.
+/// A domain name (RFC 1035, 3.1): labels of 1 to 63 bytes, at most 255 with lengths and root.
 ///
-/// Case is kept as it came and does not count in comparisons (RFC 4343).
+/// Case is preserved and ignored in comparisons (RFC 4343).
 struct DNSName: Sendable {
     static let maximumLength = 255
     static let root = DNSName(uncompressed: [0])
 
-    /// The uncompressed wire form, with the root's zero octet at the end.
+    /// The uncompressed wire format, ending with the root's zero byte.
     let octets: [UInt8]
 
     private init(uncompressed octets: [UInt8]) {
         self.octets = octets
     }
 
-    /// A name from its text, with or without the final dot; nil for empty or too long labels.
+    /// Creates a name from text with or without the final dot; nil for empty or overlong labels.
     ///
-    /// Escapes (RFC 1035, 5.1) are not understood: these names come from people and from /etc/hosts.
+    /// Escapes (RFC 1035, 5.1) are not supported: these names come from people and from /etc/hosts.
     init?(_ text: some StringProtocol) {
         var octets: [UInt8] = []
         let body = text.hasSuffix(".") ? text.dropLast() : text[...]
@@ -32,13 +32,13 @@ struct DNSName: Sendable {
 
     /// Reads a name, following compression pointers (RFC 1035, 4.1.4).
     ///
-    /// A pointer must lead to an earlier place than the labels before it, which ends every loop, and not
-    /// into the header, where no name is.
+    /// A pointer must point before the labels that it follows, which prevents loops, and not
+    /// into the header, which contains no names.
     ///
     /// - Parameters:
     ///   - message: The whole message: pointers count from its start.
-    ///   - offset: Where the name starts; afterwards, the octet behind it.
-    /// - Throws: `PacketError` for a name that runs out of the message, is too long or points ahead.
+    ///   - offset: The start of the name; on return, the byte after it.
+    /// - Throws: `PacketError` for a name that exceeds the message, is too long or points forward.
     init(reading message: RawSpan, at offset: inout Int) throws(PacketError) {
         var octets: [UInt8] = []
         var position = offset
@@ -70,7 +70,7 @@ struct DNSName: Sendable {
         self.octets = octets
     }
 
-    /// Moves an offset behind a name without following its pointer.
+    /// Advances an offset past a name without following its pointer.
     static func skip(in message: RawSpan, at offset: inout Int) throws(PacketError) {
         while true {
             let length = Int(try octet(of: message, at: offset))
@@ -91,7 +91,7 @@ struct DNSName: Sendable {
         return message.octet(at: offset)
     }
 
-    /// The wire form in lower case; length octets are below `A` and stay as they are.
+    /// The wire format in lower case; length bytes are below `A` and stay unchanged.
     var folded: [UInt8] { octets.map(\.foldedASCII) }
 
     /// The labels, first to last, without the root.
@@ -106,9 +106,16 @@ struct DNSName: Sendable {
         return labels
     }
 
-    /// Where an ancestor's labels start in this name's wire form; nil when it is no ancestor.
+    /// The label of a name that has just one, in lower case.
+    var onlyLabel: String? {
+        let labels = labels
+        guard labels.count == 1 else { return nil }
+        return String(decoding: labels[0].map(\.foldedASCII), as: UTF8.self)
+    }
+
+    /// Offset of an ancestor's labels in this name's wire format; nil if it is not an ancestor.
     ///
-    /// A name is its own ancestor, at 0, and the root is everyone's.
+    /// A name is its own ancestor at 0; the root is everyone's.
     func offset(of ancestor: DNSName) -> Int? {
         let start = octets.count - ancestor.octets.count
         var position = 0
@@ -120,7 +127,18 @@ struct DNSName: Sendable {
         return matches ? start : nil
     }
 
-    /// The labels before an offset that `offset(of:)` gave, as a name of their own.
+    /// The labels from an offset at which one starts, as a name of their own.
+    func suffix(from offset: Int) -> DNSName {
+        DNSName(uncompressed: Array(octets[offset...]))
+    }
+
+    /// This name below another one; nil when that would be too long.
+    func below(_ parent: DNSName) -> DNSName? {
+        let joined = octets.dropLast() + parent.octets
+        return joined.count <= Self.maximumLength ? DNSName(uncompressed: Array(joined)) : nil
+    }
+
+    /// The labels before an offset from `offset(of:)`, as a separate name.
     func prefix(before offset: Int) -> DNSName {
         DNSName(uncompressed: octets[..<offset] + [0])
     }
@@ -137,7 +155,7 @@ extension DNSName: Hashable {
 }
 
 extension DNSName: CustomStringConvertible {
-    /// Text with a final dot; octets that are no printable ASCII as `\DDD` (RFC 1035, 5.1).
+    /// Text with a final dot; bytes other than printable ASCII as `\DDD` (RFC 1035, 5.1).
     var description: String {
         if octets == [0] { return "." }
         var text = ""
@@ -156,6 +174,6 @@ extension DNSName: CustomStringConvertible {
 }
 
 extension UInt8 {
-    /// The octet with `A` to `Z` made lower case (RFC 4343, 3).
+    /// The byte with `A` to `Z` in lower case (RFC 4343, 3).
     var foldedASCII: UInt8 { (0x41...0x5a).contains(self) ? self | 0x20 : self }
 }

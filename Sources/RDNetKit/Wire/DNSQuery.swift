@@ -1,20 +1,21 @@
-/// Why a message is not taken as a query.
+/// Why a message is not accepted as a query.
 enum DNSRefusal: Error, Equatable {
-    /// No answer: shorter than a header, or an answer itself, which could start a loop.
+    /// Do not answer: shorter than a header, or itself a response, which could start a loop.
     case silence
-    /// An answer that is a header alone.
+    /// Answer with only a header.
     case answer(DNSResponseCode)
 }
 
-/// A query with one question, checked once, and the answers that fit it.
+/// A validated query with one question, and the answers that match it.
 ///
-/// The message is kept as it came: what is not understood here is passed on unchanged.
+/// The message is kept as received, so everything that is not understood here passes through
+/// unchanged.
 struct DNSQuery {
-    /// The longest query that is accepted; real ones, padding included, stay far below 1,000 octets.
+    /// Limit on a query, in bytes; real ones including padding stay far below 1,000.
     static let maximumLength = 4096
-    /// What a requester without EDNS takes over UDP (RFC 1035, 4.2.1).
+    /// The UDP limit of a requester without EDNS (RFC 1035, 4.2.1).
     static let plainLimit = 512
-    /// What OPT records made here offer (the size that passes everywhere, DNS flag day 2020).
+    /// The UDP size in our OPT records: it passes everywhere (DNS flag day 2020).
     static let offeredSize: UInt16 = 1232
     /// The largest payload of a UDP datagram over IPv4.
     private static let largestDatagram = 65_507
@@ -23,7 +24,7 @@ struct DNSQuery {
     let header: DNSHeader
     let question: DNSQuestion
     let edns: EDNS?
-    /// The octet behind the question section.
+    /// Offset of the byte after the question section.
     let questionEnd: Int
 
     init(reading message: [UInt8]) throws(DNSRefusal) {
@@ -49,22 +50,23 @@ struct DNSQuery {
         self.message = message
     }
 
-    /// The question section as it came.
+    /// The question section as received.
     var questionOctets: ArraySlice<UInt8> { message[DNSHeader.length..<questionEnd] }
 
-    /// The longest answer that the requester takes over UDP (RFC 6891, 6.2.3: less than 512 counts as 512).
+    /// The longest answer that the requester accepts over UDP (RFC 6891, 6.2.3: at least 512).
     var datagramLimit: Int {
         min(max(Int(edns?.payloadSize ?? 0), Self.plainLimit), Self.largestDatagram)
     }
 
-    /// The message under another identifier.
+    /// The message with another identifier.
     func message(withID id: UInt16) -> [UInt8] {
         Self.replacingID(of: message, with: id)
     }
 
-    /// Whether an answer from a server is one to this question; the identifier was looked at already.
+    /// Whether a server's response answers this question; the caller has compared the identifier.
     ///
-    /// Server failures may come without a question; all else must repeat it (RFC 5452, 9.1), in any case.
+    /// Only server failures may omit the question; all others must repeat it in any case (RFC 5452,
+    /// 9.1).
     func isAnswered(by answer: [UInt8]) -> Bool {
         let octets = answer.span.bytes
         do {
@@ -84,7 +86,7 @@ struct DNSQuery {
         }
     }
 
-    /// A server's answer as the requester has to see it: its identifier and its spelling of the name.
+    /// A server's answer with the requester's identifier and spelling of the name.
     func restoring(_ answer: [UInt8]) -> [UInt8] {
         var restored = Self.replacingID(of: answer, with: header.id)
         guard answer[4] | answer[5] != 0 else { return restored }

@@ -2,9 +2,38 @@ extension DNSName {
     private static let ipv4Reverse = DNSName("in-addr.arpa") ?? .root
     private static let ipv6Reverse = DNSName("ip6.arpa") ?? .root
 
-    /// The address that a whole reverse name stands for (RFC 1035, 3.5; RFC 3596, 2.5).
+    /// The reverse name of an address, or of the network that its first parts name.
     ///
-    /// Nil for every other name, also for one with fewer labels.
+    /// - Parameters:
+    ///   - address: Either family.
+    ///   - parts: How many octets of an IPv4 address count, or half octets of an IPv6 address.
+    init(reverseOf address: IPAddress, parts: Int) {
+        let octets = address.octets
+        let all =
+            address.isIPv4
+            ? octets.map { String($0) }
+            : octets.flatMap { [String($0 >> 4, radix: 16), String($0 & 15, radix: 16)] }
+        let labels = all.prefix(parts).reversed() + [address.isIPv4 ? "in-addr" : "ip6", "arpa"]
+        self = DNSName(labels.joined(separator: ".")) ?? .root
+    }
+
+    /// Whether it is a reverse name of numbers alone, but too short for an address.
+    var isShortReverseName: Bool {
+        if offset(of: Self.ipv4Reverse) != nil {
+            let parts = labels.dropLast(2)
+            return parts.count < 4
+                && parts.allSatisfy { part in
+                    part.allSatisfy { (0x30...0x39).contains($0) }
+                }
+        }
+        let parts = labels.dropLast(2)
+        return offset(of: Self.ipv6Reverse) != nil && parts.count < 32
+            && parts.allSatisfy { $0.count == 1 && Self.nibble($0[$0.startIndex]) != nil }
+    }
+
+    /// The address that a complete reverse name denotes (RFC 1035, 3.5; RFC 3596, 2.5).
+    ///
+    /// Nil for every other name, including one with fewer labels.
     var reverseAddress: IPAddress? {
         if offset(of: Self.ipv4Reverse) != nil {
             let parts = labels.dropLast(2).reversed().map { String(decoding: $0, as: UTF8.self) }

@@ -9,7 +9,7 @@ struct HTTPField: Equatable, Sendable {
     }
 }
 
-/// Why a request is answered by the server itself and the connection closed.
+/// Why the server itself answers a request and closes the connection.
 enum HTTPError: Error, Equatable {
     case malformed(String)
     /// Head, chunk line or trailers longer than `HTTPMessageHead.longest`.
@@ -19,7 +19,7 @@ enum HTTPError: Error, Equatable {
     case unsupportedTransferCoding
     case unsupportedVersion
     case unknownExpectation
-    /// All connections together hold as much as they may.
+    /// All connections together have reached their memory limit.
     case overloaded
 
     /// The status code of the answer.
@@ -35,7 +35,7 @@ enum HTTPError: Error, Equatable {
         }
     }
 
-    /// What the answer says behind its reason phrase.
+    /// The detail after the reason phrase.
     var detail: String? {
         switch self {
         case .malformed(let detail): detail
@@ -51,13 +51,13 @@ enum HTTPError: Error, Equatable {
 enum HTTPBodyFraming: Equatable {
     case length(Int)
     case chunked
-    /// The end of the stream; of responses only.
+    /// The end of the stream; responses only.
     case untilEnd
 }
 
 /// What requests and responses have in common: a first line, and fields (RFC 9112, section 2.1).
 protocol HTTPMessageHead: Equatable {
-    /// Octets of a body that are taken at most.
+    /// Limit on a body, in bytes.
     static var longestBody: Int { get }
     /// 0 or 1.
     var minorVersion: Int { get }
@@ -67,12 +67,12 @@ protocol HTTPMessageHead: Equatable {
     init(parsing octets: ArraySlice<UInt8>) throws(HTTPError)
     /// How the body is delimited.
     func framing() throws(HTTPError) -> HTTPBodyFraming
-    /// Whether the sender waits for a word before it sends the body.
+    /// Whether the sender waits for 100 Continue before it sends the body.
     func expectsContinue() throws(HTTPError) -> Bool
 }
 
 extension HTTPMessageHead {
-    /// Octets of a head with its empty line.
+    /// Limit on a head including its empty line, in bytes.
     static var longest: Int { 16_384 }
     static var mostFields: Int { 128 }
 
@@ -81,7 +81,7 @@ extension HTTPMessageHead {
         fields.filter { $0.name.lowercased() == name }.map(\.value)
     }
 
-    /// How the fields say that the body is delimited; nil when they say nothing.
+    /// How the fields delimit the body; nil if they do not say.
     func framingByFields() throws(HTTPError) -> HTTPBodyFraming? {
         let lengths = values(of: "content-length").flatMap {
             $0.split(separator: ",", omittingEmptySubsequences: false).map(Self.trimmed)
@@ -89,7 +89,7 @@ extension HTTPMessageHead {
         let codings = values(of: "transfer-encoding").flatMap(Self.list)
         if !codings.isEmpty {
             guard minorVersion >= 1, lengths.isEmpty else {
-                // Two opinions about where the body ends are how requests are smuggled.
+                // Two different lengths for one body enable request smuggling.
                 throw .malformed("conflicting message framing")
             }
             guard codings == ["chunked"] else { throw .unsupportedTransferCoding }
@@ -112,7 +112,7 @@ extension HTTPMessageHead {
             .drop { $0.isEmpty }
     }
 
-    /// The fields in a head's lines after the first, up to the empty one.
+    /// The fields of a head: its lines between the first and the empty one.
     static func fields(
         in lines: ArraySlice<ArraySlice<UInt8>>
     ) throws(HTTPError) -> [HTTPField] {
@@ -125,7 +125,7 @@ extension HTTPMessageHead {
     }
 
     private static func field(_ line: ArraySlice<UInt8>) throws(HTTPError) -> HTTPField {
-        // A name that is empty, or has white space in it, also covers the obsolete folded lines.
+        // Rejecting empty names and white space in names also rejects obsolete line folding.
         guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon > line.startIndex,
             line[..<colon].allSatisfy(isTokenOctet)
         else { throw .malformed("malformed MIME header line") }
@@ -139,7 +139,7 @@ extension HTTPMessageHead {
         )
     }
 
-    /// Whether an octet may stand in a method or a field's name (RFC 9110, section 5.6.2).
+    /// Whether a method or field name may contain this byte (RFC 9110, section 5.6.2).
     static func isTokenOctet(_ octet: UInt8) -> Bool {
         switch octet {
         case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: true

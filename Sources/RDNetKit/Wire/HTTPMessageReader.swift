@@ -8,19 +8,19 @@ typealias HTTPRequest = HTTPMessage<HTTPRequestHead>
 typealias HTTPRequestReader = HTTPMessageReader<HTTPRequestHead>
 typealias HTTPResponseReader = HTTPMessageReader<HTTPResponseHead>
 
-/// Finds requests, or responses, in a stream's octets (RFC 9112): one after another, in pieces of any size.
+/// Splits a byte stream into HTTP requests or responses (RFC 9112), in pieces of any size.
 ///
-/// How it works: octets are appended as they come; `next` consumes as many as it can and says what it
-/// found. It never holds more than a head, a body and what one read brought behind them. After an
-/// error the place of the next message is unknown, so the connection has to end.
+/// How it works: bytes are appended as they arrive; `next` consumes as many as it can and returns
+/// what it found. The buffer never exceeds a head, a body and the bytes that one read added. After
+/// an error the start of the next message is unknown, so the connection must close.
 struct HTTPMessageReader<Head: HTTPMessageHead> {
-    /// Octets of a chunk's size line.
+    /// Limit on a chunk's size line, in bytes.
     private static var longestChunkLine: Int { 1024 }
 
-    /// What a stream's octets amount to.
+    /// The next element of the stream.
     enum Progress: Equatable {
         case needsMore
-        /// The client wants to hear "100 Continue"; said once a request.
+        /// The client waits for "100 Continue"; reported once per request.
         case continueExpected
         case message(HTTPMessage<Head>)
     }
@@ -28,7 +28,7 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
     private enum State {
         case head
         case body(Head, remaining: Int)
-        /// The body is what comes until the stream ends.
+        /// The body extends to the end of the stream.
         case rest(Head)
         case chunkLine(Head)
         case chunk(Head, remaining: Int)
@@ -38,37 +38,38 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
 
     private var state = State.head
     private var buffer: [UInt8] = []
-    /// Where the octets begin that are not consumed yet.
+    /// The start of the unconsumed bytes.
     private var start = 0
-    /// Up to where no line end was found, so that a line which comes octet by octet is searched once.
+    /// The position up to which no line end was found, so a line that arrives byte by byte is
+    /// searched once.
     private var searched = 0
     private var lineIsEmpty = true
     private var body: [UInt8] = []
 
-    /// Takes more of the stream.
+    /// Appends bytes of the stream.
     mutating func append(_ octets: UnsafeRawBufferPointer) {
         buffer.append(contentsOf: octets)
     }
 
-    /// Forgets the octets behind the last complete message.
+    /// Discards the bytes after the last complete message.
     ///
-    /// - Returns: How many they were.
+    /// - Returns: Their count.
     mutating func dropRest() -> Int {
         let count = buffer.count - start
         consume(to: buffer.count)
         return count
     }
 
-    /// How many octets are held.
+    /// The number of buffered bytes.
     var heldOctets: Int { buffer.count - start + body.count }
 
-    /// Whether a message has begun and is not complete.
+    /// Whether a message is incomplete.
     var isInsideMessage: Bool {
         if case .head = state { return start < buffer.count }
         return true
     }
 
-    /// Consumes octets up to the next thing worth telling.
+    /// Consumes bytes up to the next element.
     mutating func next() throws(HTTPError) -> Progress {
         while true {
             let progress: Progress?
@@ -88,7 +89,7 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
         }
     }
 
-    /// The message that the stream's end completes, if there is one.
+    /// The message that the end of the stream completes, if any.
     mutating func finishAtEnd() -> HTTPMessage<Head>? {
         guard case .rest(let head) = state, case .message(let message) = finish(head) else {
             return nil
@@ -96,7 +97,7 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
         return message
     }
 
-    // MARK: Parts; nil means that the next part may follow at once
+    // MARK: Parts (nil: continue with the next part)
 
     private mutating func readHead() throws(HTTPError) -> Progress? {
         guard let end = headEnd() else {
@@ -114,11 +115,11 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
         case .chunked: state = .chunkLine(head)
         case .untilEnd: state = .rest(head)
         }
-        // With octets of the body here already, nobody waits for a word.
+        // A client that already sent part of the body does not wait for 100 Continue.
         return try head.expectsContinue() && start == buffer.count ? .continueExpected : nil
     }
 
-    /// The index behind the empty line that ends a head.
+    /// The index after the empty line that ends a head.
     private mutating func headEnd() -> Int? {
         searched = max(searched, start)
         if searched == start { lineIsEmpty = true }
@@ -190,7 +191,7 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
         return .message(message)
     }
 
-    /// The next line without its end; nil when it is not complete.
+    /// The next line without its terminator; nil if it is incomplete.
     private mutating func takeLine(longest: Int) throws(HTTPError) -> [UInt8]? {
         searched = max(searched, start)
         guard let end = buffer[searched...].firstIndex(of: 0x0a) else {

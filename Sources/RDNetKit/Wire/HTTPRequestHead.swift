@@ -5,7 +5,7 @@ struct HTTPRequestHead: HTTPMessageHead {
     var method: String
     /// The target's path, percent-decoded; `*` for the server as a whole.
     var path: String
-    /// What follows the question mark, as it was sent.
+    /// The query string after the question mark, undecoded.
     var query: String?
     /// 0 or 1.
     var minorVersion: Int
@@ -14,7 +14,7 @@ struct HTTPRequestHead: HTTPMessageHead {
     /// Reads a head.
     ///
     /// - Parameter octets: Request line and fields, up to and with the empty line.
-    /// - Throws: `HTTPError` for what RFC 9112 forbids or this server does not serve.
+    /// - Throws: `HTTPError` if RFC 9112 forbids the request or this server does not support it.
     init(parsing octets: ArraySlice<UInt8>) throws(HTTPError) {
         let lines = Self.lines(of: octets)
         let words = (lines.first ?? []).split(separator: 0x20, omittingEmptySubsequences: false)
@@ -30,18 +30,19 @@ struct HTTPRequestHead: HTTPMessageHead {
         _ = try expectsContinue()
     }
 
-    /// Whether the client wants to go on after this request (RFC 9112, section 9.3).
+    /// Whether the client keeps the connection open after this request (RFC 9112, section 9.3).
     var keepsAlive: Bool {
         let options = values(of: "connection").flatMap(Self.list)
         return minorVersion >= 1 ? !options.contains("close") : options.contains("keep-alive")
     }
 
-    /// How the body is delimited; no body is a length of 0.
+    /// How the body is delimited; length 0 if there is none.
     func framing() throws(HTTPError) -> HTTPBodyFraming {
         try framingByFields() ?? .length(0)
     }
 
-    /// Whether the client waits for a word before it sends its body (RFC 9110, section 10.1.1).
+    /// Whether the client waits for 100 Continue before it sends the body (RFC 9110, section
+    /// 10.1.1).
     func expectsContinue() throws(HTTPError) -> Bool {
         let expectations = values(of: "expect").flatMap(Self.list)
         guard expectations.allSatisfy({ $0 == "100-continue" }) else { throw .unknownExpectation }

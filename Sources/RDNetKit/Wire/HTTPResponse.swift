@@ -1,13 +1,13 @@
-/// An HTTP response as a server's route gives it; the server adds the date and what concerns the connection.
+/// An HTTP response from a route; the server adds Date and the connection fields.
 struct HTTPResponse: Equatable {
     var status: Int
     var fields: [HTTPField]
     var body: [UInt8]
 
-    /// 200 with nothing to say.
+    /// 200 without a body.
     static let empty = HTTPResponse(status: 200, fields: [], body: [])
 
-    /// 200 with a body of some type.
+    /// 200 with a body.
     static func content(_ body: [UInt8], type: String = "text/plain; charset=utf-8") -> HTTPResponse
     {
         HTTPResponse(status: 200, fields: [HTTPField("Content-Type", type)], body: body)
@@ -25,7 +25,7 @@ struct HTTPResponse: Equatable {
         )
     }
 
-    /// The answer to a request that could not be read.
+    /// The response to a malformed request.
     static func refusal(_ error: HTTPError) -> HTTPResponse {
         let phrase = "\(error.status) \(reasonPhrase(error.status))"
         let text = error.detail.map { "\(phrase): \($0)" } ?? phrase
@@ -36,7 +36,7 @@ struct HTTPResponse: Equatable {
         )
     }
 
-    /// A pointer to another path; with a page for people, as Go writes it, when the method has one.
+    /// A redirect; GET gets the small HTML body that Go's server writes.
     static func redirect(to location: String, method: String) -> HTTPResponse {
         var response = HTTPResponse(
             status: 307,
@@ -61,16 +61,16 @@ struct HTTPResponse: Equatable {
 
     /// How a response is sent to one request.
     struct Delivery {
-        /// The minor version of the request; an HTTP/1.0 client is answered in kind.
+        /// The minor version of the request; an HTTP/1.0 client gets an HTTP/1.0 response.
         var minorVersion = 1
         var keepsAlive = true
-        /// A response to HEAD tells the body's length and leaves the body out.
+        /// A response to HEAD has the body's length but no body.
         var omitsBody = false
         /// Seconds since 1970, for the Date field.
         var date: Int64
     }
 
-    /// Writes the response behind the octets that are there.
+    /// Appends the response to a buffer.
     func write(to output: inout [UInt8], _ delivery: Delivery) {
         var head = "HTTP/1.\(delivery.minorVersion) \(status) \(Self.reasonPhrase(status))\r\n"
         for field in fields { head += "\(field.name): \(field.value)\r\n" }

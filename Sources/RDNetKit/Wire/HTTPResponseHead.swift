@@ -9,8 +9,8 @@ struct HTTPResponseHead: HTTPMessageHead {
 
     /// Reads a head.
     ///
-    /// - Parameter octets: Status line and fields, up to and with the empty line.
-    /// - Throws: `HTTPError` for what RFC 9112 forbids.
+    /// - Parameter octets: Status line and fields through the empty line.
+    /// - Throws: `HTTPError` if RFC 9112 forbids the response.
     init(parsing octets: ArraySlice<UInt8>) throws(HTTPError) {
         let lines = Self.lines(of: octets)
         let words = (lines.first ?? []).split(
@@ -27,10 +27,11 @@ struct HTTPResponseHead: HTTPMessageHead {
         _ = try framing()
     }
 
-    /// Whether the response that counts is still to come (RFC 9110, section 15.2).
+    /// Whether this is an interim response (RFC 9110, section 15.2).
     var isInterim: Bool { status < 200 }
 
-    /// How the body is delimited; without a word about it, by the stream's end (RFC 9112, section 6.3).
+    /// How the body is delimited; without a word about it, by the stream's end (RFC 9112, section
+    /// 6.3).
     func framing() throws(HTTPError) -> HTTPBodyFraming {
         if isInterim || status == 204 || status == 304 { return .length(0) }
         return try framingByFields() ?? .untilEnd

@@ -1,11 +1,11 @@
-/// A `host:port` text, taken apart but not yet understood, by the rules of Go's `net.SplitHostPort`.
+/// A `host:port` text, split by the rules of Go's `net.SplitHostPort` but not interpreted.
 struct HostPort: Equatable {
     /// Without the brackets of an IPv6 address; may be empty.
     let host: String
     /// May be empty.
     let port: String
 
-    /// Takes a text apart at its last colon.
+    /// Splits a text at its last colon.
     init(_ text: String) throws(HostPortError) {
         let octets = Array(text.utf8)
         guard let colon = octets.lastIndex(of: UInt8(ascii: ":")) else {
@@ -39,7 +39,7 @@ struct HostPort: Equatable {
     }
 }
 
-/// Why a text is no `host:port`; the sentences are those of Go's `net` package.
+/// Why a text is not `host:port`; the texts are those of Go's `net` package.
 struct HostPortError: Error, Equatable, CustomStringConvertible {
     /// What is wrong with a `host:port` text.
     enum Reason: String {

@@ -7,10 +7,23 @@ struct ICMPMessage: Equatable {
         case echoRequest
         case destinationUnreachable(Unreachable)
         case timeExceeded(code: UInt8)
+        case parameterProblem(code: UInt8)
         case other(type: UInt8, code: UInt8)
+
+        init(type: UInt8, code: UInt8) {
+            switch (type, code) {
+            case (0, 0): self = .echoReply
+            case (8, 0): self = .echoRequest
+            case (3, _): self = .destinationUnreachable(Unreachable(code: code))
+            case (11, _): self = .timeExceeded(code: code)
+            case (12, _): self = .parameterProblem(code: code)
+            default: self = .other(type: type, code: code)
+            }
+        }
     }
 
-    /// Codes of "destination unreachable" (RFC 792; RFC 1122, 3.2.2.1) that the gateway sends or heeds.
+    /// Codes of "destination unreachable" (RFC 792; RFC 1122, 3.2.2.1) that the gateway sends or
+    /// acts on.
     enum Unreachable: Equatable {
         case network
         case host
@@ -46,9 +59,9 @@ struct ICMPMessage: Equatable {
     }
 
     var kind: Kind
-    /// The four octets behind the checksum: identifier and sequence number, or the next-hop MTU.
+    /// The four bytes after the checksum: identifier and sequence number, or the next-hop MTU.
     var rest: UInt32
-    /// Octets behind the header.
+    /// Bytes after the header.
     var dataLength: Int
 
     /// The identifier of an echo.
@@ -60,23 +73,17 @@ struct ICMPMessage: Equatable {
         self.dataLength = dataLength
     }
 
-    /// Reads a message; its checksum has been looked at by the caller.
+    /// Reads a message whose checksum the caller has verified.
     init(reading message: RawSpan) throws(PacketError) {
         guard message.byteCount >= Self.headerLength else {
             throw .truncated(needed: Self.headerLength, available: message.byteCount)
         }
-        switch (message.octet(at: 0), message.octet(at: 1)) {
-        case (0, 0): kind = .echoReply
-        case (8, 0): kind = .echoRequest
-        case (3, let code): kind = .destinationUnreachable(Unreachable(code: code))
-        case (11, let code): kind = .timeExceeded(code: code)
-        case (let type, let code): kind = .other(type: type, code: code)
-        }
+        kind = Kind(type: message.octet(at: 0), code: message.octet(at: 1))
         rest = message.bigEndian(at: 4)
         dataLength = message.byteCount - Self.headerLength
     }
 
-    /// Writes the header with a zero checksum, to be summed when the data stand behind it.
+    /// Writes the header with a zero checksum, to be computed once the data follows it.
     func write(to message: inout MutableRawSpan) {
         let (type, code) = typeAndCode
         message.storeOctet(type, at: 0)
@@ -91,6 +98,7 @@ struct ICMPMessage: Equatable {
         case .echoRequest: (8, 0)
         case .destinationUnreachable(let reason): (3, reason.code)
         case .timeExceeded(let code): (11, code)
+        case .parameterProblem(let code): (12, code)
         case .other(let type, let code): (type, code)
         }
     }

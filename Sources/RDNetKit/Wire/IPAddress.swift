@@ -1,4 +1,5 @@
-/// An IP address of either family in 16 bytes: IPv6 as it is, IPv4 as `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
+/// An IP address of either family in 16 bytes: IPv6 directly, IPv4 as `::ffff:a.b.c.d` (RFC 4291,
+/// 2.5.5.2).
 struct IPAddress: Hashable, Sendable {
     /// The first and the last eight octets, host order.
     let high: UInt64
@@ -8,6 +9,7 @@ struct IPAddress: Hashable, Sendable {
 
     static let anyIPv4 = IPAddress(ipv4: 0)
     static let loopbackIPv4 = IPAddress(ipv4: 0x7f00_0001)
+    static let loopbackIPv6 = IPAddress(high: 0, low: 1)
     static let broadcastIPv4 = IPAddress(ipv4: 0xffff_ffff)
     static let anyIPv6 = IPAddress(high: 0, low: 0)
 
@@ -160,21 +162,25 @@ extension IPAddress: CustomStringConvertible {
 struct Endpoint: Hashable, Sendable, CustomStringConvertible {
     var address: IPAddress
     var port: UInt16
+    /// The number of the interface on whose link an IPv6 address is meant; 0 where none is needed
+    /// (ipv6(7)).
+    var scope: UInt32 = 0
 
-    /// `192.168.127.2:80`, `[::1]:80`.
+    /// `192.168.127.2:80`, `[::1]:80`, `[fe80::1%2]:80`.
     var description: String {
-        address.isIPv4 ? "\(address):\(port)" : "[\(address)]:\(port)"
+        if address.isIPv4 { return "\(address):\(port)" }
+        return scope == 0 ? "[\(address)]:\(port)" : "[\(address)%\(scope)]:\(port)"
     }
 }
 
 /// An IPv4 network in CIDR notation (RFC 4632), with its interface address kept as written.
 struct Subnet: Hashable, Sendable, CustomStringConvertible {
-    /// The address as it was written, host bits and all.
+    /// The address as written, including host bits.
     let address: IPAddress
-    /// Bits of network, 8 to 30: a smaller network has no room for a gateway and a guest.
+    /// Prefix length, 8 to 30: a smaller network has no room for a gateway and a guest.
     let prefixLength: Int
 
-    /// 192.168.127.0/24: what every product that speaks to this program takes for granted.
+    /// 192.168.127.0/24: the network that every peer product assumes.
     static let standard = Subnet(checked: IPAddress(ipv4: 0xc0a8_7f00), prefixLength: 24)
 
     private init(checked address: IPAddress, prefixLength: Int) {
@@ -182,7 +188,7 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
         self.prefixLength = prefixLength
     }
 
-    /// A network by address and prefix length; nil unless IPv4 with 8 to 30 bits.
+    /// Creates a network; nil unless the address is IPv4 and the prefix length 8 to 30.
     init?(address: IPAddress, prefixLength: Int) {
         guard address.isIPv4, (8...30).contains(prefixLength) else { return nil }
         self.address = address
@@ -207,18 +213,27 @@ struct Subnet: Hashable, Sendable, CustomStringConvertible {
     var network: IPAddress { IPAddress(ipv4: bits & maskBits) }
     /// The directed broadcast address (all host bits one).
     var broadcast: IPAddress { IPAddress(ipv4: bits | ~maskBits) }
-    /// How many addresses, network and broadcast included.
+    /// The number of addresses including network and broadcast.
     var size: Int { 1 << (32 - prefixLength) }
 
-    /// The host with a number; 1 is the first usable, -2 the last usable.
+    /// The address with a number, from 0 for the network's own.
+    func address(_ number: Int) -> IPAddress {
+        IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: number))
+    }
+
+    /// The address at an index; 1 is the first usable, -2 the last usable.
     func host(_ number: Int) -> IPAddress {
-        let offset = number >= 0 ? number : size + number
-        return IPAddress(ipv4: (bits & maskBits) &+ UInt32(truncatingIfNeeded: offset))
+        address(number >= 0 ? number : size + number)
     }
 
     func contains(_ other: IPAddress) -> Bool {
         guard let ipv4 = other.ipv4 else { return false }
         return ipv4 & maskBits == bits & maskBits
+    }
+
+    /// Whether some address lies in both.
+    func overlaps(_ other: Subnet) -> Bool {
+        contains(other.network) || other.contains(network)
     }
 
     var description: String { "\(address)/\(prefixLength)" }

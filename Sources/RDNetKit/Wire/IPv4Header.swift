@@ -5,19 +5,21 @@ enum IPProtocol {
     static let udp: UInt8 = 17
 }
 
-/// An IPv4 header (RFC 791, 3.1): 20 octets and options, which are skipped.
+/// An IPv4 header (RFC 791, 3.1): 20 bytes plus options, which are skipped.
 struct IPv4Header: Equatable {
-    /// Without options, which is how it is always written.
+    /// The length without options; headers are always written without them.
     static let length = 20
 
-    /// Octets of this header, options included.
+    /// Length of this header including options, in bytes.
     var headerLength = Self.length
     /// Octets of payload.
     var payloadLength: Int
+    /// DSCP and ECN (RFC 2474; RFC 3168).
+    var typeOfService: UInt8 = 0
     var identification: UInt16 = 0
     var dontFragment = false
     var moreFragments = false
-    /// Octets before this fragment's payload; a multiple of eight.
+    /// Offset of this fragment's payload in bytes; a multiple of eight.
     var fragmentOffset = 0
     var timeToLive: UInt8 = 64
     var transport: UInt8
@@ -50,6 +52,7 @@ struct IPv4Header: Equatable {
         let first = packet.octet(at: 0)
         guard first >> 4 == 4 else { throw .notThisFormat }
         headerLength = Int(first & 15) * 4
+        typeOfService = packet.octet(at: 1)
         let totalLength = Int(packet.bigEndian(at: 2, as: UInt16.self))
         guard headerLength >= Self.length, totalLength >= headerLength,
             totalLength <= packet.byteCount
@@ -67,10 +70,10 @@ struct IPv4Header: Equatable {
         destination = IPAddress(ipv4: packet.bigEndian(at: 16))
     }
 
-    /// Writes a header without options, its checksum included.
+    /// Writes a header without options, including its checksum.
     @inline(__always)
     func write(to packet: inout MutableRawSpan) {
-        packet.storeBigEndian(0x4500 as UInt16, at: 0)
+        packet.storeBigEndian(0x4500 | UInt16(typeOfService), at: 0)
         packet.storeBigEndian(UInt16(truncatingIfNeeded: Self.length + payloadLength), at: 2)
         packet.storeBigEndian(identification, at: 4)
         var fragment = UInt16(truncatingIfNeeded: fragmentOffset / 8)

@@ -1,9 +1,9 @@
-/// A moment on the monotonic clock, in nanoseconds since an arbitrary start.
+/// A time on the monotonic clock, in nanoseconds since an arbitrary start.
 ///
-/// Eight bytes instead of `ContinuousClock.Instant`'s sixteen, and one addition instead of a 128-bit
-/// one: packets and flows carry several.
+/// Eight bytes instead of `ContinuousClock.Instant`'s sixteen, and one addition instead of a
+/// 128-bit one: packets and flows carry several.
 struct Instant: Comparable, Hashable, Sendable {
-    /// Nanoseconds; only differences mean anything.
+    /// Nanoseconds; only differences are meaningful.
     var nanoseconds: Int64
 
     init(nanoseconds: Int64) {
@@ -27,14 +27,14 @@ struct Instant: Comparable, Hashable, Sendable {
 }
 
 extension Duration {
-    /// The duration as whole nanoseconds; good for ±292 years.
+    /// The duration in whole nanoseconds; valid within ±292 years.
     @inline(__always)
     var wholeNanoseconds: Int64 {
         let (seconds, attoseconds) = components
         return seconds &* 1_000_000_000 &+ attoseconds / 1_000_000_000
     }
 
-    /// The duration as whole milliseconds, rounded up, so that a wait is never too short.
+    /// The duration in whole milliseconds, rounded up so that a wait is never too short.
     var millisecondsRoundedUp: Int64 {
         (wholeNanoseconds + 999_999) / 1_000_000
     }

@@ -1,7 +1,8 @@
-/// The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit words.
+/// The Internet checksum (RFC 1071): the one's complement of the one's complement sum of 16-bit
+/// words.
 ///
-/// Sums are kept in memory order, without swapping octets: RFC 1071, section 2 (B) shows that swapping
-/// the result once is enough.
+/// Sums are kept in memory order, without swapping octets: RFC 1071, section 2 (B) shows that
+/// swapping the result once is enough.
 enum InternetChecksum {
     /// Adds octets to a running sum of native-order 16-bit words.
     ///
@@ -14,13 +15,14 @@ enum InternetChecksum {
         var offset = 0
         let count = octets.count
         if count >= 64 {
-            // Two accumulators of eight lanes each; a lane adds two 32-bit halves, so it cannot overflow
-            // before 2^31 rounds, which is 128 GiB.
+            // Two accumulators of eight lanes each; a lane adds two 32-bit halves, so it cannot
+            // overflow before 2^31 rounds, which is 128 GiB.
             var first = SIMD8<UInt64>.zero
             var second = SIMD8<UInt64>.zero
             let mask = SIMD8<UInt64>(repeating: 0xffff_ffff)
             while count - offset >= 64 {
-                // Sound: the loop keeps 64 octets ahead, and integer lanes have no invalid patterns.
+                // Sound: the loop keeps 64 octets ahead, and integer lanes have no invalid
+                // patterns.
                 let block = octets.loadUnaligned(fromByteOffset: offset, as: SIMD8<UInt64>.self)
                 first &+= block & mask
                 second &+= block &>> 32

@@ -1,14 +1,14 @@
-/// A JSON value (RFC 8259); an object keeps its members' order and repetitions.
+/// A JSON value (RFC 8259); an object keeps its members' order and duplicates.
 enum JSON: Equatable, Sendable {
     case null
     case bool(Bool)
-    /// The digits as they are written.
+    /// The digits as written.
     case number(String)
     case string(String)
     case array([JSON])
     case object([Member])
 
-    /// One name and value of an object.
+    /// One member of an object.
     struct Member: Equatable, Sendable {
         var name: String
         var value: JSON
@@ -19,17 +19,17 @@ enum JSON: Equatable, Sendable {
         }
     }
 
-    /// The value that an object's member of a name has, in any case of letters; of several the last one's.
+    /// The value of an object's member, matched case-insensitively; the last of several wins.
     func member(_ name: String) -> JSON? {
         guard case .object(let members) = self else { return nil }
         let folded = name.lowercased()
         return members.last { $0.name.lowercased() == folded }?.value
     }
 
-    /// A whole number's digits.
+    /// An integer's digits.
     static func integer(_ value: UInt64) -> JSON { .number(String(value)) }
 
-    /// The word that Go's decoder has for the kind of value.
+    /// Go's word for the kind of value, for errors.
     var kind: String {
         switch self {
         case .null: "null"
@@ -41,7 +41,7 @@ enum JSON: Equatable, Sendable {
         }
     }
 
-    /// The value's octets, without white space, as Go's encoder writes them.
+    /// The value as Go's encoder writes it, without white space.
     var octets: [UInt8] {
         var output: [UInt8] = []
         write(to: &output)
@@ -100,20 +100,21 @@ enum JSON: Equatable, Sendable {
     }
 }
 
-/// Why octets are not the JSON that was asked for; the sentences are those of Go's decoder.
+/// Why input is not the expected JSON; the texts are those of Go's decoder, which clients search
+/// for.
 enum JSONError: Error, Equatable, CustomStringConvertible {
-    /// Nothing but white space.
+    /// Only white space.
     case empty
-    /// The octets end inside a value.
+    /// The input ends inside a value.
     case unexpectedEnd
     case invalidCharacter(UInt8, context: String)
     /// Arrays and objects nested deeper than `JSONParser.deepest`.
     case tooDeep
-    /// More values than the reader takes.
+    /// More values than the limit.
     case tooManyValues
-    /// The whole value is of another kind than the record.
+    /// The top-level value is not an object.
     case wrongValue(kind: String, record: String)
-    /// A member's value is no string.
+    /// A member's value is not a string.
     case wrongField(kind: String, field: String, type: String)
 
     var description: String {
@@ -143,7 +144,7 @@ enum JSONError: Error, Equatable, CustomStringConvertible {
         case 0x0c: return "\\f"
         case 0x0d: return "\\r"
         case 0x00...0x1f, 0x7f: return "\\x" + hexadecimal(octet)
-        // Go shows an octet as the character of that number, which Latin-1 has names for.
+        // Go prints a byte as the character with that code point (Latin-1).
         case 0x80...0xa0, 0xad: return "\\u00" + hexadecimal(octet)
         default: return String(Unicode.Scalar(octet))
         }
@@ -156,21 +157,21 @@ enum JSONError: Error, Equatable, CustomStringConvertible {
 
 /// An object whose known members are all strings, such as the body of an API request.
 struct JSONRecord {
-    /// What Go calls the type, for its errors.
+    /// Go's name for the type, for errors.
     let name: String
-    /// The field that holds such records inside another one.
+    /// The field of the enclosing record that holds these records.
     var path = ""
-    /// Each member's name, and what Go calls its type.
+    /// Each member's name and Go's name for its type.
     let fields: [(name: String, type: String)]
 
     /// Picks the known members out of an object.
     ///
-    /// Names match in any case of letters, a later member replaces an earlier one, null leaves a
-    /// member as it is, unknown members are ignored.
+    /// Names match case-insensitively, a later member replaces an earlier one, null leaves a
+    /// member unchanged, and unknown members are ignored.
     ///
     /// - Parameter value: An object, or null, which has no members.
-    /// - Returns: The members that are there, by the names in `fields`.
-    /// - Throws: `JSONError` for the first value of a wrong kind.
+    /// - Returns: The members that are present, keyed by the names in `fields`.
+    /// - Throws: `JSONError` for the first value of the wrong kind.
     func read(_ value: JSON) throws(JSONError) -> [String: String] {
         if value == .null { return [:] }
         guard case .object(let members) = value else {

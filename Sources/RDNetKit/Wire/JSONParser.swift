@@ -1,10 +1,11 @@
-/// Reads the first JSON value of some octets (RFC 8259), with the errors of Go's decoder.
+/// Parses the first JSON value in a buffer (RFC 8259), with the error texts of Go's decoder.
 ///
-/// What follows the value is ignored. Depth and number of values are bounded; the caller bounds the octets.
+/// Trailing bytes are ignored. Depth and number of values are bounded here, the length by the
+/// caller.
 struct JSONParser {
-    /// How deep arrays and objects may nest.
+    /// Limit on the nesting of arrays and objects.
     static let deepest = 64
-    /// How many values a document may have unless its reader says otherwise.
+    /// Limit on a document's values unless the caller sets another.
     static let mostValues = 16_384
 
     private let octets: [UInt8]
@@ -202,7 +203,7 @@ struct JSONParser {
                 }
             }
         }
-        // Half a pair; what follows it is read on its own.
+        // An unpaired surrogate; the next escape is read separately.
         position = before
         return "\u{fffd}"
     }

@@ -4,7 +4,7 @@ struct MACAddress: Hashable, Sendable {
     let rawValue: UInt64
 
     static let broadcast = MACAddress(rawValue: 0xffff_ffff_ffff)
-    /// The gateway's, and the guest's, in every product that speaks to this program.
+    /// The gateway's address, and the guest's, in every peer product.
     static let standardGateway = MACAddress(rawValue: 0x5a94_efe4_0cdd)
     static let standardGuest = MACAddress(rawValue: 0x5a94_efe4_0cee)
 
@@ -13,7 +13,7 @@ struct MACAddress: Hashable, Sendable {
         self.rawValue = rawValue & 0xffff_ffff_ffff
     }
 
-    /// One machine's address, out of those that everybody may give away (IEEE 802, 8.4: the second lowest bit).
+    /// A locally administered unicast address (IEEE 802, 8.4: the second lowest bit).
     static func local(using random: inout some RandomNumberGenerator) -> MACAddress {
         MACAddress(rawValue: random.next() & 0xfcff_ffff_ffff | 0x0200_0000_0000)
     }
@@ -48,7 +48,8 @@ struct MACAddress: Hashable, Sendable {
         octets.storeBigEndian(UInt32(truncatingIfNeeded: rawValue), at: offset + 2)
     }
 
-    /// Whether it names a group (IEEE 802.3, the first octet's lowest bit): never a source.
+    /// Whether it is a group address (IEEE 802.3, the first byte's lowest bit), which is never a
+    /// source.
     @inline(__always)
     var isGroup: Bool { rawValue & 0x0100_0000_0000 != 0 }
 

@@ -1,29 +1,29 @@
-/// A regular expression for names: the syntax of RE2 over ASCII, upper and lower case alike (RFC 4343).
+/// A case-insensitive regular expression for names: RE2's syntax over ASCII (RFC 4343).
 ///
-/// How it works: the text becomes a program of a few kinds of instruction (Thompson's construction); matching runs all of the
-/// program's ways at once, one octet after the other, so it takes at most octets × instructions steps whatever
-/// the expression is. What a match consists of is not asked for, so groups do not capture and lazy repetitions
-/// are like others.
+/// How it works: the text compiles to a small program (Thompson's construction). Matching follows
+/// all paths through it in parallel, byte by byte, so it takes at most bytes × instructions steps
+/// for any expression. Only whether a name matches is of interest, so groups do not capture and
+/// lazy repetition equals greedy repetition.
 ///
-/// Beyond it are Unicode's classes (`\pL`); names are ASCII, so what stands for other characters matches nothing.
+/// Unicode classes (`\pL`) are not supported; names are ASCII, so other characters match nothing.
 struct NamePattern: Sendable {
-    /// Octets of an expression's text.
+    /// Limit on an expression's text, in bytes.
     static let longestText = 1_024
-    /// Instructions of one expression.
+    /// Limit on an expression's program, in instructions.
     static let mostInstructions = 2_048
 
     fileprivate enum Instruction: Sendable {
-        /// Takes one octet of a set; the next instruction follows.
+        /// Consumes one byte of a set and continues at the next instruction.
         case take(OctetSet)
-        /// Takes nothing; the next instruction follows where it holds.
+        /// Consumes nothing and continues at the next instruction if the assertion holds.
         case check(Assertion)
-        /// Goes on at both places.
+        /// Continues at both places.
         case split(Int, Int)
         case jump(Int)
         case match
     }
 
-    /// What holds between two octets.
+    /// An assertion about the position between two bytes.
     enum Assertion: Sendable {
         case start
         case end
@@ -35,7 +35,7 @@ struct NamePattern: Sendable {
     let text: String
     fileprivate let instructions: [Instruction]
 
-    /// Understands an expression.
+    /// Compiles an expression.
     ///
     /// - Parameter text: In RE2's syntax.
     /// - Throws: `NamePatternError` with the words of Go's `regexp` package.
@@ -50,12 +50,12 @@ struct NamePattern: Sendable {
         instructions = assembly.instructions
     }
 
-    /// What one octet of a name costs at most, in steps.
+    /// The most steps that one byte of a name takes.
     var cost: Int { instructions.count }
 
     /// Whether the expression matches somewhere in a name.
     ///
-    /// Octets beyond ASCII match only what is negated, and the point.
+    /// Bytes beyond ASCII match only negated classes and the dot.
     func matches(_ name: some Collection<UInt8>) -> Bool {
         var states = States(self)
         var last: UInt8?
@@ -72,7 +72,7 @@ extension NamePattern: Equatable {
     static func == (left: NamePattern, right: NamePattern) -> Bool { left.text == right.text }
 }
 
-/// What an expression consists of.
+/// The syntax tree of an expression.
 indirect enum NamePatternNode {
     case nothing
     case set(OctetSet)
@@ -82,11 +82,11 @@ indirect enum NamePatternNode {
     case repetition(NamePatternNode, least: Int, most: Int?)
 }
 
-/// Instructions on their way to a program.
+/// A program under construction.
 private struct Assembly {
     private let text: String
     var instructions: [NamePattern.Instruction] = []
-    /// Repetitions of nothing make no instructions, and still may not go on for ever.
+    /// Bounds repetitions of empty expressions, which emit no instructions.
     private var steps = 0
 
     init(_ text: String) {
@@ -149,14 +149,14 @@ private struct Assembly {
     }
 }
 
-/// The places in a program that are reached, at one place in a name.
+/// The program states that are active at one position in a name.
 private struct States {
     private let instructions: [NamePattern.Instruction]
-    /// Instructions that take the next octet.
+    /// Instructions waiting for the next byte.
     private var waiting: [Int] = []
-    /// Where the last octet led.
+    /// Instructions that the last byte led to.
     private var reached: [Int] = []
-    /// The number of the place in the name at which each instruction was visited last.
+    /// For each instruction, the last position in the name at which it was visited.
     private var visits: [Int]
     private var place = 0
 
@@ -165,11 +165,11 @@ private struct States {
         visits = [Int](repeating: 0, count: instructions.count)
     }
 
-    /// Follows everything that takes no octet, from where the last one led and from the program's start.
+    /// Follows all instructions that consume nothing, from the current states and from the start.
     ///
     /// - Parameters:
-    ///   - last: The octet before this place; nil at the start.
-    ///   - next: The octet behind it; nil at the end.
+    ///   - last: The byte before this position; nil at the start.
+    ///   - next: The byte after it; nil at the end.
     /// - Returns: Whether the end of the program is reached.
     mutating func begin(between last: UInt8?, and next: UInt8?) -> Bool {
         place += 1
@@ -190,7 +190,7 @@ private struct States {
         return false
     }
 
-    /// Takes the octet that was `next`.
+    /// Consumes the byte that was `next`.
     mutating func take(_ octet: UInt8) {
         for index in waiting {
             if case .take(let set) = instructions[index], set.contains(octet) {

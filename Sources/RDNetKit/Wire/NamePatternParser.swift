@@ -1,8 +1,8 @@
-/// Reads a regular expression in RE2's syntax (https://github.com/google/re2/wiki/Syntax), from left to right.
+/// Parses a regular expression in RE2's syntax (https://github.com/google/re2/wiki/Syntax).
 struct NamePatternParser {
-    /// How deep groups may nest.
+    /// Limit on the nesting of groups.
     static let deepest = 250
-    /// How often something may be repeated.
+    /// Limit on a repetition count.
     private static let mostRepetitions = 1_000
 
     private let text: String
@@ -15,7 +15,7 @@ struct NamePatternParser {
         scalars = Array(text.unicodeScalars)
     }
 
-    /// Understands a whole expression.
+    /// Parses a complete expression.
     static func parse(_ text: String) throws(NamePatternError) -> NamePatternNode {
         var parser = NamePatternParser(text)
         let node = try parser.choice()
@@ -29,14 +29,14 @@ struct NamePatternParser {
         position < scalars.count ? scalars[position] : nil
     }
 
-    /// Passes over a text if it comes next.
+    /// Consumes a text if it comes next.
     private mutating func skip(_ word: String) -> Bool {
         guard scalars[position...].starts(with: word.unicodeScalars) else { return false }
         position += word.unicodeScalars.count
         return true
     }
 
-    /// The text from a place up to here.
+    /// The text from a position to the current one.
     private func part(from start: Int) -> String {
         String(String.UnicodeScalarView(scalars[start..<position]))
     }
@@ -68,13 +68,13 @@ struct NamePatternParser {
         let node = try atom()
         let firstOperator = position
         guard let (least, most) = try repetition() else { return node }
-        // Lazy or not makes no difference to whether something matches.
+        // Laziness does not affect whether a name matches.
         _ = skip("?")
         if try repetition() != nil { throw error(.badRepetition, from: firstOperator) }
         return .repetition(node, least: least, most: most)
     }
 
-    /// What `*`, `+`, `?` or `{n,m}` asks for; nil when something else comes next.
+    /// The range of `*`, `+`, `?` or `{n,m}`; nil if something else comes next.
     private mutating func repetition() throws(NamePatternError) -> (least: Int, most: Int?)? {
         if skip("*") { return (0, nil) }
         if skip("+") { return (1, nil) }
@@ -83,7 +83,7 @@ struct NamePatternParser {
         guard skip("{"), let least = number() else { return giveUp(start) }
         var most: Int? = least
         if skip(",") { most = number() }
-        // Anything else in braces stands for itself.
+        // Any other text in braces is literal.
         guard skip("}") else { return giveUp(start) }
         guard max(least, most ?? 0) <= Self.mostRepetitions, least <= most ?? least else {
             throw error(.badCount, from: start)
@@ -96,7 +96,7 @@ struct NamePatternParser {
         return nil
     }
 
-    /// The decimal number that comes next; large ones are none the less too large.
+    /// The next decimal number, saturated so that a huge one stays too large.
     private mutating func number() -> Int? {
         var value: Int?
         while let digit = peek, ("0"..."9").contains(digit) {
@@ -133,9 +133,9 @@ struct NamePatternParser {
         return node
     }
 
-    /// Passes over what stands between `(?` and the group's content.
+    /// Consumes the flags or name between `(?` and the group's content.
     ///
-    /// - Returns: False when there is no content: flags for what follows.
+    /// - Returns: False if the group has no content and only sets flags.
     private mutating func skipGroupKind(from start: Int) throws(NamePatternError) -> Bool {
         if skip("P<") || skip("<") {
             while let next = peek, Self.isWord(next) { position += 1 }
@@ -146,7 +146,7 @@ struct NamePatternParser {
             }
             return true
         }
-        // None of the flags concerns a name: case never counts, there are no lines, lazy is as greedy.
+        // No flag matters for names: case is ignored, there are no lines, lazy equals greedy.
         while let next = peek {
             position += 1
             switch next {
@@ -188,7 +188,7 @@ struct NamePatternParser {
         return .sequence(nodes)
     }
 
-    /// `\d`, `\s`, `\w` and their opposites; nil when something else comes next.
+    /// `\d`, `\s`, `\w` and their negations; nil if something else comes next.
     private mutating func escapedClass() throws(NamePatternError) -> OctetSet? {
         let start = position
         if skip("\\d") { return .digit }
@@ -206,7 +206,7 @@ struct NamePatternParser {
         throw error(.unicodeClass, from: start)
     }
 
-    /// The character that an escape sequence stands for.
+    /// The character that an escape sequence denotes.
     private mutating func escapedScalar() throws(NamePatternError) -> Unicode.Scalar {
         let start = position
         position += 1
@@ -221,7 +221,7 @@ struct NamePatternParser {
         case "v": return "\u{b}"
         case "x": return try hexadecimal(from: start)
         case "0"..."7":
-            // A digit alone would refer to a group.
+            // A single digit would be a back reference.
             let hasSecond = peek.map { ("0"..."7").contains($0) } ?? false
             guard next == "0" || hasSecond else { throw error(.badEscape, from: start) }
             position -= 1
@@ -291,7 +291,7 @@ struct NamePatternParser {
         let first = position
         let low = try classScalar(from: start)
         guard skip("-") else { return set.insert(low...low) }
-        // A hyphen in front of the bracket stands for itself.
+        // A hyphen before the closing bracket is literal.
         if peek == "]" {
             position -= 1
             return set.insert(low...low)
@@ -308,7 +308,7 @@ struct NamePatternParser {
         return next
     }
 
-    /// `[:alpha:]` and its kin; nil when something else comes next.
+    /// `[:alpha:]` and its siblings; nil if something else comes next.
     private mutating func namedClass() throws(NamePatternError) -> OctetSet? {
         let start = position
         guard skip("[:") else { return nil }

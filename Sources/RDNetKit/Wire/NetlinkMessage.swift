@@ -9,6 +9,7 @@ enum NetlinkType {
     static let deleteAddress: UInt16 = 21
     static let getAddress: UInt16 = 22
     static let newRoute: UInt16 = 24
+    static let getRoute: UInt16 = 26
 }
 
 /// Flags of a request (`nlmsg_flags`).
@@ -17,35 +18,35 @@ struct NetlinkFlags: OptionSet, Sendable {
 
     static let request = NetlinkFlags(rawValue: 0x001)
     static let acknowledge = NetlinkFlags(rawValue: 0x004)
-    /// Every object instead of one (NLM_F_DUMP).
+    /// List all objects (NLM_F_DUMP).
     static let dump = NetlinkFlags(rawValue: 0x300)
     static let replace = NetlinkFlags(rawValue: 0x100)
-    /// Fail when the object is there already.
+    /// Fail if the object exists.
     static let exclusive = NetlinkFlags(rawValue: 0x200)
     static let create = NetlinkFlags(rawValue: 0x400)
 }
 
-/// Kinds of attributes; numbers mean different things in link, address and route messages.
+/// Attribute types; numbers mean different things in link, address and route messages.
 enum NetlinkAttribute {
     enum Link {
         static let address: UInt16 = 1
         static let name: UInt16 = 3
         static let mtu: UInt16 = 4
         static let transmitQueueLength: UInt16 = 13
-        /// A list: what kind of interface (`kind`), and what is special about the kind (`kindDetails`).
+        /// Nested: the interface's kind (`kind`) and its attributes (`kindDetails`).
         static let description: UInt16 = 18
-        /// The namespace that the interface is to be in, by a descriptor of the sender's.
+        /// The network namespace to move the interface to, as a descriptor of the sender.
         static let namespaceDescriptor: UInt16 = 28
         static let gsoMaxSize: UInt16 = 41
         /// Since Linux 6.3; older kernels skip it.
         static let gsoIPv4MaxSize: UInt16 = 63
     }
 
-    /// Within a link's description (linux/if_link.h, linux/veth.h).
+    /// Nested in link information (linux/if_link.h, linux/veth.h).
     enum LinkDescription {
         static let kind: UInt16 = 1
         static let kindDetails: UInt16 = 2
-        /// Within a veth's details.
+        /// Nested in a veth's attributes.
         static let vethPeer: UInt16 = 1
     }
 
@@ -56,17 +57,18 @@ enum NetlinkAttribute {
     }
 
     enum Route {
+        static let destination: UInt16 = 1
         static let outputInterface: UInt16 = 4
         static let gateway: UInt16 = 5
     }
 }
 
-/// A netlink message that is being written: header, the family's fixed part, attributes.
+/// A netlink message under construction: header, the family's fixed part, attributes.
 ///
 ///     nlmsghdr: length 4, type 2, flags 2, sequence 4, port 4
 ///     rtattr:   length 2, type 2, value, padding to 4
 ///
-/// Integers are in the machine's order (netlink(7)), addresses in network order.
+/// Integers are in host byte order (netlink(7)), addresses in network byte order.
 struct NetlinkRequest {
     private var body: [UInt8]
     private let type: UInt16
@@ -82,7 +84,7 @@ struct NetlinkRequest {
     ///
     /// - Parameters:
     ///   - type: NEWLINK, DELLINK or GETLINK.
-    ///   - flags: Besides the request flag.
+    ///   - flags: In addition to the request flag.
     ///   - link: The interface's index; 0 to name it by an attribute.
     ///   - interfaceFlags: IFF_ flags to set among those in `changing`.
     ///   - changing: Which IFF_ flags change.
@@ -110,7 +112,7 @@ struct NetlinkRequest {
 
     /// Begins a message about the IPv4 default route (`struct rtmsg`, 12 octets).
     ///
-    /// Main table, boot protocol, universe scope, unicast: what `ip route` makes.
+    /// Main table, boot protocol, universe scope, unicast, as `ip route` creates it.
     init(defaultRoute type: UInt16, _ flags: NetlinkFlags, onLink: Bool) {
         let (inet, mainTable, bootProtocol, unicast): (UInt8, UInt8, UInt8, UInt8) = (2, 254, 3, 1)
         var body = [inet, 0, 0, 0, mainTable, bootProtocol, 0, unicast]
@@ -136,12 +138,12 @@ struct NetlinkRequest {
         append(attribute, address.octets)
     }
 
-    /// A text with the NUL that the kernel wants.
+    /// A string with the terminating NUL that the kernel expects.
     mutating func append(_ attribute: UInt16, _ text: String) {
         append(attribute, Array(text.utf8) + [0])
     }
 
-    /// A list of attributes as one attribute's value.
+    /// Nested attributes.
     mutating func append(_ attribute: UInt16, list: (inout NetlinkRequest) -> Void) {
         let start = body.count
         append(attribute, [])
@@ -152,7 +154,7 @@ struct NetlinkRequest {
         }
     }
 
-    /// The fixed part of a link that is described within an attribute (`struct ifinfomsg`, 16 octets).
+    /// The fixed part of a link inside an attribute (`struct ifinfomsg`, 16 bytes).
     mutating func appendLinkWithin() {
         body += [UInt8](repeating: 0, count: 16)
     }
@@ -169,16 +171,16 @@ struct NetlinkRequest {
     }
 }
 
-/// A netlink message that the kernel sent.
+/// A netlink message from the kernel.
 struct NetlinkMessage: Equatable {
     static let headerLength = 16
 
     var type: UInt16
     var sequence: UInt32
-    /// What follows the header.
+    /// The payload after the header.
     var body: [UInt8]
 
-    /// Splits what one receive gave; a message with a wrong length ends the list.
+    /// Splits one received buffer; a message with a wrong length ends the list.
     static func messages(reading octets: RawSpan) -> [NetlinkMessage] {
         var messages: [NetlinkMessage] = []
         var offset = 0
@@ -214,7 +216,8 @@ struct NetlinkMessage: Equatable {
         body.count >= 16 ? body.span.bytes.native(at: 8) : nil
     }
 
-    /// What kind of interface a link message describes, such as `veth` and `tun`; nil for one of the hardware.
+    /// What kind of interface a link message describes, such as `veth` and `tun`; nil for one of
+    /// the hardware.
     var linkKind: String? {
         guard let description = attribute(NetlinkAttribute.Link.description, after: 16) else {
             return nil
@@ -224,7 +227,7 @@ struct NetlinkMessage: Equatable {
             .map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
-    /// The prefix length of an address message; nil for a short one.
+    /// The prefix length of an address message or of a route's destination; nil for a short one.
     var prefixLength: Int? {
         body.count >= 8 ? Int(body[1]) : nil
     }
@@ -233,8 +236,8 @@ struct NetlinkMessage: Equatable {
     ///
     /// - Parameters:
     ///   - kind: Which.
-    ///   - fixedLength: Octets of the family's part before the attributes.
-    /// - Returns: The value; nil when there is none, or behind an attribute with a wrong length.
+    ///   - fixedLength: Bytes of the family's fixed part before the attributes.
+    /// - Returns: The value; nil if it is absent or follows an attribute with a wrong length.
     func attribute(_ kind: UInt16, after fixedLength: Int) -> [UInt8]? {
         let octets = body.span.bytes
         var offset = fixedLength
@@ -252,7 +255,7 @@ struct NetlinkMessage: Equatable {
 }
 
 extension RawSpan {
-    /// Reads one integer in the machine's order; traps beyond the end.
+    /// Reads one integer in host byte order; traps beyond the end.
     fileprivate func native<Value: FixedWidthInteger & BitwiseCopyable>(
         at offset: Int,
         as type: Value.Type = Value.self

@@ -1,8 +1,8 @@
-/// A set of octets in which a letter is never without its other case.
+/// A case-insensitive set of bytes.
 struct OctetSet: Equatable, Sendable {
     private var low: UInt64 = 0
     private var high: UInt64 = 0
-    /// The upper half of all octets, which goes in or out as a whole: ASCII has no names for it.
+    /// Bytes 128 to 255, included or excluded together: ASCII has no names for them.
     private var hasUpperHalf = false
 
     static let all = OctetSet().inverted
@@ -10,7 +10,7 @@ struct OctetSet: Equatable, Sendable {
     static let word = OctetSet("0"..."9", "A"..."Z", "_"..."_")
     static let space = OctetSet("\t"..."\n", "\u{c}"..."\r", " "..." ")
 
-    /// POSIX' names of classes (RE2 knows `word` besides).
+    /// The POSIX class names (RE2 adds `word`).
     static let named: [String: OctetSet] = [
         "alnum": OctetSet("0"..."9", "a"..."z"),
         "alpha": OctetSet("a"..."z"),
@@ -28,7 +28,8 @@ struct OctetSet: Equatable, Sendable {
         "xdigit": OctetSet("0"..."9", "a"..."f"),
     ]
 
-    /// The ASCII characters of some ranges, letters in both cases; others are passed over.
+    /// Creates a set from ranges of ASCII characters, letters in both cases; ignores other
+    /// characters.
     init(_ ranges: ClosedRange<Unicode.Scalar>...) {
         for range in ranges { insert(range) }
     }

@@ -1,19 +1,19 @@
-/// Why octets from a wire were not accepted.
+/// Why bytes from the wire were rejected.
 ///
 /// A packet that throws one of these is dropped and counted.
 enum PacketError: Error, Equatable {
-    /// Fewer octets than the format's fixed part.
+    /// Fewer bytes than the format's fixed part.
     case truncated(needed: Int, available: Int)
-    /// A length field that contradicts the octets that are there.
+    /// A length field that contradicts the available bytes.
     case badLength(field: Int, available: Int)
-    /// A version, type or magic number of another format.
+    /// A version, type or magic number of a different format.
     case notThisFormat
-    /// The Internet checksum does not add up.
+    /// A wrong Internet checksum.
     case badChecksum
 }
 
 extension RawSpan {
-    /// Reads one big-endian integer; traps beyond the end, so check the length once before.
+    /// Reads one big-endian integer; traps beyond the end, so callers check the length first.
     @inline(__always)
     func bigEndian<Value: FixedWidthInteger & BitwiseCopyable>(
         at offset: Int,
@@ -30,7 +30,7 @@ extension RawSpan {
         unsafeLoad(fromByteOffset: offset, as: UInt8.self)
     }
 
-    /// The octets of a range, copied out.
+    /// A copy of a range's bytes.
     func array(_ range: Range<Int>) -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: range.count) { buffer, count in
             for index in 0..<range.count {

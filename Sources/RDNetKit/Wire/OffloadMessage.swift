@@ -1,4 +1,4 @@
-/// What a stream's two ends may leave unfinished in the frames they exchange.
+/// The offloads that the two ends of a stream may leave undone in their frames.
 struct OffloadCapabilities: OptionSet, Equatable, Sendable {
     let rawValue: UInt16
 
@@ -10,13 +10,20 @@ struct OffloadCapabilities: OptionSet, Equatable, Sendable {
     static let all: OffloadCapabilities = [.checksum, .tcpIPv4, .tcpIPv6, .udp]
 }
 
-/// One message of the offload negotiation: an Ethernet frame that other programs drop unseen.
+/// One offload negotiation message: an Ethernet frame that other programs ignore.
 ///
 /// ```
-/// 0  destination 01:80:c2:00:00:0e (IEEE 802.1Q, never forwarded)   14 "RDNT"        22 largest frame, 32 bits
-/// 6  source                                                         18 version 1     26 subnet, 32 bits
-/// 12 type 0x88b5 (local experimental)                               19 kind          30 prefix length, 8 bits
-///                                                                   20 capabilities  31 zero up to 60
+///  0  destination 01:80:c2:00:00:0e (IEEE 802.1Q, never forwarded)
+///  6  source
+/// 12  type 0x88b5 (local experimental)
+/// 14  "RDNT"
+/// 18  version 1
+/// 19  kind
+/// 20  capabilities
+/// 22  largest frame, 32 bits
+/// 26  subnet, 32 bits
+/// 30  prefix length, 8 bits
+/// 31  zero up to 60
 /// ```
 struct OffloadMessage: Equatable {
     static let length = 60
@@ -25,19 +32,19 @@ struct OffloadMessage: Equatable {
     private static let version: UInt8 = 1
 
     enum Kind: UInt8 {
-        /// The guest's end tells what it can do; plain frames go on.
+        /// The guest end offers its capabilities; plain frames continue.
         case offer = 1
-        /// The host's end tells what both can do; its next frame is extended.
+        /// The host end replies with the common capabilities; its next frame is extended.
         case accept = 2
-        /// The guest's end has understood; its next frame is extended.
+        /// The guest end confirms; its next frame is extended.
         case start = 3
     }
 
     var kind: Kind
     var capabilities: OffloadCapabilities
-    /// The largest frame the sender takes, in octets.
+    /// The largest frame that the sender accepts, in bytes.
     var maximumFrame: Int
-    /// The network that the sender was configured for: two ends that differ will not work.
+    /// The sender's subnet; two ends with different subnets cannot work together.
     var subnet: Subnet
 
     init(kind: Kind, capabilities: OffloadCapabilities, maximumFrame: Int, subnet: Subnet) {
@@ -47,7 +54,7 @@ struct OffloadMessage: Equatable {
         self.subnet = subnet
     }
 
-    /// Reads a whole frame.
+    /// Reads a frame.
     ///
     /// - Throws: `PacketError.notThisFormat` for every frame that is not a negotiation message.
     init(reading frame: RawSpan) throws(PacketError) {
@@ -67,7 +74,7 @@ struct OffloadMessage: Equatable {
         maximumFrame = Int(frame.bigEndian(at: 22, as: UInt32.self))
     }
 
-    /// Writes the whole frame, 60 octets.
+    /// Writes the frame, 60 bytes.
     func write(to frame: inout MutableRawSpan, source: MACAddress) {
         for offset in 0..<Self.length { frame.storeOctet(0, at: offset) }
         EthernetHeader(

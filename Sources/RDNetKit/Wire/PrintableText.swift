@@ -1,5 +1,5 @@
 extension String {
-    /// The text with a replacement for each character that would make a terminal do something else than show it.
+    /// The text with every character replaced that a terminal would act on instead of showing.
     var printable: String {
         let scalars = unicodeScalars.map { scalar in
             scalar.properties.generalCategory == .control ? "\u{fffd}" : scalar

@@ -17,7 +17,7 @@ struct SequenceNumber: Equatable, Hashable, Sendable {
         number = number + count
     }
 
-    /// How far `later` is ahead; negative when it is behind.
+    /// The distance to `later`; negative if it is earlier.
     ///
     /// Good within ±2^31.
     @inline(__always)
@@ -50,23 +50,33 @@ struct TCPFlags: OptionSet, Sendable {
 struct SACKBlock: Equatable, Sendable {
     /// First sequence number of the block.
     var start: SequenceNumber
-    /// The sequence number behind its last octet.
+    /// The sequence number after its last byte.
     var end: SequenceNumber
 }
 
-/// The options that the engine speaks; all others are skipped by their length (RFC 9293, 3.1).
+/// The Timestamps option of one segment (RFC 7323, 3.2).
+struct TCPTimestampOption: Equatable, Sendable {
+    /// TSval: the sender's clock.
+    var value: UInt32
+    /// TSecr: the echoed value of the other end; 0 in a SYN.
+    var echo: UInt32
+}
+
+/// The options that the engine supports; all others are skipped by length (RFC 9293, 3.1).
 struct TCPOptions: Equatable, Sendable {
     /// Maximum segment size, in a SYN only.
     var maximumSegmentSize: UInt16?
-    /// Window scale shift, in a SYN only (RFC 7323, 2.2); more than 14 counts as 14.
+    /// Window scale shift, in a SYN only (RFC 7323, 2.2); values above 14 are read as 14.
     var windowScale: UInt8?
-    /// Whether selective acknowledgments may be sent back, in a SYN only.
+    /// SACK permitted, in a SYN only.
     var sackPermitted = false
+    /// Both clocks, in every segment once both SYNs carried them (RFC 7323, 3.2).
+    var timestamps: TCPTimestampOption?
     /// Up to four blocks; empty in nearly every segment, so the array is never allocated.
     var sackBlocks: [SACKBlock] = []
 }
 
-/// A TCP header (RFC 9293, 3.1): 20 octets and up to 40 of options.
+/// A TCP header (RFC 9293, 3.1): 20 bytes plus up to 40 bytes of options.
 struct TCPHeader: Equatable {
     /// Without options.
     static let length = 20
@@ -76,10 +86,10 @@ struct TCPHeader: Equatable {
     var sequence: SequenceNumber
     var acknowledgment: SequenceNumber
     var flags: TCPFlags
-    /// The window field as it stands, unscaled.
+    /// The window field, unscaled.
     var window: UInt16
     var options = TCPOptions()
-    /// Octets of this header as it was read, options included.
+    /// Length of the header as read, including options, in bytes.
     var headerLength = Self.length
 
     @inline(__always)
@@ -117,8 +127,21 @@ struct TCPHeader: Equatable {
         if headerLength > Self.length { readOptions(segment) }
     }
 
+    /// NOP, NOP and the Timestamps option's kind and length: so nearly every segment's options
+    /// begin (RFC 7323, A).
+    private static let alignedTimestamps: UInt32 = 0x0101_080a
+
     private mutating func readOptions(_ segment: RawSpan) {
         var offset = Self.length
+        if headerLength >= Self.length + 12,
+            segment.bigEndian(at: offset, as: UInt32.self) == Self.alignedTimestamps
+        {
+            options.timestamps = TCPTimestampOption(
+                value: segment.bigEndian(at: offset + 4),
+                echo: segment.bigEndian(at: offset + 8)
+            )
+            offset += 12
+        }
         while offset < headerLength {
             let kind = segment.octet(at: offset)
             if kind == 0 { return }
@@ -128,7 +151,7 @@ struct TCPHeader: Equatable {
             }
             guard offset + 1 < headerLength else { return }
             let length = Int(segment.octet(at: offset + 1))
-            // A length that cannot be ends the options, not the segment (RFC 9293, MUST-7).
+            // An impossible length ends the options, not the segment (RFC 9293, MUST-7).
             guard length >= 2, offset + length <= headerLength else { return }
             readOption(kind, segment, offset: offset, length: length)
             offset += length
@@ -140,6 +163,11 @@ struct TCPHeader: Equatable {
         case (2, 4): options.maximumSegmentSize = segment.bigEndian(at: offset + 2)
         case (3, 3): options.windowScale = min(segment.octet(at: offset + 2), 14)
         case (4, 2): options.sackPermitted = true
+        case (8, 10):
+            options.timestamps = TCPTimestampOption(
+                value: segment.bigEndian(at: offset + 2),
+                echo: segment.bigEndian(at: offset + 6)
+            )
         case (5, 10), (5, 18), (5, 26), (5, 34):
             for block in stride(from: offset + 2, to: offset + length, by: 8) {
                 options.sackBlocks.append(
@@ -153,17 +181,18 @@ struct TCPHeader: Equatable {
         }
     }
 
-    /// Octets that `write` takes: the header and its options, padded to a multiple of four.
+    /// Bytes that `write` produces: header and options, padded to a multiple of four.
     var writtenLength: Int {
         var length = Self.length
         if options.maximumSegmentSize != nil { length += 4 }
         if options.windowScale != nil { length += 4 }
         if options.sackPermitted { length += 4 }
+        if options.timestamps != nil { length += 12 }
         if !options.sackBlocks.isEmpty { length += 4 + 8 * options.sackBlocks.count }
         return length
     }
 
-    /// Writes header and options; the checksum field is zero.
+    /// Writes header and options with a zero checksum field.
     @inline(__always)
     func write(to segment: inout MutableRawSpan) {
         let length = writtenLength
@@ -185,13 +214,19 @@ struct TCPHeader: Equatable {
             offset += 4
         }
         if let shift = options.windowScale {
-            // No-operation first, so that the next option begins on a multiple of four.
+            // NOPs align the option to a multiple of four.
             segment.storeBigEndian(0x0103_0300 | UInt32(shift), at: offset)
             offset += 4
         }
         if options.sackPermitted {
             segment.storeBigEndian(0x0101_0402 as UInt32, at: offset)
             offset += 4
+        }
+        if let timestamps = options.timestamps {
+            segment.storeBigEndian(Self.alignedTimestamps, at: offset)
+            segment.storeBigEndian(timestamps.value, at: offset + 4)
+            segment.storeBigEndian(timestamps.echo, at: offset + 8)
+            offset += 12
         }
         guard !options.sackBlocks.isEmpty else { return }
         let length = UInt32(2 + 8 * options.sackBlocks.count)

@@ -6,7 +6,7 @@ struct UDPHeader: Equatable {
     var destinationPort: UInt16
     /// Octets of payload; the wire field counts the header too.
     var payloadLength: Int
-    /// The checksum field; 0 says that the sender made none, which IPv4 allows.
+    /// The checksum field; 0 means that the sender computed none, which IPv4 allows.
     var checksum: UInt16 = 0
 
     init(sourcePort: UInt16, destinationPort: UInt16, payloadLength: Int) {
@@ -29,7 +29,7 @@ struct UDPHeader: Equatable {
         checksum = datagram.bigEndian(at: 6)
     }
 
-    /// Writes the header; the checksum field as it stands.
+    /// Writes the header with the checksum field unchanged.
     func write(to datagram: inout MutableRawSpan) {
         datagram.storeBigEndian(sourcePort, at: 0)
         datagram.storeBigEndian(destinationPort, at: 2)

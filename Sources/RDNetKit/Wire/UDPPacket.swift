@@ -1,4 +1,4 @@
-/// A whole UDP datagram in one IPv4 packet, for sockets below the kernel's IP layer.
+/// A complete UDP datagram in one IPv4 packet, for packet sockets.
 struct UDPPacket: Equatable {
     var source: Endpoint
     var destination: Endpoint
@@ -12,11 +12,12 @@ struct UDPPacket: Equatable {
 
     /// Reads a packet.
     ///
-    /// The UDP checksum is not looked at: between virtual interfaces it may be only a pseudo-header's
-    /// sum (partial checksum), which is no fault of the sender.
+    /// The UDP checksum is not verified: between virtual interfaces it may be only the
+    /// pseudo-header sum (partial checksum), which is not an error.
     ///
-    /// - Parameter packet: From the IPv4 header on; what follows the total length is ignored.
-    /// - Throws: `PacketError` for fragments, other protocols and lengths that contradict each other.
+    /// - Parameter packet: Starts with the IPv4 header; bytes after the total length are ignored.
+    /// - Throws: `PacketError` for fragments, other protocols and lengths that contradict each
+    ///   other.
     init(reading packet: RawSpan) throws(PacketError) {
         let ip = try IPv4Header(reading: packet)
         guard ip.transport == IPProtocol.udp, !ip.isFragment else { throw .notThisFormat }
@@ -27,7 +28,7 @@ struct UDPPacket: Equatable {
         payload = datagram.array(UDPHeader.length..<(UDPHeader.length + udp.payloadLength))
     }
 
-    /// The packet with both checksums, from the IPv4 header on.
+    /// The packet from the IPv4 header on, with both checksums.
     var octets: [UInt8] {
         let udpLength = UDPHeader.length + payload.count
         let ip = IPv4Header(
@@ -49,7 +50,7 @@ struct UDPPacket: Equatable {
         )
         let unsummed = Self.octets(of: udp) + payload
         let sum = unsummed.withUnsafeBytes { InternetChecksum.checksum($0, adding: pseudo) }
-        // RFC 768: zero would say "no checksum".
+        // RFC 768: zero means "no checksum".
         udp.checksum = sum == 0 ? 0xffff : sum
         var header = [UInt8](repeating: 0, count: IPv4Header.length)
         var span = header.mutableSpan

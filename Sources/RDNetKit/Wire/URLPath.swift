@@ -1,6 +1,6 @@
 /// The path of a URL (RFC 3986, section 3.3).
 enum URLPath {
-    /// Resolves percent-encoded octets; nil when one is malformed.
+    /// Decodes percent-encoding; nil if an escape is malformed.
     static func decoded(_ text: String) -> String? {
         var output: [UInt8] = []
         var octets = text.utf8[...]
@@ -18,7 +18,7 @@ enum URLPath {
         return String(decoding: output, as: UTF8.self)
     }
 
-    /// Percent-encodes what may not stand in a path.
+    /// Percent-encodes the characters that a path cannot contain.
     static func encoded(_ path: String) -> String {
         var output = ""
         for octet in path.utf8 {
@@ -35,7 +35,7 @@ enum URLPath {
         return output
     }
 
-    /// The shortest path of the same meaning: no empty, `.` or `..` segments; a last slash stays.
+    /// The equivalent path without empty, `.` and `..` segments; a trailing slash stays.
     static func cleaned(_ path: String) -> String {
         var segments: [Substring] = []
         for segment in path.split(separator: "/") where segment != "." {

@@ -3,7 +3,7 @@ struct URLQuery {
     /// Names and values, in order.
     let parameters: [(name: String, value: String)]
 
-    /// Takes a query apart; parameters with malformed escapes or a semicolon are left out.
+    /// Parses a query; omits parameters with malformed escapes or a semicolon.
     init(_ text: some StringProtocol) {
         parameters = text.split(separator: "&").compactMap { part in
             guard !part.contains(";") else { return nil }

@@ -1,17 +1,17 @@
-/// What is not finished about a frame: `struct virtio_net_hdr` (linux/virtio_net.h), 10 octets.
+/// The offload work left to do on a frame: `struct virtio_net_hdr` (linux/virtio_net.h), 10 bytes.
 ///
-/// On a TAP it stands before every frame in the machine's byte order; on an extended stream it is little-endian.
-/// Both are the same here: rdnet runs on little-endian machines.
+/// A TAP puts it before every frame in host byte order; on an extended stream it is little-endian.
+/// The two agree because rdnet runs only on little-endian machines.
 struct VirtioNetHeader: Equatable, Sendable {
     static let length = 10
 
-    /// What a frame that is larger than a packet is to be cut into.
+    /// How a frame larger than one packet is segmented.
     enum Segmentation: Equatable, Sendable {
         /// One packet.
         case none
         case tcpIPv4
         case tcpIPv6
-        /// Equal UDP datagrams (USO).
+        /// UDP datagrams of equal size (USO).
         case udp
         case other(UInt8)
     }
@@ -21,16 +21,16 @@ struct VirtioNetHeader: Equatable, Sendable {
     /// The kernel has verified the checksum.
     var checksumIsValid = false
     var segmentation = Segmentation.none
-    /// Octets of all headers, Ethernet's included; a hint.
+    /// Length of all headers including Ethernet's, in bytes; a hint.
     var headerLength: UInt16 = 0
-    /// Octets of payload of each resulting packet.
+    /// Payload bytes per segment.
     var segmentSize: UInt16 = 0
-    /// Where the transport header begins.
+    /// Offset of the transport header in the frame.
     var checksumStart: UInt16 = 0
-    /// Where its checksum field is, from there.
+    /// Offset of the checksum field in the transport header.
     var checksumOffset: UInt16 = 0
 
-    /// A frame that is ready for any wire.
+    /// A complete frame that needs no offload.
     static let finished = VirtioNetHeader()
 
     var isFinished: Bool { !needsChecksum && segmentation == .none }
@@ -45,7 +45,7 @@ struct VirtioNetHeader: Equatable, Sendable {
         let flags = octets.octet(at: 0)
         needsChecksum = flags & 1 != 0
         checksumIsValid = flags & 2 != 0
-        // The highest bit says that ECN is in use; cutting does not care.
+        // The highest bit marks ECN, which does not affect segmentation.
         switch octets.octet(at: 1) & 0x7f {
         case 0: segmentation = .none
         case 1: segmentation = .tcpIPv4

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("addresses as people write them")
 struct AddressTextTests {
-    private static let loopback = Endpoint(address: .loopbackIPv4, port: 6000)
+    private static let linkLocal =
+        ZonedEndpoint("[fe80::1%eth0]:6000") ?? loopback
+    private static let loopback = ZonedEndpoint(Endpoint(address: .loopbackIPv4, port: 6000))
 
     @Test(
         "a link address is a stream, a socket of packets or datagrams, or what is open already",
@@ -18,6 +20,10 @@ struct AddressTextTests {
             ("qemu+vsock://2:1", .stream(.vsock(cid: 2, port: 1), .bigEndian32)),
             ("vpnkit+unix:///k", .stream(.unix("/k"), .vpnkit)),
             ("vpnkit+tcp://127.0.0.1:6000", .stream(.tcp(loopback), .vpnkit)),
+            (
+                "tcp://[fe80::1%eth0]:6000",
+                .stream(.tcp(linkLocal), .littleEndian16)
+            ),
             ("vpnkit+vsock://:1", .stream(.vsock(cid: nil, port: 1), .vpnkit)),
             ("bess+unix:///b", .packets("/b")),
             ("vfkit+unixgram:///v", .datagrams("/v")),
@@ -121,14 +127,19 @@ struct AddressTextTests {
     }
 
     @Test(
-        "a port forward has two sides, the guest's IPv4",
+        "a port forward has two sides with as many ports, the guest's IPv4",
         arguments: [
             ("127.0.0.1:6443=192.168.127.2:6443", true), ("0.0.0.0:1=10.0.0.1:65535", true),
             ("[::1]:80=192.168.127.2:80", true), ("127.0.0.1:80=[::1]:80", false),
-            ("127.0.0.1:80", false), ("127.0.0.1:80=192.168.127.2:80=x", false), ("=", false),
-            (":80=192.168.127.2:80", false), ("localhost:80=192.168.127.2:80", false),
+            ("127.0.0.1:80", true), ("127.0.0.1:80=192.168.127.2:80=x", false), ("=", false),
+            (":80=192.168.127.2:80", false), ("name:80=192.168.127.2:80", false),
             ("127.0.0.1:0=192.168.127.2:80", false), ("127.0.0.1:80=192.168.127.2:65536", false),
-            ("udp:127.0.0.1:80=192.168.127.2:80", false),
+            ("udp:127.0.0.1:80=192.168.127.2:80", false), ("80", true), ("80/udp", true),
+            ("10000-10100/udp", true), ("80=81", true), ("80=", false), ("/udp", false),
+            ("127.0.0.1:10000-10100=192.168.127.2:20000-20100/udp", true),
+            ("127.0.0.1:10000-10100=192.168.127.2:20000-20099/udp", false),
+            ("10000-10100=80", false), ("10100-10000", false), ("0-1", false), ("1-2-3", false),
+            ("1-65536", false), ("80/sctp", false), ("80/udp/udp", false), ("-80", false),
         ]
     )
     func portForward(text: String, isGood: Bool) {
@@ -152,11 +163,14 @@ struct AddressTextTests {
         arguments: [
             ("9.9.9.9", "9.9.9.9:53"), ("9.9.9.9:5353", "9.9.9.9:5353"),
             ("2620:fe::fe", "[2620:fe::fe]:53"), ("[2620:fe::fe]:5353", "[2620:fe::fe]:5353"),
+            ("fe80::1%eth0", "[fe80::1%eth0]:53"), ("[fe80::1%2]:5353", "[fe80::1%2]:5353"),
+            ("fe80::1%", nil), ("fe80::1%a/b", nil), ("9.9.9.9%eth0", nil),
+            ("fe80::1%eth0:53", nil),
             ("dns.quad9.net", nil), ("9.9.9.9:0", nil), ("", nil),
         ] as [(String, String?)]
     )
     func nameServer(text: String, expected: String?) {
-        #expect(ValueSyntax<Endpoint>.nameServer.parse(text)?.description == expected)
+        #expect(ValueSyntax<ZonedEndpoint>.nameServer.parse(text)?.description == expected)
     }
 
     @Test(
@@ -254,6 +268,30 @@ struct NetworkSettingsTests {
             "127.0.0.1:80=192.168.127.2:1", "127.0.0.2:80=192.168.127.2:2",
             "127.0.0.1:80=192.168.127.2:3",
         ].map { try #require(PortForward($0)) }
-        #expect(settings.effectivePortForwards.map(\.guest.port) == [2, 3])
+        #expect(settings.effectivePortForwards.map { $0.guest?.ports.first } == [2, 3])
+    }
+
+    @Test func `UDP does not replace TCP, and what is left out is loopback and the usual guest`()
+        throws
+    {
+        var settings = NetworkSettings()
+        settings.portForwards = try ["127.0.0.1:80", "80/udp", "80=81"].map {
+            try #require(PortForward($0))
+        }
+        #expect(settings.effectivePortForwards.map(\.description) == ["80/udp", "80=81"])
+        let forward = try #require(PortForward("[::1]:80-81=localhost:82-83/udp"))
+        #expect(forward.local == "[::1]:80-81" && forward.transport == "udp")
+        #expect(forward.remote(usualGuest: settings.guest) == "127.0.0.1:82-83")
+        let short = try #require(PortForward("80-81/tcp"))
+        #expect(short.local == "127.0.0.1:80-81" && short.transport == "tcp")
+        #expect(short.remote(usualGuest: settings.guest) == "192.168.127.2:80-81")
+    }
+
+    @Test func `only a network that reaches it has forwards to the guest's own loopback`() throws {
+        var settings = NetworkSettings()
+        settings.portForwards = [try #require(PortForward("80=localhost:80"))]
+        #expect(settings.conflict?.option == "port-forward")
+        settings.reachesGuestLoopback = true
+        #expect(settings.conflict == nil)
     }
 }

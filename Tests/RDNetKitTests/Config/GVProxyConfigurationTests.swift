@@ -22,7 +22,10 @@ struct GVProxyConfigurationTests {
         existing: [String] = []
     ) throws -> GVProxyConfiguration {
         let file = try yaml.map { try GVProxyFile($0) }
-        let machine = GVProxyConfiguration.Machine { existing.contains($0) }
+        let machine = GVProxyConfiguration.Machine(
+            exists: existing.contains,
+            isOccupied: existing.contains
+        )
         return try GVProxyConfiguration(try settings(arguments), file, machine)
     }
 

@@ -124,7 +124,8 @@ struct GarbageTests {
         try expectService()
     }
 
-    /// An offload header of any content, as an untrusted guest's end of an extended stream may send it.
+    /// An offload header of any content, as an untrusted guest's end of an extended stream may send
+    /// it.
     private func offload(_ random: inout SeededRandom) -> VirtioNetHeader {
         var header = VirtioNetHeader()
         header.needsChecksum = Bool.random(using: &random)

@@ -30,6 +30,12 @@ final class HostDatagrams {
         try send(payload, to: latest.sender)
     }
 
+    /// Hears from then on of ICMP errors of the latest sender.
+    func connectToLatest() throws {
+        guard let latest = received.last else { return }
+        _ = try Socket.connect(descriptor, to: SocketAddress(latest.sender))
+    }
+
     func send(_ payload: [UInt8], to endpoint: Endpoint) throws {
         _ = try payload.withUnsafeBytes {
             try Socket.sendDatagram(descriptor, $0, to: SocketAddress(endpoint))

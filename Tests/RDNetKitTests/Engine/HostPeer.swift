@@ -108,18 +108,22 @@ final class HostPeer {
     }
 }
 
-/// A listening socket on 127.0.0.1, at a port of the kernel's choice.
+/// A listening socket on 127.0.0.1 or ::1, at a port of the kernel's choice unless it matters.
 final class HostListener {
     private let descriptor: OwnedDescriptor
     let port: UInt16
 
-    init(receiveBuffer: Int32? = nil) throws {
-        descriptor = try ListeningSocket.tcp(Endpoint(address: .loopbackIPv4, port: 0))
+    init(
+        address: IPAddress = .loopbackIPv4,
+        port: UInt16 = 0,
+        receiveBuffer: Int32? = nil
+    ) throws {
+        descriptor = try ListeningSocket.tcp(Endpoint(address: address, port: port))
         // Accepted sockets inherit it; it has to be there before the window is agreed on.
         if let receiveBuffer {
             try Socket.set(descriptor, SOL_SOCKET, SO_RCVBUF, to: receiveBuffer)
         }
-        port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
+        self.port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
     }
 
     /// The next connection that waits.

@@ -96,7 +96,8 @@ struct IPv4FragmentTests {
             #expect(errors.map { $0.message.kind } == [.timeExceeded(code: 1)])
             let error = try #require(errors.first)
             #expect(error.header.source == ScriptedGuest.gateway)
-            // The quote: identification, "more fragments" at offset 0, then what the fragment began with.
+            // The quote: identification, "more fragments" at offset 0, then what the fragment began
+            // with.
             let quote = Array(error.octets.dropFirst(8))
             #expect(Array(quote[4..<8]) == [0, identification, 0x20, 0])
             #expect(Array(quote.dropFirst(20)) == Array(message.prefix(quote.count - 20)))

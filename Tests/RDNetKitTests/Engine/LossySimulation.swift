@@ -2,11 +2,12 @@ import Glibc
 
 @testable import RDNetKit
 
-/// One connection between a simulated guest and a host program, over a link that loses, doubles, delays and reorders.
+/// One connection between a simulated guest and a host program, over a link that loses, doubles,
+/// delays and reorders.
 ///
-/// Everything follows from the seed; no real time passes. What must hold: both streams arrive octet for
-/// octet, both ends close cleanly, the engine never takes an offered window back nor sends beyond the guest's, and
-/// in the end no flow is left.
+/// Everything follows from the seed; no real time passes. What must hold: both streams arrive octet
+/// for octet, both ends close cleanly, the engine never takes an offered window back nor sends
+/// beyond the guest's, and in the end no flow is left.
 final class LossySimulation {
     private struct Flight {
         var arrival: Instant
@@ -259,8 +260,9 @@ final class LossySimulation {
         let size =
             frame.header.segmentation == .none
             ? max(payload.count, 1) : Int(frame.header.segmentSize)
-        if payload.count > max(plan.guest.segmentSize, 64), frame.header.segmentation == .none {
-            failure = "a segment of \(payload.count) octets"
+        let option = plan.guest.clock == nil ? 0 : TCPTimestamps.optionLength
+        if min(size, payload.count) > max(plan.guest.segmentSize, 64) - option {
+            failure = "a segment of \(min(size, payload.count)) octets"
         }
         var offset = 0
         repeat {

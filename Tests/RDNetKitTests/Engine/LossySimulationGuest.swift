@@ -4,15 +4,18 @@ import Glibc
 
 /// A guest's TCP for simulations, written from RFC 9293 and knowing nothing of the engine's.
 ///
-/// Both directions carry the same octets: number `n` of a stream is `data[n]`. Positions count from a SYN: 0 is the SYN, 1 the
-/// first octet, and behind the last octet stands the FIN. A timeout goes back to the first unacknowledged
-/// position (go-back-N), so the engine sees overlaps of every kind.
+/// Both directions carry the same octets: number `n` of a stream is `data[n]`. Positions count from
+/// a SYN: 0 is the SYN, 1 the first octet, and behind the last octet stands the FIN. A timeout goes
+/// back to the first unacknowledged position (go-back-N), so the engine sees overlaps of every
+/// kind.
 final class SimulatedGuest {
     /// How a guest behaves; drawn from a seed.
     struct Behaviour {
         var segmentSize = 1460
         var scale: UInt8? = 7
         var reportsSACK = true
+        /// Where its clock stands at first; nil without timestamps.
+        var clock: UInt32?
         /// Octets that it buffers.
         var capacity = 65_535
         /// Octets that its program reads in a millisecond.
@@ -20,12 +23,14 @@ final class SimulatedGuest {
         var initial: UInt32 = 0
         /// Whether its program ends its half only when it has read the host's end.
         var endsLast = false
-        /// Whether a shut window is probed with one octet beyond it, as BSD does, or one below, as Linux does.
+        /// Whether a shut window is probed with one octet beyond it, as BSD does, or one below, as
+        /// Linux does.
         var probesWithOctet = false
         var timeout = Duration.milliseconds(250)
     }
 
-    /// What the outside does with a segment: flags, position, acknowledged position, window field, payload.
+    /// What the outside does with a segment: flags, position, acknowledged position, window field,
+    /// payload.
     struct Outgoing {
         var flags: TCPFlags
         var sequence: SequenceNumber
@@ -64,6 +69,11 @@ final class SimulatedGuest {
     private var needsACK = false
     private var lastDrained: Instant
     private var wasReset = false
+
+    // Timestamps.
+    private var milliseconds: UInt32 = 0
+    private var recent: UInt32 = 0
+    private var lastAcknowledged = 0
 
     init(_ behaviour: Behaviour, data: [UInt8], upload: Int, now: Instant) {
         self.behaviour = behaviour
@@ -109,6 +119,7 @@ final class SimulatedGuest {
         options.maximumSegmentSize = UInt16(behaviour.segmentSize)
         options.windowScale = behaviour.scale
         options.sackPermitted = behaviour.reportsSACK
+        options.timestamps = timestamp
         let window = min(behaviour.capacity, 65_535)
         edge = max(edge, 1 + window)
         outgoing.append(
@@ -126,6 +137,8 @@ final class SimulatedGuest {
     // MARK: Inwards
 
     func receive(_ header: TCPHeader, _ payload: ArraySlice<UInt8>, now: Instant) {
+        milliseconds = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000)
+        guard checkClock(header) else { return }
         if header.flags.contains(.rst) {
             wasReset = true
             timer = nil
@@ -138,6 +151,37 @@ final class SimulatedGuest {
         let length = payload.count + (header.flags.contains(.fin) ? 1 : 0)
         if length > 0 { receiveStream(position, payload, header.flags.contains(.fin)) }
         if length == 0, position != expected { needsACK = true }
+    }
+
+    /// Whether a segment's clock is as it should be, and not older than the latest one in order
+    /// (RFC 7323, 5.3).
+    private func checkClock(_ header: TCPHeader) -> Bool {
+        guard let offer = behaviour.clock else {
+            if header.options.timestamps != nil, header.flags.contains(.ack) {
+                failure = "a timestamp that was not offered"
+            }
+            return true
+        }
+        if header.flags.contains(.rst) { return true }
+        guard let option = header.options.timestamps else {
+            failure = "a segment without its timestamp"
+            return false
+        }
+        let isSYN = header.flags == .syn
+        let age = offer &+ milliseconds &- option.echo
+        if !isSYN, age > milliseconds { failure = "an echo of what was never sent" }
+        let position = peerInitial.map { header.sequence - $0 } ?? 0
+        let difference = Int32(bitPattern: option.value &- recent)
+        if peerInitial != nil, difference < 0 {
+            needsACK = true
+            return false
+        }
+        if position <= lastAcknowledged { recent = option.value }
+        return true
+    }
+
+    private var timestamp: TCPTimestampOption? {
+        behaviour.clock.map { TCPTimestampOption(value: $0 &+ milliseconds, echo: recent) }
     }
 
     private func receiveSYN(_ header: TCPHeader, now: Instant) {
@@ -229,6 +273,7 @@ final class SimulatedGuest {
 
     /// Reads, sends what may be sent, and what is due.
     func tick(now: Instant) {
+        milliseconds = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000)
         guard !wasReset else { return }
         drain(now: now)
         if let deadline = timer, deadline <= now { timerFired(now: now) }
@@ -321,8 +366,10 @@ final class SimulatedGuest {
         lastOffer = field << scale
         edge = max(edge, expected + lastOffer)
         var options = TCPOptions()
+        options.timestamps = timestamp
+        lastAcknowledged = expected
         if behaviour.reportsSACK {
-            options.sackBlocks = early.prefix(4).map {
+            options.sackBlocks = early.prefix(behaviour.clock == nil ? 4 : 3).map {
                 SACKBlock(start: peerInitial + $0.lowerBound, end: peerInitial + $0.upperBound)
             }
         }

@@ -68,6 +68,7 @@ extension LossySimulation.Plan {
             : Int.random(in: 100...9000, using: &random)
         guest.scale = chance(20) ? nil : UInt8.random(in: 0...10, using: &random)
         guest.reportsSACK = chance(60)
+        if chance(50) { guest.clock = UInt32.random(in: .min ... .max, using: &random) }
         guest.capacity = Int.random(in: 1500...200_000, using: &random)
         if guest.scale == nil || guest.scale == 0 {
             guest.capacity = min(guest.capacity, 65_535)

@@ -10,6 +10,7 @@ final class RecordingLink: FrameLink {
 
     let name = "test"
     var counters = LinkCounters()
+    var receivesOffloadHeaders = false
     private(set) var isClosed = false
     /// What left the engine and was not taken yet.
     var sent: [Sent] = []

@@ -40,7 +40,8 @@ extension TCPOptions {
     }
 }
 
-/// One TCP connection of a scripted guest: `send` a segment, `expect` one; numbers count from each side's SYN.
+/// One TCP connection of a scripted guest: `send` a segment, `expect` one; numbers count from each
+/// side's SYN.
 final class ScriptedConnection {
     let guest: ScriptedGuest
     let local: Endpoint
@@ -105,7 +106,8 @@ final class ScriptedConnection {
         return octets
     }
 
-    /// Sends a segment: without a place, behind what was sent; without an acknowledgment, of all that was seen.
+    /// Sends a segment: without a place, behind what was sent; without an acknowledgment, of all
+    /// that was seen.
     func send(
         _ flags: TCPFlags,
         _ payload: [UInt8],

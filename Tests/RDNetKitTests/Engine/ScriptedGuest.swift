@@ -7,11 +7,11 @@ struct ScriptError: Error, CustomStringConvertible {
     let description: String
 }
 
-/// A guest whose every frame a test writes: an engine on 192.168.127.0/24 behind a link that records, on a
-/// clock that is moved by hand.
+/// A guest whose every frame a test writes: an engine on 192.168.127.0/24 behind a link that
+/// records, on a clock that is moved by hand.
 ///
-/// Sockets of the host are real ones on loopback. What the kernel has to do is waited for by turns of the loop, the
-/// simulated clock standing still.
+/// Sockets of the host are real ones on loopback. What the kernel has to do is waited for by turns
+/// of the loop, the simulated clock standing still.
 final class ScriptedGuest {
     static let address = IPAddress(ipv4: 0xc0a8_7f02)
     static let gateway = IPAddress(ipv4: 0xc0a8_7f01)
@@ -93,17 +93,19 @@ final class ScriptedGuest {
         try settle()
     }
 
-    /// Runs turns until something is so, at most half a second of real time.
+    /// Runs turns until something is so, at most for the guard against hangs.
     func turn(
         until condition: () throws -> Bool,
         _ what: @autoclosure () -> String = "what was waited for"
     ) throws {
-        for _ in 0..<100 {
-            if try condition() { return }
+        let deadline = ContinuousClock.now + hangGuard
+        while try !condition() {
+            guard ContinuousClock.now < deadline else {
+                throw ScriptError(description: "\(what()) did not happen")
+            }
             try loop.turn(waitingAtMost: .milliseconds(5))
             try collect()
         }
-        if try !condition() { throw ScriptError(description: "\(what()) did not happen") }
     }
 
     // MARK: Packets out of the engine

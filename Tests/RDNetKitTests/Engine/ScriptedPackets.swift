@@ -12,7 +12,8 @@ extension ScriptedGuest {
         if !isBatching { engine.batchEnded(on: link, now: clock.now) }
     }
 
-    /// Makes one batch of everything that is sent meanwhile, as a link does that reads many frames at once.
+    /// Makes one batch of everything that is sent meanwhile, as a link does that reads many frames
+    /// at once.
     func batch(_ send: () -> Void) {
         isBatching = true
         send()

@@ -225,16 +225,37 @@ struct StreamLinkTests {
         #expect(host.frames.map { $0.octets } == [frame(1)])
     }
 
+    @Test(
+        "a frame longer than any is counted and the stream goes on",
+        arguments: [65_550, 131_072]
+    )
+    func oversizedFrames(length: Int) throws {
+        let pair = try Socket.pair()
+        let hostEnd = link(try pair.one.duplicate(), .silent, .bigEndian32)
+        try hostEnd.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        let prefix = [0, UInt8(length >> 16), UInt8(length >> 8 & 255), UInt8(length & 255)]
+        let octets = prefix + [UInt8](repeating: 1, count: length) + [0, 0, 0, 60] + frame(1)
+        var written = 0
+        for _ in 0..<20 {
+            written += try peer.write(Array(octets[written...]))
+            try turn()
+        }
+        #expect(written == octets.count)
+        #expect(hostEnd.counters.malformed == 1)
+        #expect(host.frames.map { $0.octets } == [frame(1)])
+    }
+
     @Test func `an impossible length closes the link, with a reason`() throws {
         let pair = try Socket.pair()
         let hostEnd = link(try pair.one.duplicate(), .silent, .bigEndian32)
         try hostEnd.start(for: host, now: loop.now)
         let peer = HostPeer(try pair.other.duplicate())
-        try peer.write([0, 1, 0, 0, 9, 9])
+        try peer.write([0, 2, 0, 1, 9, 9])
         try turn()
         #expect(hostEnd.isClosed)
         #expect(host.closings.count == 1)
-        #expect(host.closings.first?.contains("65536") == true)
+        #expect(host.closings.first?.contains("131073") == true)
         #expect(hostEnd.reserve(60, .control) == nil)
     }
 

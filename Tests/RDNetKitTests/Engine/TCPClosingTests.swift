@@ -185,7 +185,8 @@ struct TCPClosingTests {
             let answer = try tcp.takeAll().first
             #expect(answer?.flags == [.syn, .ack])
             tcp.send(.ack)
-            // Not just closed: a child of another suite may hold a copy until it has become its program.
+            // Not just closed: a child of another suite may hold a copy until it has become its
+            // program.
             guest.served.last?.endSending()
             guest.served.last?.close()
             try guest.loop.turn(waitingAtMost: .zero)

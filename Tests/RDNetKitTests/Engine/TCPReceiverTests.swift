@@ -79,7 +79,7 @@ struct TCPReceiverTests {
         _ arrived: [Bool],
         _ contiguous: Int
     ) {
-        let blocks = receiver.blocks
+        let blocks = receiver.blocks()
         #expect(blocks.count <= 4)
         for block in blocks {
             let (start, end) = (block.start - first, block.end - first)

@@ -208,8 +208,13 @@ extension ScriptedConnection {
         send(.ack, ack: sequence, options: options)
     }
 
-    /// Sends what a router behind the guest says about one of the engine's segments.
+    /// Reports that one of the engine's segments was too long for a router behind the guest.
     func reportTooLong(mtu: Int, sequence: Int) {
+        reportUnreachable(.fragmentationNeeded, mtu: mtu, sequence: sequence)
+    }
+
+    /// Reports that one of the engine's segments did not reach its destination.
+    func reportUnreachable(_ reason: ICMPMessage.Unreachable, mtu: Int, sequence: Int) {
         var ip = IPv4Header(
             transport: IPProtocol.tcp,
             source: remote.address,
@@ -231,7 +236,7 @@ extension ScriptedConnection {
                 window: 0
             ).write(to: &segment)
         }
-        let kind = ICMPMessage.Kind.destinationUnreachable(.fragmentationNeeded)
+        let kind = ICMPMessage.Kind.destinationUnreachable(reason)
         let message = ScriptedGuest.icmp(kind, rest: UInt32(mtu), Array(quoted.prefix(28)))
         guest.send(guest.header(IPProtocol.icmp, to: remote.address), message)
     }

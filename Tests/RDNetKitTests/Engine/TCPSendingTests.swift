@@ -158,7 +158,8 @@ struct TCPSendingTests {
         let guest = try ScriptedGuest()
         let (tcp, host) = try guest.connect(to: HostListener(), window: 3000)
         try host.write(pattern(10_000))
-        // 80 octets of window are left: less than a segment, and not worth one (RFC 9293, 3.8.6.2.1).
+        // 80 octets of window are left: less than a segment, and not worth one (RFC 9293,
+        // 3.8.6.2.1).
         #expect(try tcp.takeAll().map { $0.payload.count } == [1460, 1460])
         tcp.send(.ack)
         #expect(try tcp.takeAll().map { $0.payload.count } == [1460, 1460])

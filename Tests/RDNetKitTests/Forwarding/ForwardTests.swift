@@ -240,6 +240,21 @@ struct UDPForwardTests {
         forward.close()
     }
 
+    @Test func `a client whose datagram the guest refused gives its port back`() throws {
+        let forward = try makeForward(.loopbackIPv4)
+        let client = try Client(of: forward, "127.0.0.1")
+        try client.send([1])
+        try loop.turn(until: { connector.ports.count == 1 })
+        connector.ports[0].receiver.guestRefused(now: clock.now)
+        #expect(connector.ports[0].isClosed)
+        #expect(forward.clientCount == 0)
+        // The service may come back.
+        try client.send([2])
+        try loop.turn(until: { connector.ports.count == 2 })
+        #expect(connector.ports[1].sent == [[2]])
+        forward.close()
+    }
+
     private func makeForward(_ address: IPAddress) throws -> UDPForward {
         try UDPForward(
             try ListeningSocket.udp(Endpoint(address: address, port: 0)),

@@ -62,7 +62,8 @@ struct PublishedPortsTests {
 
     private func publisher(_ number: UInt64) -> PortPublisher { PortPublisher(number: number) }
 
-    /// Applies `add` or `remove` of `transport hostIP hostPort`, as one publisher; a dot stands for an empty address.
+    /// Applies `add` or `remove` of `transport hostIP hostPort`, as one publisher; a dot stands for
+    /// an empty address.
     private func apply(_ steps: String..., as number: UInt64 = 1) throws {
         for step in steps {
             let words = step.split(separator: " ").map { $0 == "." ? "" : String($0) }

@@ -67,7 +67,8 @@ struct RelayDatagramTests {
 
     /// Takes turns until a peer has received a datagram.
     private func next(of peer: Peer) throws -> (text: String, sender: Endpoint) {
-        for _ in 0..<500 {
+        let deadline = ContinuousClock.now + hangGuard
+        while ContinuousClock.now < deadline {
             if let received = try peer.receive() { return received }
             try loop.turn(waitingAtMost: .milliseconds(10))
         }
@@ -117,6 +118,28 @@ struct RelayDatagramTests {
         connector.close()
     }
 
+    @Test func `a client of any port, and TCP, take the longest-idle client's place`() throws {
+        let connector = makeConnector(descriptors: 8)
+        let server = try Peer()
+        let forwards = try (0..<2).map { _ in try makeForward(to: server.endpoint, connector) }
+        let locals = try forwards.map { try #require($0.endpoint) }
+        let clients = try (0..<7).map { _ in try Peer() }
+        for client in clients {
+            try client.send("a", to: locals[0])
+            #expect(try next(of: server).text == "a")
+            clock.advance(.milliseconds(5))
+        }
+        #expect(forwards[0].clientCount == 7)
+        // A reserve of one descriptor is TCP's.
+        try clients[0].send("b", to: locals[1])
+        #expect(try next(of: server).text == "b")
+        #expect(forwards.map(\.clientCount) == [6, 1])
+        #expect(connector.hasRoom)
+        #expect(forwards.map(\.clientCount) == [5, 1])
+        for forward in forwards { forward.close() }
+        connector.close()
+    }
+
     @Test func `without room the longest idle client gives way, and idle ones go`() throws {
         let connector = makeConnector(descriptors: 2)
         let server = try Peer()
@@ -129,11 +152,74 @@ struct RelayDatagramTests {
             clock.advance(.milliseconds(5))
         }
         #expect(forward.clientCount == 2)
-        #expect(!connector.hasRoom)
         clock.advance(UDPForward.idleTime)
         for _ in 0..<3 { try loop.turn(waitingAtMost: .zero) }
         #expect(forward.clientCount == 0)
         #expect(connector.hasRoom)
+        forward.close()
+        connector.close()
+    }
+
+    @Test func `a server that answers from another port goes on there`() throws {
+        let connector = makeConnector()
+        let server = try Peer()
+        let other = try Peer()
+        let forward = try makeForward(to: server.endpoint, connector)
+        let local = try #require(forward.endpoint)
+        let client = try Peer()
+        try client.send("request", to: local)
+        let origin = try next(of: server).sender
+        try other.send("answer", to: origin)
+        let answer = try next(of: client)
+        #expect(answer.text == "answer" && answer.sender != local)
+        try client.send("more", to: answer.sender)
+        let more = try next(of: other)
+        // The server sees one client, and may have connected its second socket to it.
+        #expect(more.text == "more" && more.sender == origin)
+        try other.send("last", to: origin)
+        let last = try next(of: client)
+        #expect(last.text == "last" && last.sender == answer.sender)
+        try server.send("first port", to: origin)
+        #expect(try next(of: client).sender == local)
+        forward.close()
+        connector.close()
+    }
+
+    @Test func `what another machine sends to the relay's port is dropped`() throws {
+        let connector = makeConnector()
+        let server = try Peer()
+        let forward = try makeForward(to: server.endpoint, connector)
+        let client = try Peer()
+        try client.send("request", to: try #require(forward.endpoint))
+        let origin = try next(of: server).sender
+        let stranger = try Peer(Endpoint(address: IPAddress(ipv4: 0x7f00_0009), port: 0))
+        try stranger.send("forged", to: origin)
+        try loop.turn(until: { counters.datagramsDropped == 1 })
+        #expect(counters.datagramsDropped == 1)
+        try server.send("true", to: origin)
+        #expect(try next(of: client).text == "true")
+        forward.close()
+        connector.close()
+    }
+
+    @Test func `a second port that the server has closed ends alone`() throws {
+        let connector = makeConnector()
+        let server = try Peer()
+        let forward = try makeForward(to: server.endpoint, connector)
+        let local = try #require(forward.endpoint)
+        let client = try Peer()
+        try client.send("request", to: local)
+        let origin = try next(of: server).sender
+        let second = try {
+            let other = try Peer()
+            try other.send("answer", to: origin)
+            return try next(of: client).sender
+        }()
+        try client.send("too late", to: second)
+        for _ in 0..<3 { try loop.turn(waitingAtMost: .milliseconds(10)) }
+        #expect(forward.clientCount == 1)
+        try client.send("again", to: local)
+        #expect(try next(of: server).sender == origin)
         forward.close()
         connector.close()
     }

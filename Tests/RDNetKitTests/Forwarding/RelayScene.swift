@@ -86,7 +86,8 @@ final class RelayScene {
     /// - Parameters:
     ///   - descriptors: How many sockets the relays may have.
     ///   - usesPipes: Whether there are pipes, or all are taken.
-    ///   - serverBuffer: Octets that the kernel keeps for a server that does not read; nil for its own choice.
+    ///   - serverBuffer: Octets that the kernel keeps for a server that does not read; nil for its
+    ///     own choice.
     /// - Throws: When a socket cannot be had.
     init(descriptors: Int = 10_000, usesPipes: Bool = true, serverBuffer: Int32? = nil) throws {
         let clock = clock
@@ -127,7 +128,8 @@ final class RelayScene {
 
     /// What the server accepts next.
     func accept() throws -> RelayedPeer {
-        for _ in 0..<500 {
+        let deadline = ContinuousClock.now + hangGuard
+        while ContinuousClock.now < deadline {
             if let accepted = acceptOne(listener) { return RelayedPeer(accepted) }
             try loop.turn(waitingAtMost: .milliseconds(10))
         }
@@ -142,11 +144,12 @@ final class RelayScene {
 
     /// Takes turns until something is true.
     func turn(until isDone: () throws -> Bool) throws {
-        for _ in 0..<2_000 {
+        let deadline = ContinuousClock.now + hangGuard
+        while ContinuousClock.now < deadline {
             if try isDone() { return }
             try loop.turn(waitingAtMost: .milliseconds(5))
         }
-        Issue.record("it did not happen in 2,000 turns")
+        Issue.record("it did not happen")
     }
 
     /// Takes turns until a peer has received a text or come to a state.

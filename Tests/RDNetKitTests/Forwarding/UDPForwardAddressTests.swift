@@ -9,7 +9,8 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct UDPForwardAddressTests {
-    /// A client's address, and the server's that it talks to: not the one that the kernel would answer from.
+    /// A client's address, and the server's that it talks to: not the one that the kernel would
+    /// answer from.
     struct Ends: CustomTestStringConvertible {
         var client: String
         var server: String

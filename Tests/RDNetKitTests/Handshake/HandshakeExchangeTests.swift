@@ -142,7 +142,7 @@ struct HandshakeExchangeTests {
         ExchangeCase(
             "closes where nobody listens",
             [.connected, .ended],
-            .failed(.unreachable("the hypervisor says that nobody listens"))
+            .failed(.unreachable("the hypervisor reports no listener"))
         ),
         ExchangeCase(
             "answers something else",
@@ -185,8 +185,8 @@ struct HandshakeExchangeTests {
     }
 
     @Test func `a fault is said in a few words, and whatever was heard in plain ones`() {
-        #expect("\(ExchangeFault.unlike([0x41, 0x0a, 0xff, 0x42]))" == "says \"A??B\"")
-        #expect("\(ExchangeFault.silent(53, of: 60))" == "silent after 53 of 60 octets")
-        #expect("\(ExchangeFault.cutShort(0, of: 60))" == "closed after 0 of 60 octets")
+        #expect("\(ExchangeFault.unlike([0x41, 0x0a, 0xff, 0x42]))" == "sent \"A??B\"")
+        #expect("\(ExchangeFault.silent(53, of: 60))" == "silent after 53 of 60 bytes")
+        #expect("\(ExchangeFault.cutShort(0, of: 60))" == "closed after 0 of 60 bytes")
     }
 }

@@ -183,11 +183,11 @@ struct HostHandshakeStateTests {
     @Test func `says in one sentence why it gives up`() {
         #expect(
             "\(HandshakeFailure.nobody(within: .seconds(300)))"
-                == "no virtual machine has answered the handshake within 300 s"
+                == "no VM answered the handshake within 300 s"
         )
         #expect(
             "\(HandshakeFailure.phantoms(5, last: "because"))"
-                == "5 handshakes in a row led to no stream; the last: because"
+                == "5 consecutive handshakes produced no stream; the last: because"
         )
     }
 }

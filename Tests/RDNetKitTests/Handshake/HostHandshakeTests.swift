@@ -196,7 +196,8 @@ struct HostHandshakeTests {
             #expect(call.text.isEmpty)
             #expect(!scene.waitsForStream())
         }
-        // A machine that has become the right one meanwhile is recognised, however slow the others were.
+        // A machine that has become the right one meanwhile is recognised, however slow the others
+        // were.
         try scene.shakeHands(machine)
         try scene.expectStream()
     }

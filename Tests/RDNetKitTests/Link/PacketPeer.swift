@@ -18,7 +18,8 @@ final class PacketPeer {
         #expect(try Socket.connect(descriptor, to: #require(SocketAddress(path: path))))
     }
 
-    /// Binds a socket of datagrams and connects it, as vfkit and libkrun do; unbound it has no name.
+    /// Binds a socket of datagrams and connects it, as vfkit and libkrun do; unbound it has no
+    /// name.
     init(datagramsAt path: String, from name: String?, isConnected: Bool = true) throws {
         descriptor = try Socket.make(AF_UNIX, SocketKind.datagram)
         if let name {

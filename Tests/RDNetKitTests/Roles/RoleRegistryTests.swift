@@ -10,6 +10,7 @@ final class RecordedSurroundings {
     var variables: [String: String] = [:]
     var files: [String: String] = [:]
     var logFault: SystemError?
+    var commit = ""
     var executable = "/nonexistent-rdnet/rdnet"
 
     var surroundings: ProcessSurroundings {
@@ -17,6 +18,7 @@ final class RecordedSurroundings {
             environment: { self.variables[$0] },
             readFile: { self.files[$0].map { .text($0) } ?? .absent },
             exists: { self.files[$0] != nil },
+            isOccupied: { self.files[$0] != nil },
             printOutput: { self.output += $0 },
             printError: { self.error += $0 },
             makeLogger: { settings throws(SystemError) in
@@ -30,6 +32,7 @@ final class RecordedSurroundings {
                     }
                 )
             },
+            commit: commit,
             executablePath: { self.executable }
         )
     }
@@ -83,9 +86,11 @@ struct RoleRegistryTests {
         )
     }
 
-    @Test func `--version prints the version`() {
+    @Test func `--version prints the version, and the commit where it is known`() {
         #expect(run("/usr/bin/rdnet", "--version") == .success)
-        #expect(recorded.output == "rdnet 0.1.0\n")
+        recorded.commit = "0123456789ab"
+        #expect(run("/usr/bin/rdnet", "--version") == .success)
+        #expect(recorded.output == "rdnet 0.1.0\nrdnet 0.1.0 (commit 0123456789ab)\n")
     }
 
     @Test(

@@ -3,7 +3,8 @@ import Glibc
 
 @testable import RDNetKit
 
-/// An API over an engine with a scripted guest, and over forwards that lead to a recording connector.
+/// An API over an engine with a scripted guest, and over forwards that lead to a recording
+/// connector.
 final class APIFixture {
     let guest: ScriptedGuest
     let connector = RecordingConnector()

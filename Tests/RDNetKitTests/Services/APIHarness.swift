@@ -67,6 +67,18 @@ final class RecordingConnector: GuestConnector {
             sent.append(Array(payload))
         }
 
+        /// Ports that share this one's number, by the guest's port.
+        var siblings: [UInt16: Port] = [:]
+
+        func openSibling(
+            to guestPort: UInt16,
+            receiver: any GuestDatagramReceiver
+        ) -> (any GuestDatagramPort)? {
+            let sibling = Port(Endpoint(address: guest.address, port: guestPort), receiver)
+            siblings[guestPort] = sibling
+            return sibling
+        }
+
         func close() {
             isClosed = true
         }
@@ -105,8 +117,11 @@ final class RecordingConnector: GuestConnector {
 }
 
 extension EventLoop {
-    /// Turns until something has happened, or for so many turns of 10 ms.
-    func turn(until done: () -> Bool, turns: Int = 500) throws {
-        for _ in 0..<turns where !done() { try turn(waitingAtMost: .milliseconds(10)) }
+    /// Turns until something has happened, at most for the guard against hangs.
+    func turn(until done: () -> Bool) throws {
+        let deadline = ContinuousClock.now + hangGuard
+        while !done(), ContinuousClock.now < deadline {
+            try turn(waitingAtMost: .milliseconds(10))
+        }
     }
 }

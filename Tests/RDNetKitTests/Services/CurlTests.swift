@@ -71,13 +71,13 @@ struct CurlTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")
         process.arguments =
-            ["-q", "-s", "--noproxy", "*", "-m", "20", "-w", "%{http_code}"] + arguments
+            ["-q", "-s", "--noproxy", "*", "-m", "120", "-w", "%{http_code}"] + arguments
         let path = directory.path + "/file"
         try #require(FileManager.default.createFile(atPath: path, contents: nil))
         let output = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
         process.standardOutput = output
         try process.run()
-        try loop.turn(until: { !process.isRunning }, turns: 2_500)
+        try loop.turn { !process.isRunning }
         #expect(process.terminationStatus == 0)
         server.close()
         return try String(contentsOfFile: path, encoding: .utf8)

@@ -76,7 +76,7 @@ struct DNSDigTests {
             ["@127.0.0.1", "-p", String(doors.endpoint.port), "+tries=1", "+time=5"] + arguments
         process.standardOutput = output
         try process.run()
-        let limit = ContinuousClock.now + .seconds(20)
+        let limit = ContinuousClock.now + hangGuard
         while process.isRunning, ContinuousClock.now < limit {
             try fixture.loop.turn(waitingAtMost: .milliseconds(5))
         }
@@ -102,6 +102,11 @@ struct DNSDigTests {
             ),
             (["nobody.docker.internal"], ["status: NXDOMAIN", "docker.internal.\t0\tIN\tSOA"]),
             (["+short", "-x", "192.0.2.7"], ["db.example."]),
+            (["+short", "-x", "192.168.127.1"], ["gateway.rancher-desktop.internal."]),
+            (
+                ["-x", "192.168.127.9"],
+                ["status: NXDOMAIN", "127.168.192.in-addr.arpa. 0\tIN\tSOA"]
+            ),
             (
                 ["+ednsopt=10", "+dnssec", "up.example", "TXT"],
                 ["status: NOERROR", "\"forwarded\""]
@@ -121,7 +126,8 @@ struct DNSDigTests {
         for text in expected { #expect(output.contains(text), "\(output)") }
     }
 
-    /// An answer with TXT records that say "forwarded", padded to 200 octets each when there are several.
+    /// An answer with TXT records that say "forwarded", padded to 200 octets each when there are
+    /// several.
     private static func text(_ query: [UInt8], copies: UInt8) -> [UInt8] {
         let word = "forwarded" + String(repeating: "!", count: copies > 1 ? 190 : 0)
         let value = [UInt8(word.utf8.count)] + Array(word.utf8)

@@ -119,7 +119,7 @@ final class DNSFixture {
             hostAlias: Self.hostAlias,
             hostsPath: files.path + "/hosts",
             resolverPath: files.path + "/resolv.conf",
-            servers: upstreams.map(\.endpoint)
+            servers: upstreams.map { ZonedEndpoint($0.endpoint) }
         )
         change(&settings)
         service = DNSService(
@@ -157,7 +157,8 @@ final class DNSFixture {
 
     /// Takes turns until something is so; loopback answers within a turn or two.
     func run(_ what: Comment? = nil, until condition: () -> Bool) throws {
-        for _ in 0..<2_000 {
+        let deadline = ContinuousClock.now + hangGuard
+        while ContinuousClock.now < deadline {
             if condition() { return }
             try loop.turn(waitingAtMost: .milliseconds(1))
         }

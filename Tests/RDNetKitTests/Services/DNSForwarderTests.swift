@@ -66,7 +66,7 @@ struct DNSForwarderTests {
         #expect(Set(fixture.upstreams[0].received.compactMap { $0.source?.port }).count == 10)
     }
 
-    @Test func `asks the next server after two seconds, and remembers who answered`() throws {
+    @Test func `asks the next server after two seconds`() throws {
         let fixture = try DNSFixture(upstreams: 3)
         fixture.upstreams[1].answer = { [DNSOctets.answer($0.message)] }
         fixture.ask(DNSOctets.query("a.example"))
@@ -77,8 +77,6 @@ struct DNSForwarderTests {
         #expect(
             fixture.recorder.sent.map(\.payload) == [DNSOctets.answer(DNSOctets.query("a.example"))]
         )
-        _ = try fixture.answer(to: DNSOctets.query("b.example"))
-        #expect(fixture.upstreams.map(\.received.count) == [1, 2, 0])
     }
 
     @Test func `takes a late answer of the server it gave up waiting for`() throws {
@@ -126,7 +124,8 @@ struct DNSForwarderTests {
 
     @Test func `asks the next server at once when a port is closed`() throws {
         let fixture = try DNSFixture(upstreams: 1) { settings in
-            settings.servers.insert(Endpoint(address: .loopbackIPv4, port: 1), at: 0)
+            let closed = Endpoint(address: .loopbackIPv4, port: 1)
+            settings.servers.insert(ZonedEndpoint(closed), at: 0)
         }
         fixture.upstreams[0].answer = { [DNSOctets.answer($0.message)] }
         let answer = try fixture.answer(to: DNSOctets.query("a.example"))
@@ -137,14 +136,16 @@ struct DNSForwarderTests {
     func asksTheNextWhenUnreachable(address: String) throws {
         // connect(2) to the broadcast address is refused by the kernel itself: nothing leaves.
         let unreachable = Endpoint(address: try #require(IPAddress(address)), port: 53)
-        let fixture = try DNSFixture(upstreams: 1) { $0.servers.insert(unreachable, at: 0) }
+        let fixture = try DNSFixture(upstreams: 1) {
+            $0.servers.insert(ZonedEndpoint(unreachable), at: 0)
+        }
         fixture.upstreams[0].answer = { [DNSOctets.answer($0.message)] }
         #expect(DNSOctets.code(try fixture.answer(to: DNSOctets.query("a.example"))) == 0)
     }
 
     @Test func `answers SERVFAIL, not NXDOMAIN, when every port is closed`() throws {
         let fixture = try DNSFixture(upstreams: 0) {
-            $0.servers = [1, 7].map { Endpoint(address: .loopbackIPv4, port: $0) }
+            $0.servers = [1, 7].map { ZonedEndpoint(Endpoint(address: .loopbackIPv4, port: $0)) }
         }
         let answer = try fixture.answer(to: DNSOctets.query("a.example", size: 1232))
         #expect(Array(answer.prefix(4)) == [0x12, 0x34, 0x81, 0x82])

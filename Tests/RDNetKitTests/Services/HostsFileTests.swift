@@ -15,6 +15,7 @@ struct HostsFileTests {
         garbage    nothing
         192.0.2.10
         192.0.2.11 bad..name good
+        fe80::1%eth0 scoped
         """
 
     static func answer(_ name: String, _ type: UInt16) throws -> DNSLocalAnswer? {
@@ -55,6 +56,9 @@ struct HostsFileTests {
         "leaves the rest to the resolvers",
         arguments: [
             ("db", 15), ("unknown", 1), ("hidden", 1), ("nothing", 1),
+            // getaddrinfo(3) passes over addresses with a zone as well, and a guest has no such
+            // link.
+            ("scoped", 28),
             ("9.2.0.192.in-addr.arpa", 12),
         ] as [(String, UInt16)]
     )
@@ -80,6 +84,15 @@ struct HostsFileTests {
         let lines = (1...40).map { "192.0.2.\($0) many" }.joined(separator: "\n")
         let table = HostsTable(parsing: Array(lines.utf8), hostAlias: DNSFixture.hostAlias)
         #expect(table.answer(to: try DNSZoneTests.question("many", 1))?.records.count == 16)
+    }
+
+    @Test func `says that it has more names than are kept`() {
+        let lines = (0...HostsTable.nameLimit).map { "192.0.2.1 n\($0)\n" }
+        for (count, isCut) in [(lines.count - 1, false), (lines.count, true)] {
+            let text = lines[..<count].joined()
+            let table = HostsTable(parsing: Array(text.utf8), hostAlias: DNSFixture.hostAlias)
+            #expect(table.isCut == isCut)
+        }
     }
 
     @Test func `is read again when it changes, and looked at once a second`() throws {

@@ -58,6 +58,47 @@ struct LeasePoolTests {
         #expect(pool.offer(to: holder(7), requested: other, now: start) == address)
     }
 
+    @Test
+    func `clones with one identifier get different addresses, and cannot end each other's lease`()
+        throws
+    {
+        var pool = try pool("10.0.0.0/24")
+        let clones = (1...2).map {
+            LeasePool.Holder(
+                client: .identifier([255, 1, 2]),
+                hardwareAddress: MACAddress(rawValue: $0)
+            )
+        }
+        let addresses = clones.map { pool.offer(to: $0, requested: nil, now: start) }
+        let (first, second) = (try #require(addresses[0]), try #require(addresses[1]))
+        #expect(first != second)
+        for (clone, address) in zip(clones, [first, second]) {
+            let isBound = pool.bind(address, to: clone, for: .seconds(60), now: start)
+            #expect(isBound)
+        }
+        let takesOver = pool.bind(first, to: clones[1], for: .seconds(60), now: start)
+        let releases = pool.release(first, by: clones[1], now: start)
+        let declines = pool.decline(first, by: clones[1], now: start)
+        #expect(!takesOver && !releases && !declines)
+        #expect(pool.leases(now: start).map(\.0) == [first, second])
+        #expect(pool.offer(to: clones[0], requested: nil, now: start) == first)
+    }
+
+    @Test func `a VM with a new network card gets its lapsed address back`() throws {
+        var pool = try pool("10.0.0.0/24")
+        func holder(_ mac: UInt64) -> LeasePool.Holder {
+            LeasePool.Holder(
+                client: .identifier([255, 1, 2]),
+                hardwareAddress: MACAddress(rawValue: mac)
+            )
+        }
+        let address = try #require(IPAddress("10.0.0.7"))
+        let isBound = pool.bind(address, to: holder(1), for: .seconds(60), now: start)
+        #expect(isBound)
+        #expect(pool.offer(to: holder(2), requested: nil, now: start + .seconds(59)) != address)
+        #expect(pool.offer(to: holder(3), requested: nil, now: start + .seconds(60)) == address)
+    }
+
     @Test func `the usual client identifier is the Ethernet address, others are their own`() {
         var message = DHCPMessage(
             .discover,

@@ -4,8 +4,8 @@ import Testing
 
 @Suite("resolver configuration")
 struct ResolverConfigurationTests {
-    static func servers(_ addresses: String...) -> [Endpoint] {
-        addresses.compactMap { IPAddress($0) }.map { Endpoint(address: $0, port: 53) }
+    static func servers(_ addresses: String...) -> [ZonedEndpoint] {
+        addresses.compactMap { ZonedEndpoint(address: $0, port: 53) }
     }
 
     @Test func `reads servers, search domains and options`() {
@@ -22,10 +22,11 @@ struct ResolverConfigurationTests {
             options edns0 timeout:3 attempts:4 rotate ndots:2
             """
         let configuration = ResolverConfiguration(parsing: Array(text.utf8))
-        #expect(configuration.servers == Self.servers("192.0.2.1", "2001:db8::53"))
+        #expect(configuration.servers == Self.servers("192.0.2.1", "2001:db8::53", "fe80::1%eth0"))
         #expect(configuration.searchDomains == ["corp.example", "eng.corp.example."])
         #expect(configuration.timeout == .seconds(3))
         #expect(configuration.attempts == 4)
+        #expect(configuration.rotates)
     }
 
     @Test(
@@ -45,7 +46,9 @@ struct ResolverConfigurationTests {
 
     @Test func `takes eight servers at most`() {
         let text = (1...20).map { "nameserver 192.0.2.\($0)" }.joined(separator: "\n")
-        #expect(ResolverConfiguration(parsing: Array(text.utf8)).servers.count == 8)
+        let configuration = ResolverConfiguration(parsing: Array(text.utf8))
+        #expect(configuration.servers.count == 8)
+        #expect(configuration.ignoredServers > 0)
     }
 
     @Test(
@@ -68,7 +71,7 @@ struct ResolverConfigurationTests {
         let files = try ScratchDirectory()
         try files.write("nameserver 192.0.2.1\nsearch one.example", to: "resolv.conf")
         let path = files.path + "/resolv.conf"
-        let given = [Endpoint(address: .loopbackIPv4, port: 5353)]
+        let given = [ZonedEndpoint(Endpoint(address: .loopbackIPv4, port: 5353))]
         var now = Instant(nanoseconds: 0)
         var free = HostResolvers(path: path, fixedServers: [])
         var fixed = HostResolvers(path: path, fixedServers: given)

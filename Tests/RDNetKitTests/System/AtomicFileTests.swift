@@ -54,6 +54,24 @@ struct AtomicFileTests {
         #expect(try text("below") == "new\n")
     }
 
+    @Test func `a link in a directory that everybody can write to is not followed`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try AtomicFile.replace(path("target"), with: "old\n")
+        try run("mkdir", "-m", "1777", path("shared"))
+        try run("ln", "-s", path("target"), path("shared/link"))
+        #expect(throws: SystemError.self) {
+            try AtomicFile.replace(path("shared/link"), with: "new\n")
+        }
+        #expect(try text("target") == "old\n")
+    }
+
+    @Test func `what is no regular file is not replaced`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try run("mkfifo", path("pipe"))
+        #expect(throws: SystemError.self) { try AtomicFile.replace(path("pipe"), with: "x") }
+        #expect(try run("stat", "-c", "%F", path("pipe")).trimmed == "fifo")
+    }
+
     @Test func `a directory that does not exist is an error`() throws {
         defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
         #expect(throws: SystemError.self) { try AtomicFile.replace(path("no/file"), with: "x") }

@@ -9,6 +9,10 @@ struct FollowedFileTests {
         try files.write(String(repeating: "x", count: 200_000), to: "big")
         var file = FollowedFile(path: files.path + "/big", limit: 100_000)
         #expect(file.contentsIfChanged(now: Instant(nanoseconds: 0))?.count == 100_000)
+        #expect(file.isCut)
+        try files.write(String(repeating: "x", count: 100_000), to: "big")
+        #expect(file.contentsIfChanged(now: Instant(nanoseconds: 2_000_000_000))?.count == 100_000)
+        #expect(!file.isCut)
     }
 
     @Test("that is missing or a directory is empty", arguments: ["/none", ""])

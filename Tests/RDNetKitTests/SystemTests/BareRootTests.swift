@@ -22,6 +22,12 @@ struct BareRootTests {
         }
     }
 
+    @Test func `it installs itself without /proc`() throws {
+        try run("mkdir", root.file("bin"))
+        try run("chroot", root.path, "/rdnet", "--install", "/bin")
+        #expect(FileLink.areSame(root.file("bin/vm-switch"), root.file("rdnet")))
+    }
+
     @Test func `it serves, with no variable set`() throws {
         let host = try NetworkNamespace()
         let program = try RunningProgram(

@@ -4,9 +4,11 @@ import Testing
 final class BridgedContainer {
     /// How the guest passes on what is not its own.
     enum Way: CaseIterable {
-        /// An address range of the bridge's own, masqueraded; port 8080 of the guest leads to port 80.
+        /// An address range of the bridge's own, masqueraded; port 8080 of the guest leads to port
+        /// 80.
         case masquerade
-        /// The guest's interface is a port of the bridge, and the container an equal on the virtual Ethernet.
+        /// The guest's interface is a port of the bridge, and the container an equal on the virtual
+        /// Ethernet.
         case bridge
     }
 
@@ -70,8 +72,8 @@ final class BridgedContainer {
         try namespace.run("ip", "route", "add", "default", "via", "192.168.127.1")
     }
 
-    /// Takes from the container's cable all that a plain one does not do: what passes it now is finished packets, whose checksums the
-    /// receiver believes only after adding up.
+    /// Takes from the container's cable all that a plain one does not do: what passes it now is
+    /// finished packets, whose checksums the receiver believes only after adding up.
     func dropOffloads() throws {
         let off = ["tso", "gso", "gro", "tx", "rx", "sg"].flatMap { [$0, "off"] }
         for (namespace, name) in [(guest, "port0"), (namespace, "eth0")] {

@@ -5,7 +5,8 @@ import Testing
 
 @testable import RDNetKit
 
-/// The executables that real-kernel tests run: those that `make test` names, else those beside the tests.
+/// The executables that real-kernel tests run: those that `make test` names, else those beside the
+/// tests.
 enum BuiltProgram {
     static let rdnet = path("RDNET_BINARY", "rdnet")
     static let load = path("RDNET_LOAD", "rdnet-load")
@@ -84,19 +85,26 @@ final class RunningProgram {
         try input.fileHandleForWriting.close()
     }
 
-    /// Sends a signal and waits; how long the end took.
+    /// Sends a signal and waits for the end, which SIGKILL forces when the guard against hangs has
+    /// passed.
+    ///
+    /// - Returns: Whether it ended of its own accord: it handled the signal, and exited.
     @discardableResult
-    func end(with signal: Int32 = SIGTERM) -> Duration {
-        guard process.isRunning else { return .zero }
-        let start = ContinuousClock.now
+    func end(with signal: Int32 = SIGTERM) -> Bool {
+        guard process.isRunning else { return true }
         kill(number, signal)
+        if !comesTrue({ !process.isRunning }) { kill(number, SIGKILL) }
         process.waitUntilExit()
-        return ContinuousClock.now - start
+        return process.terminationReason == .exit
     }
 }
 
-/// Waits until something is true; false when it has not come in time.
-func comesTrue(within limit: Duration = .seconds(15), _ condition: () throws -> Bool) rethrows
+/// How long a test waits for what must happen: it only keeps a hang from being endless, and no
+/// machine is too slow for it.
+let hangGuard: Duration = .seconds(120)
+
+/// Waits until something is true; false when that has not happened before the guard against hangs.
+func comesTrue(within limit: Duration = hangGuard, _ condition: () throws -> Bool) rethrows
     -> Bool
 {
     let deadline = ContinuousClock.now + limit

@@ -174,7 +174,7 @@ struct CtlTests {
             (
                 ["leases", "--api", "x"],
                 "--api: \"x\" is not valid; expected unix:///PATH, tcp://ADDRESS:PORT or "
-                    + "vsock://[CID]:PORT, or nothing"
+                    + "vsock://[CID]:PORT, or empty"
             ),
         ] as [([String], String)]
     )

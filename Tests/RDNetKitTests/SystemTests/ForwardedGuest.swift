@@ -57,7 +57,8 @@ final class ForwardedGuest {
         return try #require(peer)
     }
 
-    /// What comes in on a connection in place of a request of a known length; what follows is for another reader.
+    /// What comes in on a connection in place of a request of a known length; what follows is for
+    /// another reader.
     func readRequest(_ peer: HostPeer) -> String {
         let length = Self.request.utf8.count
         _ = comesTrue {

@@ -71,7 +71,7 @@ struct ForwarderTests {
             let page = "http://192.168.127.254:8000/page"
             try world.guest.run("curl", "-sS", "-m", "60", "-o", got, page)
             #expect(try run("sha256sum", got).prefix(64) == checksum)
-            #expect(proxy.end() < .seconds(1))
+            #expect(proxy.end())
         }
         server.end(with: SIGKILL)
     }

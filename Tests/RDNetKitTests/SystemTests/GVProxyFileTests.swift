@@ -102,7 +102,7 @@ struct GVProxyFileTests {
         }
         for address in ["10.1.0.7", "10.9.9.9"] {
             let echo = [BuiltProgram.load, "rr", address, "9000", "0.1"]
-            _ = try run(["timeout", "20", "ip", "netns", "exec", guest.name] + echo)
+            _ = try run(["timeout", "120", "ip", "netns", "exec", guest.name] + echo)
         }
         try guest.run("ping", "-c", "1", "-W", "5", "10.1.0.7")
 

@@ -57,7 +57,7 @@ struct GVProxyGuestMachineTests {
     private func greet(_ guest: GuestMachine, in network: GuestNetwork) throws {
         try guest.run("(echo SSH-2.0-guest | nc -l -p 22) >/dev/null 2>&1 &")
         let hasCome = try comesTrue {
-            try network.host.run("sh", "-c", "timeout 5 nc -N 127.0.0.1 2222 </dev/null || true")
+            try network.host.run("sh", "-c", "timeout 120 nc -N 127.0.0.1 2222 </dev/null || true")
                 == "SSH-2.0-guest\n"
         }
         #expect(hasCome, "\(network.log)")

@@ -12,7 +12,8 @@ import Testing
 struct GVProxyTransportTests {
     private static let length: [UInt8] = [0, 0, 0, 42]
 
-    /// Asks for the gateway behind QEMU's prefix, and checks the answer, which comes behind so many octets.
+    /// Asks for the gateway behind QEMU's prefix, and checks the answer, which comes behind so many
+    /// octets.
     private func exchange(
         _ peer: HostPeer,
         after count: Int = 0,
@@ -62,7 +63,7 @@ struct GVProxyTransportTests {
         try scene.start("-listen-qemu", "tcp://localhost:1234")
         let endpoint = Endpoint(address: .loopbackIPv4, port: 1_234)
         let socket = try scene.host.enter {
-            try WaitingSocket.connected(to: endpoint, .stream, within: .seconds(5))
+            try WaitingSocket.connected(to: endpoint, .stream, within: hangGuard)
         }
         let peer = HostPeer(try socket.descriptor.duplicate())
         try exchange(peer, in: scene)
@@ -74,7 +75,8 @@ struct GVProxyTransportTests {
         let (first, second) = (try scene.connect("qemu.sock"), try scene.connect("qemu.sock"))
         try exchange(first, in: scene)
         first.close()
-        // Whoever has closed is gone for sure once another has had an answer; the first question came here too.
+        // Whoever has closed is gone for sure once another has had an answer; the first question
+        // came here too.
         try exchange(second, after: 46, in: scene)
         let third = try scene.connect("qemu.sock")
         try exchange(third, in: scene)

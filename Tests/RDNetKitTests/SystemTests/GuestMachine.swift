@@ -29,7 +29,8 @@ enum GuestImage {
         return files
     }
 
-    /// Makes a file system: an archive with kernel modules to load, those that they need, and files by their paths in the guest.
+    /// Makes a file system: an archive with kernel modules to load, those that they need, and files
+    /// by their paths in the guest.
     ///
     /// See Tests/Guests/initrd.sh.
     static func makeFileSystem(
@@ -61,8 +62,8 @@ final class GuestMachine {
 
     /// Starts QEMU, which emulates the processor: that needs no privilege, and a few seconds.
     ///
-    /// The console's output goes to a file. The network is `-netdev`'s argument without its name, and the Ethernet address; memory is
-    /// in mebibytes.
+    /// The console's output goes to a file. The network is `-netdev`'s argument without its name,
+    /// and the Ethernet address; memory is in mebibytes.
     static func qemu(
         _ fileSystem: String,
         console: String,
@@ -103,14 +104,14 @@ final class GuestMachine {
 
     /// Waits until the guest takes commands.
     func waitUntilReady() throws {
-        _ = try wait(for: "@@ready", within: .seconds(40))
+        _ = try wait(for: "@@ready", within: hangGuard)
     }
 
     /// Runs a line of shell in the guest; its output.
     ///
     /// Throws when the status is not 0, or it takes too long.
     @discardableResult
-    func run(_ command: String, within limit: Duration = .seconds(30)) throws -> String {
+    func run(_ command: String, within limit: Duration = hangGuard) throws -> String {
         try program.write(line: command)
         let (output, status) = try wait(for: "@@", within: limit)
         guard status == "0" else {
@@ -132,7 +133,8 @@ final class GuestMachine {
         let hasCome = try comesTrue(within: limit) {
             let octets = try Data(contentsOf: console).dropFirst(seen)
             var before = ""
-            // By octets: what the kernel says ends with a carriage return too, which is one character with its line feed.
+            // By octets: what the kernel says ends with a carriage return too, which is one
+            // character with its line feed.
             for line in octets.split(separator: 10, omittingEmptySubsequences: false).dropLast() {
                 let line = String(decoding: line, as: UTF8.self)
                 if line.hasPrefix(mark) {

@@ -37,7 +37,7 @@ extension GuestScene {
     /// Runs the load program in a namespace, for a minute at most; its JSON.
     func load(_ arguments: [String], in namespace: NetworkNamespace) throws -> [String: Double] {
         let output = try run(
-            ["timeout", "60", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
+            ["timeout", "120", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments
         )
         let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
         return try #require(value as? [String: Double])

@@ -38,21 +38,19 @@ struct HandshakeHealingTests {
         )
         #expect(isPublished("8080", world) && isPublished("8081", world))
         for _ in 1...3 {
-            let start = ContinuousClock.now
             world.vmSwitch?.end(with: SIGKILL)
             try world.startVMSwitch()
             #expect(
                 comesTrue { isPublished("8080", world) && world.reachesHost() },
                 "\(world.logs)"
             )
-            #expect(ContinuousClock.now - start < .seconds(3), "\(world.logs)")
             #expect(isPublished("8081", world))
             #expect(try world.askAPI("/leases") == leases)
             #expect(try world.askAPI("/services/forwarder/all") == forwards)
         }
     }
 
-    @Test func `a host that was killed finds the guest again within three seconds`() throws {
+    @Test func `a host that was killed finds the guest again`() throws {
         let world = try SwitchedGuest(
             .handshake,
             hostOptions: ["-port-forward", "127.0.0.1:8080=192.168.127.2:7"]
@@ -61,14 +59,13 @@ struct HandshakeHealingTests {
         #expect(isPublished("8080", world))
         for signal in [SIGKILL, SIGTERM] {
             world.hostSwitch?.end(with: signal)
-            let start = ContinuousClock.now
-            // The stream that it was handed has ended, and so has vm-switch: network-setup begins anew.
+            // The stream that it was handed has ended, and so has vm-switch: network-setup begins
+            // anew.
             #expect(comesTrue { world.vmSwitch?.isRunning == false })
             #expect(world.vmSwitch?.status == 1)
             try world.startHostSwitch()
             try world.startVMSwitch()
             #expect(comesTrue { isPublished("8080", world) }, "\(world.logs)")
-            #expect(ContinuousClock.now - start < .seconds(3), "\(world.logs)")
         }
         #expect(try world.guest.run("ip", "-4", "address").contains("inet 192.168.127.2/24"))
     }
@@ -127,7 +124,7 @@ struct HandshakeHealingTests {
         let capture = FileManager.default.contents(atPath: directory.file("capture.pcap"))
         #expect(capture?.starts(with: [0xd4, 0xc3, 0xb2, 0xa1]) == true)
         #expect(program.isRunning)
-        #expect(program.end() < .milliseconds(200))
+        #expect(program.end())
         #expect(program.status == 1)
     }
 
@@ -143,7 +140,7 @@ struct HandshakeHealingTests {
         )
         #expect(comesTrue { !program.isRunning })
         #expect(program.status == 1)
-        let sentence = "no virtual machine has answered the handshake within 1 s"
+        let sentence = "no VM answered the handshake within 1 s"
         #expect(
             try String(contentsOf: output, encoding: .utf8) == "rdnet host-switch: \(sentence)\n"
         )

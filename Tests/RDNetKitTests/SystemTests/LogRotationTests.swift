@@ -41,7 +41,8 @@ struct LogRotationTests {
         #expect(started.program?.isRunning == true)
     }
 
-    /// The two ways of logrotate: it renames the file and the program opens a new one, or it copies and truncates.
+    /// The two ways of logrotate: it renames the file and the program opens a new one, or it copies
+    /// and truncates.
     enum Mode: String, CaseIterable {
         case create
         case copytruncate

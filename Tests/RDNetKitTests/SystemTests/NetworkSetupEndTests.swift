@@ -18,8 +18,8 @@ struct NetworkSetupEndTests {
     }
 
     /// Waits for the end: the status.
-    private func status(of program: RunningProgram, within limit: Duration) throws -> Int32 {
-        try #require(comesTrue(within: limit) { !program.isRunning }, "\(distro.logs)")
+    private func status(of program: RunningProgram) throws -> Int32 {
+        try #require(comesTrue { !program.isRunning }, "\(distro.logs)")
         return program.status
     }
 
@@ -56,17 +56,17 @@ struct NetworkSetupEndTests {
         #expect(try !isEmpty(namespace))
         // The product's own way.
         try distro.run("busybox", "killall", "-\(signal)", "/usr/local/bin/network-setup")
-        #expect(try status(of: program, within: .seconds(2)) == 1)
+        #expect(try status(of: program) == 1)
         #expect(try isEmpty(namespace))
         try expectNothingLeft()
     }
 
-    @Test func `a signal ends the wait for the host at once`() throws {
+    @Test func `a signal ends the wait for the host`() throws {
         let program = try distro.startNetworkSetup()
         let socket = distro.directory.file("vm")
         #expect(comesTrue { FileManager.default.fileExists(atPath: socket) })
         try distro.run("pkill", "-TERM", "-x", "network-setup")
-        #expect(try status(of: program, within: .seconds(1)) == 1)
+        #expect(try status(of: program) == 1)
         try expectNothingLeft()
     }
 
@@ -77,7 +77,7 @@ struct NetworkSetupEndTests {
         let namespace = try distro.runInside("readlink", "/proc/self/ns/net").trimmed
         let number = try distro.run("cat", "/run/wsl-init.pid")
         try distro.run("kill", "-KILL", number)
-        #expect(try status(of: program, within: .seconds(2)) == 1)
+        #expect(try status(of: program) == 1)
         #expect(distro.text(of: "output").hasSuffix("has ended: killed by signal 9\n"))
         #expect(try isEmpty(namespace))
         try expectNothingLeft()
@@ -98,15 +98,16 @@ struct NetworkSetupEndTests {
 
     // MARK: Children that end by themselves
 
-    /// Runs network-setup with a good command line but for what is given; its status and its last sentence.
-    private func end(_ arguments: String..., within limit: Duration) throws -> (Int32, String) {
+    /// Runs network-setup with a good command line but for what is given; its status and its last
+    /// sentence.
+    private func end(_ arguments: String...) throws -> (Int32, String) {
         let command = [
             "/usr/local/bin/network-setup", "--logfile", distro.directory.file("network-setup.log"),
             "--vm-switch-path", "/usr/local/bin/vm-switch", "--unshare-arg",
             "/usr/local/bin/wsl-init",
         ]
         let program = try distro.start(command + arguments, output: "output")
-        let status = try status(of: program, within: limit)
+        let status = try status(of: program)
         return (status, distro.text(of: "output"))
     }
 
@@ -120,7 +121,7 @@ struct NetworkSetupEndTests {
     )
     func cannotBeMade(arguments: [String], sentence: String) throws {
         try distro.startHostSwitch()
-        let (status, output) = try end(arguments[0], arguments[1], within: .seconds(15))
+        let (status, output) = try end(arguments[0], arguments[1])
         #expect(status == 1)
         #expect(output == "rdnet network-setup: \(sentence)\n")
         try expectNothingLeft()
@@ -128,7 +129,7 @@ struct NetworkSetupEndTests {
 
     @Test func `a vm-switch that ends with status 0 ends it with status 0`() throws {
         try distro.startHostSwitch()
-        let (status, output) = try end("--vm-switch-path", "/bin/true", within: .seconds(15))
+        let (status, output) = try end("--vm-switch-path", "/bin/true")
         #expect(status == 0)
         #expect(output.isEmpty)
         try expectNothingLeft()
@@ -136,7 +137,7 @@ struct NetworkSetupEndTests {
 
     @Test func `a vm-switch that never stays up is given up`() throws {
         try distro.startHostSwitch()
-        let (status, output) = try end("--vm-switch-path", "/bin/false", within: .seconds(30))
+        let (status, output) = try end("--vm-switch-path", "/bin/false")
         #expect(status == 1)
         let sentence = "vm-switch (/bin/false) does not stay up: exit status 1"
         #expect(output == "rdnet network-setup: \(sentence)\n")
@@ -197,7 +198,7 @@ struct NetworkSetupEndTests {
         ]
     )
     func missing(arguments: [String], sentence: String) throws {
-        let (status, output) = try end(arguments[0], arguments[1], within: .seconds(2))
+        let (status, output) = try end(arguments[0], arguments[1])
         #expect(status == 1)
         #expect(output == "rdnet network-setup: \(sentence)\n")
         #expect(distro.text(of: "network-setup.log").contains("level=fatal"))
@@ -221,7 +222,7 @@ struct NetworkSetupEndTests {
             ],
             output: "output"
         )
-        #expect(try status(of: program, within: .seconds(2)) == 1)
+        #expect(try status(of: program) == 1)
         #expect(distro.text(of: "output").contains(sentence), "\(distro.text(of: "output"))")
         try expectNothingLeft()
     }

@@ -5,7 +5,8 @@ import Testing
 
 @testable import RDNetKit
 
-/// network-setup with a vm-switch of another project, whose children inherit the TAP interface's descriptor.
+/// network-setup with a vm-switch of another project, whose children inherit the TAP interface's
+/// descriptor.
 @Suite(
     "another's vm-switch",
     .serialized,
@@ -20,8 +21,8 @@ struct OtherSwitchTests {
 
     /// A script that behaves as Rancher Desktop's own program does.
     ///
-    /// It opens eth0 without close-on-exec, starts a DHCP client that inherits it, and ends with the stream. It refuses to
-    /// begin while there is an eth0.
+    /// It opens eth0 without close-on-exec, starts a DHCP client that inherits it, and ends with
+    /// the stream. It refuses to begin while there is an eth0.
     private func program(detaching: Bool) -> String {
         """
         #!/usr/bin/perl

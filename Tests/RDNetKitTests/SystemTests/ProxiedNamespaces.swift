@@ -5,7 +5,8 @@ import Testing
 
 @testable import RDNetKit
 
-/// Two namespaces with a veth pair between them, as `network-setup` makes them, and `wsl-proxy` in the outer one.
+/// Two namespaces with a veth pair between them, as `network-setup` makes them, and `wsl-proxy` in
+/// the outer one.
 final class ProxiedNamespaces: GuestScene {
     static let inside = "192.168.143.1"
     static let outside = "192.168.143.2"

@@ -7,9 +7,10 @@ import Testing
 
 /// A WSL distribution as Rancher Desktop makes it, and the host that its network leads to.
 ///
-/// The distribution has processes, mounts and network of its own, with `/run`, `/etc/hosts` and `/etc/resolv.conf` that are
-/// nobody else's, and our programs under their names in `/usr/local/bin`. Unix sockets stand in for vsock: the
-/// machine's handshake port is `vm` in the directory, and the host's data port `vm_6656`, as hypervisors do it.
+/// The distribution has processes, mounts and network of its own, with `/run`, `/etc/hosts` and
+/// `/etc/resolv.conf` that are nobody else's, and our programs under their names in
+/// `/usr/local/bin`. Unix sockets stand in for vsock: the machine's handshake port is `vm` in the
+/// directory, and the host's data port `vm_6656`, as hypervisors do it.
 final class RancherDistro {
     static let hostAlias = SwitchedGuest.hostAlias
     static let gateway = SwitchedGuest.gateway

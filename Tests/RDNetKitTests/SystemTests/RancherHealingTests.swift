@@ -12,7 +12,6 @@ import Testing
 )
 struct RancherHealingTests {
     /// What is promised for each of these.
-    private static let limit: Duration = .seconds(3)
 
     private let distro: RancherDistro
     private let networkSetup: RunningProgram
@@ -26,9 +25,10 @@ struct RancherHealingTests {
         try distro.waitInside(forPort: 6443)
     }
 
-    /// Whether address and forward are what they were, and host and containers reach each other, in time.
+    /// Whether address and forward are what they were, and host and containers reach each other, in
+    /// time.
     private func heals() -> Bool {
-        let isHealed = comesTrue(within: Self.limit) {
+        let isHealed = comesTrue {
             distro.reachesHost()
                 && succeeds {
                     try distro.host.run(BuiltProgram.load, "rr", "127.0.0.1", "6443", "0.01")

@@ -52,7 +52,16 @@ struct RancherPortsTests {
 
     private func carriesDatagrams(_ run: (String...) throws -> String, _ way: String) throws -> Bool
     {
-        let told = try run("timeout", "10", BuiltProgram.load, way, "127.0.0.1", "8081", "0.2", "5")
+        let told = try run(
+            "timeout",
+            "120",
+            BuiltProgram.load,
+            way,
+            "127.0.0.1",
+            "8081",
+            "0.2",
+            "5"
+        )
         return told.contains(#""received": "#) && !told.contains(#""received": 0"#)
     }
 

@@ -5,9 +5,11 @@ import Testing
 
 @testable import RDNetKit
 
-/// `gvproxy` in one namespace, `gvforwarder` and OpenSSH's server in another, and a unix socket in each.
+/// `gvproxy` in one namespace, `gvforwarder` and OpenSSH's server in another, and a unix socket in
+/// each.
 ///
-/// Unix sockets with a path know no network namespaces: the guest's is the test's own, which `sshd` calls.
+/// Unix sockets with a path know no network namespaces: the guest's is the test's own, which `sshd`
+/// calls.
 final class SSHForwardScene {
     let host: NetworkNamespace
     let guest: NetworkNamespace
@@ -113,7 +115,8 @@ final class SSHForwardScene {
     }
 
     func startSSHServer() throws {
-        // It closes the descriptor by which Foundation sees a program's end, so a shell keeps one for it.
+        // It closes the descriptor by which Foundation sees a program's end, so a shell keeps one
+        // for it.
         let command = "/usr/sbin/sshd -D -e -f \(directory.file("sshd_config")) & wait"
         sshServer = try RunningProgram(
             ["sh", "-c", command],

@@ -5,14 +5,16 @@ import Testing
 
 @testable import RDNetKit
 
-/// One role of the program, started so that it waits for something, in a namespace and with files of its own.
+/// One role of the program, started so that it waits for something, in a namespace and with files
+/// of its own.
 final class StartedRole {
     /// The roles that serve until they are told to end.
     static let serving = [
         "host-switch", "gvproxy", "wsl-proxy", "network-setup", "vm-switch", "gvforwarder",
     ]
 
-    /// The words before a program that is to start with nothing blocked: the threads of a test block most signals.
+    /// The words before a program that is to start with nothing blocked: the threads of a test
+    /// block most signals.
     static let unblocking = [
         "perl", "-MPOSIX", "-e", "sigprocmask(SIG_SETMASK, POSIX::SigSet->new); exec @ARGV",
     ]
@@ -28,7 +30,8 @@ final class StartedRole {
     /// - Parameters:
     ///   - role: Its name.
     ///   - logName: The log file's name in the directory; nil logs to standard error.
-    ///   - before: A shell's words before the program starts, such as a trap; `@` stands for the directory.
+    ///   - before: A shell's words before the program starts, such as a trap; `@` stands for the
+    ///     directory.
     /// - Throws: When it does not begin to wait.
     init(_ role: String, log logName: String? = "log", before: String = ":") throws {
         self.role = role

@@ -11,7 +11,8 @@ final class SwitchedGuest: GuestScene {
     enum Meeting {
         /// `vm-switch` dials a link of `host-switch`.
         case link
-        /// The test plays network-setup: the handshake, and the stream for `vm-switch` as a descriptor.
+        /// The test plays network-setup: the handshake, and the stream for `vm-switch` as a
+        /// descriptor.
         case handshake
     }
 

@@ -7,8 +7,8 @@ import Testing
 
 /// A machine with a real systemd as its first process, and our programs and units installed.
 ///
-/// Its file system is this machine's with an overlay that goes away with it; only what basic.target wants is started. It
-/// has a network, mounts, processes and control groups of its own.
+/// Its file system is this machine's with an overlay that goes away with it; only what basic.target
+/// wants is started. It has a network, mounts, processes and control groups of its own.
 final class SystemdMachine {
     private let directory = TemporaryDirectory()
     private let container: RunningProgram
@@ -40,6 +40,9 @@ final class SystemdMachine {
     }
 
     deinit {
+        // With systemd the machine's other processes end, and then nspawn, which it would outlive.
+        if let process = Int32(leader) { kill(process, SIGKILL) }
+        _ = comesTrue { !container.isRunning }
         container.end(with: SIGKILL)
         do {
             // The control groups are empty once the kernel has cleared the processes away.
@@ -62,10 +65,12 @@ final class SystemdMachine {
 
     private static func boot(_ directory: String, _ name: String) -> String {
         """
-        groups=/sys/fs/cgroup/systemd
-        [ -d $groups ] || groups=/sys/fs/cgroup
-        mkdir $groups/\(name)
-        echo $$ >$groups/\(name)/cgroup.procs
+        # systemd's groups are in the unified hierarchy, in one of its own, or in both.
+        for groups in /sys/fs/cgroup/unified /sys/fs/cgroup/systemd /sys/fs/cgroup; do
+            [ -e $groups/cgroup.procs ] || continue
+            mkdir $groups/\(name)
+            echo $$ >$groups/\(name)/cgroup.procs
+        done
         cd \(directory)
         mkdir layers root
         mount -t tmpfs none layers

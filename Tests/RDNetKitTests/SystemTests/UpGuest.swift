@@ -26,6 +26,11 @@ final class UpGuest: GuestScene {
         guest = try NetworkNamespace(of: process)
     }
 
+    /// What it has logged so far.
+    var log: String {
+        get throws { try String(contentsOfFile: directory.file("log"), encoding: .utf8) }
+    }
+
     deinit {
         for server in servers { server.end(with: SIGKILL) }
         up.end()

@@ -9,15 +9,19 @@ import Testing
 struct UpTests {
     /// Runs `rdnet up` in a namespace that stands for the machine; how it ended, and its output.
     private func up(_ arguments: String..., in host: NetworkNamespace) throws -> (Int32, String) {
+        try up(arguments, in: host)
+    }
+
+    private func up(_ arguments: [String], in host: NetworkNamespace) throws -> (Int32, String) {
         let directory = TemporaryDirectory()
         let output = URL(fileURLWithPath: directory.file("output"))
         let program = try RunningProgram(
-            ["timeout", "60", BuiltProgram.rdnet, "up"] + arguments,
+            ["timeout", "120", BuiltProgram.rdnet, "up"] + arguments,
             in: host,
             output: output
         )
         try program.closeInput()
-        #expect(comesTrue(within: .seconds(60)) { !program.isRunning })
+        #expect(comesTrue { !program.isRunning })
         return (program.status, try String(contentsOf: output, encoding: .utf8))
     }
 
@@ -49,6 +53,88 @@ struct UpTests {
         let host = try makeHost()
         let (status, output) = try up(in: host)
         #expect(status == 0, "\(output)")
+    }
+
+    @Test func `with --no-host-loopback the host's 127.0.0.1 refuses, and the gateway answers`()
+        throws
+    {
+        let host = try makeHost()
+        let server = try RunningProgram([BuiltProgram.load, "echo", "7"], in: host)
+        #expect(try comesTrue { try host.run("ss", "-Htln").contains(":7") })
+        let script = """
+            nc -z -w 5 192.168.127.254 7; echo host=$?
+            nc -z -w 5 192.168.127.1 80; echo gateway=$?
+            """
+        let (status, output) = try up(
+            "--no-host-loopback",
+            "--",
+            "/bin/sh",
+            "-c",
+            script,
+            in: host
+        )
+        #expect(status == 0 && output == "host=1\ngateway=0\n", "\(output)")
+        #expect(server.isRunning)
+        #expect(try up("--no-host-loopback", in: host).0 == 2)
+    }
+
+    @Test func `with --keep-uid the command is the user who starts it`() throws {
+        let host = try makeHost()
+        let identity = "id -u; id -g; ip -o -4 address show eth0"
+        for (options, user) in [([], "0"), (["--keep-uid"], "1000")] {
+            let directory = TemporaryDirectory()
+            let output = URL(fileURLWithPath: directory.file("output"))
+            let unprivileged = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+            let program = try RunningProgram(
+                unprivileged + [BuiltProgram.rdnet, "up"] + options + ["--", "sh", "-c", identity],
+                in: host,
+                output: output
+            )
+            #expect(comesTrue(within: .seconds(60)) { !program.isRunning })
+            let text = try String(contentsOf: output, encoding: .utf8)
+            #expect(text.hasPrefix("\(user)\n\(user)\n"), "\(text)")
+            #expect(text.contains("inet 192.168.127.2/24"), "\(text)")
+        }
+    }
+
+    /// A host with a network at the place of the usual virtual one.
+    private func makeCrowdedHost() throws -> NetworkNamespace {
+        let host = try makeHost()
+        try host.run("ip", "link", "add", "office", "type", "veth", "peer", "name", "wall")
+        try host.run("ip", "address", "add", "192.168.0.9/16", "dev", "office")
+        for link in ["office", "wall"] { try host.run("ip", "link", "set", link, "up") }
+        return host
+    }
+
+    @Test func `takes another subnet where the host has a route to the usual one, and says so`()
+        throws
+    {
+        let (status, output) = try up(
+            "--",
+            "/bin/sh",
+            "-c",
+            "ip -o -4 address show eth0",
+            in: try makeCrowdedHost()
+        )
+        #expect(status == 0)
+        #expect(output.contains("inet 172.31.127.2/24"), "\(output)")
+        #expect(output.contains("subnet=172.31.127.0/24 route=192.168.0.0/16"), "\(output)")
+    }
+
+    @Test(
+        "keeps a subnet that somebody chose, and warns",
+        arguments: [
+            ["--subnet", "192.168.127.0/24"], ["--port-forward", "8080=192.168.127.2:80"],
+        ]
+    )
+    func keepsTheSubnet(options: [String]) throws {
+        let (status, output) = try up(
+            options + ["--", "/bin/sh", "-c", "ip -o -4 address show eth0"],
+            in: try makeCrowdedHost()
+        )
+        #expect(status == 0)
+        #expect(output.contains("inet 192.168.127.2/24"), "\(output)")
+        #expect(output.contains("a host network is out of reach"), "\(output)")
     }
 
     @Test func `leaves no interface behind`() throws {

@@ -49,9 +49,9 @@ private final class LoneSwitch {
 
     func send(_ signal: Int32) { child?.send(signal: signal) }
 
-    /// Waits for its end, ten seconds at most.
+    /// Waits for its end, at most for the guard against hangs.
     func end() throws -> ProcessEnd {
-        let deadline = EventLoop.monotonicClock() + .seconds(10)
+        let deadline = EventLoop.monotonicClock() + hangGuard
         while record.end == nil, EventLoop.monotonicClock() < deadline {
             try loop.turn(waitingAtMost: .milliseconds(20))
         }
@@ -78,14 +78,12 @@ struct VMSwitchChildTests {
         #expect(try vmSwitch.end() == .exited(1))
     }
 
-    @Test("a signal ends it at once, with status 1", arguments: [SIGTERM, SIGINT])
+    @Test("a signal ends it with status 1", arguments: [SIGTERM, SIGINT])
     func signals(signal: Int32) throws {
         let vmSwitch = try LoneSwitch([])
         #expect(vmSwitch.says("connected to the host"))
         vmSwitch.send(signal)
-        let start = ContinuousClock.now
         #expect(try vmSwitch.end() == .exited(1))
-        #expect(ContinuousClock.now - start < .milliseconds(500))
         #expect(try !vmSwitch.guest.run("ip", "link").contains("eth0"))
     }
 

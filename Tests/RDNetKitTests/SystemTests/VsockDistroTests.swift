@@ -3,9 +3,11 @@ import Testing
 
 @testable import RDNetKit
 
-/// The product's tools on the sockets that they were made for: AF_VSOCK in a virtual machine, both ends on context 1.
+/// The product's tools on the sockets that they were made for: AF_VSOCK in a virtual machine, both
+/// ends on context 1.
 ///
-/// The machine's file system holds busybox and our one file, so this is also the proof that nothing else is needed.
+/// The machine's file system holds busybox and our one file, so this is also the proof that nothing
+/// else is needed.
 @Suite("Rancher Desktop's tools over vsock")
 struct VsockDistroTests {
     private static let script = """
@@ -59,7 +61,7 @@ struct VsockDistroTests {
         try machine.run("\(onHost) \(command) >>/tmp/host.log 2>&1 & echo $! >/tmp/host-switch.pid")
     }
 
-    private func waitFor(_ condition: String, within limit: Duration = .seconds(20)) throws {
+    private func waitFor(_ condition: String, within limit: Duration = hangGuard) throws {
         let holds = try comesTrue(within: limit) {
             try machine.run("if \(condition); then echo yes; fi").contains("yes")
         }
@@ -67,7 +69,8 @@ struct VsockDistroTests {
         #expect(holds, "\(condition): \(logs)")
     }
 
-    /// From a process in the inner namespace to the host, and from the host to a port of the namespace.
+    /// From a process in the inner namespace to the host, and from the host to a port of the
+    /// namespace.
     private func expectTraffic() throws {
         let file = "\(Self.namespace) wget -q -O - http://192.168.127.254/file | sha256sum"
         #expect(try machine.run(file) == machine.run("sha256sum </tmp/www/file"))

@@ -28,9 +28,8 @@ struct WSLProxyLifeTests {
         try world.serveEcho(7, in: world.guest)
         try world.publish(7)
         let proxy = try #require(world.proxy)
-        let elapsed = proxy.end(with: signal)
+        #expect(proxy.end(with: signal))
         #expect(proxy.status == 0)
-        #expect(elapsed < .seconds(2))
         #expect(!FileManager.default.fileExists(atPath: world.socket))
         #expect(try world.listeners(7).isEmpty)
     }
@@ -97,7 +96,7 @@ struct WSLProxyLifeTests {
         #expect(String(decoding: buffer.prefix(7), as: UTF8.self) == "READY=1")
         // At once: whoever is told may connect.
         try world.say("{}")
-        #expect(program.end() < .seconds(2))
+        #expect(program.end())
     }
 
     @Test(

@@ -31,14 +31,14 @@ struct WSLProxyLoadTests {
             output: output
         )
         let text = { try String(contentsOf: output, encoding: .utf8) }
-        let areHeld = try comesTrue(within: .seconds(40)) {
+        let areHeld = try comesTrue {
             try text().contains(#"{"held": \#(count)}"#) || !held.isRunning
         }
         let reached = try text()
         try #require(areHeld && held.isRunning, "\(reached)")
         try held.write(line: "go on")
         #expect(
-            try comesTrue(within: .seconds(40)) { try text().contains(#"{"alive": \#(count)}"#) }
+            try comesTrue { try text().contains(#"{"alive": \#(count)}"#) }
         )
         let cost = try #require(world.proxy).residentSize() - before
         #expect(cost < count * 2_048, "\(cost) octets for \(count) connections")
@@ -58,7 +58,7 @@ struct WSLProxyLoadTests {
                 "crr",
                 "127.0.0.1",
                 "7",
-                "50",
+                "100",
                 "32",
                 "10000",
                 in: world.host
@@ -80,36 +80,5 @@ struct WSLProxyLoadTests {
         try world.waitForListener(9, in: world.guest)
         try world.publish(9, "127.0.0.1")
         _ = try world.load(direction, "127.0.0.1", "9", "100", "3000000", in: world.host)
-    }
-
-    @Test("TCP is not much slower than without the proxy", arguments: [[], ["-R"]])
-    func throughput(options: [String]) throws {
-        let world = try ProxiedNamespaces()
-        try world.serve("iperf3", "-s", "-p", "5201", in: world.guest)
-        try world.waitForListener(5201, in: world.guest)
-        try world.publish(5201, "127.0.0.1")
-        var rates: [String: [Double]] = [:]
-        for _ in 0..<3 {
-            for address in [ProxiedNamespaces.inside, "127.0.0.1"] {
-                rates[address, default: []].append(try measure(address, options, in: world))
-            }
-        }
-        let median = rates.mapValues { $0.sorted()[1] }
-        let share = median["127.0.0.1", default: 0] / median[ProxiedNamespaces.inside, default: 1]
-        // make bench-wsl-proxy, on a machine that does nothing else, asks for 0.8.
-        #expect(share > 0.4, "\(rates)")
-    }
-
-    private func measure(
-        _ address: String,
-        _ options: [String],
-        in world: ProxiedNamespaces
-    ) throws -> Double {
-        let command = ["iperf3", "-c", address, "-p", "5201", "-t", "1", "-J"] + options
-        let output = try run(["timeout", "20", "ip", "netns", "exec", world.host.name] + command)
-        let value = try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]
-        let end = value?["end"] as? [String: Any]
-        let sum = end?["sum_received"] as? [String: Any]
-        return try #require(sum?["bits_per_second"] as? Double)
     }
 }

@@ -11,7 +11,7 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct WSLProxyTests {
-    private static let patience: Duration = .seconds(15)
+    private static let patience = hangGuard
 
     @Test(
         "curl reaches a published port wherever it is published",

@@ -1,0 +1,69 @@
+/// What the host's network and its kernel report about echo requests.
+extension EchoFlows {
+    /// Passes on an error about one of a guest's requests.
+    ///
+    /// - Parameters:
+    ///   - error: As the error queue has it.
+    ///   - message: The request as the host sent it, or as much of it as the error quotes; at least
+    ///     eight bytes.
+    ///   - flow: Whose request it was.
+    func report(_ error: HostError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
+        if error.offender == nil { dropped(.hostError) }
+        let (header, octets) = quote(flow, to: error.destination.address, message)
+        sendError(GuestError(error, ethernet.plan, about: header, octets))
+    }
+
+    /// Reports that the host's kernel knows no way to send a request.
+    func failed(
+        _ flow: EchoFlow,
+        _ host: IPAddress,
+        _ message: UnsafeRawBufferPointer,
+        errno code: Int32
+    ) {
+        dropped(.hostError)
+        guard let reason = HostError.unreachable(errno: code) else { return }
+        let (header, octets) = quote(flow, to: host, message)
+        sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
+    }
+
+    /// The guest's request as the guest sent it: its IP header, and the message with the guest's
+    /// identifier.
+    private func quote(
+        _ flow: EchoFlow,
+        to host: IPAddress,
+        _ message: UnsafeRawBufferPointer
+    ) -> (IPv4Header, [UInt8]) {
+        let identifier = flow.key.identifier
+        // Sound: every caller has at least the message's header.
+        let sequence: UInt16 = message.bytes.bigEndian(at: 6)
+        let sent = flow.sent.latest(
+            to: Endpoint(address: host, port: 0),
+            mark: UInt64(sequence)
+        )
+        let header = IPv4Header(
+            quoting: IPProtocol.icmp,
+            from: flow.key.guest,
+            to: ethernet.plan.seenByGuests(host),
+            sent,
+            length: message.count
+        )
+        var octets = Array(message.prefix(header.payloadLength))
+        octets.withUnsafeMutableBytes { octets in
+            // Sound: the spans are used inside the closure only.
+            var span = octets.mutableBytes
+            let checksum: UInt16 = span.bytes.bigEndian(at: 2)
+            let old: UInt16 = span.bytes.bigEndian(at: 4)
+            span.storeBigEndian(identifier, at: 4)
+            let own = sent?.checksum
+            span.storeBigEndian(own ?? updated(checksum, old, identifier), at: 2)
+        }
+        return (header, octets)
+    }
+
+    /// A checksum after one word of the message has changed (RFC 1624, 3).
+    private func updated(_ checksum: UInt16, _ old: UInt16, _ new: UInt16) -> UInt16 {
+        let sum = UInt32(~checksum) + UInt32(~old) + UInt32(new)
+        let folded = (sum & 0xffff) + sum >> 16
+        return ~UInt16(truncatingIfNeeded: folded + folded >> 16)
+    }
+}

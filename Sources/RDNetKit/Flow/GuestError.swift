@@ -1,0 +1,81 @@
+/// An ICMP error for a guest, about a packet that the guest sent.
+struct GuestError {
+    var kind: ICMPMessage.Kind
+    /// The error's second word: the next hop's MTU or the pointer, otherwise zero.
+    var rest: UInt32 = 0
+    /// Who reports it, as guests know it; nil for the gateway.
+    var reporter: IPAddress?
+    /// The hop limit that the error arrives with at the guest.
+    var hopLimit: UInt8 = 64
+    /// The packet's header.
+    let header: IPv4Header
+    /// What followed the header, as far as it is known.
+    let payload: [UInt8]
+
+    /// An error that the gateway itself reports.
+    init(
+        _ kind: ICMPMessage.Kind,
+        rest: UInt32 = 0,
+        about header: IPv4Header,
+        _ payload: [UInt8]
+    ) {
+        self.kind = kind
+        self.rest = rest
+        self.header = header
+        self.payload = payload
+    }
+
+    /// An error of the host's kernel or network, passed on by the gateway.
+    ///
+    /// - Parameters:
+    ///   - error: As the error queue has it.
+    ///   - plan: Says what guests call the reporter.
+    ///   - header: Of the guest's packet.
+    ///   - payload: What followed it.
+    init(
+        _ error: HostError,
+        _ plan: GatewayPlan,
+        about header: IPv4Header,
+        _ payload: [UInt8]
+    ) {
+        var header = header
+        // A router quotes the packet as it discarded it.
+        if case .timeExceeded(code: 0) = error.kind { header.timeToLive = 1 }
+        self.init(error.kind, rest: error.rest, about: header, payload)
+        // A router of the host's network must not pass for a guest.
+        if let offender = error.offender, !offender.isUnspecified, !plan.subnet.contains(offender) {
+            reporter = plan.seenByGuests(offender)
+        }
+        if let hopLimit = error.hopLimit { self.hopLimit = max(hopLimit, 2) - 1 }
+    }
+}
+
+extension IPv4Header {
+    /// The header of a guest's packet for a quotation.
+    ///
+    /// - Parameters:
+    ///   - transport: The packet's protocol.
+    ///   - guest: Its sender.
+    ///   - destination: As the guest wrote it.
+    ///   - sent: What was remembered of the packet; nil leaves only what the error itself says.
+    ///   - length: Bytes behind the header if nothing was remembered.
+    init(
+        quoting transport: UInt8,
+        from guest: IPAddress,
+        to destination: IPAddress,
+        _ sent: SentPacket?,
+        length: Int
+    ) {
+        self.init(
+            transport: transport,
+            source: guest,
+            destination: destination,
+            payloadLength: sent.map { Int($0.payloadLength) } ?? length
+        )
+        guard let sent else { return }
+        identification = sent.identification
+        typeOfService = sent.typeOfService
+        timeToLive = sent.timeToLive
+        dontFragment = sent.dontFragment
+    }
+}

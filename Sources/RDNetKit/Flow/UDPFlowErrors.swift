@@ -1,0 +1,127 @@
+/// What the host's network, its kernel and the guest report about datagrams.
+extension UDPFlows {
+    /// Passes on an ICMP error about one of a guest's datagrams.
+    ///
+    /// - Parameters:
+    ///   - error: As the error queue has it.
+    ///   - payload: What it quotes of the datagram's payload; often nothing (RFC 792).
+    ///   - flow: Whose datagram it was.
+    func report(_ error: HostError, quoting payload: UnsafeRawBufferPointer, of flow: UDPFlow) {
+        let (header, octets) = quote(flow, to: error.destination, payload)
+        sendError(GuestError(error, ethernet.plan, about: header, octets))
+    }
+
+    /// Reports that the host's kernel refused a datagram because it is longer than the path's MTU.
+    func report(
+        _ refusal: HostError,
+        refusing payload: UnsafeRawBufferPointer,
+        to host: Endpoint,
+        of flow: UDPFlow
+    ) {
+        dropped(.hostError)
+        let (header, octets) = quote(flow, to: host, payload)
+        sendError(GuestError(refusal, ethernet.plan, about: header, octets))
+    }
+
+    /// Reports that the host's kernel knows no way to send a datagram.
+    func failed(
+        _ flow: UDPFlow,
+        to host: Endpoint,
+        errno code: Int32,
+        _ payload: UnsafeRawBufferPointer
+    ) {
+        dropped(.hostError)
+        guard let reason = HostError.unreachable(errno: code) else { return }
+        let (header, octets) = quote(flow, to: host, payload)
+        sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
+    }
+
+    /// The guest's datagram as the guest sent it: its IP header, and its UDP header with what is
+    /// known of the payload.
+    private func quote(
+        _ flow: UDPFlow,
+        to host: Endpoint,
+        _ known: UnsafeRawBufferPointer
+    ) -> (IPv4Header, [UInt8]) {
+        let sent = flow.sent.latest(
+            to: host,
+            mark: SentPacket.mark(of: known),
+            bits: 8 * min(known.count, 8)
+        )
+        let remote = seenByGuest(host)
+        let header = IPv4Header(
+            quoting: IPProtocol.udp,
+            from: flow.guest.address,
+            to: remote.address,
+            sent,
+            length: UDPHeader.length + known.count
+        )
+        let udp = UDPHeader(
+            sourcePort: flow.guest.port,
+            destinationPort: remote.port,
+            payloadLength: max(header.payloadLength - UDPHeader.length, 0)
+        )
+        return (header, Self.quote(udp, header, known, checksum: sent.map(\.checksum) ?? 0))
+    }
+
+    /// A guest's UDP header and what is known of the payload, as an ICMP error quotes them.
+    ///
+    /// - Parameters:
+    ///   - udp: The header; its checksum field is ignored.
+    ///   - ip: The header in front of it.
+    ///   - known: The start of the payload.
+    ///   - checksum: The guest's; nil when the guest left it to its network card. Then it is
+    ///     computed, or is zero, which means "none" (RFC 768), where only a part of the payload is
+    ///     known.
+    /// - Returns: At most as much as fits.
+    static func quote(
+        _ udp: UDPHeader,
+        _ ip: IPv4Header,
+        _ known: UnsafeRawBufferPointer,
+        checksum: UInt16?
+    ) -> [UInt8] {
+        var udp = udp
+        // Some routers pad what they quote.
+        let payload = known.prefix(udp.payloadLength)
+        udp.checksum = checksum ?? 0
+        var octets = [UInt8](repeating: 0, count: UDPHeader.length) + payload
+        octets.withUnsafeMutableBytes { octets in
+            // Sound: the span is used inside the closure only.
+            var span = octets.mutableBytes
+            udp.write(to: &span)
+            guard checksum == nil, payload.count == udp.payloadLength else { return }
+            udp.checksum = Self.checksum(of: octets, ip)
+            udp.write(to: &span)
+        }
+        return Array(octets.prefix(ICMPError.maximumQuote))
+    }
+
+    /// The checksum that the guest's network card would have written.
+    private static func checksum(
+        of datagram: UnsafeMutableRawBufferPointer,
+        _ header: IPv4Header
+    ) -> UInt16 {
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: header.source,
+            destination: header.destination,
+            transport: IPProtocol.udp,
+            length: datagram.count
+        )
+        let sum = InternetChecksum.checksum(UnsafeRawBufferPointer(datagram), adding: pseudo)
+        return sum == 0 ? 0xffff : sum
+    }
+
+    /// Takes a guest's word that it has closed a port.
+    ///
+    /// Closing the host socket lets the host's kernel answer the peer with the same error. The flow
+    /// stays while the guest's port talks to other hosts, because several sockets of the guest may
+    /// share the port.
+    ///
+    /// - Parameters:
+    ///   - guest: The closed port.
+    ///   - host: Whose datagram the guest refused.
+    func refused(by guest: Endpoint, _ host: Endpoint) {
+        guard let flow = flow(at: guest), flow.forget(host) else { return }
+        expired(flow)
+    }
+}

@@ -1,0 +1,81 @@
+/// Sockets of a network namespace, made by a process inside it.
+///
+/// How it works: requests and replies are packets, in the same order. A few requests are under way
+/// at a time, so that neither side ever waits for the other; the rest wait here, up to a limit.
+/// When the process ends, all of them fail.
+final class NamespaceSockets: ReadinessObserver {
+    /// Takes the socket, which may still be connecting; nil when there is none.
+    typealias Taker = (consuming OwnedDescriptor?) -> Void
+
+    private static let maximumUnderWay = 64
+    private static let maximumWaiting = 4096
+
+    private let maker: OwnedDescriptor
+    private let loop: EventLoop
+    private var watch: EventLoop.Watch?
+    private var waiting: [(request: NamespaceSocketRequest, take: Taker)] = []
+    private var underWay: [Taker] = []
+
+    /// Begins to wait for replies.
+    ///
+    /// - Parameters:
+    ///   - maker: A socket of packets that leads to the process.
+    ///   - loop: Where replies come.
+    /// - Throws: `SystemError` when the loop cannot watch it.
+    init(_ maker: consuming OwnedDescriptor, loop: EventLoop) throws(SystemError) {
+        self.maker = maker
+        self.loop = loop
+        watch = try loop.watch(self.maker.number, for: .readable, observer: self)
+    }
+
+    /// Asks for a socket.
+    ///
+    /// - Parameters:
+    ///   - request: What it is to be connected to.
+    ///   - take: Called once.
+    func make(_ request: NamespaceSocketRequest, _ take: @escaping Taker) {
+        guard watch != nil, waiting.count < Self.maximumWaiting else { return take(nil) }
+        waiting.append((request, take))
+        sendRequests()
+    }
+
+    /// Fails every request.
+    func close() {
+        if let watch { loop.forget(watch) }
+        watch = nil
+        let takers = underWay + waiting.map(\.take)
+        underWay = []
+        waiting = []
+        for take in takers { take(nil) }
+    }
+
+    private func sendRequests() {
+        let count = min(Self.maximumUnderWay - underWay.count, waiting.count)
+        for (request, take) in waiting.prefix(count) {
+            do {
+                guard try Socket.send(maker, request.octets) != nil else { return }
+                waiting.removeFirst()
+                underWay.append(take)
+            } catch {
+                return close()
+            }
+        }
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        for _ in 0..<Self.maximumUnderWay where watch != nil {
+            do {
+                guard let packet = try DescriptorPassing.receivePacket(over: maker) else { break }
+                let octets = packet.octets
+                guard let reply = NamespaceSocketReply(reading: octets.span.bytes),
+                    !underWay.isEmpty
+                else { return close() }
+                let take = underWay.removeFirst()
+                if reply.errno == 0 { take(packet.descriptor) } else { take(nil) }
+            } catch {
+                return close()
+            }
+        }
+        if watch != nil { sendRequests() }
+    }
+}

@@ -1,0 +1,216 @@
+/// What the UDP forwards of one table share.
+final class UDPForwardPool {
+    /// Second host ports at once.
+    static let maximumAnswerPorts = 1024
+
+    /// Where a datagram lies between a host socket and the guest.
+    let buffer = ReceiveBuffer()
+    /// Second host ports at present.
+    var answerPorts = 0
+}
+
+/// The second host ports of one client of a UDP forward.
+///
+/// How it works: some servers answer from another port than the one that received the request, as
+/// every TFTP server does (RFC 1350, 4), and expect the rest of the exchange there. On the host
+/// each such port of the guest gets a socket of its own: it has the forward's address, is connected
+/// to the client, and so takes nobody else's datagrams. On the guest's side it shares the client's
+/// gateway port, because the server may be connected to that. A guest can make these sockets at
+/// will, so a client has few: the longest-idle one goes.
+final class UDPAnswerPorts {
+    private static let maximumPorts = 4
+
+    /// Both ends of the host's side of a conversation.
+    struct Conversation {
+        /// As the kernel wrote it, with the scope of an fe80::/10 address.
+        var client: SocketAddress
+        /// This machine's address that the client sends to.
+        var local: IPAddress
+    }
+
+    private let conversation: Conversation
+    private let loop: EventLoop
+    private let counters: ForwardCounters
+    private let pool: UDPForwardPool
+    private var ports: [UInt16: UDPAnswerPort] = [:]
+
+    /// Makes an empty set.
+    init(
+        _ conversation: Conversation,
+        loop: EventLoop,
+        counters: ForwardCounters,
+        pool: UDPForwardPool
+    ) {
+        self.conversation = conversation
+        self.loop = loop
+        self.counters = counters
+        self.pool = pool
+    }
+
+    /// When the last datagram went either way; nil without ports.
+    var lastUse: Instant? { ports.values.lazy.map(\.lastUse).max() }
+
+    /// Sends the client what the guest sent from a port that has no host port yet.
+    ///
+    /// - Parameters:
+    ///   - payload: Lent for the call.
+    ///   - guestPort: The port that the guest sent it from.
+    ///   - clientPort: The client's port on the guest's side.
+    ///   - now: The turn's clock.
+    /// - Returns: Whether there is a host port for it now.
+    func receive(
+        _ payload: UnsafeRawBufferPointer,
+        at guestPort: UInt16,
+        beside clientPort: any GuestDatagramPort,
+        now: Instant
+    ) -> Bool {
+        if ports.count >= Self.maximumPorts { closeOldest() }
+        guard pool.answerPorts < UDPForwardPool.maximumAnswerPorts,
+            let port = open(guestPort, beside: clientPort, now: now)
+        else {
+            counters.datagramsDropped += 1
+            return false
+        }
+        port.receiveFromGuest(payload, now: now)
+        return true
+    }
+
+    private func open(
+        _ guestPort: UInt16,
+        beside clientPort: any GuestDatagramPort,
+        now: Instant
+    ) -> UDPAnswerPort? {
+        do {
+            let socket = try Socket.answeringDatagram(
+                from: conversation.local,
+                to: conversation.client
+            )
+            let port = UDPAnswerPort(socket, self, guestPort, now: now)
+            guard let sibling = clientPort.openSibling(to: guestPort, receiver: port) else {
+                return nil
+            }
+            do {
+                try port.start(sibling, loop)
+            } catch {
+                sibling.close()
+                throw error
+            }
+            ports[guestPort] = port
+            pool.answerPorts += 1
+            return port
+        } catch {
+            return nil
+        }
+    }
+
+    private func closeOldest() {
+        ports.values.min { $0.lastUse < $1.lastUse }?.close(loop)
+    }
+
+    /// Closes the ports that have been idle for as long as a client may be.
+    func closeIdle(now: Instant) {
+        for port in Array(ports.values) where port.lastUse + UDPForward.idleTime <= now {
+            port.close(loop)
+        }
+    }
+
+    /// Closes every port.
+    func close() {
+        for port in Array(ports.values) { port.close(loop) }
+    }
+
+    // MARK: For the ports
+
+    fileprivate var buffer: UnsafeMutableRawBufferPointer { pool.buffer.memory }
+
+    fileprivate func sentToHost(_ wasSent: Bool) {
+        if wasSent { counters.datagramsToHost += 1 } else { counters.datagramsDropped += 1 }
+    }
+
+    fileprivate func sentToGuest() {
+        counters.datagramsToGuest += 1
+    }
+
+    fileprivate func closed(_ guestPort: UInt16) {
+        ports[guestPort] = nil
+        pool.answerPorts -= 1
+    }
+
+    fileprivate func failed(_ port: UDPAnswerPort) {
+        port.close(loop)
+    }
+}
+
+/// A host socket between one client and one port of the guest.
+private final class UDPAnswerPort: GuestDatagramReceiver, ReadinessObserver {
+    private static let datagramsPerTurn = 64
+
+    private let socket: OwnedDescriptor
+    private unowned let owner: UDPAnswerPorts
+    private let guestPort: UInt16
+    private var guest: (any GuestDatagramPort)?
+    private var watch: EventLoop.Watch?
+    private(set) var lastUse: Instant
+
+    init(
+        _ socket: consuming OwnedDescriptor,
+        _ owner: UDPAnswerPorts,
+        _ guestPort: UInt16,
+        now: Instant
+    ) {
+        self.socket = socket
+        self.owner = owner
+        self.guestPort = guestPort
+        lastUse = now
+    }
+
+    func start(_ guest: any GuestDatagramPort, _ loop: EventLoop) throws(SystemError) {
+        watch = try loop.watch(socket.number, for: .readable, observer: self)
+        self.guest = guest
+    }
+
+    func close(_ loop: EventLoop) {
+        guard let watch else { return }
+        loop.forget(watch)
+        self.watch = nil
+        guest?.close()
+        guest = nil
+        owner.closed(guestPort)
+    }
+
+    func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant) {
+        lastUse = now
+        do {
+            owner.sentToHost(try Socket.send(socket, payload) != nil)
+        } catch {
+            // The client has closed its port, or its network is gone.
+            owner.sentToHost(false)
+            owner.failed(self)
+        }
+    }
+
+    func giveWay() {
+        owner.failed(self)
+    }
+
+    func guestRefused(now: Instant) {
+        // The server's part of the exchange has ended.
+        owner.failed(self)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        for _ in 0..<Self.datagramsPerTurn {
+            do {
+                let buffer = owner.buffer
+                guard let count = try Socket.receive(socket, into: buffer) else { return }
+                lastUse = now
+                owner.sentToGuest()
+                guest?.send(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            } catch {
+                return owner.failed(self)
+            }
+            // A guest port that sends may close this one.
+            guard watch != nil else { return }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+/// Makes sockets inside a namespace for a process outside it, which may not enter.
+///
+/// The parent of `up` has few requests under way, so that its replies always fit into the socket.
+final class NamespaceSocketMaker: ReadinessObserver {
+    private static let requestsPerTurn = 64
+
+    private let parent: OwnedDescriptor
+    private let loop: EventLoop
+    private var watch: EventLoop.Watch?
+
+    /// Begins to serve.
+    ///
+    /// - Parameters:
+    ///   - parent: A socket of packets.
+    ///   - loop: Where requests come.
+    /// - Throws: `SystemError` when the loop cannot watch it.
+    init(_ parent: consuming OwnedDescriptor, loop: EventLoop) throws(SystemError) {
+        self.parent = parent
+        self.loop = loop
+        watch = try loop.watch(self.parent.number, for: .readable, observer: self)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        for _ in 0..<Self.requestsPerTurn {
+            do {
+                guard let octets = try Socket.receive(parent, upTo: 64) else { return }
+                guard let request = NamespaceSocketRequest(reading: octets.span.bytes) else {
+                    return close()
+                }
+                try answer(request)
+            } catch {
+                return close()
+            }
+        }
+    }
+
+    private func answer(_ request: NamespaceSocketRequest) throws(SystemError) {
+        let socket: OwnedDescriptor
+        do throws(SystemError) {
+            socket =
+                try request.isDatagram
+                ? Socket.relayingDatagram(to: request.target)
+                : Socket.relayingStream(to: request.target)
+        } catch {
+            _ = try Socket.send(parent, NamespaceSocketReply(errno: error.errno).octets)
+            return
+        }
+        let reply = NamespaceSocketReply(errno: 0)
+        try DescriptorPassing.send(socket.number, with: reply.octets, over: parent)
+    }
+
+    /// The parent is gone, or it is not the one that this end knows.
+    private func close() {
+        if let watch { loop.forget(watch) }
+        watch = nil
+    }
+}

@@ -1,0 +1,116 @@
+/// What is unfinished about a frame whose link carries no `virtio_net_hdr`.
+///
+/// libkrun, krunkit and others let the guest's kernel leave TCP and UDP checksums and TCP
+/// segmentation to the device, and then strip the header that says so. Such a frame's checksum
+/// field holds only the folded sum of the pseudo-header, and a TCP segment can be longer than the
+/// MTU. Finishing a checksum that was complete and happens to equal that sum does not change it, so
+/// treating such a frame as unfinished is always safe.
+enum InferredOffload {
+    /// The TCP or UDP segment in a frame.
+    private struct Segment {
+        /// Where the transport header begins, and where the packet ends: Ethernet padding may
+        /// follow.
+        var range: Range<Int>
+        var isTCP: Bool
+        var source: IPAddress
+        var destination: IPAddress
+    }
+
+    /// Infers what a frame's sender left to the device.
+    ///
+    /// - Parameters:
+    ///   - octets: As received, from a link without offload headers.
+    ///   - mtu: The largest packet that the frame's receivers take, which longer TCP segments are
+    ///     cut to fit.
+    /// - Returns: The frame without padding when its checksum is unfinished, else the frame as it
+    ///   is.
+    @inline(never)
+    static func frame(_ octets: UnsafeRawBufferPointer, mtu: Int) -> Frame {
+        let bytes = octets.bytes
+        guard let segment = segment(bytes) else { return Frame(octets) }
+        let checksumOffset = segment.isTCP ? 16 : 6
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: segment.source,
+            destination: segment.destination,
+            transport: segment.isTCP ? IPProtocol.tcp : IPProtocol.udp,
+            length: segment.range.count
+        )
+        let field: UInt16 = bytes.bigEndian(at: segment.range.lowerBound + checksumOffset)
+        guard field == InternetChecksum.fold(pseudo) else { return Frame(octets) }
+        var header = VirtioNetHeader()
+        header.needsChecksum = true
+        header.checksumStart = UInt16(segment.range.lowerBound)
+        header.checksumOffset = UInt16(checksumOffset)
+        if segment.isTCP { setSegmentation(&header, segment, bytes, mtu: mtu) }
+        return Frame(UnsafeRawBufferPointer(rebasing: octets[..<segment.range.upperBound]), header)
+    }
+
+    private static func setSegmentation(
+        _ header: inout VirtioNetHeader,
+        _ segment: Segment,
+        _ octets: RawSpan,
+        mtu: Int
+    ) {
+        let start = segment.range.lowerBound
+        let headerLength = start + Int(octets.octet(at: start + 12) >> 4) * 4
+        let largest = EthernetHeader.length + mtu
+        guard segment.range.upperBound > largest, headerLength < largest else { return }
+        header.segmentation = segment.source.isIPv4 ? .tcpIPv4 : .tcpIPv6
+        header.segmentSize = UInt16(truncatingIfNeeded: largest - headerLength)
+        header.headerLength = UInt16(headerLength)
+    }
+
+    /// Finds a TCP or UDP segment that is whole; nil for fragments and everything else.
+    private static func segment(_ frame: RawSpan) -> Segment? {
+        guard frame.byteCount >= EthernetHeader.length + IPv4Header.length else { return nil }
+        let found: Segment?
+        switch frame.bigEndian(at: 12, as: UInt16.self) {
+        case EthernetHeader.Kind.ipv4: found = segmentIPv4(frame)
+        case EthernetHeader.Kind.ipv6: found = segmentIPv6(frame)
+        default: found = nil
+        }
+        guard let found, found.range.upperBound <= frame.byteCount,
+            found.range.count >= (found.isTCP ? TCPHeader.length : UDPHeader.length)
+        else { return nil }
+        return found
+    }
+
+    private static func segmentIPv4(_ frame: RawSpan) -> Segment? {
+        let start = EthernetHeader.length
+        let transport = frame.octet(at: start + 9)
+        let isFragment = frame.bigEndian(at: start + 6, as: UInt16.self) & 0x3fff != 0
+        guard transport == IPProtocol.tcp || transport == IPProtocol.udp, !isFragment,
+            frame.octet(at: start) >> 4 == 4
+        else { return nil }
+        let headerLength = Int(frame.octet(at: start) & 15) * 4
+        let totalLength = Int(frame.bigEndian(at: start + 2, as: UInt16.self))
+        guard headerLength >= IPv4Header.length, totalLength >= headerLength else { return nil }
+        return Segment(
+            range: start + headerLength..<start + totalLength,
+            isTCP: transport == IPProtocol.tcp,
+            source: IPAddress(ipv4: frame.bigEndian(at: start + 12)),
+            destination: IPAddress(ipv4: frame.bigEndian(at: start + 16))
+        )
+    }
+
+    /// Without extension headers: no guest's kernel puts one in front of TCP or UDP by itself.
+    private static func segmentIPv6(_ frame: RawSpan) -> Segment? {
+        let (start, headerLength) = (EthernetHeader.length, 40)
+        guard frame.byteCount >= start + headerLength else { return nil }
+        let transport = frame.octet(at: start + 6)
+        guard transport == IPProtocol.tcp || transport == IPProtocol.udp else { return nil }
+        let payloadLength = Int(frame.bigEndian(at: start + 4, as: UInt16.self))
+        return Segment(
+            range: start + headerLength..<start + headerLength + payloadLength,
+            isTCP: transport == IPProtocol.tcp,
+            source: IPAddress(
+                high: frame.bigEndian(at: start + 8),
+                low: frame.bigEndian(at: start + 16)
+            ),
+            destination: IPAddress(
+                high: frame.bigEndian(at: start + 24),
+                low: frame.bigEndian(at: start + 32)
+            )
+        )
+    }
+}

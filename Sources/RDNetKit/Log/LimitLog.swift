@@ -1,0 +1,105 @@
+/// Bounds that can cut something off, by the name that the log and `/stats` show.
+enum Limit: String, CaseIterable, Sendable {
+    case descriptors
+    case udpFlows = "udp_flows"
+    case echoFlows = "echo_flows"
+    case tcpFlows = "tcp_flows"
+    case tcpHandshakes = "tcp_handshakes"
+    case forwards
+    case forwardClients = "forward_clients"
+    case leases
+    case links
+    case apiConnections = "api_connections"
+    case dnsConnections = "dns_connections"
+    case dnsQueries = "dns_queries"
+    case hostsNames = "hosts_names"
+    case hostsBytes = "hosts_bytes"
+    case resolvers
+    case searchDomains = "search_domains"
+    case resolverBytes = "resolver_bytes"
+
+    /// What happens at the bound.
+    var effect: String {
+        switch self {
+        case .descriptors: "idle UDP and echo flows close early, and new connections wait or fail"
+        case .udpFlows, .echoFlows: "the longest-idle flow closes early"
+        case .tcpFlows: "new connections are refused"
+        case .tcpHandshakes: "the oldest handshake is aborted"
+        case .forwards: "new forwards are refused"
+        case .forwardClients: "the longest-idle UDP client loses its port"
+        case .leases: "clients without an address get none"
+        case .links: "new links are refused"
+        case .apiConnections, .dnsConnections: "the longest-idle connection closes early"
+        case .dnsQueries: "the oldest query fails"
+        case .hostsNames: "further names in the hosts file are ignored"
+        case .hostsBytes: "the rest of the hosts file is ignored"
+        case .resolvers: "further name servers are ignored"
+        case .searchDomains: "further search domains are ignored"
+        case .resolverBytes: "the rest of resolv.conf is ignored"
+        }
+    }
+}
+
+/// Counts how often each limit cut something off, and warns at most once a minute for each.
+final class LimitLog {
+    /// Seconds between two warnings about one limit.
+    static let interval: Int64 = 60
+
+    private struct State {
+        var count: UInt64 = 0
+        /// `count` at the last warning.
+        var reported: UInt64 = 0
+        /// The time of the last warning.
+        var warned: Int64?
+    }
+
+    private let log: Logger
+    private let seconds: () -> Int64
+    private var states: [Limit: State] = [:]
+
+    /// Creates counters at zero.
+    ///
+    /// - Parameters:
+    ///   - log: Receives the warnings.
+    ///   - seconds: A monotonic clock in seconds.
+    init(_ log: Logger, seconds: @escaping () -> Int64) {
+        self.log = log
+        self.seconds = seconds
+    }
+
+    /// A counter whose warnings go nowhere.
+    static func discarding() -> LimitLog {
+        LimitLog(.discarding()) { 0 }
+    }
+
+    /// Counts that a limit cut something off.
+    ///
+    /// - Parameters:
+    ///   - limit: The limit.
+    ///   - maximum: Its value.
+    ///   - count: How many things it cut off.
+    func reached(_ limit: Limit, maximum: Int, count: Int = 1) {
+        var state = states[limit] ?? State()
+        state.count &+= UInt64(clamping: count)
+        let now = seconds()
+        if state.warned.map({ now - $0 >= Self.interval }) ?? true {
+            log.warning(
+                "limit reached",
+                [
+                    "limit": limit.rawValue,
+                    "maximum": String(maximum),
+                    "times": String(state.count &- state.reported),
+                    "effect": limit.effect,
+                ]
+            )
+            state.warned = now
+            state.reported = state.count
+        }
+        states[limit] = state
+    }
+
+    /// How often a limit cut something off.
+    func count(of limit: Limit) -> UInt64 {
+        states[limit]?.count ?? 0
+    }
+}

@@ -1,0 +1,54 @@
+/// The choice of a virtual subnet that hides none of the host's networks.
+///
+/// A guest takes every address of its own subnet for a neighbor, so it cannot reach a host network
+/// that overlaps it.
+enum SubnetChoice {
+    /// Routes to larger networks than this are default routes in all but name, such as a VPN's
+    /// 0.0.0.0/1.
+    private static let shortestPrefix = 8
+
+    /// The usual subnet first, then others like it in each private range (RFC 1918, 3).
+    static let candidates: [Subnet] =
+        [.standard]
+        + (96...126).reversed().compactMap { Subnet("192.168.\($0).0/24") }
+        + (16...31).reversed().compactMap { Subnet("172.\($0).127.0/24") }
+        + (96...127).reversed().compactMap { Subnet("10.\($0).127.0/24") }
+
+    /// Gives a network another subnet where the host has a route to the usual one, or warns where
+    /// it may not.
+    static func settle(_ settings: inout NetworkSettings, _ log: Logger) {
+        let routes = hostRoutes(log)
+        guard let route = routes.first(where: { $0.overlaps(settings.subnet) }) else { return }
+        if settings.canMove, let free = free(beside: routes) {
+            settings.subnet = free
+            return log.warning("other virtual subnet", ["subnet": "\(free)", "route": "\(route)"])
+        }
+        log.warning(
+            "a host network is out of reach",
+            ["route": "\(route)", "subnet": "\(settings.subnet)"]
+        )
+    }
+
+    /// The first candidate that no route overlaps; nil when there is none.
+    static func free(beside routes: [Subnet]) -> Subnet? {
+        candidates.first { candidate in !routes.contains { $0.overlaps(candidate) } }
+    }
+
+    private static func hostRoutes(_ log: Logger) -> [Subnet] {
+        do {
+            var netlink = try Netlink()
+            return try netlink.destinations().compactMap { destination in
+                guard destination.prefixLength >= shortestPrefix else { return nil }
+                // The longest prefix that a subnet can have still says whether it overlaps a
+                // shorter one.
+                return Subnet(
+                    address: destination.address,
+                    prefixLength: min(destination.prefixLength, 30)
+                )
+            }
+        } catch {
+            log.warning("cannot read the host's routes", ["cause": "\(error)"])
+            return []
+        }
+    }
+}

@@ -1,0 +1,76 @@
+/// The reverse zones that the gateway answers itself, because no other server can know them (RFC
+/// 6303).
+///
+/// They are the virtual network's own, and those of addresses that mean something else on every
+/// machine or link: "this network", loopback, link-local, documentation and broadcast. The other
+/// private networks of RFC 1918 and RFC 4193 go to the host's resolvers, which know the company's
+/// names in them.
+struct ReverseZones: Sendable {
+    private static let arpa = DNSName("arpa") ?? .root
+    private static let everywhere = [
+        "0.in-addr.arpa", "127.in-addr.arpa", "254.169.in-addr.arpa", "2.0.192.in-addr.arpa",
+        "100.51.198.in-addr.arpa", "113.0.203.in-addr.arpa", "255.in-addr.arpa",
+        "8.e.f.ip6.arpa", "9.e.f.ip6.arpa", "a.e.f.ip6.arpa", "b.e.f.ip6.arpa",
+        "8.b.d.0.1.0.0.2.ip6.arpa",
+    ]
+    private static let loopbackIPv6 = IPAddress(high: 0, low: 1)
+
+    private let zones: Set<DNSName>
+
+    /// The zones of a virtual network, and those of every network.
+    ///
+    /// - Parameters:
+    ///   - subnet: Cut at the octet boundary: 192.168.0.0/20 has 16 zones of three octets. Behind a
+    ///     prefix of more than 24 bits the zone of three octets is not ours alone, so each address
+    ///     is a zone.
+    ///   - prefix: The network's 64-bit IPv6 prefix, if it has one.
+    init(subnet: Subnet, prefix: IPAddress? = nil) {
+        let parts = subnet.prefixLength > 24 ? 4 : (subnet.prefixLength + 7) / 8
+        let step = 1 << (8 * (4 - parts))
+        var zones = Set(Self.everywhere.compactMap { DNSName($0) })
+        for number in stride(from: 0, to: subnet.size, by: step) {
+            zones.insert(DNSName(reverseOf: subnet.address(number), parts: parts))
+        }
+        for address in [IPAddress.anyIPv6, Self.loopbackIPv6] {
+            zones.insert(DNSName(reverseOf: address, parts: 32))
+        }
+        if let prefix { zones.insert(DNSName(reverseOf: prefix, parts: 16)) }
+        self.zones = zones
+    }
+
+    /// Where in a name its zone starts; nil when it is in none of these.
+    private func offset(in name: DNSName) -> Int? {
+        guard name.offset(of: Self.arpa) != nil else { return nil }
+        var offset = 0
+        while name.octets[offset] != 0 {
+            if zones.contains(name.suffix(from: offset)) { return offset }
+            offset += 1 + Int(name.octets[offset])
+        }
+        return nil
+    }
+
+    /// The answer to a question about a name in one of these zones.
+    ///
+    /// - Parameters:
+    ///   - question: Any.
+    ///   - name: Gives the name of an address, if it has one.
+    /// - Returns: Nil for names outside these zones.
+    func answer(
+        to question: DNSQuestion,
+        naming name: (IPAddress) -> DNSName?
+    ) -> DNSLocalAnswer? {
+        guard let offset = offset(in: question.name) else { return nil }
+        if let address = question.name.reverseAddress, let known = name(address) {
+            let isWanted = question.type == .ptr || question.type == .any
+            let records = isWanted ? [DNSRecord.pointer(known)] : []
+            return DNSLocalAnswer(code: .noError, records: records, zone: offset)
+        }
+        if offset == 0, question.type == .soa || question.type == .any {
+            return DNSLocalAnswer(code: .noError, records: [.authority(0)], zone: 0)
+        }
+        // The zone exists, and so do the names between it and an address (RFC 8020).
+        let code: DNSResponseCode =
+            offset == 0 || question.name.isShortReverseName ? .noError : .nameError
+        return DNSLocalAnswer(code: code, records: [], zone: offset)
+    }
+}

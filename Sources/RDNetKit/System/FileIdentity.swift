@@ -1,0 +1,47 @@
+internal import CLinux
+internal import Glibc
+
+/// Identifies a file whatever its names are: device and inode.
+///
+/// It is unique only while the file exists: keep a descriptor of the file open to compare with it
+/// later. See inode(7).
+struct FileIdentity: Equatable {
+    private let device: UInt64
+    private let inode: UInt64
+
+    private init(_ status: stat) {
+        device = UInt64(status.st_dev)
+        inode = UInt64(status.st_ino)
+    }
+
+    /// The identity of the file that a path leads to; nil when there is none, or this process may
+    /// not look.
+    ///
+    /// - Parameters:
+    ///   - path: Absolute.
+    ///   - followsLink: Whether a symbolic link at the end of the path is followed.
+    init?(at path: String, followsLink: Bool = true) {
+        self.init(at: path, in: AT_FDCWD, followsLink: followsLink)
+    }
+
+    /// The identity of a name in a directory; a symbolic link is not followed.
+    init?(named name: String, in directory: borrowing OwnedDescriptor) {
+        self.init(at: name, in: directory.number, followsLink: false)
+    }
+
+    private init?(at path: String, in directory: Int32, followsLink: Bool) {
+        var status = stat()
+        let flags = followsLink ? 0 : AT_SYMLINK_NOFOLLOW
+        guard fstatat(directory, path, &status, flags) == 0 else { return nil }
+        self.init(status)
+    }
+
+    /// The identity of an open file.
+    init(of file: borrowing OwnedDescriptor) {
+        var status = stat()
+        guard fstat(file.number, &status) == 0 else {
+            preconditionFailure("an open file has an inode: errno \(errno)")
+        }
+        self.init(status)
+    }
+}

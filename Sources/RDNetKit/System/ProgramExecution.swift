@@ -1,0 +1,77 @@
+internal import CLinux
+internal import Glibc
+
+/// The last step of running a command in a child process: the process becomes the program.
+///
+/// The rules are those of execvp(3), so that a command behaves as it does under a shell, env(1) or
+/// nohup(1).
+enum ProgramExecution {
+    /// Why a command could not run.
+    struct Failure: Equatable, CustomStringConvertible {
+        let name: String
+        let errno: Int32
+
+        /// 127 when the program was not found, 126 when it was found and cannot run, as POSIX
+        /// shells say it.
+        var status: Int32 { errno == ENOENT ? 127 : 126 }
+
+        var description: String {
+            let isSearched = errno == ENOENT && !name.contains("/")
+            return "\(name): " + (isSearched ? "command not found" : SystemError.message(errno))
+        }
+    }
+
+    private static let shell = "/bin/sh"
+
+    /// Replaces this process with a program.
+    ///
+    /// Signals are unblocked first. See execve(2).
+    ///
+    /// - Parameters:
+    ///   - words: The program's name as typed, which becomes `argv[0]`, and its arguments; not
+    ///     empty.
+    ///   - environment: `NAME=value`.
+    ///   - searchPath: PATH; nil means the system's default.
+    /// - Returns: Only when no program could run.
+    static func become(
+        _ words: [String],
+        environment: [String],
+        searchPath: String?
+    ) -> Failure {
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
+        let name = words.first ?? ""
+        if name.contains("/") {
+            return Failure(name: name, errno: execute(name, words, environment))
+        }
+        var wasDenied = false
+        for file in ProgramPath.candidates(name, in: searchPath) {
+            switch execute(file, words, environment) {
+            case EACCES: wasDenied = true
+            // The folder is missing, or its file system does not answer: the next one may have the
+            // program.
+            case ENOENT, ENOTDIR, ESTALE, ENODEV, ETIMEDOUT: continue
+            case let code: return Failure(name: name, errno: code)
+            }
+        }
+        return Failure(name: name, errno: wasDenied ? EACCES : ENOENT)
+    }
+
+    /// Runs one file; a file of a format that the kernel does not know is a script for the shell.
+    private static func execute(_ file: String, _ words: [String], _ environment: [String]) -> Int32
+    {
+        let code = replace(file, words, environment)
+        guard code == ENOEXEC else { return code }
+        return replace(shell, [shell, file] + words.dropFirst(), environment)
+    }
+
+    private static func replace(_ file: String, _ words: [String], _ environment: [String]) -> Int32
+    {
+        // Nobody frees these: the process becomes the program, or ends after the last attempt.
+        let arguments = words.map { strdup($0) } + [nil]
+        let variables = environment.map { strdup($0) } + [nil]
+        execve(file, arguments, variables)
+        return errno
+    }
+}

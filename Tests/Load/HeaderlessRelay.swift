@@ -1,0 +1,117 @@
+import CLinux
+import Glibc
+
+/// A guest's device as libkrun's is: the kernel leaves checksums and TCP segmentation to it, and no
+/// header on the socket says so.
+///
+/// Frames pass as they are between a TAP, which stands for the guest's interface, and a socket of
+/// any kind that a host listens at. One thread carries each direction.
+final class HeaderlessRelay: Sendable {
+    /// How frames travel on the socket.
+    enum Transport: String {
+        /// A 16-bit little-endian or a 32-bit big-endian length in front of each frame.
+        case short, qemu
+        /// A packet or a datagram each.
+        case bess, vfkit
+
+        var prefixLength: Int {
+            switch self {
+            case .short: 2
+            case .qemu: 4
+            case .bess, .vfkit: 0
+            }
+        }
+    }
+
+    private static let longestFrame = 1 << 17
+
+    private let tap: Int32
+    private let socket: Int32
+    private let transport: Transport
+
+    /// Makes the interface and connects to the host.
+    init(_ transport: Transport, path: String, interface: String) {
+        self.transport = transport
+        tap = openTAP(interface)
+        let offloads = Int32(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
+        check("TUNSETOFFLOAD") { [tap] in
+            ioctl(tap, UInt(CLINUX_TUNSETOFFLOAD), offloads)
+        }
+        switch transport {
+        case .short, .qemu: socket = connectToPath(path)
+        case .bess: socket = connectToPath(path, SOCK_SEQPACKET)
+        case .vfkit: socket = connectToPath(path, SOCK_DGRAM, from: "\(path).\(interface)")
+        }
+        guard socket >= 0 else { fail("\(path): \(String(cString: strerror(errno)))") }
+        for option in [SO_SNDBUF, SO_RCVBUF] { setOption(socket, SOL_SOCKET, option, 4 << 20) }
+    }
+
+    /// Carries frames until the host goes away.
+    func run() -> Never {
+        var thread = pthread_t()
+        let context = Unmanaged.passRetained(self).toOpaque()
+        pthread_create(
+            &thread,
+            nil,
+            { context in
+                guard let context else { return nil }
+                Unmanaged<HeaderlessRelay>.fromOpaque(context).takeUnretainedValue().carryOut()
+            },
+            context
+        )
+        carryIn()
+    }
+
+    private func carryOut() -> Never {
+        let prefix = transport.prefixLength
+        var octets = [UInt8](repeating: 0, count: prefix + Self.longestFrame)
+        while true {
+            let count = octets.withUnsafeMutableBytes { room in
+                check("read TAP") { [tap] in
+                    read(tap, room.baseAddress.map { $0 + prefix }, Self.longestFrame)
+                }
+            }
+            for index in 0..<prefix {
+                let shift = transport == .short ? 8 * index : 8 * (prefix - 1 - index)
+                octets[index] = UInt8(truncatingIfNeeded: count >> shift)
+            }
+            guard write(socket, octets, prefix + count) == prefix + count else { exit(0) }
+        }
+    }
+
+    private func carryIn() -> Never {
+        var octets = [UInt8](repeating: 0, count: 1 << 18)
+        var filled = 0
+        while true {
+            let count = octets.withUnsafeMutableBytes { room in
+                read(socket, room.baseAddress.map { $0 + filled }, room.count - filled)
+            }
+            guard count > 0 else { exit(0) }
+            filled = forward(&octets, filled + count)
+        }
+    }
+
+    /// Writes every complete frame to the interface and moves the rest to the front; its length.
+    private func forward(_ octets: inout [UInt8], _ filled: Int) -> Int {
+        var start = 0
+        let prefix = transport.prefixLength
+        while filled - start >= max(prefix, 1) {
+            let length = prefix == 0 ? filled : frameLength(octets[start..<start + prefix])
+            guard filled - start >= prefix + length else { break }
+            octets.withUnsafeBytes { whole in
+                // The interface drops what it does not take, as a wire does.
+                _ = write(tap, whole.baseAddress.map { $0 + start + prefix }, length)
+            }
+            start += prefix + length
+        }
+        octets.withUnsafeMutableBytes { whole in
+            whole.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[start..<filled]))
+        }
+        return filled - start
+    }
+
+    private func frameLength(_ prefix: ArraySlice<UInt8>) -> Int {
+        let octets = transport == .short ? Array(prefix.reversed()) : Array(prefix)
+        return octets.reduce(0) { $0 << 8 | Int($1) }
+    }
+}

@@ -1,0 +1,125 @@
+import Foundation
+import Testing
+
+@testable import RDNetKit
+
+/// `host-switch` with two guests in namespaces, each behind a link of its own.
+final class HeaderlessGuests: GuestScene {
+    /// How a guest is connected.
+    enum Attachment: String, CaseIterable, Sendable {
+        /// A device that leaves checksums and TCP segments unfinished and has no header to say so,
+        /// over this transport.
+        case short, qemu, bess, vfkit
+        /// `vm-switch`, which negotiates offload headers.
+        case extended
+
+        fileprivate func link(at path: String) -> String {
+            switch self {
+            case .short, .extended: "unix://\(path)"
+            case .qemu: "qemu+unix://\(path)"
+            case .bess: "bess+unix://\(path)"
+            case .vfkit: "vfkit+unixgram://\(path)"
+            }
+        }
+
+        /// vm-switch has a lease, and the first address is free for it.
+        fileprivate func address(of index: Int) -> String {
+            self == .extended ? "192.168.127.2" : "192.168.127.1\(index + 1)"
+        }
+    }
+
+    let host: NetworkNamespace
+    /// The first guest, fdc0::11.
+    let guest: NetworkNamespace
+    /// The second guest, fdc0::12.
+    let other: NetworkNamespace
+    /// Their IPv4 addresses.
+    let addresses: (guest: String, other: String)
+    let directory = TemporaryDirectory()
+    var servers: [RunningProgram] = []
+
+    init(
+        _ first: Attachment,
+        _ second: Attachment,
+        mtu: Int = 1_500,
+        hostOptions: [String] = []
+    ) throws {
+        addresses = (first.address(of: 0), second.address(of: 1))
+        (host, guest, other) = (
+            try NetworkNamespace(), try NetworkNamespace(), try NetworkNamespace()
+        )
+        for namespace in [host, guest, other] {
+            try namespace.run("ip", "link", "set", "lo", "up")
+        }
+        let links = [first, second].enumerated().flatMap { index, attachment in
+            ["--link", attachment.link(at: directory.file("link\(index)"))]
+        }
+        let options = ["--api", "unix://\(directory.file("api"))", "--mtu", String(mtu)]
+        try serve(
+            [BuiltProgram.rdnet, "host-switch"] + links + options + hostOptions,
+            in: host,
+            log: "host"
+        )
+        let isThere = comesTrue { FileManager.default.fileExists(atPath: directory.file("api")) }
+        try #require(isThere, "\(log)")
+        try connect(first, 0, guest, mtu: mtu)
+        try connect(second, 1, other, mtu: mtu)
+    }
+
+    private func connect(
+        _ attachment: Attachment,
+        _ index: Int,
+        _ namespace: NetworkNamespace,
+        mtu: Int
+    ) throws {
+        let path = directory.file("link\(index)")
+        let command =
+            attachment == .extended
+            ? [BuiltProgram.rdnet, "vm-switch", "--link", "unix://\(path)", "--resolv-conf", ""]
+            : [BuiltProgram.load, "headerless", attachment.rawValue, path, "eth0"]
+        try serve(command, in: namespace, log: "guest\(index)")
+        let isThere = try comesTrue { try namespace.run("ip", "link").contains(": eth0: ") }
+        try #require(isThere, "\(log)")
+        let address = attachment.address(of: index) + "/24"
+        if attachment == .extended {
+            let hasLease = try comesTrue { try namespace.run("ip", "address").contains(address) }
+            try #require(hasLease, "\(log)")
+        } else {
+            try namespace.run("ip", "link", "set", "eth0", "mtu", String(mtu), "up")
+            try namespace.run("ip", "address", "add", address, "dev", "eth0")
+        }
+        try namespace.run("ip", "address", "add", "fdc0::1\(index + 1)/64", "dev", "eth0", "nodad")
+        try namespace.run("ping", "-c", "1", "-W", "10", "192.168.127.1")
+    }
+
+    /// Ends host-switch in good order.
+    func endHost() {
+        servers[0].end()
+    }
+
+    private func serve(_ command: [String], in namespace: NetworkNamespace, log: String) throws {
+        let output = URL(fileURLWithPath: directory.file(log))
+        servers.append(try RunningProgram(command, in: namespace, output: output))
+    }
+
+    /// What everybody has logged.
+    var log: String {
+        ["host", "guest0", "guest1"].map { name in
+            let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
+            return String(decoding: octets, as: UTF8.self)
+        }.joined(separator: "\n")
+    }
+
+    /// What host-switch has counted.
+    func statistics() throws -> [String: Any] {
+        let text = try run(
+            "curl",
+            "-sS",
+            "--unix-socket",
+            directory.file("api"),
+            "http:/unix/stats"
+        )
+        let value = try JSONSerialization.jsonObject(with: Data(text.utf8))
+        return try #require(value as? [String: Any])
+    }
+}

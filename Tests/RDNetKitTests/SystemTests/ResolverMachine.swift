@@ -1,0 +1,161 @@
+import Foundation
+import Testing
+
+@testable import RDNetKit
+
+/// A machine with its own processes, mounts, network and `/etc`, and a host for its guest ends.
+///
+/// Process 1 lives in the machine's network namespace. The host is outside, at the end of a unix
+/// socket.
+final class ResolverMachine {
+    /// The machine's own file at the start.
+    static let text = "nameserver 192.0.2.53\n"
+    static let path = "/etc/resolv.conf"
+
+    let host: NetworkNamespace
+    let network: NetworkNamespace
+    let directory = TemporaryDirectory()
+    private let holder: RunningProgram
+    /// The machine's process 1, by the number that the test knows.
+    private let holderChild: String
+    private var hostSwitch: RunningProgram?
+    private var programs: [RunningProgram] = []
+
+    /// Makes the machine; nothing runs in it yet.
+    init() throws {
+        host = try NetworkNamespace()
+        network = try NetworkNamespace()
+        for namespace in [host, network] { try namespace.run("ip", "link", "set", "lo", "up") }
+        let script = directory.file("machine")
+        try Data(Self.script(directory.path).utf8).write(to: URL(fileURLWithPath: script))
+        holder = try RunningProgram(
+            [
+                "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "bash",
+                "-e", script,
+            ],
+            in: network
+        )
+        let ready = directory.file("ready")
+        try #require(comesTrue { FileManager.default.fileExists(atPath: ready) }, "no machine")
+        holderChild = try RDNetKitTests.run("pgrep", "-P", "\(holder.number)").trimmed
+    }
+
+    deinit {
+        // All processes of the machine end with process 1.
+        holder.end(with: SIGKILL)
+        for program in programs { program.end(with: SIGKILL) }
+        hostSwitch?.end(with: SIGKILL)
+    }
+
+    private static func script(_ directory: String) -> String {
+        """
+        mount -t tmpfs none /run
+        mkdir -p /run/etc/netns /run/netns /run/bin
+        for name in alternatives group hosts iproute2 ld.so.cache nsswitch.conf passwd services; do
+            if [ -e /etc/$name ]; then cp -a /etc/$name /run/etc; fi
+        done
+        mount --bind /run/etc /etc
+        printf '\(text)' >/etc/resolv.conf
+        for name in rdnet vm-switch gvforwarder network-setup; do
+            ln -s \(BuiltProgram.rdnet) /run/bin/$name
+        done
+        printf '#!/bin/sh\\nexec sleep 1000000\\n' >/run/bin/wsl-init
+        chmod +x /run/bin/wsl-init
+        mkfifo /run/fifo
+        exec 9<>/run/fifo
+        : >\(directory)/ready
+        while :; do read -ru 9; done
+        """
+    }
+
+    // MARK: The host
+
+    var link: String { "unix://" + directory.file("link") }
+
+    /// Starts `host-switch`, again if it runs, with a domain that becomes part of the lease.
+    func startHost(search domain: String, link: String? = nil) throws {
+        let link = link ?? "--link=" + self.link
+        try startHost(["host-switch", link, "--dns-search", domain, "--logfile", ""])
+    }
+
+    /// Starts a host role, and ends the one that runs.
+    func startHost(_ arguments: [String]) throws {
+        hostSwitch?.end()
+        hostSwitch = try RunningProgram([BuiltProgram.rdnet] + arguments, in: host)
+    }
+
+    /// The text of the file for a lease.
+    static func lease(search domain: String) -> String {
+        "search \(domain)\nnameserver \(SwitchedGuest.gateway)\n"
+    }
+
+    // MARK: The machine
+
+    private var door: [String] { ["nsenter", "-m", "-p", "-n", "-t", holderChild] }
+
+    /// Runs a shell command in the machine, for a minute at most; its output.
+    @discardableResult
+    func run(_ command: String) throws -> String {
+        try RDNetKitTests.run(door + ["timeout", "60", "sh", "-c", Self.setting + command])
+    }
+
+    /// Starts a shell command in the machine, which ends with the machine.
+    @discardableResult
+    func start(_ command: String, output: String = "output") throws -> RunningProgram {
+        let program = try RunningProgram(
+            door + ["sh", "-c", Self.setting + command],
+            output: URL(fileURLWithPath: directory.file(output))
+        )
+        programs.append(program)
+        return program
+    }
+
+    private static let setting = "export PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin; "
+
+    /// Starts a guest end; `prefix` is such as `ip netns exec guest`.
+    func startGuest(
+        _ prefix: String = "",
+        role: String = "vm-switch",
+        _ options: String = ""
+    ) throws {
+        let log = directory.file("guest.log")
+        let address = role == "vm-switch" ? "--link \(link)" : "-url \(link)"
+        try start("exec \(prefix) \(role) \(address) --logfile \(log) \(options)")
+    }
+
+    /// Ends a guest end and waits until it has ended.
+    func endGuest(_ role: String = "vm-switch", _ signal: String = "TERM") throws {
+        try run("pkill -\(signal) -x \(role); while pgrep -x \(role); do sleep 0.02; done")
+    }
+
+    /// The machine's file; nil when there is none.
+    var file: String? {
+        get throws {
+            let text = try run("cat \(Self.path) || echo none")
+            return text.hasSuffix("none\n") ? nil : text
+        }
+    }
+
+    /// Renames a new file over the machine's, as DHCP clients and network managers do.
+    func replaceFile(with text: String) throws {
+        try run("printf '\(text)' >/etc/new; mv /etc/new \(Self.path)")
+    }
+
+    /// Waits until the guest end has logged a text so often.
+    func waitForLog(_ text: String, times: Int = 1) throws {
+        let isThere = comesTrue(within: .seconds(60)) { count(text) >= times }
+        try #require(isThere, "\(text): \(log)")
+    }
+
+    /// How often the guest end has logged a text.
+    func count(_ text: String) -> Int { log.components(separatedBy: text).count - 1 }
+
+    /// What the guest end has logged.
+    var log: String { self.text(of: "guest.log") }
+
+    /// A file of the directory; empty when it is not there.
+    func text(of name: String) -> String {
+        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
+        return String(decoding: octets, as: UTF8.self)
+    }
+}
