@@ -257,8 +257,8 @@ extension Option<GVProxySettings> {
             \.common.logFile,
             .optionalPath,
             unset: "standard error",
-            help: "the log file",
-            reason: "Every start creates a new file."
+            help: "the file to append log lines to",
+            reason: "SIGHUP reopens the file, for log rotation."
         )
         // gvproxy has its own --config and --log-file.
         return [pcap, logFile] + Option.common.filter { !["config", "logfile"].contains($0.name) }

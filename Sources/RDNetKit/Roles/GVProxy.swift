@@ -9,6 +9,8 @@ final class GVProxy {
     private let loop: EventLoop
     private let network: HostNetwork
     private let notifier: EventNotifier?
+    /// Where a service manager waits until the program is ready; nil when none does.
+    private let notificationSocket: String?
     private var pidFile: PidFile?
     /// The links of the machines that the program ends with.
     private var machines: [(link: any FrameLink, endpoint: LinkAddress)] = []
@@ -28,7 +30,8 @@ final class GVProxy {
         let log = try configuration.logger(start)
         ProcessLimits.raiseDescriptors()
         do {
-            let proxy = try GVProxy(configuration, log)
+            let socket = start.surroundings.environment(ServiceNotification.variable)
+            let proxy = try GVProxy(configuration, log, notifying: socket)
             defer { proxy.stop() }
             try proxy.serve()
             return .success
@@ -40,9 +43,14 @@ final class GVProxy {
         }
     }
 
-    private init(_ configuration: GVProxyConfiguration, _ log: Logger) throws {
+    private init(
+        _ configuration: GVProxyConfiguration,
+        _ log: Logger,
+        notifying socket: String?
+    ) throws {
         self.configuration = configuration
         self.log = log
+        notificationSocket = socket
         loop = try EventLoop()
         network = HostNetwork(
             configuration.network,
@@ -66,6 +74,7 @@ final class GVProxy {
         try writePidFile()
         notifier?.tell(.ready)
         log.info("waiting for clients...")
+        ServiceNotification.announce(to: notificationSocket, log: log)
         if configuration.logLevel == .debug { network.reportTraffic() }
         try withExtendedLifetime(signals) { () throws(SystemError) in
             if !isOver { try loop.run() }

@@ -226,7 +226,8 @@ final class GuestEnd {
     private func announce() {
         guard !hasAnnounced else { return }
         hasAnnounced = true
-        ServiceNotification.announce(to: ProcessEnvironment.value(of: "NOTIFY_SOCKET"), log: log)
+        let socket = ProcessEnvironment.value(of: ServiceNotification.variable)
+        ServiceNotification.announce(to: socket, log: log)
     }
 
     // MARK: Tracing

@@ -5,6 +5,8 @@ final class HostSwitch {
     private let log: Logger
     private let loop: EventLoop
     private let network: HostNetwork
+    /// Where a service manager waits until the program is ready; nil when none does.
+    private let notificationSocket: String?
     private var handshake: HostHandshake?
     /// The link to the virtual machine that the handshake found.
     private var tunnel: (any FrameLink)?
@@ -34,6 +36,7 @@ final class HostSwitch {
     private init(_ start: RoleStart<HostSwitchSettings>) throws(SystemError) {
         settings = start.settings
         log = start.logger
+        notificationSocket = start.surroundings.environment(ServiceNotification.variable)
         loop = try EventLoop()
         network = HostNetwork(settings.effectiveNetwork, loop: loop, log: log)
     }
@@ -44,6 +47,8 @@ final class HostSwitch {
         for link in settings.links { try network.open(link) }
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
+        // Everything listens, so a machine may connect.
+        ServiceNotification.announce(to: notificationSocket, log: log)
         try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
         if let failure { throw RoleFailure(failure) }
     }

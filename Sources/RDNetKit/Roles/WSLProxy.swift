@@ -167,7 +167,7 @@ enum WSLProxy {
                 "upstream": "\(start.settings.effectiveUpstream)",
             ]
         )
-        let socket = start.surroundings.environment("NOTIFY_SOCKET")
+        let socket = start.surroundings.environment(ServiceNotification.variable)
         ServiceNotification.announce(to: socket, log: start.logger)
     }
 

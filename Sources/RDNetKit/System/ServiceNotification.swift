@@ -5,10 +5,13 @@ internal import Glibc
 ///
 /// See sd_notify(3).
 enum ServiceNotification {
-    /// Says `READY=1`.
+    /// The environment variable that names the service manager's socket.
+    static let variable = "NOTIFY_SOCKET"
+
+    /// Sends `READY=1`.
     ///
     /// - Parameter socket: The value of NOTIFY_SOCKET: a path, or `@` and an abstract name.
-    /// - Throws: `SystemError`, such as ENOENT when nobody waits for it.
+    /// - Throws: `SystemError`, such as ENOENT when nobody listens there.
     static func ready(to socket: String) throws(SystemError) {
         let address =
             socket.hasPrefix("@")

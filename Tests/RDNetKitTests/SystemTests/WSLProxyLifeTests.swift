@@ -98,4 +98,24 @@ struct WSLProxyLifeTests {
         try world.say("{}")
         #expect(program.end())
     }
+
+    @Test(
+        "a service manager is notified when clients can connect",
+        arguments: ["host-switch", "gvproxy"]
+    )
+    func readiness(role: String) throws {
+        let directory = TemporaryDirectory()
+        let name = directory.file("notify")
+        let manager = try Socket.make(AF_UNIX, SOCK_DGRAM)
+        let address = try #require(SocketAddress(path: name))
+        try Socket.bind(manager, to: address, named: name)
+        let started = try StartedRole(role, before: "export NOTIFY_SOCKET=\(name)")
+        var buffer = [UInt8](repeating: 0, count: 100)
+        let hasCome = try comesTrue {
+            let count = try buffer.withUnsafeMutableBytes { try Socket.receive(manager, into: $0) }
+            return count == 7
+        }
+        #expect(hasCome, "\(started.log)")
+        #expect(String(decoding: buffer.prefix(7), as: UTF8.self) == "READY=1")
+    }
 }
