@@ -61,6 +61,11 @@ final class VirtualEthernet {
         bridge.entries.map { (mac: $0.mac, link: numbers[$0.port]) }
     }
 
+    /// Whether an address was learned on a link that is still attached.
+    func isAttached(_ mac: MACAddress) -> Bool {
+        if case .port = bridge.destination(of: mac) { true } else { false }
+    }
+
     /// Attaches a link.
     ///
     /// - Parameter link: Not started yet.

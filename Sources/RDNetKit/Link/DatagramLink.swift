@@ -24,6 +24,8 @@ final class DatagramLink: FrameLink {
     private var pause = DatagramLink.shortestPause
     private var retry: TimerWheel.Token?
     private var blockedSince: Instant?
+    /// Frames received before the latest probe: a guest that has sent more since is there.
+    private var framesAtProbe: UInt64 = 0
     private weak var receiver: (any FrameReceiver)?
 
     /// Makes a link to one sender.
@@ -104,6 +106,16 @@ final class DatagramLink: FrameLink {
             self?.flush(now: now)
         }
         pause = min(pause * 2, Self.longestPause)
+    }
+
+    /// Ends the link of a guest whose socket is gone.
+    ///
+    /// A connection would report its end. Here only a datagram to the guest shows it, and an idle
+    /// guest gets none.
+    func probe(now: Instant) {
+        defer { framesAtProbe = counters.framesReceived }
+        guard framesAtProbe == counters.framesReceived, !isClosed else { return }
+        if let error = StaleSocket.absence(of: peer) { fail("\(error)", now: now) }
     }
 
     func close() {

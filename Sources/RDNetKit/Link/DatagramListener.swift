@@ -3,7 +3,8 @@
 /// vfkit, libkrun and their kin bind a socket of their own and send each frame as one datagram;
 /// there is no connection. A sender's first datagram makes its link: it may be a greeting that
 /// begins with `VFKT`, as older ones send, or a frame already. The link ends when its address is
-/// gone, and begins anew with the next datagram: a guest that comes back needs nothing to be done.
+/// gone, which a timer finds out for a guest that is sent nothing, and begins anew with the next
+/// datagram: a guest that comes back needs nothing to be done.
 final class DatagramListener: ReadinessObserver {
     /// How much one turn reads before others get theirs: two batches.
     private static let batchesPerTurn = 2
@@ -12,10 +13,11 @@ final class DatagramListener: ReadinessObserver {
     /// After a link that ended or was refused no new one begins for so long, or a sender that
     /// cannot be answered would make one with each of its datagrams.
     private static let rest: Duration = .milliseconds(100)
+    /// How often idle guests are probed.
+    static let probeInterval: Duration = .seconds(5)
     private static let greeting = Array("VFKT".utf8)
 
-    /// Where it listens.
-    let path: String
+    private let file: SocketFile
     /// Datagrams of senders that have no link: they cannot be answered, or there were too many.
     private(set) var ignored: UInt64 = 0
 
@@ -27,6 +29,8 @@ final class DatagramListener: ReadinessObserver {
     private var links: [String: DatagramLink] = [:]
     private var restingUntil = Instant(nanoseconds: 0)
     private var watch: EventLoop.Watch?
+    /// Set while there are links.
+    private var nextProbe: TimerWheel.Token?
 
     /// Starts to listen.
     ///
@@ -44,14 +48,14 @@ final class DatagramListener: ReadinessObserver {
     ) throws(SystemError) {
         descriptor = try ListeningSocket.unix(path: path, .datagram)
         Socket.enlargeBuffers(descriptor, to: Self.socketBuffer)
-        self.path = path
+        file = SocketFile(path)
         self.mtu = mtu
         self.loop = loop
         self.taking = taking
         do {
             watch = try loop.watch(descriptor.number, for: .readable, observer: self)
         } catch {
-            ListeningSocket.removeFile(path)
+            file.remove()
             throw error
         }
     }
@@ -61,7 +65,8 @@ final class DatagramListener: ReadinessObserver {
         guard let watch else { return }
         loop.forget(watch)
         self.watch = nil
-        ListeningSocket.removeFile(path)
+        if let nextProbe { loop.cancel(nextProbe) }
+        file.remove()
         for link in Array(links.values) { link.close() }
     }
 
@@ -107,7 +112,7 @@ final class DatagramListener: ReadinessObserver {
 
     private func open(_ sender: SocketAddress, _ path: String, now: Instant) -> DatagramLink? {
         guard now >= restingUntil else { return nil }
-        let name = "vfkit+unixgram://\(self.path) from \(path)"
+        let name = "vfkit+unixgram://\(file.path) from \(path)"
         let link = DatagramLink(sender, of: self, named: name, mtu: mtu, loop: loop)
         guard let receiver = taking(link) else {
             link.close()
@@ -116,7 +121,19 @@ final class DatagramListener: ReadinessObserver {
         }
         links[path] = link
         link.start(for: receiver)
+        if nextProbe == nil { scheduleProbe() }
         return link
+    }
+
+    private func scheduleProbe() {
+        nextProbe = loop.after(Self.probeInterval) { [weak self] now in self?.probe(now: now) }
+    }
+
+    private func probe(now: Instant) {
+        nextProbe = nil
+        for link in Array(links.values) { link.probe(now: now) }
+        // A link that ended may have been the program's last: then the listener is closed.
+        if watch != nil, !links.isEmpty { scheduleProbe() }
     }
 
     // MARK: Outwards

@@ -62,6 +62,7 @@ final class HostNetwork: DatagramSender {
         dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
+        dhcp.isPresent = { [unowned engine] in engine.ethernet.isAttached($0) }
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
             linkEnded(link, reason)

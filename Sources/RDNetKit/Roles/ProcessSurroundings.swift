@@ -22,7 +22,7 @@ struct ProcessSurroundings {
             environment: ProcessEnvironment.value(of:),
             readFile: Self.readFile,
             exists: TextFile.isAnything,
-            isOccupied: ListeningSocket.isOccupied,
+            isOccupied: StaleSocket.isOccupied,
             printOutput: StandardStream.output.print,
             printError: StandardStream.error.print,
             makeLogger: Self.makeLogger,

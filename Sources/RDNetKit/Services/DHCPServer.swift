@@ -56,6 +56,12 @@ struct DHCPServer {
         )
     }
 
+    /// Whether a MAC address is on an attached link.
+    var isPresent: (MACAddress) -> Bool {
+        get { pool.isPresent }
+        set { pool.isPresent = newValue }
+    }
+
     /// Addresses that are bound to clients now, in order of address.
     func leases(now: Instant) -> [(IPAddress, MACAddress)] {
         pool.leases(now: now)
@@ -88,6 +94,13 @@ struct DHCPServer {
             return nil
         }
         guard request.operation == .request, isOnThisNetwork(request.relayAgent) else {
+            statistics.ignored += 1
+            return nil
+        }
+        // Nobody else ends a machine's lease, and no relay agent works within one subnet.
+        if type == .release || type == .decline,
+            request.hardwareAddress != datagram.sourceMAC
+        {
             statistics.ignored += 1
             return nil
         }

@@ -68,6 +68,9 @@ struct LeasePool {
     private let fixedAddresses: Set<IPAddress>
     private var entries: [IPAddress: Entry] = [:]
     private var addresses: [Holder: IPAddress] = [:]
+    /// Whether a MAC address is on an attached link: a client with a new one may take over the live
+    /// address of one that is not.
+    var isPresent: (MACAddress) -> Bool = { _ in true }
 
     /// Makes an empty pool.
     ///
@@ -161,7 +164,7 @@ struct LeasePool {
         if let own, own != address, !isDeclined(own, now: now) { return false }
         guard let entry = entries[address], entry.expires > now else { return true }
         if entry.standing == .declined { return false }
-        return entry.holder == holder || own == address
+        return entry.holder == holder || own == address || isAbandoned(entry, to: holder.client)
     }
 
     private func isBound(_ address: IPAddress, to holder: Holder, now: Instant) -> Bool {
@@ -181,7 +184,7 @@ struct LeasePool {
         requested: IPAddress?,
         now: Instant
     ) -> IPAddress? {
-        let remembered = addresses[holder] ?? lapsedAddress(of: holder.client, now: now)
+        let remembered = addresses[holder] ?? earlierAddress(of: holder.client, now: now)
         let wishes = [fixed[holder.hardwareAddress], remembered, requested]
         for case let wish? in wishes where isAvailable(wish, to: holder, now: now) {
             return entries[wish] != nil || makeRoom(now: now) ? wish : nil
@@ -203,10 +206,21 @@ struct LeasePool {
         return nil
     }
 
-    /// The address that a client with another MAC address had: a VM with a new network card.
-    private func lapsedAddress(of client: Client, now: Instant) -> IPAddress? {
+    /// The latest address that a client had with a MAC address that is gone: a VM with a new
+    /// network card.
+    private func earlierAddress(of client: Client, now: Instant) -> IPAddress? {
         guard case .identifier = client else { return nil }
-        return entries.first { $0.value.holder.client == client && $0.value.expires <= now }?.key
+        return entries.filter { _, entry in
+            entry.holder.client == client
+                && (entry.expires <= now || isAbandoned(entry, to: client))
+        }.max { ($0.value.expires, $1.key.low) < ($1.value.expires, $0.key.low) }?.key
+    }
+
+    /// Whether a live entry's machine is gone, and a client is the same one with another MAC
+    /// address.
+    private func isAbandoned(_ entry: Entry, to client: Client) -> Bool {
+        entry.standing != .declined && entry.holder.client == client
+            && !isPresent(entry.holder.hardwareAddress)
     }
 
     private func firstLapsed(now: Instant) -> IPAddress? {

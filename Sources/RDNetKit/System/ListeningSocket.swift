@@ -43,7 +43,7 @@ enum ListeningSocket {
 
     /// A unix socket that listens, for this user alone (mode 0600); one of datagrams is bound only.
     ///
-    /// A socket that nobody listens on any more is replaced; anything else at the path is an error.
+    /// A stale socket is replaced; anything else at the path is an error.
     ///
     /// - Parameters:
     ///   - path: At most 107 octets, none of them NUL.
@@ -57,60 +57,16 @@ enum ListeningSocket {
         guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
             throw SystemError(call: "bind \(path)", errno: EINVAL)
         }
-        if let stale = staleFile(path, address) { try replaceStaleFile(path, stale) }
-        let socket = try Socket.make(AF_UNIX, kind)
-        // The file is born with the socket's own mode: changing it afterwards would leave a gap,
-        // and umask(2) is the whole process's.
-        let number = socket.number
-        try systemCall("fchmod") { fchmod(number, 0o600) }
-        try Socket.bind(socket, to: address, named: path)
-        if kind != .datagram { try Socket.listen(socket) }
-        return socket
-    }
-
-    /// Removes a socket's file; one that is gone already is no failure.
-    ///
-    /// See unlink(2).
-    static func removeFile(_ path: String) {
-        _ = unlink(path)
-    }
-
-    /// Whether something other than a stale socket has a path.
-    static func isOccupied(_ path: String) -> Bool {
-        var status = stat()
-        guard lstat(path, &status) == 0 else { return false }
-        guard let address = SocketAddress(path: path) else { return true }
-        return staleFile(path, address) == nil
-    }
-
-    /// The file of a socket without a process behind it; nil for any other file, or none.
-    ///
-    /// Connecting to it fails with ECONNREFUSED whatever the kind of socket was; a live socket of
-    /// another kind answers EPROTOTYPE. See unix(7).
-    private static func staleFile(_ path: String, _ address: SocketAddress) -> stat? {
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
-        do {
-            _ = try Socket.connect(Socket.make(AF_UNIX, .stream), to: address)
-            return nil
-        } catch {
-            return error.errno == ECONNREFUSED ? status : nil
+        return try StaleSocket.replace(at: path) { () throws(SystemError) in
+            let socket = try Socket.make(AF_UNIX, kind)
+            // The file is born with the socket's own mode: changing it afterwards would leave a
+            // gap, and umask(2) is the whole process's.
+            let number = socket.number
+            try systemCall("fchmod") { fchmod(number, 0o600) }
+            try Socket.bind(socket, to: address, named: path)
+            if kind != .datagram { try Socket.listen(socket) }
+            return socket
         }
-    }
-
-    /// Removes a stale socket's file, and no other that may have replaced it meanwhile.
-    ///
-    /// Two programs that start at once may both find the file stale. So it first moves to a name of
-    /// our own: what was moved is the stale file, or it moves back.
-    private static func replaceStaleFile(_ path: String, _ stale: stat) throws(SystemError) {
-        let aside = "\(path).\(getpid()).stale"
-        try systemCall("rename \(path)") { rename(path, aside) }
-        var moved = stat()
-        let isStale =
-            lstat(aside, &moved) == 0 && moved.st_ino == stale.st_ino
-            && moved.st_dev == stale.st_dev
-        if !isStale { _ = link(aside, path) }
-        removeFile(aside)
     }
 
     private static func bound(

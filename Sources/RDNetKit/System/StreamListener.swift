@@ -9,7 +9,7 @@ final class StreamListener: ReadinessObserver {
 
     private let loop: EventLoop
     private let socket: OwnedDescriptor
-    private let path: String?
+    private let file: SocketFile?
     private let limits: LimitLog
     private let admitting: () -> Bool
     private let taking: (consuming OwnedDescriptor, Endpoint?) -> Void
@@ -42,14 +42,14 @@ final class StreamListener: ReadinessObserver {
     ) throws(SystemError) {
         self.loop = loop
         self.socket = socket
-        self.path = path
+        file = path.map { SocketFile($0) }
         self.limits = limits
         self.admitting = admitting
         self.taking = taking
         do {
             watch = try loop.watch(self.socket.number, for: .readable, observer: self)
         } catch {
-            if let path { ListeningSocket.removeFile(path) }
+            file?.remove()
             throw error
         }
     }
@@ -71,7 +71,7 @@ final class StreamListener: ReadinessObserver {
         isClosed = true
         if let watch { loop.forget(watch) }
         if let resting { loop.cancel(resting) }
-        if let path { ListeningSocket.removeFile(path) }
+        file?.remove()
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {

@@ -20,7 +20,7 @@ private final class ScriptedMachine {
     }
 
     deinit {
-        ListeningSocket.removeFile(path)
+        _ = unlink(path)
     }
 }
 

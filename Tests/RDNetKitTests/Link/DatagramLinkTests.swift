@@ -170,6 +170,22 @@ struct DatagramLinkTests {
         #expect(try guest.receiveAll() == [LinkScene.frame(2)])
     }
 
+    @Test("an idle guest's link ends with its socket", arguments: [false, true])
+    func idleGuestIsGone(removesFile: Bool) throws {
+        var guest: PacketPeer? = try attachedGuest()
+        let other = try attachedGuest("other")
+        for _ in 0..<3 { try scene.pass(DatagramListener.probeInterval) }
+        #expect(scene.links.map { $0.isClosed } == [false, false])
+        guest = nil
+        let file = scene.directory.file("guest")
+        if removesFile { try FileManager.default.removeItem(atPath: file) }
+        for _ in 0..<2 { try scene.pass(DatagramListener.probeInterval) }
+        #expect(scene.links.map { $0.isClosed } == [true, false])
+        #expect(scene.recorder.closings.count == 1)
+        #expect(try other.receiveAll().isEmpty)
+        _ = guest
+    }
+
     @Test func `a socket that nobody listens at any more is replaced, another one is not`() throws {
         #expect(throws: SystemError.self) {
             try scene.listen(at: .datagrams(scene.path))

@@ -44,11 +44,20 @@ final class DHCPServerScene {
         return message
     }
 
-    func response(to message: DHCPMessage, port: UInt16 = 68) -> DHCPResponse? {
+    /// - Parameters:
+    ///   - message: What a client sends.
+    ///   - port: The client's.
+    ///   - sender: The frame's source where it is not the client that the message names.
+    /// - Returns: The server's answer.
+    func response(
+        to message: DHCPMessage,
+        port: UInt16 = 68,
+        sender: MACAddress? = nil
+    ) -> DHCPResponse? {
         let datagram = ServiceDatagram(
             source: Endpoint(address: message.clientAddress, port: port),
             destination: Endpoint(address: .broadcastIPv4, port: 67),
-            sourceMAC: message.hardwareAddress,
+            sourceMAC: sender ?? message.hardwareAddress,
             payload: message.octets
         )
         return server.respond(to: datagram, now: now)

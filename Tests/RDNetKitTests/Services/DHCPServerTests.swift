@@ -218,6 +218,26 @@ struct DHCPServerTests {
         #expect(scene.server.statistics.ignored == 2)
     }
 
+    @Test("nobody ends a lease in another's name", arguments: [DHCPMessageType.decline, .release])
+    func forgedEnd(type: DHCPMessageType) throws {
+        let scene = try DHCPServerScene()
+        let victim = DHCPServerScene.mac(0x0200_0000_0001)
+        let address = try #require(try scene.lease(to: victim))
+        var forged = DHCPServerScene.message(
+            type,
+            from: victim,
+            requesting: address,
+            holding: address
+        )
+        for relay in [IPAddress.anyIPv4, DHCPServerScene.address("192.168.127.9")] {
+            forged.relayAgent = relay
+            let sender = DHCPServerScene.mac(0x0200_0000_0002)
+            #expect(scene.response(to: forged, sender: sender) == nil)
+        }
+        #expect(scene.server.statistics.ignored == 2)
+        #expect(scene.server.leases(now: scene.now).map { "\($0.0)" } == [address])
+    }
+
     @Test func `RFC 2131 4.3.4: a released address is free, and its client gets it back`() throws {
         let scene = try DHCPServerScene()
         let address = try #require(try scene.lease(to: stranger))

@@ -99,6 +99,32 @@ struct LeasePoolTests {
         #expect(pool.offer(to: holder(3), requested: nil, now: start + .seconds(60)) == address)
     }
 
+    @Test func `a VM with a new network card gets a live address only when the old card is gone`()
+        throws
+    {
+        let cards = (1...3).map {
+            LeasePool.Holder(
+                client: .identifier([255, 1, 2]),
+                hardwareAddress: MACAddress(rawValue: $0)
+            )
+        }
+        let stranger = holder(9)
+        var pool = try pool("10.0.0.0/24")
+        var present = Set(cards.map { $0.hardwareAddress })
+        pool.isPresent = { present.contains($0) }
+        let address = try #require(pool.offer(to: cards[0], requested: nil, now: start))
+        let isBound = pool.bind(address, to: cards[0], for: .seconds(60), now: start)
+        #expect(isBound)
+        #expect(pool.offer(to: cards[1], requested: address, now: start) != address)
+        present.remove(cards[0].hardwareAddress)
+        pool.isPresent = { present.contains($0) }
+        #expect(pool.offer(to: stranger, requested: address, now: start) != address)
+        #expect(pool.offer(to: cards[2], requested: nil, now: start) == address)
+        let isTaken = pool.bind(address, to: cards[2], for: .seconds(60), now: start)
+        #expect(isTaken)
+        #expect(pool.offer(to: cards[0], requested: address, now: start) != address)
+    }
+
     @Test func `the usual client identifier is the Ethernet address, others are their own`() {
         var message = DHCPMessage(
             .discover,

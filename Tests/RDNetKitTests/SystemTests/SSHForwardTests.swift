@@ -126,7 +126,7 @@ struct SSHForwardTests {
     @Test func `a socket that the guest does not have ends the client, and is said`() throws {
         let scene = try Scene()
         try scene.startAll()
-        ListeningSocket.removeFile(scene.destination)
+        try FileManager.default.removeItem(atPath: scene.destination)
         #expect(scene.readsEnd(try scene.connect()))
         #expect(
             comesTrue { scene.lines(with: "open failed").contains { $0.contains("level=warning") } }
