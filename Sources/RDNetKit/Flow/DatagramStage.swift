@@ -1,7 +1,8 @@
-/// Datagrams of one sender to one receiver, put one behind the other so that they go on together.
+/// Consecutive datagrams from one sender to one receiver, combined so that one system call sends
+/// them.
 ///
-/// Only equal lengths can (UDP_SEGMENT, USO), but for the last. One that does not fit waits for
-/// nothing: what is staged goes before it, so the order stays.
+/// All but the last must have the same length (UDP_SEGMENT, USO). Before a datagram that does not
+/// fit, the staged ones are sent, so the order stays.
 struct DatagramStage<Way>: ~Copyable {
     /// The kernel's UDP_MAX_SEGMENTS before Linux 6.9.
     private let maximumDatagrams = 64
@@ -11,9 +12,9 @@ struct DatagramStage<Way>: ~Copyable {
     private var count = 0
     private var datagrams = 0
     private var segmentSize = 0
-    /// A shorter one was the last: nothing may follow.
+    /// Whether a shorter datagram ended the batch.
     private var isClosed = false
-    /// From whom to whom; nil while nothing is staged.
+    /// Sender and receiver; nil while nothing is staged.
     private(set) var way: Way?
 
     init() {
@@ -24,7 +25,7 @@ struct DatagramStage<Way>: ~Copyable {
         buffer.deallocate()
     }
 
-    /// Whether a datagram of the same way may join what is staged.
+    /// Whether a datagram with the same sender and receiver fits.
     @inline(__always)
     func accepts(_ length: Int) -> Bool {
         guard length > 0, length <= maximumOctets else { return false }
@@ -33,7 +34,7 @@ struct DatagramStage<Way>: ~Copyable {
             && count + length <= maximumOctets
     }
 
-    /// Copies a datagram behind what is staged.
+    /// Appends a datagram.
     @inline(__always)
     mutating func append(_ payload: UnsafeRawBufferPointer, _ way: @autoclosure () -> Way) {
         if datagrams == 0 {
@@ -46,7 +47,7 @@ struct DatagramStage<Way>: ~Copyable {
         datagrams += 1
     }
 
-    /// Hands over what is staged, with the length of each but the last, and is empty.
+    /// Passes on the staged datagrams with the length of each but the last, and empties the stage.
     mutating func flush(_ send: (Way, UnsafeRawBufferPointer, Int) -> Void) {
         guard let way else { return }
         let octets = UnsafeRawBufferPointer(rebasing: buffer[..<count])

@@ -1,13 +1,14 @@
-/// One guest's `ping`: an identifier, and the host socket that asks in its stead.
+/// One guest's `ping`: an identifier, and the host socket that sends its requests.
 ///
-/// A ping socket (icmp(7), `ping_group_range`) needs no privilege and has its identifier chosen by
-/// the kernel; where the group range forbids it, a raw socket does, if the process may have one.
+/// A ping socket (icmp(7), `ping_group_range`) needs no privilege, and the kernel chooses its
+/// identifier. Where the group range forbids it, a raw socket is used if the process has the
+/// privilege.
 final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// RFC 5508, REQ-2: at least 60 seconds.
     private static let lifetime: Duration = .seconds(60)
     private static let repliesPerTurn = 64
 
-    /// What tells a guest's pings apart.
+    /// Identifies one guest's ping.
     struct Key: Hashable {
         var guest: IPAddress
         var identifier: UInt16
@@ -21,19 +22,19 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private var timer: TimerWheel.Token?
     private(set) var lastUsed: Instant
     private(set) var traffic: FlowTraffic
-    /// The host asked last.
+    /// The last destination.
     private(set) var lastHost: IPAddress?
     private var hosts: Set<IPAddress> = []
-    /// The requests that an ICMP error may have to quote; traceroute(8) has 16 under way.
+    /// The latest requests, for quotations in ICMP errors; traceroute(8) keeps 16 in flight.
     var sent = SentPackets<32>()
     private var path: PathOptions?
     var queueIndex = 0
 
-    /// Makes the host socket.
+    /// Creates the host socket.
     ///
     /// - Parameters:
-    ///   - key: Whose pings.
-    ///   - flows: Whose flow it is.
+    ///   - key: The guest and its identifier.
+    ///   - flows: The table that owns the flow.
     ///   - now: The turn's clock.
     /// - Throws: `SystemError`, such as EACCES without permission for either kind of socket.
     init(_ key: Key, _ flows: EchoFlows, now: Instant) throws(SystemError) {
@@ -74,7 +75,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         lastHost = host
         traffic.octetsToHost &+= UInt64(message.count)
         if hosts.count < 1024 { hosts.insert(host) }
-        // An ICMP error makes the next call fail, although the call's own request did not.
+        // A pending ICMP error fails the next call, although that call's own request is fine.
         for attempt in 0..<3 {
             do {
                 let address = SocketAddress(request.host)
@@ -116,7 +117,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         }
     }
 
-    /// Passes on the ICMP errors in the error queue.
+    /// Forwards the ICMP errors in the error queue.
     @discardableResult
     private func reportErrors() -> HostError.Findings {
         HostError.drain(socket, into: flows.scratch, limit: Self.repliesPerTurn) { error, quoted in
@@ -166,7 +167,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         timer = flows.loop.schedule(deadline, observer: self)
     }
 
-    /// Gives the socket back; the flow is out of its tables already.
+    /// Closes the socket; the flow has already left its tables.
     func close() {
         if let watch { flows.loop.forget(watch) }
         if let timer { flows.loop.cancel(timer) }
@@ -177,7 +178,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
 /// All echo flows.
 final class EchoFlows {
-    /// Flows at once; when full, an idle one goes.
+    /// Limit on flows; when full, an idle one makes room.
     private static let maximumFlows = 256
 
     let loop: EventLoop
@@ -189,14 +190,14 @@ final class EchoFlows {
     private var flows: [EchoFlow.Key: EchoFlow] = [:]
     private var queue = IdleQueue<EchoFlow>(limit: maximumFlows)
     private var saidNoPermission = false
-    /// The reply that is being written.
+    /// The reply under construction.
     private var octets: [UInt8] = []
-    /// Counts a packet that is not passed on; set by the engine.
+    /// Counts a dropped packet; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (GuestError) -> Void = { _ in }
 
-    /// Makes an empty table.
+    /// Creates an empty table.
     init(
         loop: EventLoop,
         ethernet: VirtualEthernet,
@@ -216,19 +217,19 @@ final class EchoFlows {
         scratch.deallocate()
     }
 
-    /// Flows at present.
+    /// The current number of flows.
     var count: Int { flows.count }
 
     /// Every flow, for the API.
     var all: [EchoFlow] { queue.all }
 
-    /// Passes a guest's echo request on to a host.
+    /// Forwards a guest's echo request to a host.
     ///
     /// - Parameters:
-    ///   - message: The whole ICMP message; its checksum field is written anew.
-    ///   - key: Whose it is.
-    ///   - request: Where to, and what an ICMP error would quote.
-    ///   - path: How it travels from here.
+    ///   - message: The ICMP message; its checksum field is rewritten.
+    ///   - key: The guest and its identifier.
+    ///   - request: The destination, and what an ICMP error would quote.
+    ///   - path: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
         _ message: UnsafeRawBufferPointer,
@@ -260,7 +261,7 @@ final class EchoFlows {
     /// The flow that gives way next; nil when there are none.
     var idlest: EchoFlow? { queue.idlest() }
 
-    /// Sends a reply to a guest, under its own identifier.
+    /// Sends a reply to a guest with the guest's identifier.
     func sendReply(
         _ message: UnsafeRawBufferPointer,
         _ reply: ICMPMessage,
@@ -271,7 +272,7 @@ final class EchoFlows {
         guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbour) }
         var answer = reply
         answer.rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
-        // One array for all of them: a reply costs no allocation.
+        // All replies share one array, so a reply does not allocate.
         octets.removeAll(keepingCapacity: true)
         octets.append(contentsOf: message)
         ICMPError.finish(answer, &octets)
@@ -285,7 +286,7 @@ final class EchoFlows {
         octets.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
     }
 
-    /// A flow has been idle for its lifetime.
+    /// Removes a flow whose idle timeout passed.
     func expired(_ flow: EchoFlow) {
         queue.remove(flow)
         forget(flow)

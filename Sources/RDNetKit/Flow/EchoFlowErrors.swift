@@ -1,19 +1,19 @@
-/// What the host's network and its kernel report about echo requests.
+/// Errors from the host's network and kernel about echo requests.
 extension EchoFlows {
-    /// Passes on an error about one of a guest's requests.
+    /// Forwards an error about a guest's request.
     ///
     /// - Parameters:
-    ///   - error: As the error queue has it.
+    ///   - error: From the error queue.
     ///   - message: The request as the host sent it, or as much of it as the error quotes; at least
     ///     eight bytes.
-    ///   - flow: Whose request it was.
+    ///   - flow: The request's flow.
     func report(_ error: HostError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
         if error.offender == nil { dropped(.hostError) }
         let (header, octets) = quote(flow, to: error.destination.address, message)
         sendError(GuestError(error, ethernet.plan, about: header, octets))
     }
 
-    /// Reports that the host's kernel knows no way to send a request.
+    /// Reports that the host's kernel has no route for a request.
     func failed(
         _ flow: EchoFlow,
         _ host: IPAddress,
@@ -26,8 +26,7 @@ extension EchoFlows {
         sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
-    /// The guest's request as the guest sent it: its IP header, and the message with the guest's
-    /// identifier.
+    /// The guest's original request: its IP header, and the message with the guest's identifier.
     private func quote(
         _ flow: EchoFlow,
         to host: IPAddress,

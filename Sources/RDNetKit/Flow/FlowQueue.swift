@@ -1,20 +1,19 @@
-/// Flows in the order in which they came, of which only so many may stay: the oldest makes room.
+/// A bounded queue of flows in arrival order; when full, the oldest makes room.
 ///
-/// A flow that leaves by itself leaves its place behind; places without a flow are swept when they
-/// are the majority, so every call is constant time on average. A flow is in one queue at a time,
-/// and knows in which.
+/// A flow that leaves early leaves an empty slot; empty slots are swept when they are the majority,
+/// so every operation is amortized constant time. A flow is in at most one queue, and knows which.
 struct FlowQueue {
-    /// What the flows of a queue have in common.
+    /// The fields that a queue stores in its flows.
     enum Name { case handshakes, timeWaits }
 
     private let name: Name
     private let limit: Int
     private var order: [TCPFlow] = []
     private var head = 0
-    /// How many flows are in it.
+    /// The number of flows.
     private(set) var count = 0
 
-    /// An empty queue for so many flows.
+    /// Creates an empty queue with a limit.
     init(_ name: Name, limit: Int) {
         self.name = name
         self.limit = limit
@@ -22,8 +21,8 @@ struct FlowQueue {
 
     /// Adds a flow.
     ///
-    /// - Parameter flow: In no queue, and never in this one before.
-    /// - Returns: The oldest flow, taken out, when there are too many now.
+    /// - Parameter flow: Not in any queue, and never in this one before.
+    /// - Returns: The oldest flow, already removed, if the limit is exceeded.
     mutating func append(_ flow: TCPFlow) -> TCPFlow? {
         sweep()
         order.append(flow)
@@ -38,7 +37,7 @@ struct FlowQueue {
         return nil
     }
 
-    /// Takes a flow out; nothing happens when it is not in.
+    /// Removes a flow; does nothing if it is not in the queue.
     mutating func remove(_ flow: TCPFlow) {
         guard take(flow), count == 0 else { return }
         order.removeAll(keepingCapacity: true)

@@ -1,14 +1,14 @@
-/// What a flow is found by: the guest's end and the end that the guest sees.
+/// A flow's key: the guest's endpoint and the remote endpoint as the guest sees it.
 struct FlowKey: Equatable {
     var guest: Endpoint
     var remote: Endpoint
 }
 
-/// Flows by their two ends: open addressing with linear probing, at most half full.
+/// Flows by their two endpoints: open addressing with linear probing, at most half full.
 ///
-/// The hash is keyed, as guests choose the keys (a guest that could aim at one slot would make
-/// every lookup slow). Deletion shifts back, so there are no tombstones and lookups never grow
-/// slower with age.
+/// The hash is keyed because guests choose the keys: a guest that could aim at one slot would slow
+/// down every lookup. Deletion shifts entries back, so there are no tombstones and lookups never
+/// become slower.
 struct FlowTable<Flow: AnyObject> {
     private struct Slot {
         var key: FlowKey
@@ -24,9 +24,9 @@ struct FlowTable<Flow: AnyObject> {
     private let seed: UInt64
     private(set) var count = 0
 
-    /// Makes an empty table.
+    /// Creates an empty table.
     ///
-    /// - Parameter seed: Random, and secret from guests.
+    /// - Parameter seed: Random and secret from guests.
     init(seed: UInt64) {
         self.seed = seed
     }
@@ -47,7 +47,7 @@ struct FlowTable<Flow: AnyObject> {
         count += 1
     }
 
-    /// Takes a flow out; nothing happens when its key belongs to another one by now.
+    /// Removes a flow; does nothing if its key belongs to another flow by now.
     mutating func remove(_ flow: Flow, for key: FlowKey) {
         let mask = slots.count - 1
         var hole = home(of: key)
@@ -64,7 +64,7 @@ struct FlowTable<Flow: AnyObject> {
         while true {
             index = (index + 1) & mask
             guard slots[index].flow != nil else { break }
-            // A slot may move into the hole unless its home lies cyclically behind the hole.
+            // An entry may move into the hole unless its home slot is cyclically after the hole.
             let distance = (index &- home(of: slots[index].key)) & mask
             if distance >= (index &- hole) & mask {
                 slots[hole] = slots[index]
@@ -74,7 +74,7 @@ struct FlowTable<Flow: AnyObject> {
         slots[hole].flow = nil
     }
 
-    /// All flows, in no order.
+    /// All flows, unordered.
     var all: [Flow] { slots.compactMap { $0.flow } }
 
     private mutating func grow() {

@@ -1,7 +1,7 @@
-/// What a flow has carried, and since when.
+/// A flow's byte counts and start time.
 struct FlowTraffic {
     let start: Instant
     var octetsToHost: UInt64 = 0
-    /// Of a TCP flow those that the guest has acknowledged.
+    /// For TCP, the bytes that the guest has acknowledged.
     var octetsToGuest: UInt64 = 0
 }

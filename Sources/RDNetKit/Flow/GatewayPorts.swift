@@ -1,6 +1,6 @@
-/// Gateway UDP ports that are taken, each for one guest endpoint.
+/// The gateway's allocated UDP ports, each for one guest endpoint.
 struct GatewayPorts {
-    /// Takes the datagrams of one port.
+    /// Receives the datagrams of one port.
     typealias Receiver = (UnsafeRawBufferPointer, Instant) -> Void
 
     /// Takes a datagram that came from another port of the guest; false leaves it to others.
@@ -30,13 +30,13 @@ struct GatewayPorts {
     private var owners: [Owner: (guestPort: UInt16, receive: StrayReceiver)] = [:]
     private var next = first
 
-    /// Takes a port for datagrams to and from a guest endpoint.
+    /// Allocates a port for datagrams to and from a guest endpoint.
     ///
     /// - Parameters:
-    ///   - guest: The only one whose datagrams are taken.
-    ///   - receiver: Is given them.
-    ///   - refused: Is called when the guest reports that nobody listens at the endpoint.
-    /// - Returns: The port; nil when none is free.
+    ///   - guest: The only endpoint whose datagrams are accepted.
+    ///   - receiver: Receives them.
+    ///   - refused: Called when the guest reports that the port is closed.
+    /// - Returns: The port; nil if none is free.
     mutating func open(
         to guest: Endpoint,
         _ receiver: @escaping Receiver,
@@ -82,7 +82,7 @@ struct GatewayPorts {
         if owners[owner] == nil { owners[owner] = (guest.port, receiver) }
     }
 
-    /// Gives a port back.
+    /// Releases a port.
     mutating func close(_ port: UInt16, guest: Endpoint) {
         receivers[Key(guest: guest, port: port)] = nil
         let owner = Owner(guest: guest.address, port: port)
@@ -95,14 +95,14 @@ struct GatewayPorts {
         refusals[Key(guest: guest, port: port)]?(now)
     }
 
-    /// Hands a datagram to the port's receiver.
+    /// Passes a datagram to the port's receiver.
     ///
     /// - Parameters:
-    ///   - payload: Lent for the call.
+    ///   - payload: Valid only during the call.
     ///   - guest: Its sender.
     ///   - port: Its destination.
     ///   - now: The turn's clock.
-    /// - Returns: Whether the port is taken.
+    /// - Returns: Whether the port is allocated.
     func deliver(
         _ payload: UnsafeRawBufferPointer,
         from guest: Endpoint,
@@ -120,7 +120,7 @@ struct GatewayPorts {
     /// destination.
     ///
     /// - Parameters:
-    ///   - payload: Lent for the call.
+    ///   - payload: Valid only during the call.
     ///   - guest: Its sender.
     ///   - port: Its destination.
     ///   - now: The turn's clock.

@@ -1,17 +1,16 @@
-/// What became of a call to a guest's TCP port.
+/// The outcome of a connection attempt to a guest's TCP port.
 enum GuestAnswer: Equatable {
-    /// The guest took the connection.
+    /// The guest accepted the connection.
     case connected
     /// The guest refused it.
     case refused
-    /// The guest has its address, and did not answer in time.
+    /// The guest's address is known, but it did not answer in time.
     case silent
-    /// Nobody said that the address is theirs (ARP).
+    /// Nobody answered ARP for the address.
     case absent
-    /// The address is not one that a guest can have, or there are as many connections as there can
-    /// be.
+    /// The address cannot belong to a guest, or the limit on connections is reached.
     case impossible
 }
 
-/// Is told once what became of a call, with the client's connection while it is still open.
+/// Called once with the outcome, and with the client's connection if it is still open.
 typealias GuestAnswered = (GuestAnswer, borrowing OwnedDescriptor) -> Void

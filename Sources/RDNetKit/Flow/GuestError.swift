@@ -3,13 +3,13 @@ struct GuestError {
     var kind: ICMPMessage.Kind
     /// The error's second word: the next hop's MTU or the pointer, otherwise zero.
     var rest: UInt32 = 0
-    /// Who reports it, as guests know it; nil for the gateway.
+    /// The reporter's address as guests see it; nil for the gateway.
     var reporter: IPAddress?
     /// The hop limit that the error arrives with at the guest.
     var hopLimit: UInt8 = 64
     /// The packet's header.
     let header: IPv4Header
-    /// What followed the header, as far as it is known.
+    /// The known part of the payload.
     let payload: [UInt8]
 
     /// An error that the gateway itself reports.
@@ -25,13 +25,13 @@ struct GuestError {
         self.payload = payload
     }
 
-    /// An error of the host's kernel or network, passed on by the gateway.
+    /// An error of the host's kernel or network, forwarded by the gateway.
     ///
     /// - Parameters:
-    ///   - error: As the error queue has it.
-    ///   - plan: Says what guests call the reporter.
+    ///   - error: From the error queue.
+    ///   - plan: Translates the reporter's address.
     ///   - header: Of the guest's packet.
-    ///   - payload: What followed it.
+    ///   - payload: The guest packet's payload.
     init(
         _ error: HostError,
         _ plan: GatewayPlan,
@@ -42,7 +42,7 @@ struct GuestError {
         // A router quotes the packet as it discarded it.
         if case .timeExceeded(code: 0) = error.kind { header.timeToLive = 1 }
         self.init(error.kind, rest: error.rest, about: header, payload)
-        // A router of the host's network must not pass for a guest.
+        // A router of the host's network must not look like a guest.
         if let offender = error.offender, !offender.isUnspecified, !plan.subnet.contains(offender) {
             reporter = plan.seenByGuests(offender)
         }
@@ -56,9 +56,9 @@ extension IPv4Header {
     /// - Parameters:
     ///   - transport: The packet's protocol.
     ///   - guest: Its sender.
-    ///   - destination: As the guest wrote it.
+    ///   - destination: The guest's original destination.
     ///   - sent: What was remembered of the packet; nil leaves only what the error itself says.
-    ///   - length: Bytes behind the header if nothing was remembered.
+    ///   - length: Payload length if nothing was remembered.
     init(
         quoting transport: UInt8,
         from guest: IPAddress,

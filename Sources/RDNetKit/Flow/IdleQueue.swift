@@ -22,7 +22,7 @@ struct IdleQueue<Flow: IdleCandidate> {
     private let limit: Int
     private var heap: [Entry] = []
 
-    /// An empty queue for so many flows.
+    /// Creates an empty queue with a limit.
     init(limit: Int) {
         self.limit = limit
     }

@@ -1,10 +1,10 @@
-/// Memory of queues that are empty, for the next one that is not.
+/// Recycled buffers of empty queues.
 ///
-/// Sockets that fall short do so again and again: without this every time would cost an allocation
-/// and its page faults.
+/// A socket that fills up does so repeatedly; without recycling, each time would cost an allocation
+/// and page faults.
 final class SpareBuffers {
     private static let maximumCount = 16
-    /// Octets of all of them: one whole window; what is more goes back to the system.
+    /// Limit on recycled memory: one window. The rest is freed.
     private static let maximumCapacity = 4 << 20
 
     private var buffers: [[UInt8]] = []
@@ -14,7 +14,7 @@ final class SpareBuffers {
         buffers.reserveCapacity(Self.maximumCount)
     }
 
-    /// An empty buffer, with room where one is spare.
+    /// An empty buffer, recycled if possible.
     fileprivate func take() -> [UInt8] {
         guard let buffer = buffers.popLast() else { return [] }
         capacity -= buffer.capacity
@@ -31,7 +31,7 @@ final class SpareBuffers {
     }
 }
 
-/// Octets that wait for a host socket, first in, first out.
+/// Bytes waiting for a host socket, first in, first out.
 struct OctetQueue {
     private let spare: SpareBuffers
     private var octets: [UInt8] = []
@@ -39,7 +39,7 @@ struct OctetQueue {
 
     /// An empty queue.
     ///
-    /// - Parameter spare: Where memory comes from and goes back to.
+    /// - Parameter spare: The recycled buffers.
     init(_ spare: SpareBuffers) {
         self.spare = spare
     }
@@ -50,7 +50,7 @@ struct OctetQueue {
     /// Appends a copy.
     mutating func append(_ more: UnsafeRawBufferPointer) {
         if octets.isEmpty { octets = spare.take() }
-        // What is gone in front is given up before the array would have to grow for it.
+        // The consumed front is compacted before the array would have to grow.
         if head > octets.count / 2 {
             octets.removeFirst(head)
             head = 0
@@ -58,9 +58,9 @@ struct OctetQueue {
         octets.append(contentsOf: more)
     }
 
-    /// Lends all that waits to a call that says how much it took.
+    /// Passes all waiting bytes to a closure that returns how many it consumed.
     ///
-    /// - Parameter take: Returns how many octets it took, nil for none.
+    /// - Parameter take: Returns the number of consumed bytes; nil for none.
     /// - Throws: What `take` throws.
     mutating func drain(
         _ take: (UnsafeRawBufferPointer) throws(SystemError) -> Int?
@@ -80,8 +80,8 @@ struct OctetQueue {
         head += taken ?? 0
         if isEmpty { clear() }
     }
-    /// Forgets everything: the memory goes back, as a flow that stalled once must not hold its
-    /// window for ever.
+    /// Discards everything and frees the memory, so a flow that stalled once does not keep its
+    /// window forever.
     mutating func clear() {
         var buffer: [UInt8] = []
         swap(&buffer, &octets)

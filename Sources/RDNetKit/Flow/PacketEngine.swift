@@ -1,13 +1,13 @@
-/// The virtual host on the gateway's port: takes guests' packets apart and knows what each is for.
+/// The gateway's packet engine: parses guests' packets and decides where each one goes.
 ///
-/// How it works, in the order of a packet's way: a link hands over a frame (`receive`); the
-/// Ethernet below passes on what is for other guests; ARP is answered here; an IPv4 packet is
-/// checked, put together if it came in fragments, and goes to a service of the gateway's own or to
-/// a flow that continues it on the host. At the end of a link's batch staged uploads leave; once a
-/// turn (`takeTurn`) flows send, ACKs follow, links are flushed. Everything runs on the loop's
-/// thread; nothing waits.
+/// How it works, along a packet's path: a link delivers a frame (`receive`); the virtual Ethernet
+/// forwards frames for other guests; this type answers ARP; it validates an IPv4 packet,
+/// reassembles fragments, and passes the packet to a service of the gateway or to a flow that
+/// continues it on the host. At the end of a link's batch it sends staged uploads; once per turn
+/// (`takeTurn`) flows send, ACKs follow, and links are flushed. Everything runs on the loop's
+/// thread, and nothing blocks.
 final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
-    /// What a service does with a datagram: sender's Ethernet address, both ends, payload.
+    /// A service's datagram handler: the sender's MAC address, both endpoints, the payload.
     typealias DatagramService = (MACAddress, Endpoint, Endpoint, UnsafeRawBufferPointer) -> Void
 
     let loop: EventLoop
@@ -24,29 +24,29 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     private(set) var ignored: [IgnoreReason: UInt64] = [:]
     /// Why the current frame needs no answer if nothing here handles it; nil for a unicast frame.
     private var reasonToIgnore: IgnoreReason?
-    /// Takes datagrams to the gateway's own ports.
+    /// The services on the gateway's own UDP ports.
     var datagramServices: [UInt16: DatagramService] = [:]
-    /// Is told of a link that closed by itself.
+    /// Called when a link closes by itself.
     var linkClosed: (any FrameLink, String) -> Void = { _, _ in }
-    /// Ports taken for forwards: the guest's end and the gateway's port lead to a receiver.
+    /// Ports allocated for forwards, found by guest endpoint and gateway port.
     var datagramPorts = GatewayPorts()
 
     var plan: GatewayPlan { ethernet.plan }
     private var reassembler = FragmentReassembler()
-    /// Set while a packet waits for the rest of its fragments.
+    /// Set while a packet is incomplete.
     private var reassemblyTimer: TimerWheel.Token?
     var errorLimit = ErrorLimit()
 
-    /// Makes an engine without links.
+    /// Creates an engine without links.
     ///
     /// - Parameters:
     ///   - plan: The addresses of the virtual network.
     ///   - loop: Where everything runs.
-    ///   - log: For what a person should know.
+    ///   - log: The role's logger.
     ///   - limits: Counts and reports what limits cut off.
     ///   - descriptors: How many the process may have.
     ///   - support: Which sockets can peek at an offset.
-    ///   - seed: Random, and secret from guests.
+    ///   - seed: Random and secret from guests.
     init(
         _ plan: GatewayPlan,
         loop: EventLoop,
@@ -111,7 +111,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         }
     }
 
-    /// Ends what would keep the engine alive.
+    /// Closes links and timers.
     func stop() {
         loop.leave(self)
         if let reassemblyTimer { loop.cancel(reassemblyTimer) }
@@ -195,7 +195,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         now: Instant
     ) throws(PacketError) {
         let packet = try ARPPacket(reading: octets.bytes)
-        // A probe (RFC 5227, 2.1.1) comes from nobody: there is nothing to learn from it.
+        // An ARP probe (RFC 5227, 2.1.1) has no sender address, so there is nothing to learn.
         if plan.isGuest(packet.senderAddress), !packet.senderMAC.isGroup {
             ethernet.learn(packet.senderAddress, mac: packet.senderMAC, now: now)
         }
@@ -240,7 +240,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         try dispatch(header, payload, offload, from: mac, now: now)
     }
 
-    /// Whether a packet would be routed on: not to the gateway, nor to the host it runs on.
+    /// Whether a packet would be routed further: not to the gateway or its host.
     private func isBeyond(_ destination: IPAddress) -> Bool {
         !plan.answersARP(for: destination) && plan.destination(of: destination) != .nowhere
     }
@@ -262,7 +262,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             whole.payloadLength = octets.count
             whole.moreFragments = false
             whole.fragmentOffset = 0
-            // The guest itself has fragmented the packet, so the host may do so too.
+            // The guest fragmented the packet itself, so the host may fragment it too.
             whole.dontFragment = false
             let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
                 do throws(PacketError) {
@@ -275,11 +275,11 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         }
     }
 
-    /// Tells the senders of packets whose rest did not come in time (RFC 1122, 3.3.2).
+    /// Notifies the senders of packets that were not completed in time (RFC 1122, 3.3.2).
     private func giveUpFragments(now: Instant) {
         for remains in reassembler.expire(now: now) {
             drops.count(.fragment)
-            // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
+            // Never about a broadcast (RFC 1122, 3.2.2), including the subnet's.
             guard let remains, plan.destination(of: remains.header.destination) != .nowhere else {
                 continue
             }
@@ -292,7 +292,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             loop.cancel(reassemblyTimer)
             self.reassemblyTimer = nil
         }
-        // One that was set for a packet that is gone fires too early, and is set anew.
+        // A timer set for a removed packet fires early and is set again.
         guard reassemblyTimer == nil, let deadline = reassembler.nextDeadline else { return }
         reassemblyTimer = loop.schedule(deadline, observer: self)
     }
@@ -321,14 +321,14 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             try receiveICMP(header, payload, offload, from: mac, now: now)
         default:
             drop(.unknownProtocol)
-            // Never about a broadcast (RFC 1122, 3.2.2), the subnet's own included.
+            // Never about a broadcast (RFC 1122, 3.2.2), including the subnet's.
             guard plan.destination(of: header.destination) != .nowhere else { return }
             let quoted = quote(payload, offload)
             sendError(GuestError(.destinationUnreachable(.transport), about: header, quoted))
         }
     }
 
-    /// Checks a transport checksum, unless the kernel did or it is not finished yet.
+    /// Verifies a transport checksum, unless the kernel did or it is still partial.
     @inline(__always)
     func verify(
         _ header: IPv4Header,
@@ -366,9 +366,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     func takeTurn(now: Instant) -> Bool {
         tcp.takeTurn(now: now)
         ethernet.flush(now: now)
-        // Whoever watches a capture grow wants the last packet, not the last 64 KiB.
+        // People watch captures live, so flush every turn instead of every 64 KiB.
         ethernet.capture?.flush()
-        // Asked last: a link that got room by being flushed has set flows going again.
+        // Evaluated last, because a flushed link may have unblocked flows.
         return tcp.hasWork
     }
 }

@@ -1,6 +1,6 @@
 /// ICMP from guests, and ICMP errors to them.
 extension PacketEngine {
-    /// Takes an ICMP message: echoes are answered or passed on, errors concern flows.
+    /// Handles an ICMP message: answers or forwards echo requests, and passes errors to flows.
     func receiveICMP(
         _ ip: IPv4Header,
         _ octets: UnsafeRawBufferPointer,
@@ -34,7 +34,7 @@ extension PacketEngine {
         _ octets: UnsafeRawBufferPointer,
         now: Instant
     ) {
-        // The host alias is answered here too: that this program runs says that the host is up.
+        // The gateway also answers for the host alias: this program runs, so the host is up.
         if plan.answersARP(for: ip.destination) {
             let key = EchoFlow.Key(guest: ip.source, identifier: message.identifier)
             var reply = message
@@ -57,7 +57,7 @@ extension PacketEngine {
         }
     }
 
-    /// Takes a guest's report that a packet did not reach its destination.
+    /// Handles a guest's report that a packet did not reach its destination.
     private func receive(
         _ reason: ICMPMessage.Unreachable,
         mtu: Int,
@@ -84,7 +84,7 @@ extension PacketEngine {
         case .gateway:
             datagramPorts.refuse(guest: quote.destination, port: quote.source.port, now: now)
         case .host(let address):
-            // Datagrams that came before the report leave before the socket closes.
+            // Datagrams that arrived before the report are sent before the socket closes.
             udp.sendToHosts(now: now)
             let host = Endpoint(address: address, port: quote.source.port)
             udp.refused(by: quote.destination, host)
@@ -96,7 +96,7 @@ extension PacketEngine {
     /// The start of a packet's payload as an ICMP error quotes it.
     ///
     /// - Parameters:
-    ///   - payload: What followed the IP header.
+    ///   - payload: The bytes after the IP header.
     ///   - offload: Whether the guest left the checksum to its network card.
     /// - Returns: At most as much as fits, with a complete checksum.
     func quote(_ payload: UnsafeRawBufferPointer, _ offload: VirtioNetHeader) -> [UInt8] {
@@ -110,7 +110,7 @@ extension PacketEngine {
         return octets
     }
 
-    /// Sends an ICMP error to the sender of a packet, where that is allowed, at a limited rate.
+    /// Sends an ICMP error to the sender of a packet if allowed, at a limited rate.
     func sendError(_ error: GuestError) {
         error.payload.withUnsafeBytes { payload in
             guard ICMPError.isAllowed(about: error.header, payload),
@@ -123,8 +123,8 @@ extension PacketEngine {
                 about: error.header,
                 payload
             )
-            // The gateway reports under the address that the packet was sent to, if it is one of
-            // its own.
+            // The gateway's source is the packet's destination, if that is one of its own
+            // addresses.
             let isOwn = plan.answersARP(for: error.header.destination)
             let own = isOwn ? error.header.destination : plan.gateway
             var ip = IPv4Header(
@@ -141,12 +141,12 @@ extension PacketEngine {
     }
 }
 
-/// How many ICMP errors may be sent (RFC 1812, 4.3.2.8): a bucket of 50, filled at 1,000 a second.
+/// The rate limit of ICMP errors (RFC 1812, 4.3.2.8): a bucket of 50, refilled at 1,000 per second.
 struct ErrorLimit {
     private var tokens = 50.0
     private var filled = Instant(nanoseconds: 0)
 
-    /// Whether one more may be sent now, which counts it.
+    /// Takes one token; false if the bucket is empty.
     mutating func permits(now: Instant) -> Bool {
         let elapsed = Double((now - filled).wholeNanoseconds) / 1e9
         tokens = min(tokens + elapsed * 1_000, 50)

@@ -1,6 +1,6 @@
-/// UDP from guests: to the gateway's services, to forwards' ports, to hosts.
+/// UDP from guests: to the gateway's services, to ports of forwards, and to hosts.
 extension PacketEngine {
-    /// Takes a UDP datagram apart and says what it is for.
+    /// Parses a UDP datagram and passes it to its receiver.
     func receiveUDP(
         _ ip: IPv4Header,
         _ datagram: UnsafeRawBufferPointer,
@@ -15,7 +15,7 @@ extension PacketEngine {
         let whole = UnsafeRawBufferPointer(
             rebasing: datagram[..<(UDPHeader.length + header.payloadLength)]
         )
-        // RFC 768: a checksum of zero is none.
+        // RFC 768: zero means "no checksum".
         if header.checksum != 0 { try verify(ip, whole, offload) }
         let payload = UnsafeRawBufferPointer(rebasing: whole[UDPHeader.length...])
         // A checksum that the guest left to its network card is not one to quote.
@@ -23,8 +23,8 @@ extension PacketEngine {
         pass(header, ip, payload, checksum, from: mac, now: now)
     }
 
-    /// Datagrams that the guest's kernel left in one piece (USO): the same headers for each
-    /// `segmentSize` octets.
+    /// Datagrams that the guest's kernel left unsegmented (USO): the same headers for every
+    /// `segmentSize` bytes.
     private func receiveSegmentedUDP(
         _ ip: IPv4Header,
         _ datagram: UnsafeRawBufferPointer,
@@ -33,7 +33,7 @@ extension PacketEngine {
         now: Instant
     ) throws(PacketError) {
         let size = Int(offload.segmentSize)
-        // No kernel puts more together (UDP_MAX_SEGMENTS); a forged header could ask for 65,000
+        // No kernel combines more (UDP_MAX_SEGMENTS); a forged header could produce 65,000
         // datagrams.
         guard datagram.count >= UDPHeader.length, size > 0,
             datagram.count <= 128 * size + UDPHeader.length
@@ -91,7 +91,7 @@ extension PacketEngine {
         case .refused:
             drops.count(.refusedDestination)
         case .nowhere:
-            // DHCP is the one service that is asked by broadcast.
+            // DHCP is the only service that accepts broadcasts.
             if remote.port == 67, let service = datagramServices[67] {
                 return service(mac, guest, remote, payload)
             }

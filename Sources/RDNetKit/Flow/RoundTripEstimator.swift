@@ -2,16 +2,16 @@
 struct RoundTripEstimator: Equatable {
     /// Before the first measurement (RFC 6298, 2.1).
     static let initialTimeout: Duration = .seconds(1)
-    /// The floor: Linux' value instead of RFC 6298's 1 s, as the link is local.
+    /// The minimum: Linux's value instead of RFC 6298's 1 s, because the link is local.
     static let minimumTimeout: Duration = .milliseconds(200)
-    /// The ceiling of backing off (RFC 6298, 2.5 asks for at least 60 s).
+    /// The maximum of the backoff (RFC 6298, 2.5 requires at least 60 s).
     static let maximumTimeout: Duration = .seconds(60)
 
     private var smoothed: Int64 = 0
     private var variation: Int64 = 0
     private var doublings = 0
 
-    /// Takes one measurement, never of a retransmitted segment (Karn; RFC 6298, 3).
+    /// Adds one measurement, never of a retransmitted segment (Karn; RFC 6298, 3).
     mutating func measured(_ roundTrip: Duration) {
         let sample = max(roundTrip.wholeNanoseconds, 0)
         if smoothed == 0 {
@@ -29,12 +29,12 @@ struct RoundTripEstimator: Equatable {
         doublings = min(doublings + 1, 16)
     }
 
-    /// The peer answered: the doubling ends.
+    /// Ends the backoff, because the peer answered.
     mutating func answered() {
         doublings = 0
     }
 
-    /// How long to wait for an acknowledgment now.
+    /// The current retransmission timeout.
     var timeout: Duration {
         guard smoothed > 0 else {
             return min(Self.initialTimeout * (1 << doublings), Self.maximumTimeout)

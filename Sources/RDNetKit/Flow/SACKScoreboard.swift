@@ -1,24 +1,25 @@
-/// What the guest holds beyond a gap (RFC 2018; RFC 6675, 3): up to eight disjoint ranges in order.
+/// The data that the guest holds beyond a gap (RFC 2018; RFC 6675, 3): up to eight disjoint ordered
+/// ranges.
 struct SACKScoreboard: Equatable {
-    /// More than any option can report; when full, the highest range is given up, which only costs
-    /// a resend.
+    /// More than any option can report; when full, the highest range is discarded, which only costs
+    /// a retransmission.
     static let capacity = 8
 
     private(set) var blocks: [SACKBlock] = []
 
     var isEmpty: Bool { blocks.isEmpty }
 
-    /// Octets that the guest holds.
+    /// The number of bytes that the guest holds.
     var octets: Int { blocks.reduce(0) { $0 + ($1.end - $1.start) } }
 
-    /// The sequence number behind the last octet held.
+    /// The sequence number after the last byte held.
     var highest: SequenceNumber? { blocks.last?.end }
 
-    /// Adds a reported block; what lies outside what is in flight is ignored.
+    /// Adds a reported block; ignores parts outside the data in flight.
     ///
     /// - Parameters:
-    ///   - block: As the guest reported it.
-    ///   - flight: From the first unacknowledged octet to the next one to be sent.
+    ///   - block: From the guest's SACK option.
+    ///   - flight: From the first unacknowledged byte to the next one to send.
     mutating func add(_ block: SACKBlock, within flight: SACKBlock) {
         var merged = block
         guard merged.start < merged.end, merged.start >= flight.start, merged.end <= flight.end
@@ -36,20 +37,19 @@ struct SACKScoreboard: Equatable {
         if blocks.count > Self.capacity { blocks.removeLast() }
     }
 
-    /// Forgets what lies below the cumulative acknowledgment.
+    /// Removes ranges below the cumulative acknowledgment.
     mutating func acknowledge(_ sequence: SequenceNumber) {
         guard !blocks.isEmpty else { return }
         blocks.removeAll { $0.end <= sequence }
         if let first = blocks.first, first.start < sequence { blocks[0].start = sequence }
     }
 
-    /// Forgets everything: after a timeout the guest may have thrown it away (RFC 2018, 8).
+    /// Removes everything: after a timeout the guest may have discarded its data (RFC 2018, 8).
     mutating func clear() {
         blocks.removeAll()
     }
 
-    /// The first gap at or behind a sequence number: where it starts and where the next held range
-    /// does.
+    /// The first gap at or after a sequence number: its start and the start of the next held range.
     func gap(from sequence: SequenceNumber, before limit: SequenceNumber) -> SACKBlock? {
         var start = sequence
         for block in blocks where block.end > start {

@@ -7,12 +7,12 @@ struct SentPacket {
     var typeOfService: UInt8
     var timeToLive: UInt8
     var dontFragment: Bool
-    /// Bytes behind the IP header.
+    /// Bytes after the IP header.
     var payloadLength: UInt16
-    /// The transport's checksum; nil when the guest left it to its network card.
+    /// The transport checksum; nil if the guest left it to its network card.
     var checksum: UInt16?
-    /// Tells packets to the same host apart: the start of a UDP payload, the sequence number of an
-    /// echo request.
+    /// Distinguishes packets to the same host: the start of a UDP payload, or the sequence number
+    /// of an echo request.
     var mark: UInt64
 
     /// Remembers a packet.

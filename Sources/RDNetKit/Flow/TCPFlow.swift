@@ -2,22 +2,22 @@
 ///
 /// How it works
 ///
-/// * The guest's connection ends here, the host's socket continues it. Payload is not stored in
-///   between: towards the guest it is peeked from the socket straight behind the headers and
-///   discarded when acknowledged; towards the host it goes from the frame to `send`. What `send`
-///   does not take waits in `pending`, which the offered window bounds, as an offer is never taken
-///   back.
-/// * A guest opens: SYN → `connect` → SYN-ACK once connected (refused: RST; unreachable: ICMP).
-///   A host client opens (a published port): accepted socket → SYN to the guest.
-/// * Each half ends on its own. Host's end of stream: FIN behind the last octet. Guest's FIN:
-///   `shutdown` behind the last octet. A reset crosses over as a reset, both ways.
-/// * The flow is told of events (`receive`, `descriptorReady`, `timerFired`), notes what is due,
-///   and does it when the table gives it its turn (`pump`), a bounded amount at a time: no flow
-///   delays another.
-/// * Nothing here waits: the descriptor is watched edge-triggered, `isReadable` and `isWritable`
-///   remember.
+/// * The guest's connection terminates here and a host socket continues it. Payload is not stored
+///   in between: toward the guest it is peeked from the socket directly after the headers and
+///   discarded once acknowledged; toward the host it goes from the frame to `send`. What `send`
+///   does not accept waits in `pending`, which the advertised window bounds, because a window is
+///   never withdrawn.
+/// * Opened by a guest: SYN → `connect` → SYN-ACK once connected (refused: RST; unreachable: ICMP).
+///   Opened by a host client (a published port): accepted socket → SYN to the guest.
+/// * Each half closes on its own. The host's end of stream becomes FIN after the last byte, the
+///   guest's FIN `shutdown` after the last byte. A reset remains a reset in both directions.
+/// * Events (`receive`, `descriptorReady`, `timerFired`) only mark work as due. The flow does it
+///   when the table gives it a turn (`pump`), a bounded amount at a time, so no flow delays
+///   another.
+/// * Nothing blocks: the descriptor is watched edge-triggered, and `isReadable` and `isWritable`
+///   store its state.
 final class TCPFlow: ReadinessObserver, TimerObserver {
-    /// Where the connection stands.
+    /// The state of the connection.
     enum Phase: Equatable {
         /// The guest sent SYN; the host socket is connecting.
         case connecting
@@ -27,14 +27,15 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         case synSent
         /// Both ends are connected; either half may have ended.
         case open
-        /// Over, and the host's socket closed; a repeated FIN is still answered (RFC 9293, 3.6.1).
+        /// Finished, and the host socket closed; a repeated FIN is still answered (RFC 9293,
+        /// 3.6.1).
         case timeWait
-        /// Over; not in the table any more.
+        /// Finished and removed from the table.
         case closed
     }
 
     let key: FlowKey
-    /// The table and everything that flows share.
+    /// The table and shared state.
     unowned let flows: TCPFlows
     var phase: Phase
     /// Our first sequence number.
@@ -48,8 +49,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var watch: EventLoop.Watch?
     var isReadable = false
     var isWritable = false
-    /// The kernel has told of an end, an error or urgent data: no edge follows a peek that fell
-    /// short, so one has to look until nothing is there.
+    /// The kernel reported an end, an error or urgent data. No edge follows a short peek then, so
+    /// the flow must peek until the socket is empty.
     var looksUntilEmpty = false
     var hasShutDownHost = false
     /// Whether 127.0.0.1 has refused and ::1 was tried in its place.
@@ -57,19 +58,19 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     var sender: TCPSender
     var receiver: TCPReceiver
-    /// Octets that the guest sent and the host's socket has not taken.
+    /// Bytes from the guest that the host socket has not accepted.
     var pending: OctetQueue
-    /// Octets in front of the host's socket until the batch of frames ends.
+    /// Bytes for the host socket that wait until the batch of frames ends.
     var staged = StagedPieces()
-    /// Octets that the guest has acknowledged and the socket still holds.
+    /// Bytes that the guest has acknowledged and the socket still holds.
     var toDiscard = 0
-    /// How much more than `pending` may be on the way here.
+    /// The window beyond `pending`.
     var windowLimit: Int
-    /// How much of the windows' budget that takes.
+    /// This flow's share of the window budget.
     var grantedWindow = 0
-    /// Octets passed on since the window grew last.
+    /// Bytes forwarded since the window last grew.
     var passedSinceGrowth = 0
-    /// The shift of the guest's window fields, and of ours.
+    /// The window scale shifts of the guest and of this end.
     var guestScale: UInt8 = 0
     var ownScale: UInt8 = 0
     var mayReportSACK = false
@@ -77,22 +78,21 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     var route: GuestRoute?
     var needsACK = false
-    /// In the table's list of flows that have work; in that of flows that owe an ACK; waiting for
-    /// the link.
+    /// Membership in the table's lists: has work, owes an ACK, waits for the link.
     var isQueued = false
     var isAcknowledging = false
     var isBlocked = false
-    /// The bounded queue that it is in.
+    /// The bounded queue that contains the flow.
     var queue: FlowQueue.Name?
-    /// Waiting for its guest to be heard again.
+    /// Whether it waits for its guest to reappear.
     var isUnrouted = false
 
-    /// Who waits to hear whether the guest takes the connection.
+    /// Called with the guest's answer to the connection attempt.
     var answered: GuestAnswered?
 
     var timer: TimerWheel.Token?
     var timerDeadline = Instant(nanoseconds: .max)
-    /// When SYN or SYN-ACK is repeated, a window probed, or TIME-WAIT over.
+    /// When to repeat SYN or SYN-ACK, to probe the window, or to leave TIME-WAIT.
     var stateDeadline: Instant?
     var stateRetries = 0
     var lastHeard: Instant
@@ -103,7 +103,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var traffic: FlowTraffic
     var lastChallenge: Instant?
 
-    /// A flow that has not sent anything yet.
+    /// Creates a flow that has not sent anything.
     init(_ key: FlowKey, _ flows: TCPFlows, phase: Phase, sequence: SequenceNumber, now: Instant) {
         self.key = key
         self.flows = flows
@@ -126,15 +126,15 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     // MARK: Events from the host
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        // An error waits behind octets that the host sent before it: the next peek or send meets
+        // An error follows the bytes that the host sent before it; the next peek or send reports
         // it.
         let finality: Readiness = [.ended, .hungUp, .failed, .urgent]
         if !readiness.isDisjoint(with: finality) { looksUntilEmpty = true }
         if !readiness.isDisjoint(with: finality.union(.readable)) { isReadable = true }
         if readiness.contains(.writable) { isWritable = true }
-        // A host that was fast says all of this in the one edge that says "connected".
+        // A fast host delivers data and even its end with the same edge as "connected".
         if phase == .connecting { return hostConnected(now: now) }
-        // Behind the end there is nothing left to read, and so nothing that would meet the error.
+        // After the end of the stream no read would report the error.
         if readiness.contains(.failed), sender.end != nil, hostError() != 0 {
             return abort(.host, now: now)
         }
@@ -189,13 +189,13 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         }
     }
 
-    /// Ends a handshake that the guest did not complete.
+    /// Aborts a handshake that the guest did not complete.
     func giveUp(_ answer: GuestAnswer, now: Instant) {
-        // Whoever was told has the answer in the stream, where a reset could overtake it.
+        // The client reads the answer from the stream, and a reset could overtake it.
         tell(answer) ? close() : abort(.guest, now: now)
     }
 
-    /// Tells what became of the call; false when nobody asked.
+    /// Reports the guest's answer; false if nobody requested it.
     @discardableResult
     func tell(_ answer: GuestAnswer) -> Bool {
         guard let answered else { return false }
@@ -207,11 +207,11 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         return true
     }
 
-    /// When a guest that was called and has not answered is given up.
+    /// When to give up a guest that does not answer our SYN.
     var guestDialDeadline: Instant { traffic.start + TCPFlows.guestDialLimit }
 
     private func retransmit(now: Instant) {
-        // RFC 9293, 3.8.3 (R2): give up when nothing was answered for at least 100 s.
+        // RFC 9293, 3.8.3 (R2): give up after at least 100 s without an answer.
         if sender.silentTimeouts >= TCPFlows.maximumTimeouts { return guestIsSilent(now: now) }
         sender.timedOut(now: now)
         flows.counters.timeouts &+= 1
@@ -220,11 +220,10 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     private func probeWindow(now: Instant) {
         guard sender.isWindowShut, isReadable, !sender.hasSentEnd else { return }
-        // The end of the stream may be what waits: it needs no window.
+        // The pending item may be the end of the stream, which needs no window.
         guard hasMoreToSend(now: now) else { return flows.enqueue(self) }
-        // One octet below the window: any answer tells the window (RFC 9293, 3.8.6.1), and none of
-        // it is data that a full guest would have to drop. A guest that does not answer loses the
-        // flow.
+        // One byte below the window: any answer reports the window (RFC 9293, 3.8.6.1), and a full
+        // guest has no data to drop. A guest that does not answer loses the flow.
         if lastHeard < now, !isProbing {
             probeGuest(now: now)
         } else {
@@ -234,13 +233,12 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         stateDeadline = now + sender.probeInterval
     }
 
-    /// Makes sure that a timer fires no later than the next thing is due.
+    /// Arms a timer for the next due time or earlier.
     func armTimer() {
         var deadline = phase == .open ? nextProbe : Instant(nanoseconds: .max)
         if let stateDeadline { deadline = min(deadline, stateDeadline) }
         if phase == .open, let timeout = sender.timeout { deadline = min(deadline, timeout) }
-        // One that fires too early looks around and arms again: that is cheaper than moving it with
-        // every ACK.
+        // A timer that fires early is armed again, which is cheaper than moving it with every ACK.
         guard deadline < timerDeadline else { return }
         if let timer { flows.loop.cancel(timer) }
         timerDeadline = deadline
@@ -249,10 +247,10 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
 
     // MARK: The end
 
-    /// Who caused a flow to be cut off, and so does not have to be told.
+    /// The side that caused an abort, and therefore needs no notification.
     enum Culprit { case guest, host, both }
 
-    /// Cuts the flow off: a reset to everyone who did not cause it.
+    /// Aborts the flow with a reset to every side that did not cause it.
     func abort(_ culprit: Culprit, now: Instant) {
         guard phase != .closed else { return }
         if culprit != .guest, phase != .connecting, phase != .timeWait { sendReset() }
@@ -275,8 +273,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
         refuse(errno: hasTriedIPv6 ? 0 : code, now: now)
     }
 
-    /// The host could not be connected to: a reset, or ICMP where no host answered (RFC 1122,
-    /// 4.2.3.9).
+    /// Refuses the guest because the host connection failed: RST, or ICMP if no host answered (RFC
+    /// 1122, 4.2.3.9).
     func refuse(errno code: Int32, now: Instant) {
         flows.counters.refused &+= 1
         if !flows.reportUnreachable(self, errno: code) {
@@ -291,7 +289,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
             toDiscard == 0, hasShutDownHost
         else { return }
         releaseStream()
-        // Whoever sent its FIN first waits for the other's to be repeated.
+        // The side that sent its FIN first waits for retransmissions of the other's.
         guard sentEndFirst else { return close() }
         phase = .timeWait
         stateDeadline = now + TCPFlows.timeWait
@@ -302,7 +300,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     /// Whether our FIN went out before the guest's arrived.
     var sentEndFirst = false
 
-    /// Leaves the table and gives everything back.
+    /// Leaves the table and releases everything.
     func close() {
         guard phase != .closed else { return }
         phase = .closed

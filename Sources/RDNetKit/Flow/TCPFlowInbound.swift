@@ -1,17 +1,16 @@
-/// From the guest: segments in, payload out to the host.
+/// From the guest: segments arrive, payload goes to the host.
 extension TCPFlow {
-    /// Takes one segment.
+    /// Handles one segment.
     ///
     /// - Parameters:
     ///   - header: The segment's header; its checksum has been verified or is trusted.
-    ///   - payload: Lent for the call.
+    ///   - payload: Valid only during the call.
     ///   - now: The turn's clock.
     func receive(_ header: TCPHeader, _ payload: UnsafeRawBufferPointer, now: Instant) {
         lastHeard = now
         switch phase {
         case .connecting:
-            // A repeated SYN waits as the first one does; a reset from here is a guest that gave
-            // up.
+            // A repeated SYN waits like the first one; a reset means that the guest gave up.
             if header.flags.contains(.rst), header.sequence == guestInitialSequence + 1 { close() }
             noteRepeatedSYN(header, now: now)
         case .synReceived:
@@ -29,16 +28,16 @@ extension TCPFlow {
 
     // MARK: Handshakes
 
-    /// The guest's SYN: remembers what it offered (RFC 9293, 3.10.7.2).
+    /// Stores the options of the guest's SYN (RFC 9293, 3.10.7.2).
     func begin(with syn: TCPHeader, now: Instant) {
         guestInitialSequence = syn.sequence
         mayReportSACK = syn.options.sackPermitted
         let offersScale = syn.options.windowScale != nil
         guestScale = syn.options.windowScale ?? 0
         ownScale = offersScale ? TCPFlows.windowScale : 0
-        // Without scaling a window field is all there is, and what is not offered need not be kept.
+        // Without scaling, the window field limits the window, so less needs to be kept.
         if !offersScale { windowLimit = min(windowLimit, 65_535) }
-        // RFC 9293, 3.7.1: 536 where the guest does not say; never more than our MTU carries.
+        // RFC 9293, 3.7.1: 536 by default, and never more than our MTU carries.
         let offered = Int(syn.options.maximumSegmentSize ?? 536)
         // The option does not count in the guest's figure, but takes room in every segment (RFC
         // 6691).
@@ -73,7 +72,7 @@ extension TCPFlow {
             return challenge(now: now)
         }
         if header.flags.contains(.syn) {
-            // Our SYN-ACK was lost, or is still on its way: the same one again.
+            // Our SYN-ACK was lost or is still in flight: repeat it.
             if header.sequence == guestInitialSequence {
                 noteRepeatedSYN(header, now: now)
                 return sendSYN(now: now)
@@ -149,8 +148,8 @@ extension TCPFlow {
             if header.sequence == receiver.next { return abort(.guest, now: now) }
             return challenge(now: now)
         }
-        // RFC 5961, 4.2: a SYN here is a restarted guest, which our answer makes reset us, or a
-        // forgery.
+        // RFC 5961, 4.2: a SYN here is a forgery or a restarted guest; our answer makes the latter
+        // reset us.
         if header.flags.contains(.syn) { return challenge(now: now) }
         timestamps.note(header, now: now)
         guard header.flags.contains(.ack) else { return }
@@ -169,8 +168,7 @@ extension TCPFlow {
         guard !header.flags.contains(.rst) else { return }
         // Also the answer to keep-alive probes and repeated segments (RFC 9293, 3.8.4, 3.10.7.4).
         oweACK()
-        // While the window is shut no data are acceptable, but a valid ACK counts (RFC 9293,
-        // 3.10.7.4).
+        // A zero window accepts no data, but a valid ACK counts (RFC 9293, 3.10.7.4).
         guard receiver.offered == 0, header.sequence == receiver.next, header.flags.contains(.ack),
             !header.flags.contains(.syn)
         else { return }
@@ -237,7 +235,7 @@ extension TCPFlow {
         pass(payload, now: now)
     }
 
-    /// Hands octets to the host's socket and keeps what it does not take.
+    /// Sends bytes to the host socket and keeps what it does not accept.
     func pass(_ payload: UnsafeRawBufferPointer, now: Instant) {
         guard phase == .open else { return }
         var rest = payload
@@ -248,7 +246,7 @@ extension TCPFlow {
             } catch {
                 return abort(.host, now: now)
             }
-            // Only a send that fell short says so: a queue in front says nothing about the socket.
+            // Only a short send means that the socket is full; a non-empty queue does not.
             if !rest.isEmpty { isWritable = false }
         }
         guard !rest.isEmpty else { return }
@@ -263,7 +261,7 @@ extension TCPFlow {
         }
     }
 
-    /// Hands over what waited, and the end of the guest's stream behind it.
+    /// Sends the pending bytes, then the end of the guest's stream.
     func drainToHost(now: Instant) {
         if !pending.isEmpty, isWritable {
             do {
@@ -282,16 +280,17 @@ extension TCPFlow {
         }
     }
 
-    /// Whether the window could open by enough to be worth a segment (RFC 9293, 3.8.6.2.2).
+    /// Whether the window can open far enough for a window update (RFC 9293, 3.8.6.2.2).
     private var worthTelling: Bool {
         let gain = room - receiver.offered
         return gain >= min(windowLimit / 2, 2 * sender.segmentSize)
     }
 
-    /// How much the guest may send beyond what has arrived in order.
+    /// The window to advertise beyond the data received in order.
     var room: Int { max(windowLimit - pending.count, 0) }
 
-    /// The host does not keep up: what it is sent waits in its own socket, not here.
+    /// Shrinks the window of a flow whose host does not keep up; its data waits in the host socket,
+    /// not here.
     private func slowWindow() {
         passedSinceGrowth = 0
         let less = min(grantedWindow, windowLimit / 2)
@@ -300,7 +299,7 @@ extension TCPFlow {
         windowLimit -= less
     }
 
-    /// Lets the window grow while the host takes everything as it comes.
+    /// Grows the window while the host accepts everything immediately.
     func growWindow() {
         guard passedSinceGrowth >= windowLimit else { return }
         passedSinceGrowth = 0
@@ -312,14 +311,14 @@ extension TCPFlow {
 
     // MARK: Answers
 
-    /// An ACK is due at the end of the turn, unless data carry it before.
+    /// Schedules an ACK for the end of the turn, unless data carries it first.
     func oweACK() {
         needsACK = true
         flows.acknowledgeLater(self)
     }
 
-    /// A challenge ACK (RFC 5961, 7: at a limited rate, or two ends could challenge each other for
-    /// ever).
+    /// Sends a challenge ACK at a limited rate, so two ends cannot challenge each other forever
+    /// (RFC 5961, 7).
     func challenge(now: Instant) {
         if let lastChallenge, now - lastChallenge < TCPFlows.challengeInterval { return }
         lastChallenge = now

@@ -1,5 +1,4 @@
-/// How flows begin: from a guest's SYN towards a host or a service, from a host's client towards a
-/// guest.
+/// Opening flows: from a guest's SYN to a host or service, and from a host's client to a guest.
 extension TCPFlows {
     /// Opens a flow for a guest's SYN.
     func open(_ key: FlowKey, _ syn: TCPHeader, _ packet: OpeningPacket, now: Instant) {
@@ -88,14 +87,13 @@ extension TCPFlows {
         flow.stream = consume stream
     }
 
-    /// Opens a connection from the gateway to a guest for a host client that is connected already.
+    /// Connects to a guest on behalf of a connected host client.
     ///
     /// - Parameters:
-    ///   - guest: Where to.
-    ///   - descriptor: The client's connection; closed, with a reset, when the guest does not take
-    ///     it.
-    ///   - answered: Is told whether the guest takes it; then the connection is closed without a
-    ///     reset.
+    ///   - guest: The destination.
+    ///   - descriptor: The client's connection; reset if the guest does not accept.
+    ///   - answered: Called with the guest's answer; the client's connection is then closed without
+    ///     a reset.
     ///   - now: The turn's clock.
     func open(
         to guest: Endpoint,
@@ -130,7 +128,8 @@ extension TCPFlows {
     }
 
     private func freePort(for guest: Endpoint) -> UInt16? {
-        // A few hundred tries find one unless nearly all of 16,384 are taken towards this one port.
+        // A few hundred attempts find a free port unless nearly all 16,384 are in use toward this
+        // endpoint.
         for _ in 0..<512 {
             nextPort = nextPort == UInt16.max ? 49_152 : nextPort + 1
             let remote = Endpoint(address: ethernet.plan.gateway, port: nextPort)

@@ -1,13 +1,12 @@
-/// Towards the guest: what the host's socket holds, as segments; acknowledgments; handshakes.
+/// Toward the guest: the host socket's data as segments, acknowledgments, handshakes.
 extension TCPFlow {
-    /// Octets that one flow may send in one go before others get theirs: four of the largest
-    /// segments.
+    /// Limit on the bytes that one flow sends per turn: four of the largest segments.
     private static let quantum = 4 * TCPSegmentWriter.maximumPayload
 
-    /// Does what is due, a bounded amount.
+    /// Does a bounded amount of the due work.
     ///
     /// - Parameter now: The turn's clock.
-    /// - Returns: Whether there is more to do at once.
+    /// - Returns: Whether work remains.
     func pump(now: Instant) -> Bool {
         guard phase == .open else { return false }
         discardAcknowledged(now: now)
@@ -22,11 +21,10 @@ extension TCPFlow {
         return more && phase == .open
     }
 
-    /// Lets go of what the guest has, to the last octet.
+    /// Discards everything that the guest acknowledged, to the last byte.
     ///
-    /// One that stays keeps all of its segment's memory in the kernel, which can be the whole
-    /// receive buffer: the socket would offer its peer no window, and nothing would ever come that
-    /// discards it.
+    /// A remaining byte keeps its whole segment in the kernel, which can fill the receive buffer:
+    /// the socket would then advertise a zero window forever.
     private func discardAcknowledged(now: Instant) {
         guard toDiscard > 0 else { return }
         do {
@@ -76,13 +74,13 @@ extension TCPFlow {
         return false
     }
 
-    /// Peeks octets of the stream into a frame and sends it.
+    /// Peeks stream data into a frame and sends it.
     ///
     /// - Parameters:
-    ///   - sequence: Of the first octet.
-    ///   - limit: Octets at most.
+    ///   - sequence: The first byte's sequence number.
+    ///   - limit: Maximum number of bytes.
     ///   - now: The turn's clock.
-    /// - Returns: Octets sent; 0 when none wait there, nil when there is no way to the guest now.
+    /// - Returns: Bytes sent; 0 if none are available, nil if the guest's link has no room.
     private func sendData(at sequence: SequenceNumber, upTo limit: Int, now: Instant) -> Int? {
         guard let route = currentRoute() else {
             flows.waitForRoute(self)
@@ -91,7 +89,7 @@ extension TCPFlow {
         let segment = sender.segmentSize
         let start = TCPSegmentWriter.headerLength + timestamps.length
         var count = min(limit, Frame.maximumLength - start)
-        // Whole packets, so that cutting leaves no small one in the middle of the stream.
+        // Whole packets, so segmentation leaves no small one in the middle of the stream.
         if count > segment { count -= count % segment }
         guard let room = route.link.reserve(start + count, .bulk) else {
             flows.block(self)
@@ -113,17 +111,16 @@ extension TCPFlow {
         )
         flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
         flows.counters.octetsToGuest &+= UInt64(peeked)
-        // Data carry the number but no blocks: while something is missing the ACK with them is
-        // still owed.
+        // Data segments carry the acknowledgment but no SACK blocks, so with a gap a separate ACK
+        // is still due.
         if receiver.earlyOctets == 0 { needsACK = false }
         return peeked
     }
 
-    /// Looks for something to send behind what was sent: the window is shut, so nothing has looked
-    /// yet.
+    /// Checks for unsent data while the window is zero.
     ///
     /// - Parameter now: The turn's clock.
-    /// - Returns: Whether an octet waits there.
+    /// - Returns: Whether at least one byte is available.
     func hasMoreToSend(now: Instant) -> Bool {
         var octet: UInt8 = 0
         // Sound: the pointer is used inside the closure only.
@@ -144,10 +141,10 @@ extension TCPFlow {
                 isReadable = false
                 return nil
             }
-            // 0 is the stream's end, seen from behind its last octet only.
+            // 0 means the end of the stream, visible only after its last byte.
             if count == 0, sequence == sender.next { sender.streamEnded() }
-            // Less than asked for: all that was there. More sets the flag again; the end must be
-            // looked for.
+            // A short peek returned everything. New data sets the flag again; the end must be
+            // polled.
             if count > 0, count < room.count, sequence + count >= sender.next, !looksUntilEmpty {
                 isReadable = false
             }
@@ -173,7 +170,7 @@ extension TCPFlow {
         sendBare(sequence: end, [.fin, .ack])
     }
 
-    /// Begins to probe a window that stays shut (RFC 9293, 3.8.6.1).
+    /// Starts probing a zero window (RFC 9293, 3.8.6.1).
     private func watchForWindow(now: Instant) {
         guard sender.isWindowShut, isReadable, sender.end == nil else {
             if phase == .open { stateDeadline = nil }
@@ -184,19 +181,19 @@ extension TCPFlow {
 
     // MARK: Segments without data
 
-    /// Sends an ACK with the window as it is now, unless it is not owed any more.
+    /// Sends an ACK with the current window if one is still due.
     func acknowledge() {
-        // In TIME-WAIT the guest's FIN may still be owed its ACK.
+        // In TIME-WAIT the guest's FIN may still need its ACK.
         guard needsACK, phase == .open || phase == .timeWait else { return }
         sendACK()
     }
 
-    /// Sends an ACK with the window as it is now.
+    /// Sends an ACK with the current window.
     func sendACK() {
         sendBare(sequence: sender.next, [.ack])
     }
 
-    /// SYN to a guest, or SYN-ACK; repeated with a doubling wait (RFC 9293, 3.8.1; RFC 6298, 2.1).
+    /// Sends SYN or SYN-ACK; repeated with exponential backoff (RFC 9293, 3.8.1; RFC 6298, 2.1).
     func sendSYN(now: Instant) {
         guard currentRoute() != nil else {
             flows.ethernet.askFor(key.guest.address)
@@ -213,7 +210,7 @@ extension TCPFlow {
             window: UInt16(min(windowLimit, 65_535))
         )
         header.options.maximumSegmentSize = UInt16(truncatingIfNeeded: flows.ethernet.plan.mtu - 40)
-        // In an answer only what the guest offered (RFC 7323, 2.2; RFC 2018, 2).
+        // A SYN-ACK contains only options that the guest offered (RFC 7323, 2.2; RFC 2018, 2).
         if !isAnswer || ownScale > 0 { header.options.windowScale = TCPFlows.windowScale }
         header.options.sackPermitted = !isAnswer || mayReportSACK
         header.options.timestamps =
@@ -226,7 +223,8 @@ extension TCPFlow {
         armTimer()
     }
 
-    /// A reset that the guest believes: exactly what it expects next, and an ACK (RFC 5961, 3.2).
+    /// Sends a reset that the guest accepts: the exact next sequence number, and an ACK (RFC 5961,
+    /// 3.2).
     func sendReset() {
         if phase == .synSent { return }
         sendBare(sequence: sender.next, [.rst, .ack])

@@ -1,26 +1,29 @@
-/// All TCP flows: finding them, opening them, giving each its turn, and what they share.
+/// All TCP flows: lookup, opening, scheduling, and shared state.
 ///
-/// Limits: flows in all; flows in a handshake with a guest that may never answer (the oldest goes);
-/// flows in TIME-WAIT (the oldest goes); windows beyond the first 64 KiB (they stop growing).
+/// Limits: all flows; flows in a handshake with a guest that may never answer (the oldest makes
+/// room); flows in TIME-WAIT (the oldest makes room); windows beyond the first 64 KiB (they stop
+/// growing).
 final class TCPFlows {
-    /// Before a guest says otherwise (RFC 9293, 3.7.1).
+    /// The default MSS (RFC 9293, 3.7.1).
     static let defaultSegmentSize = 536
-    /// What a new flow offers; doubled for every window that the host takes without stalling.
+    /// The initial window; doubled for every window that the host accepts without stalling.
     private static let initialWindow = 1 << 16
-    /// The same where there are so many flows that they could make us keep too much together.
+    /// The initial window once there are so many flows that together they could buffer too much.
     private static let crowdedWindow = 1 << 14
     private static let crowd = 8192
     private static let maximumWindow = 4 << 20
-    /// What all windows may have grown by together: the most that stalled hosts can make us keep.
+    /// Limit on the growth of all windows together, which bounds what stalled hosts can make us
+    /// buffer.
     private static let windowBudget = 256 << 20
-    /// Our shift: 7 makes a 16-bit window field reach 8 MiB.
+    /// Our window scale shift: 7 extends the 16-bit field to 8 MiB.
     static let windowScale: UInt8 = 7
 
-    /// Of a SYN, of a SYN-ACK, or of the question who has a guest's address.
+    /// Limit on retransmissions of SYN, SYN-ACK and ARP requests.
     static let synRetries = 5
-    /// How long a host's client waits for a guest that does not answer, as in gvproxy.
+    /// The time limit for a guest to accept a host client, as in gvproxy.
     static let guestDialLimit: Duration = .seconds(10)
-    /// Timeouts in a row: with doubling from 200 ms to 60 s more than the 100 s of RFC 9293, 3.8.3.
+    /// Limit on consecutive timeouts: with backoff from 200 ms to 60 s, more than the 100 s of RFC
+    /// 9293, 3.8.3.
     static let maximumTimeouts = 12
     static let timeWait: Duration = .seconds(2)
     static let neighbourRetry: Duration = .seconds(1)
@@ -40,13 +43,14 @@ final class TCPFlows {
     let scratch = PeekScratch()
     let spareBuffers = SpareBuffers()
     var counters = TCPCounters()
-    /// Takes connections to the gateway's own ports; the other end of each is a flow's host stream.
+    /// The services on the gateway's own TCP ports; a flow's host stream is the other end of each
+    /// connection.
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (GuestError) -> Void = { _ in }
     /// Called when a guest stops answering on one of its flows; set by `GuestPresence`.
     var guestIsSilent: (IPAddress) -> Void = { _ in }
-    /// Counts a packet that is not passed on; set by the engine.
+    /// Counts a dropped packet; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
 
     let log: Logger
@@ -68,16 +72,16 @@ final class TCPFlows {
     private var upload = UploadStage()
     private let heap: HeapTrimmer
 
-    /// Makes an empty table.
+    /// Creates an empty table.
     ///
     /// - Parameters:
     ///   - loop: Where sockets and timers are watched.
     ///   - ethernet: Where segments leave.
-    ///   - log: One debug line a flow.
+    ///   - log: Receives one debug line per flow.
     ///   - descriptors: What host sockets count against.
     ///   - limits: Counts what a full table refuses.
     ///   - support: Which sockets can peek at an offset.
-    ///   - seed: Random, and secret from guests.
+    ///   - seed: Random and secret from guests.
     init(
         loop: EventLoop,
         ethernet: VirtualEthernet,
@@ -98,7 +102,7 @@ final class TCPFlows {
         heap = HeapTrimmer(loop)
     }
 
-    /// Flows in the table, of every phase.
+    /// The number of flows in the table, in any phase.
     var count: Int { table.count }
 
     /// Every flow, for the API.
@@ -106,7 +110,7 @@ final class TCPFlows {
 
     // MARK: From guests
 
-    /// Takes a segment from a guest.
+    /// Handles a segment from a guest.
     ///
     /// - Parameters:
     ///   - ip: The packet's header.
@@ -169,12 +173,12 @@ final class TCPFlows {
         ethernet.commit(length, offload, room, on: route.link)
     }
 
-    /// A guest's router says that packets were too long (RFC 1191, 3; RFC 5927, 7.2).
+    /// A router behind a guest reports that packets were too long (RFC 1191, 3; RFC 5927, 7.2).
     ///
     /// - Parameters:
-    ///   - key: Of the quoted segment.
+    ///   - key: The quoted segment's flow.
     ///   - sequence: The quoted segment's; it must be in flight, or the message is a forgery.
-    ///   - mtu: What the next hop takes; 0 from routers that do not say.
+    ///   - mtu: The next hop's MTU; 0 from routers that do not report it.
     func reducePath(_ key: FlowKey, sequence: SequenceNumber, mtu: Int) {
         guard let flow = table[key], flow.phase == .open,
             sequence >= flow.sender.unacknowledged, sequence < flow.sender.next
@@ -190,7 +194,7 @@ final class TCPFlows {
     /// 4.2.3.9).
     ///
     /// - Parameters:
-    ///   - key: Of the quoted segment.
+    ///   - key: The quoted segment's flow.
     ///   - sequence: The quoted segment's; a forgery does not know it.
     ///   - now: The turn's clock.
     func refused(by key: FlowKey, sequence: SequenceNumber, now: Instant) {

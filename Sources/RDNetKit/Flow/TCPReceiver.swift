@@ -152,7 +152,7 @@ struct TCPReceiver {
 
     // MARK: Outwards
 
-    /// What arrived early, as SACK blocks: the one with the latest arrival first (RFC 2018, 4).
+    /// The out-of-order data as SACK blocks, the most recent first (RFC 2018, 4).
     func blocks(atMost limit: Int = maximumBlocks) -> [SACKBlock] {
         guard !pieces.isEmpty else { return [] }
         var runs: [SACKBlock] = []
@@ -169,17 +169,17 @@ struct TCPReceiver {
         return Array(runs.prefix(limit))
     }
 
-    /// What the guest may still send, as far as it knows.
+    /// The window that the guest currently sees.
     var offered: Int { max(edge - next, 0) }
 
-    /// Offers the guest so much room behind `next`, or what was offered before if that is more.
+    /// Advertises room after `next`, or the previous right edge if that is further.
     ///
-    /// - Parameter room: Octets that would be kept or passed on.
+    /// - Parameter room: Bytes that can be buffered or forwarded.
     /// - Returns: The window field, scaled.
     mutating func offer(_ room: Int) -> UInt16 {
         let unit = 1 << Int(scale)
         let wanted = max(room, edge - next, 0)
-        // Rounded up: rounding down would seem to take back what was offered (RFC 7323, 2.4).
+        // Rounded up: rounding down would look like a withdrawn window (RFC 7323, 2.4).
         let field = min((wanted + unit - 1) >> Int(scale), 0xffff)
         let shown = next + field << Int(scale)
         if shown > edge { edge = shown }

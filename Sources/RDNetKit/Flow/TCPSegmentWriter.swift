@@ -1,18 +1,18 @@
-/// TCP segments towards guests: headers in front of a payload that is already in place.
+/// Writes TCP segments to guests: headers in front of a payload that is already in place.
 enum TCPSegmentWriter {
-    /// Octets in front of the payload of a segment without options.
+    /// The length of all headers of a segment without options.
     static let headerLength = EthernetHeader.length + IPv4Header.length + TCPHeader.length
     /// The longest payload that a frame of `Frame.maximumLength` holds, without options.
     static let maximumPayload = Frame.maximumLength - headerLength
 
-    /// Where a segment comes from and goes to, as the guest sees it.
+    /// A segment's addresses as the guest sees them.
     struct Path {
         let remote: Endpoint
         let guest: Endpoint
         let mac: MACAddress
     }
 
-    /// Writes all headers; the checksum is left to whoever is last able to finish it.
+    /// Writes all headers; the checksum stays partial until the last stage that can finish it.
     ///
     /// - Parameters:
     ///   - room: From the Ethernet header to the payload's end.
@@ -20,7 +20,7 @@ enum TCPSegmentWriter {
     ///   - header: Its options decide how long it is.
     ///   - segmentSize: The largest payload of one packet.
     ///   - ethernet: Writes the lower headers and numbers packets.
-    /// - Returns: What is unfinished about the frame.
+    /// - Returns: The offload work left to do.
     @inline(__always)
     static func write(
         _ room: UnsafeMutableRawBufferPointer,

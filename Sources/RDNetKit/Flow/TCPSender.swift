@@ -1,39 +1,39 @@
-/// The sending half of a guest connection: what may be sent, what must be sent again, and when.
+/// The sending half of a guest connection: what may be sent, what must be retransmitted, and when.
 ///
-/// How it works: pure sequence arithmetic; the octets themselves stay in the host socket, where an
-/// offset from the first unacknowledged octet finds them. Sequence space holds the stream and,
-/// behind its end, one FIN.
+/// How it works: pure sequence arithmetic. The data stays in the host socket, where an offset from
+/// the first unacknowledged byte finds it. Sequence space holds the stream and, after its end, one
+/// FIN.
 ///
-/// * New data may go up to the guest's window (RFC 9293, 3.8.6) and up to a flight limit, the
-///   congestion window (RFC 5681): very large at first, as the link is local; halved when a loss
-///   shows that a queue on the way is shorter than that; regrown by what is acknowledged.
-/// * A loss is seen by three duplicate acknowledgments or by two segments' worth of SACKed octets
-///   (RFC 6675, 4); then the gaps below what the guest holds are resent, each once, until all that
-///   was in flight at that time is acknowledged.
-/// * Without a sign for a timeout (RFC 6298) everything unacknowledged is resent, slowly at first.
-/// * `resendNext..<resendEnd` is what a loss has marked; what SACK reports in between is skipped.
+/// * New data is limited by the guest's window (RFC 9293, 3.8.6) and by a flight limit, the
+///   congestion window (RFC 5681): very large at first, because the link is local; halved when a
+///   loss shows that a queue on the path is shorter; grown again by acknowledgments.
+/// * Three duplicate acknowledgments or two segments' worth of SACKed data indicate a loss (RFC
+///   6675, 4); then the gaps below the data that the guest holds are retransmitted once each, until
+///   everything that was in flight is acknowledged.
+/// * After a timeout (RFC 6298) everything unacknowledged is retransmitted, slowly at first.
+/// * `resendNext..<resendEnd` is the range marked as lost; ranges that SACK reports inside it are
+///   skipped.
 struct TCPSender {
-    /// The flight limit before the first loss: more than any guest offers by default.
+    /// The flight limit before the first loss: more than any guest's default window.
     private static let initialFlightLimit = 4 << 20
     private static let maximumFlightLimit = 16 << 20
 
-    /// SND.UNA: the first octet that the guest has not acknowledged.
+    /// SND.UNA: the first unacknowledged byte.
     private(set) var unacknowledged: SequenceNumber
-    /// SND.NXT: the next octet never sent before.
+    /// SND.NXT: the next byte that was never sent.
     private(set) var next: SequenceNumber
-    /// SND.WND: octets that the guest takes from `unacknowledged` on.
+    /// SND.WND: bytes that the guest accepts from `unacknowledged` on.
     ///
-    /// Kept as its right edge: an ACK that is newer than its window (reordering) moves
-    /// `unacknowledged` alone.
+    /// Stored as its right edge, so a reordered ACK moves only `unacknowledged`.
     var window: Int { max(windowEdge - unacknowledged, 0) }
     private var windowEdge: SequenceNumber
     /// The largest payload of one packet; the guest can lower it by ICMP.
     var segmentSize: Int
-    /// Where the stream ends and its FIN stands, once the host's end is known.
+    /// The sequence number of the FIN, once the host's end is known.
     private(set) var end: SequenceNumber?
-    /// When something unacknowledged is to be sent again; nil when nothing is in flight.
+    /// The retransmission deadline; nil if nothing is in flight.
     private(set) var timeout: Instant?
-    /// Timeouts in a row without an answer.
+    /// Consecutive timeouts without an answer.
     private(set) var silentTimeouts = 0
 
     private var largestWindow: Int
@@ -49,11 +49,11 @@ struct TCPSender {
     private var roundTrip = RoundTripEstimator()
     private var timed: (end: SequenceNumber, sent: Instant)?
 
-    /// What an acknowledgment said.
+    /// The meaning of an acknowledgment.
     enum Verdict: Equatable {
-        /// So many octets of the stream are done with; the FIN counts for none.
+        /// The number of newly acknowledged bytes, not counting the FIN.
         case advanced(octets: Int)
-        /// Nothing new, or a repetition that counts towards a loss.
+        /// Nothing new, or a duplicate that counts toward a loss.
         case current
         /// Acknowledges what was never sent (RFC 9293, 3.10.7.4: answer with an ACK and drop).
         case impossible
@@ -61,12 +61,12 @@ struct TCPSender {
         case ancient
     }
 
-    /// A sender whose SYN has been acknowledged.
+    /// Creates a sender whose SYN has been acknowledged.
     ///
     /// - Parameters:
-    ///   - first: The first octet's sequence number, one behind the SYN's.
-    ///   - window: What the guest offered, in octets.
-    ///   - windowSequence: The sequence number of the segment that offered it.
+    ///   - first: The first byte's sequence number, one after the SYN's.
+    ///   - window: The guest's window, in bytes.
+    ///   - windowSequence: The sequence number of the segment that carried it.
     ///   - segmentSize: The largest payload of one packet.
     init(
         first: SequenceNumber,
@@ -85,7 +85,7 @@ struct TCPSender {
         largestWindow = window
     }
 
-    /// Octets and FIN sent but not acknowledged.
+    /// Bytes, and the FIN, that are sent but not acknowledged.
     @inline(__always)
     var inFlight: Int { next - unacknowledged }
 
@@ -95,26 +95,26 @@ struct TCPSender {
         return next > end
     }
 
-    /// Whether everything, the FIN included, is acknowledged.
+    /// Whether everything including the FIN is acknowledged.
     var isFinished: Bool {
         guard let end else { return false }
         return unacknowledged > end
     }
 
-    /// Whether the guest's window keeps even one octet back while nothing is in flight.
+    /// Whether the guest's window is zero while nothing is in flight.
     var isWindowShut: Bool { inFlight == 0 && window == 0 }
 
     // MARK: Inwards
 
-    /// Takes an acknowledgment.
+    /// Handles an acknowledgment.
     ///
     /// - Parameters:
     ///   - header: The segment's header; it has been found acceptable.
     ///   - offered: Its window, scaled.
-    ///   - isBare: Whether it carries neither payload, SYN nor FIN: only such ones count as
+    ///   - isBare: Whether it carries no payload, SYN or FIN; only such segments count as
     ///     duplicates (RFC 5681, 2).
     ///   - now: The caller's clock.
-    /// - Returns: What it said.
+    /// - Returns: Its meaning.
     mutating func receive(
         _ header: TCPHeader,
         window offered: Int,
@@ -146,7 +146,7 @@ struct TCPSender {
                 || windowSequence == header.sequence
                     && windowAcknowledgment <= header.acknowledgment
         else { return }
-        // What was doubled by probing does not hold up what the window lets through now.
+        // Backoff from probing must not delay data that the window now allows.
         if window == 0, offered > 0 { roundTrip.answered() }
         windowEdge = header.acknowledgment + offered
         largestWindow = max(largestWindow, offered)
@@ -166,7 +166,7 @@ struct TCPSender {
         silentTimeouts = 0
         roundTrip.answered()
         if let recoveryEnd, acknowledged < recoveryEnd {
-            // After a timeout the limit began small: it grows as at the start (RFC 5681, 3.1).
+            // After a timeout the limit starts small and grows as in slow start (RFC 5681, 3.1).
             if flightLimit < slowStartThreshold { growFlightLimit(by: octets) }
             stayInRecovery()
         } else {
@@ -225,8 +225,7 @@ struct TCPSender {
         extendResend()
     }
 
-    /// More was acknowledged, but not all that was in flight at the loss: the next gap is lost too
-    /// (RFC 6582).
+    /// A partial acknowledgment during recovery: the next gap is lost too (RFC 6582).
     private mutating func stayInRecovery() {
         if scoreboard.isEmpty, resendEnd == resendNext {
             resendEnd = unacknowledged + min(segmentSize, inFlight)
@@ -238,7 +237,8 @@ struct TCPSender {
         if let highest = scoreboard.highest, highest > resendEnd { resendEnd = highest }
     }
 
-    /// The timeout passed: everything unacknowledged is to be sent again (RFC 6298, 5.4 to 5.6).
+    /// Handles the timeout: marks everything unacknowledged for retransmission (RFC 6298, 5.4 to
+    /// 5.6).
     mutating func timedOut(now: Instant) {
         if recoveryEnd == nil || silentTimeouts == 0 {
             slowStartThreshold = max(inFlight / 2, 4 * segmentSize)
@@ -257,12 +257,12 @@ struct TCPSender {
 
     // MARK: Outwards
 
-    /// The stream's end is known: everything up to `next` was its last octet.
+    /// Marks the end of the stream: the byte before `next` was the last one.
     mutating func streamEnded() {
         if end == nil { end = next }
     }
 
-    /// What is to be sent again now; a range that ends behind `end` includes the FIN.
+    /// The range to retransmit now; a range that ends after `end` includes the FIN.
     mutating func nextResend() -> SACKBlock? {
         guard resendNext < resendEnd else { return nil }
         guard let gap = scoreboard.gap(from: resendNext, before: resendEnd) else {
@@ -271,25 +271,25 @@ struct TCPSender {
         }
         resendNext = gap.start
         let room = flightLimit - outstanding
-        // The first gap goes out whatever the limit says: only it lets the guest go on.
+        // The first gap ignores the limit, because the guest cannot continue without it.
         guard room >= segmentSize || gap.start == unacknowledged else { return nil }
         let length = min(gap.end - gap.start, max(room, segmentSize))
         return SACKBlock(start: gap.start, end: gap.start + length)
     }
 
-    /// A part of the range that `nextResend` gave was sent.
+    /// Records that part of the range from `nextResend` was sent.
     mutating func resent(_ count: Int, now: Instant) {
         resendNext += count
         if timeout == nil { timeout = now + roundTrip.timeout }
     }
 
-    /// Octets believed to be on the way: neither held by the guest nor marked lost and waiting.
+    /// The estimated data in flight: neither held by the guest nor marked lost.
     private var outstanding: Int {
         let lost = resendEnd - resendNext
         return max(inFlight - scoreboard.octets - max(lost, 0), 0)
     }
 
-    /// Octets of new data that may be sent now.
+    /// The amount of new data that may be sent now.
     ///
     /// Sender-side silly window avoidance (RFC 9293, 3.8.6.2.1): less than a segment waits while
     /// anything is in flight, unless it is half of the largest window ever offered.
@@ -301,7 +301,7 @@ struct TCPSender {
         return max(allowed, 0)
     }
 
-    /// New data, or the FIN as one, was sent.
+    /// Records that new data was sent; the FIN counts as one byte.
     @inline(__always)
     mutating func sent(_ count: Int, now: Instant) {
         next += count
@@ -309,10 +309,10 @@ struct TCPSender {
         if timeout == nil { timeout = now + roundTrip.timeout }
     }
 
-    /// How long to wait before the next window probe.
+    /// The interval before the next window probe.
     var probeInterval: Duration { roundTrip.timeout }
 
-    /// A window probe went out: the next one waits twice as long (RFC 9293, 3.8.6.1).
+    /// Records a window probe and doubles the interval (RFC 9293, 3.8.6.1).
     mutating func probed() {
         roundTrip.backOff()
     }

@@ -1,21 +1,21 @@
-/// One guest address and port, and the host socket that speaks for it.
+/// One guest address and port, and the host socket that represents it.
 ///
-/// The socket is not connected: whatever the guest sends to leaves by the same host port
+/// The socket is not connected: datagrams to all destinations leave from one host port
 /// (endpoint-independent mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000
-/// destinations cost one descriptor. Only hosts the guest has sent to may answer (address-dependent
-/// filtering, REQ-8).
+/// destinations cost one descriptor. Only hosts that the guest contacted may reply
+/// (address-dependent filtering, REQ-8).
 final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
-    /// With answers (RFC 4787, REQ-5 recommends five minutes).
+    /// Lifetime with replies (RFC 4787, REQ-5 recommends five minutes).
     private static let answeredLifetime: Duration = .seconds(300)
-    /// Without: a query that nobody answered (RFC 4787, REQ-5 demands two minutes).
+    /// Lifetime without replies (RFC 4787, REQ-5 requires two minutes).
     private static let silentLifetime: Duration = .seconds(120)
     /// After the answers to all queries (RFC 4787, REQ-5a allows less for well-known ports).
     private static let finishedLifetime: Duration = .seconds(5)
     /// Ports of services that answer each query with one datagram: DNS and NTP.
     private static func isQueryPort(_ port: UInt16) -> Bool { port == 53 || port == 123 }
-    /// Datagrams that one turn reads before others get theirs.
+    /// Limit on datagrams read per turn.
     private static let datagramsPerTurn = 64
-    /// Hosts in one generation of `isContacted`.
+    /// Limit on hosts in one generation of `isContacted`.
     private static let hostsPerGeneration = 2048
 
     let guest: Endpoint
@@ -29,24 +29,24 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// Queries without an answer; nil once the guest has sent to a port of another kind.
     private var openQueries: Int? = 0
     private var deadline: Instant
-    /// The host sent to last: most flows have one only.
+    /// The last destination; most flows have only one.
     private(set) var lastHost: IPAddress?
     private var recentHosts: Set<IPAddress> = []
     private var olderHosts: Set<IPAddress> = []
-    /// The datagrams that an ICMP error may have to quote.
+    /// The latest datagrams, for quotations in ICMP errors.
     var sent = SentPackets<8>()
     private var path: PathOptions?
-    /// The host socket's port; 0 until the first datagram has left.
+    /// The host socket's port; 0 before the first datagram.
     private(set) var externalPort: UInt16 = 0
-    /// The other flow of this gateway that was heard last.
+    /// The last other flow of this gateway that sent to this one.
     private var lastHairpin: Endpoint?
     var queueIndex = 0
 
-    /// Makes the host socket.
+    /// Creates the host socket.
     ///
     /// - Parameters:
-    ///   - guest: Whom it speaks for.
-    ///   - flows: Whose flow it is.
+    ///   - guest: The guest's endpoint.
+    ///   - flows: The table that owns the flow.
     ///   - now: The turn's clock.
     /// - Throws: `SystemError`, such as EMFILE.
     init(_ guest: Endpoint, _ flows: UDPFlows, now: Instant) throws(SystemError) {
@@ -60,7 +60,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         }
         try HostError.collect(on: socket)
         Socket.receiveTrains(socket)
-        // The default holds a hundred full datagrams: less than a host sends while this process
+        // The default holds a hundred full datagrams, fewer than a host sends while this process
         // sleeps.
         Socket.enlargeBuffers(socket, to: 1 << 20)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
@@ -72,9 +72,9 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// Sends datagrams to a host.
     ///
     /// - Parameters:
-    ///   - octets: One datagram, which may be empty, or several one behind the other.
-    ///   - segmentSize: Octets of each but the last.
-    ///   - host: As the host's network knows it.
+    ///   - octets: One datagram, which may be empty, or several in a row.
+    ///   - segmentSize: The length of each but the last, in bytes.
+    ///   - host: The destination on the host's network.
     ///   - path: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
@@ -102,8 +102,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 if sent == nil { flows.dropped(.full) }
                 return
             } catch {
-                // EINVAL, EIO or EMSGSIZE: the path cannot take them so, or an earlier datagram
-                // failed. Then they leave one by one.
+                // EINVAL, EIO or EMSGSIZE: the path does not support segmentation, or an earlier
+                // datagram failed. Send them one by one.
                 reportErrors()
             }
         }
@@ -120,7 +120,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         to host: Endpoint,
         _ address: SocketAddress
     ) {
-        // An ICMP error makes the next call fail, although the call's own datagram did not.
+        // A pending ICMP error fails the next call, although that call's own datagram is fine.
         for attempt in 0..<3 {
             do {
                 if try Socket.sendDatagram(socket, payload, to: address) == nil {
@@ -162,8 +162,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     /// Stops accepting datagrams from a host, because the guest refused one.
     ///
-    /// - Parameter host: Ignored unless the guest itself sent to this address and port lately.
-    /// - Returns: Whether no host is left that may answer.
+    /// - Parameter host: Ignored unless the guest recently sent to this address and port.
+    /// - Returns: Whether no contacted host remains.
     func forget(_ host: Endpoint) -> Bool {
         guard sent.contains(host) else { return false }
         if lastHost == host.address { lastHost = nil }
@@ -199,7 +199,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                 }
                 receive(train, now: now)
             } catch {
-                // The error of an earlier datagram, told once; the queue behind it has the details.
+                // The error of an earlier datagram, reported once; the error queue has the details.
                 reportErrors()
             }
         }
@@ -227,10 +227,10 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         return true
     }
 
-    /// Passes on the ICMP errors in the error queue.
+    /// Forwards the ICMP errors in the error queue.
     @discardableResult
     private func reportErrors() -> HostError.Findings {
-        // Only here, because it makes every receiving call slower.
+        // Requested only here, because it slows down every receive call.
         Socket.reportHopLimits(true, on: socket)
         defer { Socket.reportHopLimits(false, on: socket) }
         return HostError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
@@ -263,7 +263,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         timer = flows.loop.schedule(deadline, observer: self)
     }
 
-    /// Gives the socket back; the flow is out of its tables already.
+    /// Closes the socket; the flow has already left its tables.
     func close() {
         if let watch { flows.loop.forget(watch) }
         if let timer { flows.loop.cancel(timer) }

@@ -1,11 +1,11 @@
-/// What the host's network, its kernel and the guest report about datagrams.
+/// Errors about datagrams from the host's network, its kernel and the guest.
 extension UDPFlows {
-    /// Passes on an ICMP error about one of a guest's datagrams.
+    /// Forwards an ICMP error about a guest's datagram.
     ///
     /// - Parameters:
-    ///   - error: As the error queue has it.
-    ///   - payload: What it quotes of the datagram's payload; often nothing (RFC 792).
-    ///   - flow: Whose datagram it was.
+    ///   - error: From the error queue.
+    ///   - payload: The quoted part of the datagram's payload; often empty (RFC 792).
+    ///   - flow: The datagram's flow.
     func report(_ error: HostError, quoting payload: UnsafeRawBufferPointer, of flow: UDPFlow) {
         let (header, octets) = quote(flow, to: error.destination, payload)
         sendError(GuestError(error, ethernet.plan, about: header, octets))
@@ -23,7 +23,7 @@ extension UDPFlows {
         sendError(GuestError(refusal, ethernet.plan, about: header, octets))
     }
 
-    /// Reports that the host's kernel knows no way to send a datagram.
+    /// Reports that the host's kernel has no route for a datagram.
     func failed(
         _ flow: UDPFlow,
         to host: Endpoint,
@@ -36,8 +36,8 @@ extension UDPFlows {
         sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
-    /// The guest's datagram as the guest sent it: its IP header, and its UDP header with what is
-    /// known of the payload.
+    /// The guest's original datagram: its IP header, and its UDP header with the known part of the
+    /// payload.
     private func quote(
         _ flow: UDPFlow,
         to host: Endpoint,
@@ -111,7 +111,7 @@ extension UDPFlows {
         return sum == 0 ? 0xffff : sum
     }
 
-    /// Takes a guest's word that it has closed a port.
+    /// Handles a guest's report that it closed a port.
     ///
     /// Closing the host socket lets the host's kernel answer the peer with the same error. The flow
     /// stays while the guest's port talks to other hosts, because several sockets of the guest may
@@ -119,7 +119,7 @@ extension UDPFlows {
     ///
     /// - Parameters:
     ///   - guest: The closed port.
-    ///   - host: Whose datagram the guest refused.
+    ///   - host: The sender of the refused datagram.
     func refused(by guest: Endpoint, _ host: Endpoint) {
         guard let flow = flow(at: guest), flow.forget(host) else { return }
         expired(flow)

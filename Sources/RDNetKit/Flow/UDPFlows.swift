@@ -1,13 +1,13 @@
 /// All UDP flows, and the gateway's own UDP ports.
 final class UDPFlows {
-    /// Flows at once; when full, an idle one goes.
+    /// Limit on flows; when full, an idle one makes room.
     private static let maximumFlows = 8192
     /// The largest payload of an IPv4 datagram.
     private static let maximumPayload = 65_507
 
     let loop: EventLoop
     let descriptors: DescriptorBudget
-    /// Where a datagram lies between a host socket and a frame.
+    /// The buffer for a datagram between host socket and frame.
     let scratch: UnsafeMutableRawBufferPointer
     let ethernet: VirtualEthernet
     private let limits: LimitLog
@@ -18,12 +18,12 @@ final class UDPFlows {
     private var waiting = WaitingDatagrams()
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
-    /// Counts a packet that is not passed on; set by the engine.
+    /// Counts a dropped packet; set by the engine.
     var dropped: (DropReason) -> Void = { _ in }
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (GuestError) -> Void = { _ in }
 
-    /// Makes an empty table.
+    /// Creates an empty table.
     init(
         loop: EventLoop,
         ethernet: VirtualEthernet,
@@ -43,7 +43,7 @@ final class UDPFlows {
         output.deallocate()
     }
 
-    /// Flows at present.
+    /// The current number of flows.
     var count: Int { flows.count }
 
     /// Every flow, for the API.
@@ -51,13 +51,13 @@ final class UDPFlows {
 
     // MARK: From guests
 
-    /// Passes a guest's datagram on to a host.
+    /// Forwards a guest's datagram to a host.
     ///
     /// - Parameters:
     ///   - payload: May be empty.
     ///   - guest: Its sender.
-    ///   - sent: Its receiver as the host's network knows it, and what an ICMP error would quote.
-    ///   - path: How it travels from here.
+    ///   - sent: Its destination on the host's network, and what an ICMP error would quote.
+    ///   - path: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
         _ payload: UnsafeRawBufferPointer,
@@ -81,7 +81,7 @@ final class UDPFlows {
         toHosts.append(payload, (flow, host, path))
     }
 
-    /// The flow of a guest's port, if there is one.
+    /// The flow of a guest's port, if any.
     func flow(at guest: Endpoint) -> UDPFlow? { flows[guest] }
 
     private func flow(of guest: Endpoint, now: Instant) -> UDPFlow? {
@@ -102,16 +102,16 @@ final class UDPFlows {
     /// The flow that gives way next; nil when there are none.
     var idlest: UDPFlow? { queue.idlest() }
 
-    /// Sends what guests have sent: at the end of every batch of frames.
+    /// Sends the staged datagrams from guests, at the end of every batch of frames.
     func sendToHosts(now: Instant) {
         toHosts.flush { way, octets, segmentSize in
             way.flow.send(octets, segmentSize: segmentSize, to: way.host, way.path, now: now)
         }
     }
 
-    /// A flow's host socket has got its port.
+    /// Records the port of a flow's host socket.
     func opened(_ flow: UDPFlow) {
-        // One that was closed with datagrams still staged is never removed again.
+        // A flow that closed with staged datagrams would never be removed.
         if flows[flow.guest] === flow { hairpins.insert(flow.externalPort) }
     }
 
@@ -120,11 +120,11 @@ final class UDPFlows {
 
     // MARK: To guests
 
-    /// Passes a host's datagrams on to a flow's guest; they leave with `sendToGuests`.
+    /// Stages a host's datagrams for a flow's guest until `sendToGuests`.
     ///
     /// - Parameters:
-    ///   - train: One datagram, or several that the kernel had put together.
-    ///   - flow: Whose socket they came by.
+    ///   - train: One datagram, or several that the kernel combined.
+    ///   - flow: The flow that received them.
     ///   - host: Their sender.
     func receive(_ train: DatagramTrain, of flow: UDPFlow, from host: Endpoint) {
         let octets = UnsafeRawBufferPointer(rebasing: scratch[..<train.count])
@@ -136,15 +136,15 @@ final class UDPFlows {
         toGuests.append(octets, (flow, host))
     }
 
-    /// Sends what hosts have sent: when a socket has been read.
+    /// Sends the staged datagrams from hosts, after a socket was read.
     func sendToGuests() {
         toGuests.flush { way, octets, segmentSize in
             sendToGuest(octets, segmentSize: segmentSize, from: way.host, to: way.flow.guest)
         }
     }
 
-    /// Sends datagrams of one length, the last at most as long; 127.0.0.1 looks like the host alias
-    /// to guests.
+    /// Sends datagrams of equal length, the last possibly shorter; guests see 127.0.0.1 as the host
+    /// alias.
     private func sendToGuest(
         _ octets: UnsafeRawBufferPointer,
         segmentSize: Int,
@@ -154,7 +154,7 @@ final class UDPFlows {
         let source = seenByGuest(host)
         let headers = IPv4Header.length + UDPHeader.length
         let fits = segmentSize > 0 && segmentSize + headers <= ethernet.plan.mtu
-        // As many whole datagrams as one frame holds; one alone needs no cutting.
+        // As many whole datagrams as one frame holds; a single one needs no segmentation.
         let most = (Frame.maximumLength - EthernetHeader.length - headers) / max(segmentSize, 1)
         let step = fits && octets.count > segmentSize ? segmentSize * most : max(segmentSize, 1)
         var offset = 0
@@ -170,7 +170,7 @@ final class UDPFlows {
         } while offset < octets.count
     }
 
-    /// Sends datagrams as one frame, to be cut by the guest's kernel or by the link.
+    /// Sends datagrams as one frame that the guest's kernel or the link segments.
     private func sendTrain(
         _ octets: UnsafeRawBufferPointer,
         segmentSize: Int,
@@ -224,10 +224,10 @@ final class UDPFlows {
     /// Sends a datagram to a guest.
     ///
     /// - Parameters:
-    ///   - payload: At most 65,507 octets.
-    ///   - source: As the guest is to see it.
-    ///   - guest: Where to.
-    ///   - mac: The Ethernet destination; nil looks the guest up.
+    ///   - payload: At most 65,507 bytes.
+    ///   - source: The source that the guest sees.
+    ///   - guest: The destination.
+    ///   - mac: The Ethernet destination; nil to look it up.
     func send(
         _ payload: UnsafeRawBufferPointer,
         from source: Endpoint,
@@ -250,7 +250,7 @@ final class UDPFlows {
             destination: guest.address,
             payloadLength: count
         )
-        // To an address without a route (a broadcast, a client without a lease) on every link.
+        // An address without a route (broadcast, client without a lease) is sent on every link.
         let link = mac == nil || mac == route?.mac ? route?.link : nil
         ethernet.send(ip, UnsafeRawBufferPointer(datagram), to: destination, on: link)
     }
@@ -280,8 +280,8 @@ final class UDPFlows {
         }
     }
 
-    /// Always with a finished checksum: clients with packet filters (DHCP) do not know of partial
-    /// ones.
+    /// Always with a complete checksum, because clients with packet sockets (DHCP) do not handle
+    /// partial ones.
     private func writeHeader(
         _ datagram: UnsafeMutableRawBufferPointer,
         from source: Endpoint,
@@ -305,14 +305,14 @@ final class UDPFlows {
         header.write(to: &octets)
     }
 
-    /// What guests call a host's address and port.
+    /// A host's endpoint as guests see it.
     func seenByGuest(_ host: Endpoint) -> Endpoint {
         Endpoint(address: ethernet.plan.seenByGuests(host.address), port: host.port)
     }
 
     // MARK: The end
 
-    /// A flow has been idle for its lifetime.
+    /// Removes a flow whose idle timeout passed.
     func expired(_ flow: UDPFlow) {
         queue.remove(flow)
         forget(flow)

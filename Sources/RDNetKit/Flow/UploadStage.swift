@@ -1,11 +1,11 @@
-/// Small payloads of a batch of frames, put together flow by flow: one `send` of 64 KiB costs a
-/// third of 45 small pieces.
+/// Combines small payloads of a batch of frames by flow: one `send` of 64 KiB costs a third of 45
+/// small ones.
 ///
-/// How it works: payloads lie one behind the other in the order in which they came, and those of
-/// one flow are a chain of pieces; what follows its own flow's octets directly makes the last piece
-/// longer. Where many flows send at once their frames come in turns, and are short (a guest that
-/// paces sends two segments at a time): each flow still costs one `send` a batch, and one ACK. A
-/// payload of 16 KiB or more is cheaper to send from where it lies.
+/// How it works: payloads are stored consecutively in arrival order, and those of one flow form a
+/// chain of pieces; a payload directly after its own flow's data extends the last piece. When many
+/// flows send at once, their short frames interleave (a pacing guest sends two segments at a time),
+/// and each flow still costs one `send` and one ACK per batch. A payload of 16 KiB or more is
+/// cheaper to send from its frame.
 struct UploadStage: ~Copyable {
     private static let capacity = 1 << 20
     private static let maximumPieces = 1024
@@ -19,7 +19,7 @@ struct UploadStage: ~Copyable {
     }
 
     private let buffer: UnsafeMutableRawBufferPointer
-    /// Where the pieces of one flow are joined.
+    /// The buffer in which the pieces of one flow are joined.
     private let joined: UnsafeMutableRawBufferPointer
     private var pieces: [Piece] = []
     private var owners: [TCPFlow] = []
@@ -35,17 +35,17 @@ struct UploadStage: ~Copyable {
         joined.deallocate()
     }
 
-    /// Whether a payload is better sent together with others.
+    /// Whether a payload should be combined with others.
     @inline(__always)
     static func isWorth(_ payloadCount: Int) -> Bool { payloadCount < largePayload }
 
-    /// Whether a payload that is worth it finds room.
+    /// Whether there is room for a payload.
     @inline(__always)
     func hasRoom(_ payloadCount: Int) -> Bool {
         count + payloadCount <= Self.capacity && pieces.count < Self.maximumPieces
     }
 
-    /// Copies a payload behind what is staged of its flow.
+    /// Appends a payload to its flow's chain.
     @inline(__always)
     mutating func append(_ payload: UnsafeRawBufferPointer, of owner: TCPFlow) {
         UnsafeMutableRawBufferPointer(rebasing: buffer[count...]).copyMemory(from: payload)
@@ -65,9 +65,9 @@ struct UploadStage: ~Copyable {
         pieces.append(Piece(offset: count, count: payload.count, next: StagedPieces.none))
     }
 
-    /// Hands everything over, each flow's octets in one piece, and is empty.
+    /// Passes on each flow's data in one piece, and empties the stage.
     ///
-    /// - Parameter pass: Lent the octets for the call; stages nothing.
+    /// - Parameter pass: The bytes are valid only during the call; it must not stage anything.
     mutating func flush(_ pass: (TCPFlow, UnsafeRawBufferPointer) -> Void) {
         guard count > 0 else { return }
         for owner in owners {
@@ -99,7 +99,7 @@ struct UploadStage: ~Copyable {
     }
 }
 
-/// Which pieces of the stage are a flow's.
+/// A flow's pieces in the stage.
 struct StagedPieces {
     static let none = -1
 

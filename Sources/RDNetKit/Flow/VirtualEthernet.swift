@@ -1,32 +1,32 @@
-/// Where a guest is: the link to send on and the address to send to.
+/// The route to a guest: its link and its MAC address.
 struct GuestRoute {
     let link: any FrameLink
     let mac: MACAddress
-    /// For telling whether the route is still the current one.
+    /// Detects stale routes.
     fileprivate let epoch: UInt64
 }
 
-/// The Ethernet that guests and gateway share: links, a learning switch, neighbours.
+/// The Ethernet that guests and gateway share: links, a learning switch, neighbors.
 ///
-/// Frames between guests are passed on here; frames for the gateway go to the engine above. Packets
-/// of the gateway find their guest's link by `route(to:)`.
+/// It forwards frames between guests; frames for the gateway go to the engine. Packets
+/// from the gateway find their guest's link with `route(to:)`.
 final class VirtualEthernet {
-    /// Links at once.
+    /// Limit on links.
     static let maximumLinks = 64
 
     let plan: GatewayPlan
     private(set) var bridge: EthernetSwitch
     private(set) var neighbours = NeighbourTable()
     private var links: [(any FrameLink)?] = []
-    /// The number of the link at each port; a number is never given twice.
+    /// The number of the link at each port; numbers are never reused.
     private var numbers: [Int] = []
     private var nextNumber = 0
     private var lastIdentification: UInt16 = 0
-    /// Sees every frame that crosses the gateway's own port; nil when nobody captures.
+    /// Records every frame that crosses the gateway's port; nil without a capture.
     var capture: FrameCapture?
-    /// Is told of an address that is heard for the first time.
+    /// Called for each newly learned address.
     var addressLearned: (MACAddress) -> Void = { _ in }
-    /// Is told of each address behind a link that has gone.
+    /// Called for each address on a closed link.
     var addressForgotten: (MACAddress) -> Void = { _ in }
     /// Called for each guest address with a new MAC address.
     var neighborLearned: (IPAddress, Instant) -> Void = { _, _ in }
@@ -37,7 +37,7 @@ final class VirtualEthernet {
     /// Called for each MAC address that is heard on a link for the first time: it is new to the
     /// switch, or has moved from another link.
     var stationHeard: (MACAddress, _ isNew: Bool) -> Void = { _, _ in }
-    /// Counters of links that are gone, so that totals never fall.
+    /// Counters of closed links, so that totals never decrease.
     private var closedCounters = LinkCounters()
 
     init(_ plan: GatewayPlan) {
@@ -47,16 +47,15 @@ final class VirtualEthernet {
 
     // MARK: Links
 
-    /// The links that are attached.
+    /// The attached links.
     var attached: [any FrameLink] { links.compactMap { $0 } }
 
-    /// The links that are attached, each with its number: they count from 0 in the order of
-    /// attachment.
+    /// The attached links with their numbers, which count from 0 in order of attachment.
     var numbered: [(number: Int, link: any FrameLink)] {
         zip(numbers, links).compactMap { number, link in link.map { (number, $0) } }
     }
 
-    /// Every address that was learned and the number of the link that it is behind.
+    /// Every learned address with the number of its link.
     var addresses: [(mac: MACAddress, link: Int)] {
         bridge.entries.map { (mac: $0.mac, link: numbers[$0.port]) }
     }
@@ -83,7 +82,7 @@ final class VirtualEthernet {
         return true
     }
 
-    /// Forgets a link and every address behind it.
+    /// Removes a link and every address learned on it.
     func detach(_ link: any FrameLink) {
         guard let port = port(of: link) else { return }
         links[port] = nil
@@ -93,16 +92,16 @@ final class VirtualEthernet {
         stationsLost(forgotten)
     }
 
-    /// Hands what every link has queued to the kernel: once a turn, so no list is made for it.
+    /// Flushes every link; runs once per turn, so it builds no list.
     func flush(now: Instant) {
-        // By number, as a link that fails is detached meanwhile.
+        // By index, because a failing link is detached during the loop.
         for index in links.indices {
             let link = links[index]
             link?.flush(now: now)
         }
     }
 
-    /// What all links, present and past, have carried.
+    /// The traffic of all current and closed links.
     var counters: LinkCounters {
         attached.reduce(into: closedCounters) { $0.add($1.counters) }
     }
@@ -115,13 +114,13 @@ final class VirtualEthernet {
 
     // MARK: Inwards
 
-    /// Passes a frame on to other guests, and says whether the gateway is to have it.
+    /// Forwards a frame to other guests and returns whether the gateway receives it too.
     ///
     /// - Parameters:
-    ///   - frame: As it came.
+    ///   - frame: The received frame.
     ///   - ethernet: Its header.
-    ///   - link: Where it came from.
-    /// - Returns: Whether the gateway is among its receivers; nil when its source cannot be.
+    ///   - link: The link that received it.
+    /// - Returns: Whether the gateway receives it; nil if its source is invalid.
     @inline(__always)
     func forward(
         _ frame: Frame,
@@ -131,14 +130,13 @@ final class VirtualEthernet {
         guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
         else { return nil }
         if lesson != .known { learned(ethernet.source, isNew: lesson == .new) }
-        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6): offload negotiation among
-        // them.
+        // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6), such as offload negotiation.
         if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
         switch bridge.destination(of: ethernet.destination) {
         case .gateway:
             return true
         case .port(let other):
-            // Back out of the port it came in by would be a loop (IEEE 802.1D, 7.7.1).
+            // Sending it back out of its own port would be a loop (IEEE 802.1D, 7.7.1).
             if other != port { links[other]?.send(described(frame, from: link), .bulk) }
             return false
         case .flood:
@@ -170,16 +168,16 @@ final class VirtualEthernet {
 
     // MARK: Outwards
 
-    /// Changes with every route.
+    /// Incremented with every change of a route.
     var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbours.epoch) }
 
-    /// Whether a route is still what `route(to:)` would answer.
+    /// Whether a route is still current.
     @inline(__always)
     func isCurrent(_ route: GuestRoute) -> Bool {
         route.epoch == epoch && !route.link.isClosed
     }
 
-    /// Finds a guest; nil when its address was never heard or its link is gone.
+    /// Finds a guest; nil if its address is unknown or its link closed.
     func route(to guest: IPAddress) -> GuestRoute? {
         guard let mac = neighbours.mac(of: guest),
             case .port(let port) = bridge.destination(of: mac),
@@ -188,7 +186,7 @@ final class VirtualEthernet {
         return GuestRoute(link: link, mac: mac, epoch: epoch)
     }
 
-    /// A number for the next packet's identification field.
+    /// The next packet's IP identification.
     @inline(__always)
     func nextIdentification(_ count: Int = 1) -> UInt16 {
         let first = lastIdentification &+ 1
@@ -196,7 +194,7 @@ final class VirtualEthernet {
         return first
     }
 
-    /// Asks every guest who has an address (RFC 826).
+    /// Broadcasts an ARP request for an address (RFC 826).
     func askFor(_ address: IPAddress) {
         let request = ARPPacket(
             operation: .request,
@@ -210,7 +208,7 @@ final class VirtualEthernet {
 
     /// Sends one ARP packet.
     func send(_ packet: ARPPacket, to destination: MACAddress, on link: any FrameLink) {
-        // Padded to the shortest Ethernet frame (IEEE 802.3, 3.2.8), as some drivers insist.
+        // Padded to the minimum Ethernet frame (IEEE 802.3, 3.2.8), which some drivers require.
         let length = 60
         guard let room = link.reserve(length, .control) else { return }
         room.initializeMemory(as: UInt8.self, repeating: 0)
@@ -227,14 +225,14 @@ final class VirtualEthernet {
         commit(length, .finished, room, on: link)
     }
 
-    /// Sends one IP packet, in fragments where it is longer than the MTU.
+    /// Sends one IP packet, fragmented if it exceeds the MTU.
     ///
     /// - Parameters:
     ///   - header: Its payload length is set here.
-    ///   - payload: Transport header and data, checksum finished.
+    ///   - payload: Transport header and data with a complete checksum.
     ///   - mac: The receiver.
-    ///   - link: The receiver's link; nil sends on every link.
-    ///   - priority: Payload must not fill what ACKs and ARP need.
+    ///   - link: The receiver's link; nil for every link.
+    ///   - priority: Payload must leave room for ACKs and ARP.
     func send(
         _ header: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
@@ -246,7 +244,7 @@ final class VirtualEthernet {
             for link in attached { send(header, payload, to: mac, on: link, priority) }
             return
         }
-        // Fragments are cut at multiples of eight (RFC 791, 3.2).
+        // Fragment boundaries are multiples of eight (RFC 791, 3.2).
         let largest = (plan.mtu - IPv4Header.length) & ~7
         var fragment = header
         fragment.identification = nextIdentification()
@@ -277,7 +275,7 @@ final class VirtualEthernet {
         commit(start + payload.count, .finished, room, on: link)
     }
 
-    /// Writes Ethernet and IPv4 header to the front of a frame.
+    /// Writes the Ethernet and IPv4 headers of a frame.
     @inline(__always)
     func writeHeaders(
         _ header: IPv4Header,
@@ -295,7 +293,7 @@ final class VirtualEthernet {
         header.write(to: &packetOctets)
     }
 
-    /// Sends the frame that a link's reserved room holds, and shows it to the capture.
+    /// Commits the frame in a link's reserved room and records it in the capture.
     @inline(__always)
     func commit(
         _ count: Int,

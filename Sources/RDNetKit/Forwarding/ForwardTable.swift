@@ -58,7 +58,7 @@ final class ForwardTable {
     private let maximumForwards: Int
     private var forwards: [Key: Forward] = [:]
 
-    /// Makes an empty table.
+    /// Creates an empty table.
     ///
     /// - Parameters:
     ///   - loop: Tells when clients come.

@@ -18,7 +18,7 @@ protocol GuestConnector: AnyObject {
     /// - Parameters:
     ///   - guest: The only guest endpoint that datagrams go to and come from.
     ///   - receiver: Is given the guest's datagrams until the port is closed.
-    /// - Returns: The port; nil when none is free.
+    /// - Returns: The port; nil if none is free.
     func openDatagramPort(
         to guest: Endpoint,
         receiver: any GuestDatagramReceiver

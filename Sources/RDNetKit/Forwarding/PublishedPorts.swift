@@ -47,7 +47,7 @@ final class PublishedPorts {
     private var ports: [Port: State] = [:]
     private var claimCount = 0
 
-    /// Makes an empty table.
+    /// Creates an empty table.
     ///
     /// - Parameters:
     ///   - log: For what is opened, closed, and impossible.

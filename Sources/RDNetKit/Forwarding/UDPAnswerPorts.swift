@@ -70,7 +70,7 @@ final class UDPAnswerPorts {
     /// Sends the client what the guest sent from a port that has no host port yet.
     ///
     /// - Parameters:
-    ///   - payload: Lent for the call.
+    ///   - payload: Valid only during the call.
     ///   - guestPort: The port that the guest sent it from.
     ///   - clientPort: The client's port on the guest's side.
     ///   - now: The turn's clock.

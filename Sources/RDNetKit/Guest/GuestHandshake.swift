@@ -45,7 +45,7 @@ final class GuestHandshake {
     /// - Parameters:
     ///   - configuration: Where, whom and what.
     ///   - loop: Where everything runs.
-    ///   - log: For what a person should know.
+    ///   - log: The role's logger.
     ///   - connected: Takes the stream: connected, close-on-exec, non-blocking, not a single octet
     ///     read.
     init(

@@ -26,7 +26,7 @@ final class GuestEnd {
     ///
     /// - Parameters:
     ///   - settings: What the role was told.
-    ///   - log: For what a person should know.
+    ///   - log: The role's logger.
     ///   - supplier: What network-setup says of where new streams come from (`LinkSupply`).
     ///   - process: A process of network-setup's namespace (`ResolverFile.processVariable`).
     /// - Throws: `RoleFailure`.

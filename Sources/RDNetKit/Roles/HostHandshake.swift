@@ -52,7 +52,7 @@ final class HostHandshake: TimerObserver {
     /// - Parameters:
     ///   - configuration: Whom, and what is said.
     ///   - loop: Where everything runs.
-    ///   - log: For what a person should know.
+    ///   - log: The role's logger.
     ///   - connected: Takes the stream and where it came to; `streamEnded` is to be called when it
     ///     has ended.
     ///   - failed: Told when it goes on no longer.

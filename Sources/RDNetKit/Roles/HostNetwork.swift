@@ -23,7 +23,7 @@ final class HostNetwork: DatagramSender {
     ///   - settings: What the role was told.
     ///   - zones: The gateway's own names; nil for those that every peer knows.
     ///   - loop: Where everything runs.
-    ///   - log: For what a person should know.
+    ///   - log: The role's logger.
     init(
         _ settings: NetworkSettings,
         zones: DNSZones? = nil,

@@ -65,7 +65,7 @@ extension Socket {
     /// - Parameters:
     ///   - descriptor: A UDP socket.
     ///   - octets: All of them, one behind the other; at most 64 datagrams and 65,507 octets.
-    ///   - segmentSize: Octets of each but the last.
+    ///   - segmentSize: The length of each but the last, in bytes.
     ///   - address: Where to.
     /// - Returns: Octets sent; nil when the queue is full.
     /// - Throws: `SystemError`: EINVAL and EIO where the path cannot take them so.
