@@ -28,7 +28,7 @@ struct DatagramClients {
     private static let rounds = 3
     /// Datagrams that wait for their answer at a time: more could find a full queue, and be lost as
     /// datagrams are.
-    private static let mostUnanswered = 64
+    private static let maximumUnanswered = 64
 
     private var readiness = Readiness()
     /// What each socket has sent last, and how many of its datagrams have come back.
@@ -52,7 +52,7 @@ struct DatagramClients {
                 check("send") { send(descriptor, &payload, 8, 0) }
                 sent[descriptor] = payload
                 unanswered += 1
-                collect(until: Self.mostUnanswered)
+                collect(until: Self.maximumUnanswered)
             }
             collect(until: 0)
         }

@@ -23,7 +23,7 @@ final class HeaderlessRelay: Sendable {
         }
     }
 
-    private static let longestFrame = 1 << 17
+    private static let maximumFrameLength = 1 << 17
 
     private let tap: Int32
     private let socket: Int32
@@ -64,11 +64,11 @@ final class HeaderlessRelay: Sendable {
 
     private func carryOut() -> Never {
         let prefix = transport.prefixLength
-        var octets = [UInt8](repeating: 0, count: prefix + Self.longestFrame)
+        var octets = [UInt8](repeating: 0, count: prefix + Self.maximumFrameLength)
         while true {
             let count = octets.withUnsafeMutableBytes { room in
                 check("read TAP") { [tap] in
-                    read(tap, room.baseAddress.map { $0 + prefix }, Self.longestFrame)
+                    read(tap, room.baseAddress.map { $0 + prefix }, Self.maximumFrameLength)
                 }
             }
             for index in 0..<prefix {

@@ -5,7 +5,7 @@ import Glibc
 /// TAP, a stream that is asked for `/connect`, 16-bit little-endian lengths on it, one write a
 /// frame, each direction in a thread of its own.
 final class PlainRelay: Sendable {
-    private static let longestFrame = 4_014
+    private static let maximumFrameLength = 4_014
     /// What gvproxy answers with frames.
     private static let call = Array(
         "POST /connect HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n".utf8
@@ -39,11 +39,11 @@ final class PlainRelay: Sendable {
     }
 
     private func carryOut() -> Never {
-        var octets = [UInt8](repeating: 0, count: 2 + Self.longestFrame)
+        var octets = [UInt8](repeating: 0, count: 2 + Self.maximumFrameLength)
         while true {
             let count = octets.withUnsafeMutableBytes { room in
                 check("read TAP") { [tap] in
-                    read(tap, room.baseAddress.map { $0 + 2 }, Self.longestFrame)
+                    read(tap, room.baseAddress.map { $0 + 2 }, Self.maximumFrameLength)
                 }
             }
             (octets[0], octets[1]) = (UInt8(count & 0xff), UInt8(count >> 8))

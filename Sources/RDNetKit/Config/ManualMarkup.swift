@@ -8,7 +8,7 @@ enum ManualMarkup {
         var text = ".Bl -tag -width Ds\n"
         for option in options {
             text += ".It Fl Fl \(option.name)\(argument(option.placeholder))\n"
-            text += sentences(capitalised(option.help) + ". " + option.reason)
+            text += sentences(capitalized(option.help) + ". " + option.reason)
             if option.isRepeatable { text += "May be given more than once.\n" }
             text += sentences("Default: \(option.defaultText ?? "false").")
             text += variables(option.variables(of: role))
@@ -64,7 +64,7 @@ enum ManualMarkup {
     }
 
     /// Text with a capital first letter.
-    static func capitalised(_ text: String) -> String {
+    static func capitalized(_ text: String) -> String {
         text.prefix(1).uppercased() + text.dropFirst()
     }
 }

@@ -51,16 +51,16 @@ enum VMAddress: Hashable, Sendable, CustomStringConvertible {
     case directory(String, VirtualMachine.PortMapping)
 
     /// Limit on the contexts of one range, and on all VMs.
-    static let most = 256
+    static let maximumContexts = 256
     /// Leaves room for an underscore and a port within the 107 bytes of unix(7).
-    static let longestPath = 96
+    static let maximumPathLength = 96
 
     /// Parses `3`, `vsock://3`, `vsock://3-66`, `unix:///path`, `unix:///directory/`, and both with
     /// `firecracker+` before them.
     init?(_ text: some StringProtocol) {
         for mapping in [VirtualMachine.PortMapping.direct, .asked] {
             guard let path = text.removingPrefix("\(mapping.rawValue)://") else { continue }
-            guard path.hasPrefix("/"), path.utf8.count <= Self.longestPath,
+            guard path.hasPrefix("/"), path.utf8.count <= Self.maximumPathLength,
                 !path.utf8.contains(0)
             else { return nil }
             self = path.hasSuffix("/") ? .directory(path, mapping) : .socket(path, mapping)
@@ -71,7 +71,7 @@ enum VMAddress: Hashable, Sendable, CustomStringConvertible {
             // Zero is the hypervisor itself; 0xffffffff is VMADDR_CID_ANY.
             .map { $0.decimal(upTo: UInt64(UInt32.max) - 1).map { UInt32(truncatingIfNeeded: $0) } }
         guard numbers.count <= 2, case let first?? = numbers.first, case let last?? = numbers.last,
-            first > 0, first <= last, last - first < Self.most
+            first > 0, first <= last, last - first < Self.maximumContexts
         else { return nil }
         self = .contexts(first...last)
     }

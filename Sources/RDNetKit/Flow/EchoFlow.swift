@@ -49,7 +49,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
             return echo.descriptor
         }
         self.isRaw = isRaw
-        try HostError.collect(on: socket)
+        try QueuedError.collect(on: socket)
         Socket.reportHopLimits(true, on: socket)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(now + Self.lifetime, observer: self)
@@ -119,8 +119,10 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     /// Forwards the ICMP errors in the error queue.
     @discardableResult
-    private func reportErrors() -> HostError.Findings {
-        HostError.drain(socket, into: flows.scratch, limit: Self.repliesPerTurn) { error, quoted in
+    private func reportErrors() -> QueuedError.Findings {
+        QueuedError.drain(socket, into: flows.scratch, limit: Self.repliesPerTurn) {
+            error,
+            quoted in
             guard isOwn(quoted, to: error.destination.address) else { return }
             flows.report(error, quoting: quoted, of: self)
         }
@@ -269,7 +271,7 @@ final class EchoFlows {
         to key: EchoFlow.Key,
         hopLimit: UInt8 = 64
     ) {
-        guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbour) }
+        guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbor) }
         var answer = reply
         answer.rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
         // All replies share one array, so a reply does not allocate.

@@ -7,7 +7,7 @@ extension EchoFlows {
     ///   - message: The request as the host sent it, or as much of it as the error quotes; at least
     ///     eight bytes.
     ///   - flow: The request's flow.
-    func report(_ error: HostError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
+    func report(_ error: QueuedError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
         if error.offender == nil { dropped(.hostError) }
         let (header, octets) = quote(flow, to: error.destination.address, message)
         sendError(GuestError(error, ethernet.plan, about: header, octets))
@@ -21,7 +21,7 @@ extension EchoFlows {
         errno code: Int32
     ) {
         dropped(.hostError)
-        guard let reason = HostError.unreachable(errno: code) else { return }
+        guard let reason = QueuedError.unreachable(errno: code) else { return }
         let (header, octets) = quote(flow, to: host, message)
         sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
     }

@@ -33,7 +33,7 @@ struct GuestError {
     ///   - header: Of the guest's packet.
     ///   - payload: The guest packet's payload.
     init(
-        _ error: HostError,
+        _ error: QueuedError,
         _ plan: GatewayPlan,
         about header: IPv4Header,
         _ payload: [UInt8]

@@ -84,7 +84,7 @@ final class GuestPresence: TimerObserver {
         let deadline = tcp.loop.now + Self.absenceLimit
         if missing.count > Self.capacity { missing.removeAll() }
         missing.formUnion(stations)
-        for address in ethernet.neighbours.addresses(of: Set(stations)) {
+        for address in ethernet.neighbors.addresses(of: Set(stations)) {
             // Only a guest that makes addresses up has this many; their flows end now.
             if absent.count >= Self.capacity { end(Set(absent.keys)) }
             absent[address] = deadline
@@ -148,7 +148,7 @@ final class GuestPresence: TimerObserver {
 
     private func collectRequested(now: Instant) {
         if !returned.isEmpty {
-            requested.formUnion(ethernet.neighbours.addresses(of: returned))
+            requested.formUnion(ethernet.neighbors.addresses(of: returned))
             returned.removeAll(keepingCapacity: true)
         }
         let due = requested.filter { isDue($0, now: now) }

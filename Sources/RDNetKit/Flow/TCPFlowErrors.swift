@@ -66,14 +66,14 @@ extension TCPFlow {
     /// The ICMP error that ended the connection attempt, if there was one.
     ///
     /// The kernel keeps it from Linux 5.8 on. A reset leaves none.
-    var connectError: HostError? {
+    var connectError: QueuedError? {
         // What the error quotes is the host's own SYN, which the guest does not know.
         var quoted: UInt64 = 0
         return withUnsafeMutableBytes(of: &quoted) { quoted in
             switch stream {
             case .some(let stream):
                 Socket.reportHopLimits(true, on: stream.descriptor)
-                guard case .error(let error) = HostError.next(on: stream.descriptor, into: quoted)
+                guard case .error(let error) = QueuedError.next(on: stream.descriptor, into: quoted)
                 else { return nil }
                 return error
             case .none: return nil
@@ -95,7 +95,7 @@ extension TCPFlows {
             sendError(GuestError(error, ethernet.plan, about: opening.header, opening.quote))
             return true
         }
-        guard let reason = HostError.unreachable(errno: code) else { return false }
+        guard let reason = QueuedError.unreachable(errno: code) else { return false }
         let kind = ICMPMessage.Kind.destinationUnreachable(reason)
         sendError(GuestError(kind, about: opening.header, opening.quote))
         return true

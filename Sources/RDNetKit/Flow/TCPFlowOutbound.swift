@@ -197,7 +197,7 @@ extension TCPFlow {
     func sendSYN(now: Instant) {
         guard currentRoute() != nil else {
             flows.ethernet.askFor(key.guest.address)
-            stateDeadline = now + TCPFlows.neighbourRetry
+            stateDeadline = now + TCPFlows.neighborRetry
             return armTimer()
         }
         let isAnswer = phase == .synReceived

@@ -26,7 +26,7 @@ final class TCPFlows {
     /// 9293, 3.8.3.
     static let maximumTimeouts = 12
     static let timeWait: Duration = .seconds(2)
-    static let neighbourRetry: Duration = .seconds(1)
+    static let neighborRetry: Duration = .seconds(1)
     static let challengeInterval: Duration = .milliseconds(100)
     /// How long a flow may be idle before its guest is probed (RFC 5382, REQ-5: at least 2 hours 4
     /// minutes).

@@ -11,7 +11,7 @@ extension TCPFlows {
     ///   - now: The turn's clock.
     /// - Returns: False when there is nothing else to try.
     func retryOnIPv6(_ flow: TCPFlow, errno code: Int32, now: Instant) -> Bool {
-        guard HostError.isRefusal(errno: code), !flow.hasTriedIPv6,
+        guard QueuedError.isRefusal(errno: code), !flow.hasTriedIPv6,
             ethernet.plan.destination(of: flow.key.remote.address) == .host(.loopbackIPv4)
         else { return false }
         flow.hasTriedIPv6 = true

@@ -36,7 +36,7 @@ struct TCPSender {
     /// Consecutive timeouts without an answer.
     private(set) var silentTimeouts = 0
 
-    private var largestWindow: Int
+    private var maximumWindow: Int
     private var windowSequence: SequenceNumber
     private var windowAcknowledgment: SequenceNumber
     private var flightLimit = initialFlightLimit
@@ -82,7 +82,7 @@ struct TCPSender {
         windowEdge = first + window
         self.windowSequence = windowSequence
         self.segmentSize = segmentSize
-        largestWindow = window
+        maximumWindow = window
     }
 
     /// Bytes, and the FIN, that are sent but not acknowledged.
@@ -123,7 +123,7 @@ struct TCPSender {
     ) -> Verdict {
         let acknowledged = header.acknowledgment
         guard acknowledged <= next else { return .impossible }
-        guard acknowledged >= unacknowledged + -largestWindow else { return .ancient }
+        guard acknowledged >= unacknowledged + -maximumWindow else { return .ancient }
         guard acknowledged >= unacknowledged else { return .current }
         let hadWindow = window
         updateWindow(header, offered)
@@ -149,7 +149,7 @@ struct TCPSender {
         // Backoff from probing must not delay data that the window now allows.
         if window == 0, offered > 0 { roundTrip.answered() }
         windowEdge = header.acknowledgment + offered
-        largestWindow = max(largestWindow, offered)
+        maximumWindow = max(maximumWindow, offered)
         windowSequence = header.sequence
         windowAcknowledgment = header.acknowledgment
     }
@@ -297,7 +297,7 @@ struct TCPSender {
     var allowance: Int {
         guard end == nil else { return 0 }
         let allowed = min(window - inFlight, flightLimit - outstanding)
-        if allowed < segmentSize, inFlight > 0, allowed < largestWindow / 2 { return 0 }
+        if allowed < segmentSize, inFlight > 0, allowed < maximumWindow / 2 { return 0 }
         return max(allowed, 0)
     }
 

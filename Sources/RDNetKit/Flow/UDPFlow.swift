@@ -58,7 +58,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
             try Socket.make(Socket.family(of: guest.address), .datagram)
         }
-        try HostError.collect(on: socket)
+        try QueuedError.collect(on: socket)
         Socket.receiveTrains(socket)
         // The default holds a hundred full datagrams, fewer than a host sends while this process
         // sleeps.
@@ -229,11 +229,11 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     /// Forwards the ICMP errors in the error queue.
     @discardableResult
-    private func reportErrors() -> HostError.Findings {
+    private func reportErrors() -> QueuedError.Findings {
         // Requested only here, because it slows down every receive call.
         Socket.reportHopLimits(true, on: socket)
         defer { Socket.reportHopLimits(false, on: socket) }
-        return HostError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
+        return QueuedError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
             error,
             quoted in
             guard isContacted(error.destination.address) else { return }

@@ -6,14 +6,14 @@ extension UDPFlows {
     ///   - error: From the error queue.
     ///   - payload: The quoted part of the datagram's payload; often empty (RFC 792).
     ///   - flow: The datagram's flow.
-    func report(_ error: HostError, quoting payload: UnsafeRawBufferPointer, of flow: UDPFlow) {
+    func report(_ error: QueuedError, quoting payload: UnsafeRawBufferPointer, of flow: UDPFlow) {
         let (header, octets) = quote(flow, to: error.destination, payload)
         sendError(GuestError(error, ethernet.plan, about: header, octets))
     }
 
     /// Reports that the host's kernel refused a datagram because it is longer than the path's MTU.
     func report(
-        _ refusal: HostError,
+        _ refusal: QueuedError,
         refusing payload: UnsafeRawBufferPointer,
         to host: Endpoint,
         of flow: UDPFlow
@@ -31,7 +31,7 @@ extension UDPFlows {
         _ payload: UnsafeRawBufferPointer
     ) {
         dropped(.hostError)
-        guard let reason = HostError.unreachable(errno: code) else { return }
+        guard let reason = QueuedError.unreachable(errno: code) else { return }
         let (header, octets) = quote(flow, to: host, payload)
         sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
     }

@@ -261,14 +261,14 @@ final class UDPFlows {
         from source: Endpoint,
         to guest: Endpoint
     ) {
-        guard ethernet.plan.isGuest(guest.address) else { return dropped(.noNeighbour) }
+        guard ethernet.plan.isGuest(guest.address) else { return dropped(.noNeighbor) }
         let datagram = WaitingDatagrams.Datagram(
             source: source,
             guest: guest,
             payload: Array(payload)
         )
         let (requestIsDue, discarded) = waiting.keep(datagram, now: loop.now)
-        for _ in 0..<discarded { dropped(.noNeighbour) }
+        for _ in 0..<discarded { dropped(.noNeighbor) }
         if requestIsDue { ethernet.askFor(guest.address) }
     }
 

@@ -16,7 +16,7 @@ final class VirtualEthernet {
 
     let plan: GatewayPlan
     private(set) var bridge: EthernetSwitch
-    private(set) var neighbours = NeighbourTable()
+    private(set) var neighbors = NeighborTable()
     private var links: [(any FrameLink)?] = []
     /// The number of the link at each port; numbers are never reused.
     private var numbers: [Int] = []
@@ -160,7 +160,7 @@ final class VirtualEthernet {
     /// Learns a guest's address from its packet.
     @inline(__always)
     func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        let lesson = neighbours.learn(address, mac: mac, now: now)
+        let lesson = neighbors.learn(address, mac: mac, now: now)
         guard lesson != .known else { return }
         if lesson == .moved { neighborMoved(address) }
         neighborLearned(address, now)
@@ -169,7 +169,7 @@ final class VirtualEthernet {
     // MARK: Outwards
 
     /// Incremented with every change of a route.
-    var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbours.epoch) }
+    var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbors.epoch) }
 
     /// Whether a route is still current.
     @inline(__always)
@@ -179,7 +179,7 @@ final class VirtualEthernet {
 
     /// Finds a guest; nil if its address is unknown or its link closed.
     func route(to guest: IPAddress) -> GuestRoute? {
-        guard let mac = neighbours.mac(of: guest),
+        guard let mac = neighbors.mac(of: guest),
             case .port(let port) = bridge.destination(of: mac),
             let link = links[port], !link.isClosed
         else { return nil }

@@ -11,7 +11,7 @@ enum ForwardAddress {
         guard try split(text).host.isEmpty else { return text }
         guard let client else {
             // What Go says of a unix socket's client, whose address is an at sign.
-            throw .badRemote(HostPortError(address: "@", reason: .missingPort))
+            throw .badRemote(HostPortTextError(address: "@", reason: .missingPort))
         }
         return "\(client)\(text)"
     }
@@ -30,9 +30,9 @@ enum ForwardAddress {
         return Endpoint(address: address, port: port)
     }
 
-    private static func split(_ text: String) throws(ForwardError) -> HostPort {
+    private static func split(_ text: String) throws(ForwardError) -> HostPortText {
         do {
-            return try HostPort(text)
+            return try HostPortText(text)
         } catch {
             throw .badRemote(error)
         }
@@ -79,9 +79,9 @@ enum ForwardAddress {
         guard !text.isEmpty else {
             return Local(any: 0)
         }
-        let parts: HostPort
+        let parts: HostPortText
         do {
-            parts = try HostPort(text)
+            parts = try HostPortText(text)
         } catch {
             throw .badLocal(prefix + error.description)
         }

@@ -19,7 +19,7 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     /// A longer text than any address has.
     case addressTooLong
     /// The guest's side is not `host:port`: the request itself is wrong.
-    case badRemote(HostPortError)
+    case badRemote(HostPortTextError)
     /// A port that is no number from 0 to 65535.
     case badRemotePort(String, isNumber: Bool)
     /// A tunnel's request names no guest.

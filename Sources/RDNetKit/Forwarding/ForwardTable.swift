@@ -1,5 +1,5 @@
 /// The host's side of one forward.
-protocol HostForward: AnyObject {
+protocol OpenForward: AnyObject {
     /// Where it listens; nil for a unix socket.
     var endpoint: Endpoint? { get }
     /// Stops listening; TCP connections live on, UDP clients are forgotten.
@@ -23,9 +23,9 @@ final class ForwardTable {
     /// Descriptors that forwards leave to everything else, at least.
     private static let descriptorReserve = 256
     /// Forwards by `ssh`, each of which has a process of its own.
-    static let mostSSHForwards = 64
+    static let maximumSSHForwards = 64
     /// Octets of an address's text; none that works is longer.
-    static let longestAddress = 512
+    static let maximumAddressLength = 512
 
     /// A forward as it is listed.
     struct Entry: Equatable {
@@ -41,11 +41,11 @@ final class ForwardTable {
 
     private struct Forward {
         var remote: String
-        var host: any HostForward
+        var host: any OpenForward
     }
 
     /// Forwards that are not listed.
-    private var unlisted: [any HostForward] = []
+    private var unlisted: [any OpenForward] = []
 
     let counters = ForwardCounters()
     private let pool: UDPForwardPool
@@ -122,7 +122,8 @@ final class ForwardTable {
             remote = try ForwardAddress.completed(remote, for: client)
         }
         let transport = try Self.transport(name)
-        guard local.utf8.count <= Self.longestAddress, remote.utf8.count <= Self.longestAddress
+        guard local.utf8.count <= Self.maximumAddressLength,
+            remote.utf8.count <= Self.maximumAddressLength
         else { throw .addressTooLong }
         let pairs =
             transport == .unix
@@ -134,7 +135,7 @@ final class ForwardTable {
             limits.reached(.forwards, maximum: maximumForwards)
             throw .tooMany(limit: maximumForwards)
         }
-        var opened: [any HostForward] = []
+        var opened: [any OpenForward] = []
         do throws(ForwardError) {
             for pair in pairs {
                 opened.append(
@@ -206,7 +207,7 @@ final class ForwardTable {
 
     // MARK: Listeners
 
-    private func open(_ key: Key, _ remote: String) throws(ForwardError) -> any HostForward {
+    private func open(_ key: Key, _ remote: String) throws(ForwardError) -> any OpenForward {
         switch key.transport {
         case .tcp, .udp:
             let guest = try ForwardAddress.remote(remote)
@@ -231,12 +232,12 @@ final class ForwardTable {
     private func listen(
         at path: String,
         for remote: ForwardAddress.UnixRemote
-    ) throws(ForwardError) -> any HostForward {
+    ) throws(ForwardError) -> any OpenForward {
         if case .socket = remote {
             let others = (forwards.values.map(\.host) + unlisted).filter { $0 is SSHForward }
-            guard others.count < Self.mostSSHForwards else {
-                limits.reached(.forwards, maximum: Self.mostSSHForwards)
-                throw .tooMany(limit: Self.mostSSHForwards)
+            guard others.count < Self.maximumSSHForwards else {
+                limits.reached(.forwards, maximum: Self.maximumSSHForwards)
+                throw .tooMany(limit: Self.maximumSSHForwards)
             }
         }
         var guest: Endpoint?
@@ -264,8 +265,8 @@ final class ForwardTable {
         _ network: String,
         _ address: String,
         for guest: Endpoint?,
-        _ open: (any GuestConnector) throws(SystemError) -> any HostForward
-    ) throws(ForwardError) -> any HostForward {
+        _ open: (any GuestConnector) throws(SystemError) -> any OpenForward
+    ) throws(ForwardError) -> any OpenForward {
         let isInside = guest?.address.isLoopback ?? false
         guard let connector = isInside ? loopbackConnector ?? connector : connector else {
             throw .refused(network: network, address: address, reason: "the network is gone")
@@ -284,7 +285,7 @@ final class ForwardTable {
         _ local: ZonedEndpoint,
         _ guest: Endpoint,
         _ connector: any GuestConnector
-    ) throws(SystemError) -> any HostForward {
+    ) throws(SystemError) -> any OpenForward {
         let socket = try ListeningSocket.tcp(local.resolved())
         return try TCPForward(
             socket,
@@ -300,7 +301,7 @@ final class ForwardTable {
         _ local: ZonedEndpoint,
         _ guest: Endpoint,
         _ connector: any GuestConnector
-    ) throws(SystemError) -> any HostForward {
+    ) throws(SystemError) -> any OpenForward {
         let socket = try ListeningSocket.udp(local.resolved())
         return try UDPForward(
             socket,

@@ -10,7 +10,7 @@ final class NameRelay {
     private static let replyOctets: Int32 = 65_536
 
     private let connector: RelayConnector
-    private var forwards: [any HostForward]
+    private var forwards: [any OpenForward]
 
     /// Starts to listen.
     ///
@@ -41,7 +41,7 @@ final class NameRelay {
         at address: IPAddress,
         to remote: Endpoint,
         _ connector: RelayConnector
-    ) throws(SystemError) -> [any HostForward] {
+    ) throws(SystemError) -> [any OpenForward] {
         let local = Endpoint(address: address, port: port)
         return [
             try UDPForward(

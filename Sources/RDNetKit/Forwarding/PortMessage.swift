@@ -32,7 +32,10 @@ struct PortMessage: Equatable {
     /// - Parameter octets: What follows the first value is ignored.
     /// - Throws: `JSONError`, in the words of Go's decoder.
     init(decoding octets: [UInt8]) throws(JSONError) {
-        let value = try JSONParser.parse(octets, mostValues: PortMessageReader.longest / 16)
+        let value = try JSONParser.parse(
+            octets,
+            maximumValues: PortMessageReader.maximumLength / 16
+        )
         if value == .null { return }
         guard case .object(let members) = value else {
             throw .wrongValue(kind: value.kind, record: "PortMapping")
@@ -124,7 +127,7 @@ struct PortMessage: Equatable {
 /// Collects a message's octets, and tells when its one object is whole.
 struct PortMessageReader {
     /// Octets of a message: room for some 16,000 bindings.
-    static let longest = 1 << 20
+    static let maximumLength = 1 << 20
 
     private(set) var octets: [UInt8] = []
     private var depth = 0
@@ -132,7 +135,7 @@ struct PortMessageReader {
     private var isEscaped = false
 
     /// Whether there are more octets than any message has.
-    var isTooLong: Bool { octets.count > Self.longest }
+    var isTooLong: Bool { octets.count > Self.maximumLength }
 
     /// Adds octets.
     ///

@@ -8,7 +8,7 @@
 final class PortMessageServer {
     /// How long a connection may take to say all.
     static let patience: Duration = .seconds(5)
-    static let mostWaiting = 64
+    static let maximumWaiting = 64
 
     private let loop: EventLoop
     private let log: Logger
@@ -51,9 +51,9 @@ final class PortMessageServer {
     }
 
     private func accept(_ stream: consuming OwnedDescriptor) {
-        if waiting.count >= Self.mostWaiting {
+        if waiting.count >= Self.maximumWaiting {
             readAll()
-            if waiting.count >= Self.mostWaiting, let oldest = waiting.first {
+            if waiting.count >= Self.maximumWaiting, let oldest = waiting.first {
                 drop(oldest, "too many others wait")
             }
         }
@@ -157,7 +157,9 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
                 if count == 0 { return reader.octets.isEmpty ? .silent : .whole(reader.octets) }
                 let octets = UnsafeRawBufferPointer(rebasing: buffer.memory[..<count])
                 if reader.append(octets) { return .whole(reader.octets) }
-                if reader.isTooLong { return .failed("longer than \(PortMessageReader.longest)") }
+                if reader.isTooLong {
+                    return .failed("longer than \(PortMessageReader.maximumLength)")
+                }
             }
             return .partial
         } catch {

@@ -10,7 +10,7 @@
 /// come back after it. A binding that cannot be opened, because another program has it, is tried
 /// again with the port's next message.
 final class PublishedPorts {
-    static let mostBindings = 16_384
+    static let maximumBindings = 16_384
 
     /// A port of the host, on any address.
     struct Port: Hashable, CustomStringConvertible {
@@ -37,11 +37,11 @@ final class PublishedPorts {
     private struct State {
         /// The latest last; never empty.
         var claims: [Claim]
-        var listeners: [IPAddress: any HostForward] = [:]
+        var listeners: [IPAddress: any OpenForward] = [:]
     }
 
     private let log: Logger
-    private let open: (Port, IPAddress) throws(SystemError) -> any HostForward
+    private let open: (Port, IPAddress) throws(SystemError) -> any OpenForward
     /// Whether a publisher's process has ended, so that it withdraws nothing any more.
     var hasEnded: (PortPublisher) -> Bool = { _ in false }
     private var ports: [Port: State] = [:]
@@ -54,7 +54,7 @@ final class PublishedPorts {
     ///   - open: Opens a listener at a port's address; `::` is every address of both families.
     init(
         log: Logger,
-        open: @escaping (Port, IPAddress) throws(SystemError) -> any HostForward
+        open: @escaping (Port, IPAddress) throws(SystemError) -> any OpenForward
     ) {
         self.log = log
         self.open = open
@@ -145,7 +145,7 @@ final class PublishedPorts {
             ports[port]?.claims[index].publishers.removeAll { $0 == publisher || hasEnded($0) }
             ports[port]?.claims[index].publishers.append(publisher)
         } else {
-            guard claimCount < Self.mostBindings else {
+            guard claimCount < Self.maximumBindings else {
                 return log.error("too many published ports", ["port": "\(port)"])
             }
             claimCount += 1

@@ -9,11 +9,11 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     /// Octets that all relays together move in one direction in a turn, about.
     private static let turnShare = 8_388_608
     /// What each may move at least.
-    private static let smallestShare = 65_536
+    private static let minimumShare = 65_536
     private static let relaysPerTurn = 256
     /// Replies that wait in the kernel for one UDP client: what a server sends while this process
     /// sleeps.
-    private static let mostReplyOctets: Int32 = 1_048_576
+    private static let maximumReplyLength: Int32 = 1_048_576
 
     let loop: EventLoop
     let counters: ForwardCounters
@@ -51,7 +51,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         self.counters = counters
         self.descriptors = descriptors
         self.limits = limits
-        self.replyOctets = min(replyOctets, Self.mostReplyOctets)
+        self.replyOctets = min(replyOctets, Self.maximumReplyLength)
         SplicePipe.blockBrokenPipeSignal()
         loop.join(self)
     }
@@ -165,7 +165,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     func takeTurn(now: Instant) -> Bool {
         let count = min(due.count, Self.relaysPerTurn)
         guard count > 0 else { return false }
-        let share = min(max(Self.turnShare / count, Self.smallestShare), SplicePipe.capacity)
+        let share = min(max(Self.turnShare / count, Self.minimumShare), SplicePipe.capacity)
         // Those that have more go to the end of the queue.
         for index in 0..<count {
             let relay = due[index]

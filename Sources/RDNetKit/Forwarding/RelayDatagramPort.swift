@@ -121,7 +121,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
             return
         }
         var refused: Set<UInt16> = []
-        _ = HostError.drain(socket, into: connector.memory, limit: Self.datagramsPerTurn) {
+        _ = QueuedError.drain(socket, into: connector.memory, limit: Self.datagramsPerTurn) {
             error,
             _ in
             if error.kind == .destinationUnreachable(.port) {

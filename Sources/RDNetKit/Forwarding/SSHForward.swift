@@ -14,13 +14,13 @@ struct SSHSurroundings {
 /// listens. As long as that is not there, clients wait in the queue of ours, in the kernel; so do
 /// those that come when there are too many. A client that has just been taken when `ssh` ends is
 /// kept, too.
-final class SSHForward: HostForward {
-    static let mostClients = 256
+final class SSHForward: OpenForward {
+    static let maximumClients = 256
     /// After so many failures in a row the guest is asked less often.
     static let quickTries = 60
     static let slowInterval: Duration = .seconds(10)
     /// Different causes that are said at level warning as long as it is down.
-    private static let mostCauses = 8
+    private static let maximumCauses = 8
     /// Between two tries to connect a client.
     private static let retry: Duration = .milliseconds(100)
     /// Between two warnings about what `ssh` says while all is well.
@@ -33,7 +33,7 @@ final class SSHForward: HostForward {
     private let relays: RelayConnector
     private var listener: StreamListener?
     private var session: SSHSession?
-    private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(1))
+    private var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(1))
     private var restart: TimerWheel.Token?
     /// Why `ssh` has ended since it was up.
     private var causes: Set<String> = []
@@ -66,7 +66,7 @@ final class SSHForward: HostForward {
             loop: surroundings.loop,
             log: surroundings.log,
             counters: surroundings.counters,
-            descriptors: 2 * Self.mostClients,
+            descriptors: 2 * Self.maximumClients,
             replyOctets: 0
         )
         do throws(SystemError) {
@@ -173,7 +173,7 @@ final class SSHForward: HostForward {
         let delay = backoff.failed(now: now)
         let isSlow = backoff.failures >= Self.quickTries
         // The same refusal may have more than one wording, which take turns.
-        let isNew = causes.count < Self.mostCauses && causes.insert(cause).inserted
+        let isNew = causes.count < Self.maximumCauses && causes.insert(cause).inserted
         let isNews = isNew || backoff.failures == Self.quickTries
         surroundings.log.log(
             isNews ? .warning : .debug,

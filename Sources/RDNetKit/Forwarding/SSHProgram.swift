@@ -1,7 +1,7 @@
 /// The system's `ssh`: where it is found, and what it is given.
 struct SSHProgram {
     /// The longest folder in which a socket's name is still short enough (unix(7)).
-    private static let longestFolder = 80
+    private static let maximumFolderLength = 80
 
     /// PATH; nil for the system's default.
     let searchPath: String?
@@ -20,7 +20,7 @@ struct SSHProgram {
             value(name).map { "\(name)=\($0)" }
         }
         let chosen = ["XDG_RUNTIME_DIR", "TMPDIR"].compactMap { value($0) }.filter {
-            $0.hasPrefix("/") && $0.utf8.count <= Self.longestFolder
+            $0.hasPrefix("/") && $0.utf8.count <= Self.maximumFolderLength
                 && !$0.utf8.contains { ":\\%$".utf8.contains($0) }
         }
         folders = chosen + ["/tmp"]

@@ -25,7 +25,7 @@ final class SSHSession {
     /// Between two looks for the socket.
     private static let look: Duration = .milliseconds(50)
     /// Lines that are kept to say why it ended.
-    private static let mostLines = 16
+    private static let maximumLines = 16
     private static let socketName = "socket"
     private static let keyName = "key"
 
@@ -164,7 +164,7 @@ final class SSHSession {
         // It says so every time, as it is told to trust all and to remember none; and it frames a
         // warning with at signs.
         let isNoise = line.hasPrefix("Warning: Permanently added") || line.hasPrefix("@")
-        guard !isNoise, lines.count < Self.mostLines else { return }
+        guard !isNoise, lines.count < Self.maximumLines else { return }
         lines.append(naming(line))
     }
 

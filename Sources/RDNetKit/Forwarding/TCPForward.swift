@@ -1,6 +1,6 @@
 /// A listener on the host, on TCP or a unix socket, whose clients are connected to a guest's TCP
 /// port.
-final class TCPForward: HostForward {
+final class TCPForward: OpenForward {
     private let listener: StreamListener
 
     /// Starts to listen.

@@ -5,9 +5,9 @@
 /// there are too many. Answers come from the address of this machine that the client sent to, as it
 /// expects: at two of them it is two clients. Answers from another port of the guest reach the
 /// client from a second host port, see `UDPAnswerPorts`.
-final class UDPForward: HostForward, ReadinessObserver {
+final class UDPForward: OpenForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
-    static let mostClients = 1024
+    static let maximumClients = 1024
     private static let datagramsPerTurn = 64
 
     /// A client, and which of this machine's addresses it talks to.
@@ -119,8 +119,8 @@ final class UDPForward: HostForward, ReadinessObserver {
         _ conversation: Conversation,
         at address: SocketAddress
     ) -> UDPForwardClient? {
-        if clients.count >= Self.mostClients {
-            limits.reached(.forwardClients, maximum: Self.mostClients)
+        if clients.count >= Self.maximumClients {
+            limits.reached(.forwardClients, maximum: Self.maximumClients)
             closeOldest()
         }
         let client = UDPForwardClient(loop: loop) { [weak self] payload in

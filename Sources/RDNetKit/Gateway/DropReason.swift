@@ -21,7 +21,7 @@ enum DropReason: String, CaseIterable, Sendable {
     /// A datagram from a host that the guest never contacted.
     case unsolicited
     /// No guest has the destination address.
-    case noNeighbour = "no_neighbour"
+    case noNeighbor = "no_neighbour"
 }
 
 /// Why a packet needs no answer from the gateway although it is valid; healthy guests send all of

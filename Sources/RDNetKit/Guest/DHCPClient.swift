@@ -16,13 +16,13 @@ struct DHCPClient {
     }
 
     static let firstWait: Duration = .seconds(1)
-    static let longestWait: Duration = .seconds(16)
+    static let maximumWait: Duration = .seconds(16)
     /// DHCPREQUESTs for one offer, or for the old lease, before starting over.
     static let requestAttempts = 4
     /// DHCPDISCOVERs of a round, after which silence is reported.
     static let discoverAttempts = 5
     /// The shortest pause between renewals (4.4.5).
-    static let shortestRenewalPause: Duration = .seconds(60)
+    static let minimumRenewalPause: Duration = .seconds(60)
 
     private let identity: Identity
     private var random: any RandomNumberGenerator
@@ -257,13 +257,13 @@ struct DHCPClient {
 
     private mutating func wait() -> Duration {
         let doublings = min(attempts - 1, 4)
-        let wait = min(Self.firstWait * (1 << doublings), Self.longestWait).wholeNanoseconds
+        let wait = min(Self.firstWait * (1 << doublings), Self.maximumWait).wholeNanoseconds
         let spread = wait / 8
         return .nanoseconds(wait + Int64.random(in: -spread...spread, using: &random))
     }
 
     private func renewalDeadline(before limit: Instant, now: Instant) -> Instant {
         let half = (limit - now) / 2
-        return min(now + max(half, Self.shortestRenewalPause), limit)
+        return min(now + max(half, Self.minimumRenewalPause), limit)
     }
 }

@@ -3,7 +3,7 @@
 /// Names are checked: what a server sends must not smuggle a line into resolv.conf.
 struct DHCPLease: Equatable, Sendable {
     /// No lease is taken to be shorter, so that a server's mistake is not a storm of renewals.
-    static let shortestDuration: Duration = .seconds(10)
+    static let minimumDuration: Duration = .seconds(10)
     /// The lease of a server that names none, as udhcpc has it.
     static let assumedDuration: Duration = .seconds(3600)
     private static let infinity = UInt32.max
@@ -76,7 +76,7 @@ struct DHCPLease: Equatable, Sendable {
 
     private static func duration(_ options: DHCPOptions) -> Duration? {
         guard let seconds = options.integer32(.leaseTime) else { return assumedDuration }
-        return seconds == infinity ? nil : max(.seconds(Int64(seconds)), shortestDuration)
+        return seconds == infinity ? nil : max(.seconds(Int64(seconds)), minimumDuration)
     }
 
     /// T1 and T2: the server's when they are in order, else half and 7/8 (RFC 2131, 4.4.5).

@@ -7,7 +7,7 @@
 /// script gets no descriptor of ours but 0, 1 and 2.
 final class DHCPScript: LeaseRecipient {
     static let patience: Duration = .seconds(30)
-    private static let mostWaiting = 8
+    private static let maximumWaiting = 8
 
     private let path: String
     private let interface: String
@@ -35,7 +35,7 @@ final class DHCPScript: LeaseRecipient {
     }
 
     func apply(_ change: LeaseChange, done: @escaping () -> Void) {
-        if waiting.count == Self.mostWaiting { waiting.removeFirst().done() }
+        if waiting.count == Self.maximumWaiting { waiting.removeFirst().done() }
         waiting.append((change, done))
         if running == nil { runNext() }
     }

@@ -10,7 +10,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
         /// Where name servers are written; nil leaves name resolution alone.
         var resolverFile: ResolverFile?
         /// The interface's MTU is never more than this, whatever the lease says.
-        var largestMTU: Int?
+        var maximumMTU: Int?
         /// Told to the server (option 12); nil tells none.
         var hostName: String?
         /// What the script inherits: `NAME=value`.
@@ -32,7 +32,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     private var client: DHCPClient
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
-    /// Where the last answer came from, for unicast below the kernel's neighbour table.
+    /// Where the last answer came from, for unicast below the kernel's neighbor table.
     private var serverMAC = MACAddress.broadcast
 
     /// Opens the socket; nothing is sent yet.
@@ -69,7 +69,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
             recipient = try LinkConfiguration(
                 interface: interface,
                 resolverFile: settings.resolverFile,
-                largestMTU: settings.largestMTU,
+                maximumMTU: settings.maximumMTU,
                 log: log
             )
         }

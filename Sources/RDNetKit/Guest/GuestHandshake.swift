@@ -21,9 +21,9 @@ final class GuestHandshake {
     }
 
     /// Calls that are listened to at once.
-    static let maximumCalls = 64
+    static let maximumExchanges = 64
     /// How long a caller may take; the host waits as long for the stream.
-    static let callPatience: Duration = .seconds(10)
+    static let exchangeTimeout: Duration = .seconds(10)
     /// How long the host may take to answer.
     static let hostPatience: Duration = .seconds(5)
 
@@ -36,7 +36,7 @@ final class GuestHandshake {
     /// In the order in which they came.
     private var calls: [(number: UInt64, connection: HandshakeConnection)] = []
     private var lastCall: UInt64 = 0
-    private var callToHost: HandshakeConnection?
+    private var exchangeWithHost: HandshakeConnection?
     /// So that a host that cannot be reached is told of once a start.
     private var hasWarned = false
 
@@ -84,19 +84,19 @@ final class GuestHandshake {
     // MARK: Calls from hosts
 
     private func take(_ stream: consuming OwnedDescriptor) {
-        if calls.count == Self.maximumCalls { calls.removeFirst().connection.cancel() }
+        if calls.count == Self.maximumExchanges { calls.removeFirst().connection.cancel() }
         lastCall += 1
         let number = lastCall
         let exchange = GuestExchange(phrase: configuration.phrase, ready: configuration.ready)
         let socket = DialledSocket(descriptor: stream, isConnected: true)
         let connection = HandshakeConnection(socket, exchange, loop: loop) {
-            [weak self] result, _ in self?.callEnded(number, result)
+            [weak self] result, _ in self?.exchangeEnded(number, result)
         }
         calls.append((number, connection))
-        connection.start(within: Self.callPatience)
+        connection.start(within: Self.exchangeTimeout)
     }
 
-    private func callEnded(_ number: UInt64, _ result: ExchangeResult) {
+    private func exchangeEnded(_ number: UInt64, _ result: ExchangeResult) {
         calls.removeAll { $0.number == number }
         switch result {
         case .agreed:
@@ -114,28 +114,28 @@ final class GuestHandshake {
     private func handle(_ event: GuestHandshakeEvent, _ stream: consuming OwnedDescriptor? = nil) {
         for action in state.next(event) {
             switch action {
-            case .callHost: callHost()
+            case .connect: connect()
             case .closePort: closePort()
             case .handOver: if let stream = stream.take() { connected(stream) }
             }
         }
     }
 
-    private func callHost() {
+    private func connect() {
         let socket: DialledSocket
         do {
             socket = try LinkOpener.dial(configuration.host)
         } catch {
             return hostFailed(.unreachable(SystemError.message(error.errno)))
         }
-        let call = HandshakeConnection(socket, PlainCall(), loop: loop) {
+        let call = HandshakeConnection(socket, PlainExchange(), loop: loop) {
             [weak self] result, descriptor in
             switch result {
             case .agreed: self?.hostAnswered(descriptor)
             case .failed(let fault): self?.hostFailed(fault)
             }
         }
-        callToHost = call
+        exchangeWithHost = call
         call.start(within: Self.hostPatience)
     }
 
@@ -151,8 +151,8 @@ final class GuestHandshake {
             ["host": "\(configuration.host)", "cause": "\(fault)"]
         )
         hasWarned = true
-        callToHost = nil
-        handle(.callFailed)
+        exchangeWithHost = nil
+        handle(.connectFailed)
     }
 
     private func closePort() {
@@ -160,7 +160,7 @@ final class GuestHandshake {
         listener = nil
         for call in calls { call.connection.cancel() }
         calls = []
-        callToHost?.cancel()
-        callToHost = nil
+        exchangeWithHost?.cancel()
+        exchangeWithHost = nil
     }
 }

@@ -4,7 +4,7 @@ enum GuestInterface {
     private static let queueLength = 16_384
     /// The longest segment that the kernel hands over, so that a frame fits a 16-bit length with
     /// its headers.
-    private static let largestSegment = 65_000
+    private static let maximumSegment = 65_000
 
     /// Makes the interface in the calling thread's namespace, up, and the loopback interface with
     /// it.
@@ -43,7 +43,7 @@ enum GuestInterface {
         var netlink = try Netlink()
         let link = try netlink.link(named: name)
         try netlink.setTransmitQueueLength(queueLength, ofLink: link.index)
-        try netlink.setGSOMaxSize(largestSegment, ofLink: link.index)
+        try netlink.setGSOMaxSize(maximumSegment, ofLink: link.index)
     }
 
     private static func configure(

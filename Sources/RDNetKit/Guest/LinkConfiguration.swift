@@ -6,19 +6,19 @@ final class LinkConfiguration: LeaseRecipient {
     private let interface: String
     /// nil leaves name resolution alone.
     private let resolverFile: ResolverFile?
-    private let largestMTU: Int
+    private let maximumMTU: Int
     private let log: Logger
     private var netlink: Netlink
 
     init(
         interface: String,
         resolverFile: ResolverFile?,
-        largestMTU: Int?,
+        maximumMTU: Int?,
         log: Logger
     ) throws(SystemError) {
         self.interface = interface
         self.resolverFile = resolverFile
-        self.largestMTU = largestMTU ?? .max
+        self.maximumMTU = maximumMTU ?? .max
         self.log = log
         netlink = try Netlink()
     }
@@ -48,7 +48,7 @@ final class LinkConfiguration: LeaseRecipient {
     private func setMTU(_ lease: DHCPLease) throws(SystemError) {
         let link = try netlink.link(named: interface)
         guard let offered = lease.mtu else { return }
-        let mtu = min(offered, largestMTU)
+        let mtu = min(offered, maximumMTU)
         guard mtu != link.mtu else { return }
         try netlink.setMTU(mtu, ofLink: link.index)
     }

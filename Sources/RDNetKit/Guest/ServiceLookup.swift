@@ -4,7 +4,7 @@
 final class ServiceLookup {
     private static let patience: Duration = .seconds(10)
     /// Octets of a process number and its line feed, and more than that.
-    private static let longestAnswer = 64
+    private static let maximumAnswerLength = 64
 
     private let unit: String
     private let answer: OwnedDescriptor
@@ -54,7 +54,7 @@ final class ServiceLookup {
     private func result(_ end: ProcessEnd) -> Result<Int32, ServiceFailure> {
         guard end == .exited(0) else { return .failure(.noAnswer(unit, end)) }
         do {
-            let octets = try Socket.receive(answer, upTo: Self.longestAnswer) ?? []
+            let octets = try Socket.receive(answer, upTo: Self.maximumAnswerLength) ?? []
             let word = String(decoding: octets, as: UTF8.self).prefix { $0.isNumber }
             guard let process = Int32(word), process > 0 else { return .failure(.notRunning(unit)) }
             return .success(process)

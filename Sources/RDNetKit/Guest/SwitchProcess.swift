@@ -9,7 +9,7 @@ final class SwitchProcess: ReadinessObserver {
     /// Where `vm-switch` finds the socket, behind the stream.
     private static let supplyNumber = 4
     /// Each is an octet; several together ask for one stream.
-    private static let mostRequests = 16
+    private static let maximumRequests = 16
 
     private let loop: EventLoop
     private let supply: OwnedDescriptor
@@ -86,7 +86,9 @@ final class SwitchProcess: ReadinessObserver {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         do {
-            guard let octets = try Socket.receive(supply, upTo: Self.mostRequests) else { return }
+            guard let octets = try Socket.receive(supply, upTo: Self.maximumRequests) else {
+                return
+            }
             if octets.isEmpty { forgetSupply() } else { wantsStream() }
         } catch {
             // Its end is told by the process itself.

@@ -20,24 +20,24 @@ enum GuestHandshakeState: Equatable {
             return []
         case (.listening, .ready):
             self = .calling(again: false)
-            return [.callHost]
+            return [.connect]
         case (.calling, .ready):
             self = .calling(again: true)
             return []
         case (.calling, .hostAnswered):
             self = .idle
             return [.closePort, .handOver]
-        case (.calling(again: true), .callFailed):
+        case (.calling(again: true), .connectFailed):
             self = .calling(again: false)
-            return [.callHost]
-        case (.calling(again: false), .callFailed):
+            return [.connect]
+        case (.calling(again: false), .connectFailed):
             self = .listening
             return []
         case (.listening, .stopped), (.calling, .stopped):
             self = .idle
             return [.closePort]
         case (.listening, .started), (.calling, .started), (.idle, .ready), (.idle, .hostAnswered),
-            (.listening, .hostAnswered), (.idle, .callFailed), (.listening, .callFailed),
+            (.listening, .hostAnswered), (.idle, .connectFailed), (.listening, .connectFailed),
             (.idle, .stopped):
             return []
         }
@@ -51,13 +51,13 @@ enum GuestHandshakeEvent: Equatable {
     /// A host sent READY.
     case ready
     case hostAnswered
-    case callFailed
+    case connectFailed
     case stopped
 }
 
 /// An action of the VM end.
 enum GuestHandshakeAction: Equatable {
-    case callHost
+    case connect
     /// Stop listening, and cancel every exchange and the connection attempt to the host.
     case closePort
     case handOver

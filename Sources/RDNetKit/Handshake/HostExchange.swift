@@ -19,7 +19,7 @@ struct HostExchange: HandshakeExchange {
     }
 
     /// `OK 4294967295` and a line feed, with some slack.
-    private static let longestAnswer = 32
+    private static let maximumAnswerLength = 32
 
     private let phrase: [UInt8]
     private let words: [UInt8]
@@ -79,7 +79,7 @@ struct HostExchange: HandshakeExchange {
     private mutating func receiveAnswer(_ answer: [UInt8]) -> ExchangeStep {
         guard let feed = answer.firstIndex(of: UInt8(ascii: "\n")) else {
             state = .asking(answer)
-            return answer.count < Self.longestAnswer ? .wait : end(.failed(.unlike(answer)))
+            return answer.count < Self.maximumAnswerLength ? .wait : end(.failed(.unlike(answer)))
         }
         guard answer.starts(with: "OK ".utf8) else { return end(.failed(.unlike(answer))) }
         return receive(Array(answer[(feed + 1)...]), after: ExpectedOctets(phrase))

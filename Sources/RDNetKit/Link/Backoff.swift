@@ -6,16 +6,16 @@ struct Backoff {
     static let settled: Duration = .seconds(5)
 
     let first: Duration
-    let longest: Duration
+    let maximum: Duration
     /// Failures in a row.
     private(set) var failures = 0
     /// Whether a success has lasted, ever.
     private(set) var hasSettled = false
     private var began: Instant?
 
-    init(first: Duration, longest: Duration) {
+    init(first: Duration, maximum: Duration) {
         self.first = first
-        self.longest = longest
+        self.maximum = maximum
     }
 
     mutating func succeeded(now: Instant) {
@@ -34,6 +34,6 @@ struct Backoff {
         began = nil
         failures += 1
         // 2^20 times any delay is beyond every limit.
-        return min(first * (1 << min(failures - 1, 20)), longest)
+        return min(first * (1 << min(failures - 1, 20)), maximum)
     }
 }

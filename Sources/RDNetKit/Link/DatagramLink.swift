@@ -7,8 +7,8 @@
 /// nothing of it was taken for a second it is dropped, as a cable's other end drops what it cannot
 /// take. Only an address at which nobody listens any more ends the link.
 final class DatagramLink: FrameLink {
-    private static let shortestPause: Duration = .milliseconds(1)
-    private static let longestPause: Duration = .milliseconds(64)
+    private static let minimumPause: Duration = .milliseconds(1)
+    private static let maximumPause: Duration = .milliseconds(64)
     /// How long frames wait for a receiver that takes none.
     private static let patience: Duration = .seconds(1)
 
@@ -21,7 +21,7 @@ final class DatagramLink: FrameLink {
     /// Nil once the link is closed.
     private var socket: DatagramListener?
     private var output: PacketOutput
-    private var pause = DatagramLink.shortestPause
+    private var pause = DatagramLink.minimumPause
     private var retry: TimerWheel.Token?
     private var blockedSince: Instant?
     /// Frames received before the latest probe: a guest that has sent more since is there.
@@ -87,7 +87,7 @@ final class DatagramLink: FrameLink {
             let gone = try output.drain(&counters) { (batch) throws(SystemError) in
                 try socket.send(&batch, to: peer)
             }
-            if gone > 0 { (blockedSince, pause) = (nil, Self.shortestPause) }
+            if gone > 0 { (blockedSince, pause) = (nil, Self.minimumPause) }
         } catch {
             return fail("\(error)", now: now)
         }
@@ -105,7 +105,7 @@ final class DatagramLink: FrameLink {
             self?.retry = nil
             self?.flush(now: now)
         }
-        pause = min(pause * 2, Self.longestPause)
+        pause = min(pause * 2, Self.maximumPause)
     }
 
     /// Ends the link of a guest whose socket is gone.

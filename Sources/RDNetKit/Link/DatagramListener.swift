@@ -25,7 +25,7 @@ final class DatagramListener: ReadinessObserver {
     private let mtu: Int
     private let loop: EventLoop
     private let taking: (DatagramLink) -> (any FrameReceiver)?
-    private var input = ReceivedPackets(longest: Frame.maximumReceivedLength)
+    private var input = ReceivedPackets(maximumLength: Frame.maximumReceivedLength)
     private var links: [String: DatagramLink] = [:]
     private var restingUntil = Instant(nanoseconds: 0)
     private var watch: EventLoop.Watch?
@@ -81,7 +81,7 @@ final class DatagramListener: ReadinessObserver {
                 // An error is about one datagram; the socket itself does not fail.
                 return
             }
-            guard deliver(count, now: now), count == ReceivedPackets.most else { return }
+            guard deliver(count, now: now), count == ReceivedPackets.maximumCount else { return }
         }
     }
 

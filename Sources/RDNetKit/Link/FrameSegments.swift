@@ -89,7 +89,7 @@ struct FrameSegments {
     }
 
     /// Octets of the longest packet's frame.
-    var longest: Int { headerLength + min(segmentSize, frame.count - headerLength) }
+    var maximumLength: Int { headerLength + min(segmentSize, frame.count - headerLength) }
 
     /// Octets of one packet's frame.
     func length(of index: Int) -> Int {

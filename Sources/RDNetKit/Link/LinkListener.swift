@@ -32,7 +32,7 @@ final class LinkListener {
     typealias Taking = (any FrameLink) -> (any FrameReceiver)?
 
     /// Greetings under way at once; more callers than that are turned away.
-    private static let mostGreetings = 64
+    private static let maximumGreetings = 64
     /// How long a caller may take for all it has to say.
     private static let patience: Duration = .seconds(10)
 
@@ -139,7 +139,7 @@ final class LinkListener {
     // MARK: VPNKit's greeting
 
     private func greet(_ connection: consuming OwnedDescriptor, named name: String) {
-        guard greetings.count < Self.mostGreetings else {
+        guard greetings.count < Self.maximumGreetings else {
             return log.warning("too many callers that have not greeted", ["link": name])
         }
         var random = SystemRandomNumberGenerator()

@@ -15,7 +15,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
 
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor
-    private var input = ReceivedPackets(longest: Frame.maximumReceivedLength)
+    private var input = ReceivedPackets(maximumLength: Frame.maximumReceivedLength)
     private var output: PacketOutput
     private var watch: EventLoop.Watch?
     private var waitsForWriting = false
@@ -62,7 +62,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
                     }
                     deliver(input.packet(index), now: now)
                 }
-                if count < ReceivedPackets.most { break }
+                if count < ReceivedPackets.maximumCount { break }
             }
         } catch {
             return fail("\(error)", now: now)

@@ -191,9 +191,9 @@ final class StreamLink: FrameLink, ReadinessObserver {
         return true
     }
 
-    private func extendOutput(_ capabilities: OffloadCapabilities, _ longest: Int) {
-        output.extend(capabilities, longest: longest)
-        if longest < EthernetHeader.length + configuration.mtu {
+    private func extendOutput(_ capabilities: OffloadCapabilities, _ maximumFrame: Int) {
+        output.extend(capabilities, maximumFrame: maximumFrame)
+        if maximumFrame < EthernetHeader.length + configuration.mtu {
             log.warning(
                 "the other end takes no packets as long as the MTU: longer ones are dropped",
                 ["link": name, "mtu": "\(configuration.mtu)", "longest": "\(longest)"]

@@ -23,7 +23,7 @@ struct StreamOutput: ~Copyable {
     private var capabilities: OffloadCapabilities = []
     /// Octets of the longest frame that leaves as it was reserved: a packet's, or what the other
     /// end takes.
-    private var longestWhole: Int
+    private var maximumWholeFrame: Int
 
     /// Makes an empty queue.
     ///
@@ -32,7 +32,7 @@ struct StreamOutput: ~Copyable {
     ///   - mtu: The largest payload of a plain frame, which segments are cut to fit.
     init(format: StreamFormat, mtu: Int) {
         self.format = format
-        longestWhole = EthernetHeader.length + mtu
+        maximumWholeFrame = EthernetHeader.length + mtu
         buffer = .allocate(byteCount: Self.capacity, alignment: 64)
         scratch = .allocate(byteCount: Frame.maximumLength, alignment: 64)
     }
@@ -47,10 +47,10 @@ struct StreamOutput: ~Copyable {
     /// - Parameters:
     ///   - capabilities: What the other end takes unfinished.
     ///   - longest: Octets of the longest frame that it takes; none that is longer will leave.
-    mutating func extend(_ capabilities: OffloadCapabilities, longest: Int) {
+    mutating func extend(_ capabilities: OffloadCapabilities, maximumFrame: Int) {
         format = .extended
         self.capabilities = capabilities
-        longestWhole = min(longest, Frame.maximumLength)
+        maximumWholeFrame = min(maximumFrame, Frame.maximumLength)
     }
 
     /// Octets that wait for the stream.
@@ -67,7 +67,7 @@ struct StreamOutput: ~Copyable {
     ) -> UnsafeMutableRawBufferPointer? {
         // A frame cut into packets grows by a prefix and headers each; doubling covers any segment
         // size that leaves a packet more payload than headers.
-        let isWhole = count <= longestWhole
+        let isWhole = count <= maximumWholeFrame
         let worst = isWhole ? format.prefixLength + count : 2 * count + 256
         let limit = priority == .bulk ? Self.bulkLimit : Self.capacity
         guard self.count + worst <= limit else { return nil }
@@ -110,7 +110,7 @@ struct StreamOutput: ~Copyable {
         if header.segmentation != .none { return cut(count, header) }
         // Not to be cut: on a plain stream it goes as it is, finished, even beyond the other end's
         // MTU.
-        guard count <= longestUncut else { return 0 }
+        guard count <= maximumUncutFrame else { return 0 }
         let frame = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
         if header.needsChecksum, !FrameChecksum.complete(frame, header) { return 0 }
         let start = tail + format.prefixLength
@@ -122,7 +122,9 @@ struct StreamOutput: ~Copyable {
 
     /// Octets of the longest frame that may leave: on a plain stream the other end has named no
     /// limit.
-    private var longestUncut: Int { format == .extended ? longestWhole : Frame.maximumLength }
+    private var maximumUncutFrame: Int {
+        format == .extended ? maximumWholeFrame : Frame.maximumLength
+    }
 
     private func carries(_ header: VirtioNetHeader) -> Bool {
         guard format == .extended, capabilities.contains(.checksum) else { return false }
@@ -141,8 +143,10 @@ struct StreamOutput: ~Copyable {
             let segments = try FrameSegments(frame, header)
             let prefix = format.prefixLength
             // Absurdly small segments would outgrow what was reserved.
-            let total = segments.count * (prefix + segments.longest)
-            guard total <= Self.capacity - tail, segments.longest <= longestUncut else { return 0 }
+            let total = segments.count * (prefix + segments.maximumLength)
+            guard total <= Self.capacity - tail, segments.maximumLength <= maximumUncutFrame else {
+                return 0
+            }
             for index in 0..<segments.count {
                 let length = segments.length(of: index)
                 let start = tail + prefix

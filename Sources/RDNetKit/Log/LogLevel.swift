@@ -22,7 +22,7 @@ enum LogLevel: Int, Comparable, Sendable, CaseIterable {
     var abbreviation: String { String(name.uppercased().prefix(4)) }
 
     /// The terminal color (ECMA-48, SGR 30 to 37), as logrus chooses it.
-    var colour: Int {
+    var color: Int {
         switch self {
         case .debug: 37
         case .info: 36

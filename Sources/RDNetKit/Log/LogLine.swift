@@ -24,17 +24,17 @@ struct LogLine {
     ///
     /// - Parameter start: When the program started; the brackets hold the seconds since then.
     /// - Returns: The line with terminal color codes, ending with a newline.
-    func colouredText(since start: WallTime) -> String {
-        let colour = "\u{1b}[\(level.colour)m"
+    func coloredText(since start: WallTime) -> String {
+        let color = "\u{1b}[\(level.color)m"
         let plain = "\u{1b}[0m"
         let seconds = String(max(0, time.seconds &- start.seconds))
         let padding = String(repeating: "0", count: max(0, 4 - seconds.utf8.count))
-        var line = "\(colour)\(level.abbreviation)\(plain)[\(padding)\(seconds)] "
+        var line = "\(color)\(level.abbreviation)\(plain)[\(padding)\(seconds)] "
         line += Self.escaped(message, quotes: false)
         if fields.isEmpty { return line + "\n" }
         line += String(repeating: " ", count: max(0, 44 - message.count))
         for (key, value) in fields {
-            line += " \(colour)\(Self.fieldKey(key))\(plain)=\(Self.quoted(value))"
+            line += " \(color)\(Self.fieldKey(key))\(plain)=\(Self.quoted(value))"
         }
         return line + "\n"
     }

@@ -18,7 +18,7 @@ final class Logger {
     private(set) var droppedLines = 0
 
     private let format: LogFormat
-    private let isColoured: Bool
+    private let isColored: Bool
     private let start: WallTime
     private let clock: () -> WallTime
     private let sink: Sink
@@ -31,21 +31,21 @@ final class Logger {
     /// - Parameters:
     ///   - level: The lowest level that is written; it can be changed later.
     ///   - format: The format of a line.
-    ///   - isColoured: Whether text uses terminal colors; JSON never does.
+    ///   - isColored: Whether text uses terminal colors; JSON never does.
     ///   - clock: The wall clock, read once per line.
     ///   - sink: Where the octets go.
     ///   - reopening: Opens the sink's file again; nil when the sink is not a file.
     init(
         level: LogLevel = .info,
         format: LogFormat = .text,
-        isColoured: Bool = false,
+        isColored: Bool = false,
         clock: @escaping () -> WallTime,
         sink: @escaping Sink,
         reopening: Reopening? = nil
     ) {
         self.level = level
         self.format = format
-        self.isColoured = isColoured
+        self.isColored = isColored
         self.clock = clock
         self.sink = sink
         self.reopening = reopening
@@ -152,7 +152,7 @@ final class Logger {
     private func rendered(_ line: LogLine) -> [UInt8] {
         switch format {
         case .json: Array(line.json.utf8)
-        case .text: Array((isColoured ? line.colouredText(since: start) : line.text).utf8)
+        case .text: Array((isColored ? line.coloredText(since: start) : line.text).utf8)
         }
     }
 }

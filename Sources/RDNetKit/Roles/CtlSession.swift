@@ -2,7 +2,7 @@
 struct CtlSession {
     private static let zonesPath = "/services/dns/all"
     /// Values in a document: /flows has the most, eleven for each of some thousand flows.
-    private static let mostValues = 200_000
+    private static let maximumValues = 200_000
 
     private let settings: CtlSettings
     private let command: ControlCommand
@@ -84,7 +84,7 @@ struct CtlSession {
 
     private func parse(_ octets: [UInt8], _ path: String) throws(APIFailure) -> JSON {
         do {
-            return try JSONParser.parse(octets, mostValues: Self.mostValues)
+            return try JSONParser.parse(octets, maximumValues: Self.maximumValues)
         } catch {
             throw .noAnswer(client.address, reason: "the answer to \(path) is no JSON: \(error)")
         }

@@ -8,7 +8,7 @@ struct GVForwarderSettings: RoleSettings {
     var otherInterfaces = ["eth0", "ens3", "enp0s1"]
     /// Nil to leave the kernel's.
     var mac: MACAddress? = .standardGuest
-    var largestMTU = 4000
+    var maximumMTU = 4000
     var isPreexisting = false
     var resolvConf = ResolverFileChoice.automatic
 
@@ -23,7 +23,7 @@ struct GVForwarderSettings: RoleSettings {
         settings.tapMACAddress = mac
         settings.ownership = isPreexisting ? .borrowed : .either
         settings.skipsDHCP = isPreexisting
-        settings.largestMTU = largestMTU
+        settings.maximumMTU = maximumMTU
         settings.resolvConf = resolvConf
         settings.tracesPackets = common.isDebugging
         return settings
@@ -84,7 +84,7 @@ extension Option<GVForwarderSettings> {
         ),
         Option(
             "mtu",
-            \.largestMTU,
+            \.maximumMTU,
             .integer(68...65_535, "OCTETS"),
             help: "an upper limit for the interface's MTU",
             reason: """

@@ -15,8 +15,8 @@ final class GuestEnd {
     private let resolver: ResolverFile?
     private var dhcp: GuestDHCP?
     private var signals: RoleSignals?
-    private var call: HostCall?
-    private var redial = Backoff(first: .milliseconds(100), longest: .seconds(2))
+    private var call: LinkDialer?
+    private var redial = Backoff(first: .milliseconds(100), maximum: .seconds(2))
     private var supply: LinkSupply?
     private var outcome: String?
     private var traces = false
@@ -141,7 +141,7 @@ final class GuestEnd {
 
     private func connect() {
         call?.close()
-        let outcome = HostCall.Outcome(
+        let outcome = LinkDialer.Outcome(
             connected: { [unowned self] stream in
                 do throws(SystemError) {
                     try adopt(stream)
@@ -151,7 +151,7 @@ final class GuestEnd {
             },
             failed: { [unowned self] cause in connectLater(after: cause) }
         )
-        let call = HostCall(settings.effectiveLink, loop: loop, outcome: outcome)
+        let call = LinkDialer(settings.effectiveLink, loop: loop, outcome: outcome)
         self.call = call
         call.start()
     }
@@ -208,7 +208,7 @@ final class GuestEnd {
             )
         }
         options.environment = environment
-        options.largestMTU = settings.largestMTU
+        options.maximumMTU = settings.maximumMTU
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.tapInterface,

@@ -33,7 +33,7 @@ struct ManualPage {
         var text = ".Bl -tag -width Ds\n"
         for role in registry.roles {
             text += ".It Ic \(ManualMarkup.escaped(role.name))\n"
-            text += ManualMarkup.sentences(ManualMarkup.capitalised(role.summary) + ".")
+            text += ManualMarkup.sentences(ManualMarkup.capitalized(role.summary) + ".")
             text += "See\n.Xr rdnet-\(role.name) 8 .\n"
         }
         return text + ".El\n"

@@ -13,7 +13,7 @@ final class NetworkSetupSession {
     /// How long `vm-switch` may take to end by itself.
     private static let courtesy: Duration = .seconds(2)
     /// How often a `vm-switch` that has never stayed up is started.
-    private static let mostStarts = 5
+    private static let maximumStarts = 5
 
     private let settings: NetworkSetupSettings
     private let log: Logger
@@ -31,7 +31,7 @@ final class NetworkSetupSession {
     private var vmSwitch: SwitchProcess?
     /// The stream that came before there was a namespace.
     private var waitingStream: OwnedDescriptor?
-    private var backoff = Backoff(first: .milliseconds(100), longest: .seconds(2))
+    private var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(2))
     /// Set while the next handshake is put off.
     private var pause: TimerWheel.Token?
     /// How many `vm-switch` have ended.
@@ -264,7 +264,7 @@ final class NetworkSetupSession {
         }
         deaths += 1
         shakeHandsLater()
-        guard backoff.hasSettled || deaths < Self.mostStarts else {
+        guard backoff.hasSettled || deaths < Self.maximumStarts else {
             let sentence = "vm-switch (\(settings.vmSwitchPath)) does not stay up: \(cause)"
             return end(.failure(RoleFailure(sentence)))
         }

@@ -54,7 +54,7 @@ struct ProcessSurroundings {
         return Logger(
             level: settings.logLevel,
             format: settings.logFormat,
-            isColoured: destination.isTerminal,
+            isColored: destination.isTerminal,
             clock: WallClock.now,
             sink: destination.write,
             reopening: destination.isFile ? { reopen(destination) } : nil

@@ -31,7 +31,7 @@ struct VMDirectory {
             : addresses.map(\.description).joined(separator: " ")
     }
 
-    /// All machines, at most `VMAddress.most`.
+    /// All machines, at most `VMAddress.maximumContexts`.
     mutating func machines() -> [VirtualMachine] {
         var machines: [VirtualMachine] = []
         for address in addresses.isEmpty ? usual() : addresses {
@@ -41,7 +41,7 @@ struct VMDirectory {
             case .directory(let path, let mapping): machines += machinesIn(path, mapping)
             }
         }
-        return Array(machines.prefix(VMAddress.most))
+        return Array(machines.prefix(VMAddress.maximumContexts))
     }
 
     private mutating func usual() -> [VMAddress] {
@@ -81,7 +81,7 @@ struct VMDirectory {
             let names = try SocketDirectory.names(in: path)
             unreadable.remove(path)
             return names.filter {
-                Self.isMachine($0) && (path + $0).utf8.count <= VMAddress.longestPath
+                Self.isMachine($0) && (path + $0).utf8.count <= VMAddress.maximumPathLength
             }
             .map { .socket(path + $0, mapping) }
         } catch {

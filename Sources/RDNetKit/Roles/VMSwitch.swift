@@ -15,7 +15,7 @@ struct VMSwitchSettings: RoleSettings {
     var tracesPackets = false
     /// Whose the interface is, and the most that its MTU may be: what gvforwarder has options for.
     var ownership = TAPDevice.Ownership.exclusive
-    var largestMTU: Int?
+    var maximumMTU: Int?
 
     init() {
         common.logFile = "/var/log/vm-switch.log"

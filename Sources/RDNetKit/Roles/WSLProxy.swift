@@ -177,7 +177,7 @@ enum WSLProxy {
         _ settings: WSLProxySettings,
         _ connector: RelayConnector,
         _ limits: LimitLog
-    ) throws(SystemError) -> any HostForward {
+    ) throws(SystemError) -> any OpenForward {
         let local = Endpoint(address: address, port: port.number)
         let upstream = Endpoint(address: settings.effectiveUpstream, port: port.number)
         switch port.transport {

@@ -39,7 +39,7 @@ struct DHCPServer {
     }
 
     /// No lease is shorter, whatever a client asks for.
-    static let shortestLease: Duration = .seconds(60)
+    static let minimumLease: Duration = .seconds(60)
 
     private let configuration: Configuration
     private var pool: LeasePool
@@ -302,6 +302,6 @@ struct DHCPServer {
         guard let asked = request.options.integer32(.leaseTime) else {
             return configuration.leaseTime
         }
-        return min(max(.seconds(Int64(asked)), Self.shortestLease), configuration.leaseTime)
+        return min(max(.seconds(Int64(asked)), Self.minimumLease), configuration.leaseTime)
     }
 }

@@ -18,7 +18,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
 
     private static let octetsPerRead = 16_384
     private static let requestsPerTurn = 32
-    private static let mostUnsent = 65_536
+    private static let maximumUnsent = 65_536
 
     /// Nil once the connection is somebody else's.
     private var stream: OwnedDescriptor?
@@ -179,7 +179,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     private func answerRequests() -> (answered: Int, rest: Int) {
         var answered = 0
         do {
-            while !isLast, answered < Self.requestsPerTurn, unsent.count < Self.mostUnsent {
+            while !isLast, answered < Self.requestsPerTurn, unsent.count < Self.maximumUnsent {
                 switch try reader.next() {
                 case .needsMore:
                     isLast = inputEnded
@@ -262,7 +262,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
                 return false
             }
         }
-        unsent.removeAll(keepingCapacity: unsent.capacity <= Self.mostUnsent)
+        unsent.removeAll(keepingCapacity: unsent.capacity <= Self.maximumUnsent)
         sent = 0
         return true
     }

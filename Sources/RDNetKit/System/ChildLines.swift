@@ -3,10 +3,10 @@
 /// A line that is too long is cut, and its rest is not told.
 final class ChildLines: ReadinessObserver {
     /// Octets of a line.
-    static let longestLine = 512
+    static let maximumLineLength = 512
     private static let octetsPerRead = 4_096
     /// Reads of what a child that has ended left: more than a socket holds.
-    private static let mostReads = 256
+    private static let maximumReads = 256
 
     private let loop: EventLoop
     private let reader: OwnedDescriptor
@@ -46,7 +46,7 @@ final class ChildLines: ReadinessObserver {
 
     /// Tells what still waits, and ends.
     func close() {
-        for _ in 0..<Self.mostReads where read() {}
+        for _ in 0..<Self.maximumReads where read() {}
         end()
     }
 
@@ -77,7 +77,7 @@ final class ChildLines: ReadinessObserver {
         for octet in octets {
             if octet == UInt8(ascii: "\n") {
                 tell()
-            } else if line.count < Self.longestLine {
+            } else if line.count < Self.maximumLineLength {
                 line.append(octet)
             }
         }

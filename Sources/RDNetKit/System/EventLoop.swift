@@ -64,7 +64,7 @@ final class EventLoop {
     /// takes.
     private static let lingering = Duration.microseconds(50)
     /// Sleeps that go without asking first, at most, after it was in vain.
-    private static let longestPatience = 64
+    private static let maximumPatience = 64
 
     private let poll: OwnedDescriptor
     private let clock: () -> Instant
@@ -263,7 +263,7 @@ final class EventLoop {
             sched_yield()
         }
         sleepsToPass = patience
-        patience = min(patience * 2, Self.longestPatience)
+        patience = min(patience * 2, Self.maximumPatience)
         return 0
     }
 

@@ -34,7 +34,7 @@ struct Netlink: ~Copyable {
     /// The kernel puts at most this much into one answer of a dump.
     private static let bufferSize = 65_536
     /// Messages of one answer, against a kernel that never says "done".
-    private static let mostMessages = 100_000
+    private static let maximumMessages = 100_000
 
     private let descriptor: OwnedDescriptor
     private var sequence: UInt32 = 0
@@ -282,7 +282,7 @@ struct Netlink: ~Copyable {
         }
         guard sent == octets.count else { throw SystemError(call: call(), errno: ENOBUFS) }
         var answers: [NetlinkMessage] = []
-        while answers.count < Self.mostMessages {
+        while answers.count < Self.maximumMessages {
             for message in try receive() where message.sequence == sequence {
                 if let code = message.errorNumber {
                     guard code == 0 else { throw SystemError(call: call(), errno: code) }

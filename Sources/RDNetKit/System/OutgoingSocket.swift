@@ -15,12 +15,12 @@ extension Socket {
 
     /// A UDP socket that exchanges datagrams with one machine, any of whose ports may answer.
     ///
-    /// With IPv4 it is not connected, and keeps errors for `HostError.next`; with IPv6 it is, and
+    /// With IPv4 it is not connected, and keeps errors for `QueuedError.next`; with IPv6 it is, and
     /// one port alone can answer.
     static func relayingDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
         guard peer.address.isIPv4 else { return try connectedDatagram(to: peer) }
         let descriptor = try make(AF_INET, SOCK_DGRAM)
-        try HostError.collect(on: descriptor)
+        try QueuedError.collect(on: descriptor)
         return descriptor
     }
 

@@ -1,12 +1,13 @@
 internal import CLinux
 internal import Glibc
 
-/// Packets that one system call took from a socket: at most `most`, each in a slot of its own.
+/// Packets that one system call took from a socket: at most `maximumCount`, each in a slot of its
+/// own.
 ///
 /// The slots are touched as far as packets are long, so small packets cost little memory. See
 /// recvmmsg(2).
 struct ReceivedPackets: ~Copyable {
-    static let most = 32
+    static let maximumCount = 32
 
     private let slotLength: Int
     private let memory: UnsafeMutableRawBufferPointer
@@ -16,18 +17,18 @@ struct ReceivedPackets: ~Copyable {
 
     /// Makes empty slots.
     ///
-    /// - Parameter longest: Octets of the longest packet that is wanted whole.
-    init(longest: Int) {
+    /// - Parameter maximumLength: The longest packet that must arrive whole, in bytes.
+    init(maximumLength: Int) {
         // Slots begin at multiples of 64.
-        slotLength = (longest + 63) & ~63
-        memory = .allocate(byteCount: Self.most * slotLength, alignment: 64)
-        senders = .allocate(capacity: Self.most)
-        senders.initialize(repeating: sockaddr_storage(), count: Self.most)
-        parts = .allocate(capacity: Self.most)
-        messages = .allocate(capacity: Self.most)
-        for index in 0..<Self.most {
+        slotLength = (maximumLength + 63) & ~63
+        memory = .allocate(byteCount: Self.maximumCount * slotLength, alignment: 64)
+        senders = .allocate(capacity: Self.maximumCount)
+        senders.initialize(repeating: sockaddr_storage(), count: Self.maximumCount)
+        parts = .allocate(capacity: Self.maximumCount)
+        messages = .allocate(capacity: Self.maximumCount)
+        for index in 0..<Self.maximumCount {
             let slot = memory.baseAddress.map { $0 + index * slotLength }
-            parts[index] = iovec(iov_base: slot, iov_len: longest)
+            parts[index] = iovec(iov_base: slot, iov_len: maximumLength)
             messages[index] = clinux_mmsghdr()
             messages[index].msg_hdr.msg_iov = parts + index
             messages[index].msg_hdr.msg_iovlen = 1
@@ -48,13 +49,13 @@ struct ReceivedPackets: ~Copyable {
     /// - Returns: How many packets; 0 when none waits.
     /// - Throws: `SystemError`.
     mutating func receive(from descriptor: borrowing OwnedDescriptor) throws(SystemError) -> Int {
-        for index in 0..<Self.most {
+        for index in 0..<Self.maximumCount {
             messages[index].msg_hdr.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
         }
         let (number, messages) = (descriptor.number, messages)
         // Sound: every pointer in the messages is good as long as this value.
         let count = try attempt("recvmmsg") {
-            recvmmsg(number, messages, UInt32(Self.most), 0, nil)
+            recvmmsg(number, messages, UInt32(Self.maximumCount), 0, nil)
         }
         return Int(count ?? 0)
     }
@@ -79,7 +80,7 @@ struct ReceivedPackets: ~Copyable {
 ///
 /// See sendmmsg(2).
 struct OutgoingPackets: ~Copyable {
-    static let most = 64
+    static let maximumCount = 64
 
     /// How many there are.
     private(set) var count = 0
@@ -87,9 +88,9 @@ struct OutgoingPackets: ~Copyable {
     private let messages: UnsafeMutablePointer<clinux_mmsghdr>
 
     init() {
-        parts = .allocate(capacity: Self.most)
-        messages = .allocate(capacity: Self.most)
-        for index in 0..<Self.most {
+        parts = .allocate(capacity: Self.maximumCount)
+        messages = .allocate(capacity: Self.maximumCount)
+        for index in 0..<Self.maximumCount {
             messages[index] = clinux_mmsghdr()
             messages[index].msg_hdr.msg_iov = parts + index
             messages[index].msg_hdr.msg_iovlen = 1
@@ -102,7 +103,7 @@ struct OutgoingPackets: ~Copyable {
     }
 
     /// Whether there is no room for another.
-    var isFull: Bool { count == Self.most }
+    var isFull: Bool { count == Self.maximumCount }
 
     mutating func removeAll() {
         count = 0
@@ -112,7 +113,7 @@ struct OutgoingPackets: ~Copyable {
     ///
     /// - Parameter octets: Must stay where they are until `send`.
     mutating func append(_ octets: UnsafeRawBufferPointer) {
-        precondition(!isFull, "there is room for \(Self.most) packets")
+        precondition(!isFull, "there is room for \(Self.maximumCount) packets")
         let address = UnsafeMutableRawPointer(mutating: octets.baseAddress)
         parts[count] = iovec(iov_base: address, iov_len: octets.count)
         count += 1

@@ -13,7 +13,7 @@ struct PacketSocket: ~Copyable {
         var mac: MACAddress
     }
 
-    private static let largestPacket = 65_535
+    private static let maximumPacketLength = 65_535
 
     private let packets: OwnedDescriptor
     /// Bound to the port in the kernel's UDP and never read: without it the kernel would answer a
@@ -60,7 +60,7 @@ struct PacketSocket: ~Copyable {
     /// - Returns: The datagram; a packet that is not one, such as a fragment, is skipped.
     /// - Throws: `SystemError`, such as ENETDOWN.
     func receive() throws(SystemError) -> Arrival? {
-        var buffer = [UInt8](repeating: 0, count: Self.largestPacket)
+        var buffer = [UInt8](repeating: 0, count: Self.maximumPacketLength)
         // Enough to get past a burst of what does not parse; the rest waits for the next readiness.
         for _ in 0..<64 {
             var sender = SocketAddress()
@@ -105,7 +105,7 @@ struct PacketSocket: ~Copyable {
             instruction(BPF_LDX | BPF_B | BPF_MSH, 0),
             instruction(BPF_LD | BPF_H | BPF_IND, 2),
             instruction(BPF_JMP | BPF_JEQ | BPF_K, UInt32(port), otherwise: 1),
-            instruction(BPF_RET | BPF_K, UInt32(largestPacket)),
+            instruction(BPF_RET | BPF_K, UInt32(maximumPacketLength)),
             instruction(BPF_RET | BPF_K, 0),
         ]
     }

@@ -92,7 +92,7 @@ struct SocketAddress {
         store(address)
     }
 
-    /// A neighbour on an interface, for IPv4 packets.
+    /// A neighbor on an interface, for IPv4 packets.
     ///
     /// See packet(7).
     init(link: UInt32, mac: MACAddress) {
@@ -167,7 +167,7 @@ struct SocketAddress {
         return withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_vm.self).svm_cid }
     }
 
-    /// The Ethernet address of a packet socket's neighbour; nil for other families.
+    /// The Ethernet address of a packet socket's neighbor; nil for other families.
     ///
     /// See packet(7).
     var mac: MACAddress? {

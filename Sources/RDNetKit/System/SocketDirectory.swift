@@ -4,7 +4,7 @@ internal import Glibc
 /// A directory in which other programs leave unix sockets.
 enum SocketDirectory {
     /// Entries that are looked at; those behind them are not.
-    private static let mostEntries = 4_096
+    private static let maximumEntries = 4_096
 
     /// The names of the sockets in a directory, sorted.
     ///
@@ -19,7 +19,7 @@ enum SocketDirectory {
         }
         defer { closedir(directory) }
         var names: [String] = []
-        for _ in 0..<mostEntries {
+        for _ in 0..<maximumEntries {
             guard let entry = readdir(directory) else { break }
             // Sound: the name ends with NUL, and the entry is good until the next call.
             let name = withUnsafePointer(to: &entry.pointee.d_name) {

@@ -4,7 +4,7 @@
 /// `resolv.conf` cannot hold are omitted in both directions.
 enum DHCPDomainSearch {
     /// Limit on the list; glibc used six names for decades.
-    static let mostDomains = 32
+    static let maximumDomains = 32
 
     /// The option's value; empty when no name is usable.
     static func octets(_ domains: [String]) -> [UInt8] {
@@ -17,7 +17,7 @@ enum DHCPDomainSearch {
     static func domains(reading octets: [UInt8]) -> [String] {
         var domains: [String] = []
         var offset = 0
-        while offset < octets.count, domains.count < mostDomains {
+        while offset < octets.count, domains.count < maximumDomains {
             guard let (name, next) = name(octets, at: offset) else { break }
             if isDomain(name) { domains.append(name) }
             offset = next

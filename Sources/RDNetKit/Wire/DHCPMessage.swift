@@ -29,7 +29,7 @@ struct DHCPMessage: Equatable, Sendable {
     /// Bytes before the magic cookie.
     static let fixedLength = 236
     /// The minimum length that BOOTP and some DHCP clients and relays expect (RFC 1542, 2.1).
-    static let shortestReply = 300
+    static let minimumReplyLength = 300
     /// The length that every client accepts (RFC 2131, section 2: 576 bytes of IP), without IP and
     /// UDP headers.
     static let commonLimit = 548
@@ -158,8 +158,8 @@ struct DHCPMessage: Equatable, Sendable {
         octets += bootFile.padded(to: 128)
         octets.appendBigEndian(Self.cookie)
         octets += options.octets
-        if octets.count < Self.shortestReply {
-            octets += [UInt8](repeating: 0, count: Self.shortestReply - octets.count)
+        if octets.count < Self.minimumReplyLength {
+            octets += [UInt8](repeating: 0, count: Self.minimumReplyLength - octets.count)
         }
         return octets
     }

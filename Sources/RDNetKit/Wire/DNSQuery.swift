@@ -18,7 +18,7 @@ struct DNSQuery {
     /// The UDP size in our OPT records: it passes everywhere (DNS flag day 2020).
     static let offeredSize: UInt16 = 1232
     /// The largest payload of a UDP datagram over IPv4.
-    private static let largestDatagram = 65_507
+    private static let maximumDatagramLength = 65_507
 
     let message: [UInt8]
     let header: DNSHeader
@@ -55,7 +55,7 @@ struct DNSQuery {
 
     /// The longest answer that the requester accepts over UDP (RFC 6891, 6.2.3: at least 512).
     var datagramLimit: Int {
-        min(max(Int(edns?.payloadSize ?? 0), Self.plainLimit), Self.largestDatagram)
+        min(max(Int(edns?.payloadSize ?? 0), Self.plainLimit), Self.maximumDatagramLength)
     }
 
     /// The message with another identifier.

@@ -14,7 +14,7 @@ enum HTTPError: Error, Equatable {
     case malformed(String)
     /// Head, chunk line or trailers longer than `HTTPMessageHead.longest`.
     case headTooLarge
-    /// Body longer than `HTTPMessageHead.longestBody`.
+    /// Body longer than `HTTPMessageHead.maximumBodyLength`.
     case bodyTooLarge
     case unsupportedTransferCoding
     case unsupportedVersion
@@ -58,7 +58,7 @@ enum HTTPBodyFraming: Equatable {
 /// What requests and responses have in common: a first line, and fields (RFC 9112, section 2.1).
 protocol HTTPMessageHead: Equatable {
     /// Limit on a body, in bytes.
-    static var longestBody: Int { get }
+    static var maximumBodyLength: Int { get }
     /// 0 or 1.
     var minorVersion: Int { get }
     var fields: [HTTPField] { get }
@@ -73,8 +73,8 @@ protocol HTTPMessageHead: Equatable {
 
 extension HTTPMessageHead {
     /// Limit on a head including its empty line, in bytes.
-    static var longest: Int { 16_384 }
-    static var mostFields: Int { 128 }
+    static var maximumLength: Int { 16_384 }
+    static var maximumFields: Int { 128 }
 
     /// The values of all fields of a name, given in lower case.
     func values(of name: String) -> [String] {
@@ -118,7 +118,7 @@ extension HTTPMessageHead {
     ) throws(HTTPError) -> [HTTPField] {
         var fields: [HTTPField] = []
         for line in lines.prefix(while: { !$0.isEmpty }) {
-            guard fields.count < mostFields else { throw .headTooLarge }
+            guard fields.count < maximumFields else { throw .headTooLarge }
             fields.append(try field(line))
         }
         return fields

@@ -15,7 +15,7 @@ typealias HTTPResponseReader = HTTPMessageReader<HTTPResponseHead>
 /// an error the start of the next message is unknown, so the connection must close.
 struct HTTPMessageReader<Head: HTTPMessageHead> {
     /// Limit on a chunk's size line, in bytes.
-    private static var longestChunkLine: Int { 1024 }
+    private static var maximumChunkLineLength: Int { 1024 }
 
     /// The next element of the stream.
     enum Progress: Equatable {
@@ -101,15 +101,15 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
 
     private mutating func readHead() throws(HTTPError) -> Progress? {
         guard let end = headEnd() else {
-            guard buffer.count - start <= Head.longest else { throw .headTooLarge }
+            guard buffer.count - start <= Head.maximumLength else { throw .headTooLarge }
             return .needsMore
         }
-        guard end - start <= Head.longest else { throw .headTooLarge }
+        guard end - start <= Head.maximumLength else { throw .headTooLarge }
         let head = try Head(parsing: buffer[start..<end])
         consume(to: end)
         switch try head.framing() {
         case .length(let length):
-            guard length <= Head.longestBody else { throw .bodyTooLarge }
+            guard length <= Head.maximumBodyLength else { throw .bodyTooLarge }
             state = .body(head, remaining: length)
             guard length > 0 else { return nil }
         case .chunked: state = .chunkLine(head)
@@ -150,24 +150,28 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
     private mutating func takeRest() throws(HTTPError) -> Progress {
         body.append(contentsOf: buffer[start...])
         consume(to: buffer.count)
-        guard body.count <= Head.longestBody else { throw .bodyTooLarge }
+        guard body.count <= Head.maximumBodyLength else { throw .bodyTooLarge }
         return .needsMore
     }
 
     private mutating func readChunkLine(_ head: Head) throws(HTTPError) -> Progress? {
-        guard let line = try takeLine(longest: Self.longestChunkLine) else { return .needsMore }
+        guard let line = try takeLine(maximumLength: Self.maximumChunkLineLength) else {
+            return .needsMore
+        }
         let digits = line.prefix { $0 != UInt8(ascii: ";") && $0 != 0x20 && $0 != 0x09 }
         let text = String(decoding: digits, as: UTF8.self)
         guard (1...8).contains(digits.count), text.allSatisfy(\.isHexDigit),
             let size = Int(text, radix: 16)
         else { throw .malformed("invalid chunk length") }
-        guard size <= Head.longestBody - body.count else { throw .bodyTooLarge }
+        guard size <= Head.maximumBodyLength - body.count else { throw .bodyTooLarge }
         state = size == 0 ? .trailers(head, octets: 0) : .chunk(head, remaining: size)
         return nil
     }
 
     private mutating func readChunkEnd(_ head: Head) throws(HTTPError) -> Progress? {
-        guard let line = try takeLine(longest: Self.longestChunkLine) else { return .needsMore }
+        guard let line = try takeLine(maximumLength: Self.maximumChunkLineLength) else {
+            return .needsMore
+        }
         guard line.isEmpty else { throw .malformed("malformed chunked encoding") }
         state = .chunkLine(head)
         return nil
@@ -177,8 +181,8 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
         _ head: Head,
         _ octets: Int
     ) throws(HTTPError) -> Progress? {
-        guard octets <= Head.longest else { throw .headTooLarge }
-        guard let line = try takeLine(longest: Head.longest) else { return .needsMore }
+        guard octets <= Head.maximumLength else { throw .headTooLarge }
+        guard let line = try takeLine(maximumLength: Head.maximumLength) else { return .needsMore }
         if line.isEmpty { return finish(head) }
         state = .trailers(head, octets: octets + line.count + 2)
         return nil
@@ -192,14 +196,14 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
     }
 
     /// The next line without its terminator; nil if it is incomplete.
-    private mutating func takeLine(longest: Int) throws(HTTPError) -> [UInt8]? {
+    private mutating func takeLine(maximumLength: Int) throws(HTTPError) -> [UInt8]? {
         searched = max(searched, start)
         guard let end = buffer[searched...].firstIndex(of: 0x0a) else {
             searched = buffer.count
-            guard buffer.count - start <= longest else { throw .headTooLarge }
+            guard buffer.count - start <= maximumLength else { throw .headTooLarge }
             return nil
         }
-        guard end - start <= longest else { throw .headTooLarge }
+        guard end - start <= maximumLength else { throw .headTooLarge }
         let line = buffer[start..<end]
         let bare = Array(line.last == 0x0d ? line.dropLast() : line)
         consume(to: end + 1)
@@ -209,7 +213,7 @@ struct HTTPMessageReader<Head: HTTPMessageHead> {
     private mutating func consume(to index: Int) {
         start = index
         searched = index
-        guard start == buffer.count || start > Head.longest else { return }
+        guard start == buffer.count || start > Head.maximumLength else { return }
         buffer.removeSubrange(..<start)
         start = 0
         searched = 0

@@ -1,6 +1,6 @@
 /// The request line and the fields of an HTTP/1.0 or 1.1 request (RFC 9112, sections 2 to 5).
 struct HTTPRequestHead: HTTPMessageHead {
-    static let longestBody = 1 << 20
+    static let maximumBodyLength = 1 << 20
 
     var method: String
     /// The target's path, percent-decoded; `*` for the server as a whole.

@@ -1,6 +1,6 @@
 /// The status line and the fields of an HTTP/1.0 or 1.1 response (RFC 9112, section 4).
 struct HTTPResponseHead: HTTPMessageHead {
-    static let longestBody = 16 << 20
+    static let maximumBodyLength = 16 << 20
 
     var minorVersion: Int
     /// 100 to 999.

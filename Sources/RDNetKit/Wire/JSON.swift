@@ -108,7 +108,7 @@ enum JSONError: Error, Equatable, CustomStringConvertible {
     /// The input ends inside a value.
     case unexpectedEnd
     case invalidCharacter(UInt8, context: String)
-    /// Arrays and objects nested deeper than `JSONParser.deepest`.
+    /// Arrays and objects nested deeper than `JSONParser.maximumDepth`.
     case tooDeep
     /// More values than the limit.
     case tooManyValues

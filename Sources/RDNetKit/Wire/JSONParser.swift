@@ -4,26 +4,26 @@
 /// caller.
 struct JSONParser {
     /// Limit on the nesting of arrays and objects.
-    static let deepest = 64
+    static let maximumDepth = 64
     /// Limit on a document's values unless the caller sets another.
-    static let mostValues = 16_384
+    static let maximumValues = 16_384
 
     private let octets: [UInt8]
-    private let mostValues: Int
+    private let maximumValues: Int
     private var position = 0
     private var values = 0
 
-    private init(_ octets: [UInt8], _ mostValues: Int) {
+    private init(_ octets: [UInt8], _ maximumValues: Int) {
         self.octets = octets
-        self.mostValues = mostValues
+        self.maximumValues = maximumValues
     }
 
     /// Reads the first value.
     static func parse(
         _ octets: [UInt8],
-        mostValues: Int = Self.mostValues
+        maximumValues: Int = Self.maximumValues
     ) throws(JSONError) -> JSON {
-        var parser = JSONParser(octets, mostValues)
+        var parser = JSONParser(octets, maximumValues)
         parser.position = ByteOrderMark.skipped(in: octets).startIndex
         parser.skipSpace()
         guard parser.peek != nil else { throw .empty }
@@ -51,8 +51,8 @@ struct JSONParser {
 
     private mutating func value(depth: Int) throws(JSONError) -> JSON {
         values += 1
-        guard values <= mostValues else { throw .tooManyValues }
-        guard depth < Self.deepest else { throw .tooDeep }
+        guard values <= maximumValues else { throw .tooManyValues }
+        guard depth < Self.maximumDepth else { throw .tooDeep }
         let first = try takeAfterSpace()
         switch first {
         case UInt8(ascii: "{"): return .object(try members(depth: depth))

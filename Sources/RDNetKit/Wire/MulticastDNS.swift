@@ -5,7 +5,7 @@ enum MulticastDNS {
     static let groupIPv6 = IPAddress(high: 0xff02_0000_0000_0000, low: 0xfb)
     static let domain = DNSName("local") ?? .root
     /// How long a guest may keep an answer, in seconds (RFC 6762, section 6.7).
-    static let longestTimeToLive: UInt32 = 10
+    static let maximumTimeToLive: UInt32 = 10
     /// The longest message (RFC 6762, section 17).
     static let maximumLength = 9000
     /// The bit of a record's class that tells caches to forget other records of the name.
@@ -34,8 +34,8 @@ enum MulticastDNS {
     struct Response: Equatable {
         /// Records of the type asked for; empty when there are none.
         var records: [DNSRecord] = []
-        /// Seconds, `longestTimeToLive` at most.
-        var timeToLive: UInt32 = MulticastDNS.longestTimeToLive
+        /// Seconds, `maximumTimeToLive` at most.
+        var timeToLive: UInt32 = MulticastDNS.maximumTimeToLive
         /// Whether the name exists, with whatever records.
         var exists = false
     }

@@ -8,9 +8,9 @@
 /// Unicode classes (`\pL`) are not supported; names are ASCII, so other characters match nothing.
 struct NamePattern: Sendable {
     /// Limit on an expression's text, in bytes.
-    static let longestText = 1_024
+    static let maximumLength = 1_024
     /// Limit on an expression's program, in instructions.
-    static let mostInstructions = 2_048
+    static let maximumInstructions = 2_048
 
     fileprivate enum Instruction: Sendable {
         /// Consumes one byte of a set and continues at the next instruction.
@@ -41,7 +41,7 @@ struct NamePattern: Sendable {
     /// - Throws: `NamePatternError` with the words of Go's `regexp` package.
     init(_ text: String) throws(NamePatternError) {
         self.text = text
-        guard text.utf8.count <= Self.longestText else {
+        guard text.utf8.count <= Self.maximumLength else {
             throw NamePatternError(.tooLarge, String(text.prefix(64)) + "...")
         }
         var assembly = Assembly(text)
@@ -79,7 +79,7 @@ indirect enum NamePatternNode {
     case check(NamePattern.Assertion)
     case sequence([NamePatternNode])
     case choice([NamePatternNode])
-    case repetition(NamePatternNode, least: Int, most: Int?)
+    case repetition(NamePatternNode, minimum: Int, maximum: Int?)
 }
 
 /// A program under construction.
@@ -95,8 +95,8 @@ private struct Assembly {
 
     mutating func emit(_ node: NamePatternNode) throws(NamePatternError) {
         steps += 1
-        guard instructions.count < NamePattern.mostInstructions,
-            steps < 4 * NamePattern.mostInstructions
+        guard instructions.count < NamePattern.maximumInstructions,
+            steps < 4 * NamePattern.maximumInstructions
         else { throw NamePatternError(.tooLarge, text) }
         switch node {
         case .nothing: break
@@ -104,10 +104,10 @@ private struct Assembly {
         case .check(let assertion): instructions.append(.check(assertion))
         case .sequence(let nodes): for node in nodes { try emit(node) }
         case .choice(let nodes): try emitChoice(nodes[...])
-        case .repetition(let node, let least, let most):
-            for _ in 0..<least { try emit(node) }
-            guard let most else { return try emitLoop(node) }
-            try emitOptional(node, most - least)
+        case .repetition(let node, let minimum, let maximum):
+            for _ in 0..<minimum { try emit(node) }
+            guard let maximum else { return try emitLoop(node) }
+            try emitOptional(node, maximum - minimum)
         }
     }
 

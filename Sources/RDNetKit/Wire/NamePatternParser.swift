@@ -1,9 +1,9 @@
 /// Parses a regular expression in RE2's syntax (https://github.com/google/re2/wiki/Syntax).
 struct NamePatternParser {
     /// Limit on the nesting of groups.
-    static let deepest = 250
+    static let maximumDepth = 250
     /// Limit on a repetition count.
-    private static let mostRepetitions = 1_000
+    private static let maximumRepetitions = 1_000
 
     private let text: String
     private let scalars: [Unicode.Scalar]
@@ -67,31 +67,32 @@ struct NamePatternParser {
         if try repetition() != nil { throw error(.missingArgument, from: start) }
         let node = try atom()
         let firstOperator = position
-        guard let (least, most) = try repetition() else { return node }
+        guard let (minimum, maximum) = try repetition() else { return node }
         // Laziness does not affect whether a name matches.
         _ = skip("?")
         if try repetition() != nil { throw error(.badRepetition, from: firstOperator) }
-        return .repetition(node, least: least, most: most)
+        return .repetition(node, minimum: minimum, maximum: maximum)
     }
 
     /// The range of `*`, `+`, `?` or `{n,m}`; nil if something else comes next.
-    private mutating func repetition() throws(NamePatternError) -> (least: Int, most: Int?)? {
+    private mutating func repetition() throws(NamePatternError) -> (minimum: Int, maximum: Int?)? {
         if skip("*") { return (0, nil) }
         if skip("+") { return (1, nil) }
         if skip("?") { return (0, 1) }
         let start = position
-        guard skip("{"), let least = number() else { return giveUp(start) }
-        var most: Int? = least
-        if skip(",") { most = number() }
+        guard skip("{"), let minimum = number() else { return giveUp(start) }
+        var maximum: Int? = minimum
+        if skip(",") { maximum = number() }
         // Any other text in braces is literal.
         guard skip("}") else { return giveUp(start) }
-        guard max(least, most ?? 0) <= Self.mostRepetitions, least <= most ?? least else {
+        guard max(minimum, maximum ?? 0) <= Self.maximumRepetitions, minimum <= maximum ?? minimum
+        else {
             throw error(.badCount, from: start)
         }
-        return (least, most)
+        return (minimum, maximum)
     }
 
-    private mutating func giveUp(_ start: Int) -> (least: Int, most: Int?)? {
+    private mutating func giveUp(_ start: Int) -> (minimum: Int, maximum: Int?)? {
         position = start
         return nil
     }
@@ -125,7 +126,7 @@ struct NamePatternParser {
     private mutating func group() throws(NamePatternError) -> NamePatternNode {
         depth += 1
         defer { depth -= 1 }
-        guard depth <= Self.deepest else { throw NamePatternError(.tooDeep, text) }
+        guard depth <= Self.maximumDepth else { throw NamePatternError(.tooDeep, text) }
         position += 1
         if skip("?"), try !skipGroupKind(from: position - 2) { return .nothing }
         let node = try choice()

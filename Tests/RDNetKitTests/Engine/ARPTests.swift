@@ -90,12 +90,12 @@ struct ARPTests {
     @Test func `a group address as sender is neither learned nor answered`() throws {
         let stranger = IPAddress(ipv4: 0xc0a8_7f05)
         #expect(try ask(for: ScriptedGuest.gateway, from: stranger, mac: .broadcast).isEmpty)
-        #expect(guest.engine.ethernet.neighbours.mac(of: stranger) == nil)
+        #expect(guest.engine.ethernet.neighbors.mac(of: stranger) == nil)
     }
 
     @Test func `the gateway's own address as sender is not learned`() throws {
         _ = try ask(for: ScriptedGuest.hostAlias, from: ScriptedGuest.gateway)
-        #expect(guest.engine.ethernet.neighbours.mac(of: ScriptedGuest.gateway) == nil)
+        #expect(guest.engine.ethernet.neighbors.mac(of: ScriptedGuest.gateway) == nil)
     }
 
     @Test("a packet of another format is dropped and counted", arguments: [0, 2, 4, 5])

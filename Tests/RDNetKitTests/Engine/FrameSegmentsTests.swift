@@ -21,7 +21,7 @@ struct FrameSegmentsTests {
             let segments = try FrameSegments(whole, header)
             return (0..<segments.count).map { index in
                 var packet = [UInt8](repeating: 0xee, count: segments.length(of: index))
-                #expect(packet.count <= segments.longest)
+                #expect(packet.count <= segments.maximumLength)
                 packet.withUnsafeMutableBytes { segments.write(index, to: $0) }
                 return packet
             }

@@ -120,7 +120,7 @@ struct StreamFramingTests {
     func output(format: StreamFormat, seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         var output = StreamOutput(format: format, mtu: 1500)
-        if format == .extended { output.extend(.all, longest: Frame.maximumLength) }
+        if format == .extended { output.extend(.all, maximumFrame: Frame.maximumLength) }
         var input = StreamInput(format: format)
         var sent: [[UInt8]] = []
         var received: [[UInt8]] = []

@@ -39,7 +39,7 @@ struct WaitingDatagramsTests {
         answerARP()
         try guest.settle()
         #expect(try guest.takeUDP().map(\.payload) == [[2, 2]])
-        #expect(guest.dropped(.noNeighbour) == 1)
+        #expect(guest.dropped(.noNeighbor) == 1)
     }
 
     @Test func `one that waited too long is not delivered`() throws {

@@ -218,13 +218,13 @@ struct UDPForwardTests {
     @Test func `the longest idle client gives way when there are too many`() throws {
         let forward = try makeForward(.loopbackIPv4)
         var clients: [Client] = []
-        for number in 0...UDPForward.mostClients {
+        for number in 0...UDPForward.maximumClients {
             clients.append(try Client(of: forward, "127.0.0.1"))
             try clients[number].send([1])
             clock.advance(.milliseconds(1))
             try loop.turn(until: { connector.ports.count == number + 1 })
         }
-        #expect(forward.clientCount == UDPForward.mostClients)
+        #expect(forward.clientCount == UDPForward.maximumClients)
         #expect(connector.ports[0].isClosed)
         #expect(!connector.ports[1].isClosed)
         forward.close()

@@ -112,7 +112,7 @@ struct PortMessageServerTests {
         try say(message("1"))
         try loop.turn(until: { !received.ports.isEmpty })
         #expect(received.ports == ["+1"])
-        #expect(mute.count { $0.receive().ended } == 200 - PortMessageServer.mostWaiting + 1)
+        #expect(mute.count { $0.receive().ended } == 200 - PortMessageServer.maximumWaiting + 1)
         server.close()
     }
 
@@ -144,7 +144,7 @@ struct PortMessageServerTests {
             try loop.turn(waitingAtMost: .zero)
         }
         #expect(client.receive().ended)
-        #expect(sent < 2 * PortMessageReader.longest)
+        #expect(sent < 2 * PortMessageReader.maximumLength)
         server.close()
     }
 

@@ -8,7 +8,7 @@ import Testing
 struct PublishedPortsTests {
     /// The machine's ports, as far as listening on them goes.
     private final class FakePorts {
-        final class Listener: HostForward {
+        final class Listener: OpenForward {
             let endpoint: Endpoint?
             private let closed: () -> Void
 
@@ -28,7 +28,7 @@ struct PublishedPortsTests {
         func open(
             _ port: PublishedPorts.Port,
             _ address: IPAddress
-        ) throws(SystemError) -> any HostForward {
+        ) throws(SystemError) -> any OpenForward {
             let (text, key) = ("\(address)", "\(port)")
             let others = taken[key, default: []]
             if text == "::" ? !others.isEmpty : others.contains(text) || others.contains("::") {
@@ -225,9 +225,9 @@ struct PublishedPortsTests {
 
     @Test func `there is an end to it`() throws {
         for number in 1...16_400 { try apply("add tcp 127.0.0.1 \(number)") }
-        #expect(ports.listening.count == PublishedPorts.mostBindings)
+        #expect(ports.listening.count == PublishedPorts.maximumBindings)
         try apply("remove tcp 127.0.0.1 1", "add tcp 127.0.0.1 16400")
-        #expect(ports.listening.count == PublishedPorts.mostBindings)
+        #expect(ports.listening.count == PublishedPorts.maximumBindings)
         #expect(fake.taken["16400/tcp"] == ["127.0.0.1"])
     }
 

@@ -116,7 +116,7 @@ struct GuestHandshakeTests {
             return caller
         }
         for caller in mute { caller.read() }
-        #expect(mute.count { $0.hasEnded } == 100 - GuestHandshake.maximumCalls)
+        #expect(mute.count { $0.hasEnded } == 100 - GuestHandshake.maximumExchanges)
         #expect(mute.allSatisfy { $0.text == CalledGuest.phrase })
         try scene.openDataPort()
         try scene.announce()

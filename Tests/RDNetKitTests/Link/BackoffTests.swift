@@ -7,7 +7,7 @@ struct BackoffTests {
     private let start = Instant(nanoseconds: 0)
 
     @Test func `waits twice as long after each failure, up to the limit`() {
-        var backoff = Backoff(first: .milliseconds(100), longest: .seconds(1))
+        var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(1))
         let waits = (0..<6).map { _ in backoff.failed(now: start) }
         #expect(waits == [100, 200, 400, 800, 1000, 1000].map { .milliseconds($0) })
         for _ in 0..<1_000 { _ = backoff.failed(now: start) }
@@ -16,7 +16,7 @@ struct BackoffTests {
 
     @Test("only a success that lasted begins anew", arguments: [(4_999, 400), (5_000, 100)])
     func onlyALastingSuccess(lasted: Int, wait: Int) {
-        var backoff = Backoff(first: .milliseconds(100), longest: .seconds(1))
+        var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(1))
         _ = backoff.failed(now: start)
         _ = backoff.failed(now: start)
         backoff.succeeded(now: start)

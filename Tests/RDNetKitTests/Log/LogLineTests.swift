@@ -57,7 +57,7 @@ struct LogLineTests {
     }
 
     @Test(
-        "a coloured line begins with the level's colour and four letters",
+        "a colored line begins with the level's color and four letters",
         arguments: [
             (LogLevel.debug, "\u{1b}[37mDEBU\u{1b}[0m[0007] hi\n"),
             (.info, "\u{1b}[36mINFO\u{1b}[0m[0007] hi\n"),
@@ -66,13 +66,13 @@ struct LogLineTests {
             (.fatal, "\u{1b}[31mFATA\u{1b}[0m[0007] hi\n"),
         ]
     )
-    func colouredLine(level: LogLevel, expected: String) {
+    func coloredLine(level: LogLevel, expected: String) {
         let start = WallTime(seconds: Self.time.seconds - 7, utcOffset: 3600)
-        #expect(line("hi", level: level).colouredText(since: start) == expected)
+        #expect(line("hi", level: level).coloredText(since: start) == expected)
     }
 
-    @Test func `a coloured line's fields begin in one column`() {
-        let text = line("hi", ["a": "b c"]).colouredText(since: Self.time)
+    @Test func `a colored line's fields begin in one column`() {
+        let text = line("hi", ["a": "b c"]).coloredText(since: Self.time)
         let padding = String(repeating: " ", count: 42)
         let expected =
             "\u{1b}[36mINFO\u{1b}[0m[0000] hi\(padding) \u{1b}[36ma\u{1b}[0m=\"b c\"\n"
@@ -80,7 +80,7 @@ struct LogLineTests {
     }
 
     @Test func `a message cannot send codes to the terminal`() {
-        let text = line("\u{1b}]0;title\u{7}").colouredText(since: Self.time)
+        let text = line("\u{1b}]0;title\u{7}").coloredText(since: Self.time)
         #expect(text.contains("\\x1b]0;title\\x07"))
     }
 

@@ -37,10 +37,10 @@ struct GVForwarderTests {
         #expect(settings.interface == "tap0")
         #expect(settings.otherInterfaces == ["eth0", "ens3", "enp0s1"])
         #expect(settings.mac?.description == "5a:94:ef:e4:0c:ee")
-        #expect(settings.largestMTU == 4_000)
+        #expect(settings.maximumMTU == 4_000)
         #expect(!settings.isPreexisting && !settings.common.isDebugging)
         let end = settings.guestEnd
-        #expect(end.ownership == .either && !end.skipsDHCP && end.largestMTU == 4_000)
+        #expect(end.ownership == .either && !end.skipsDHCP && end.maximumMTU == 4_000)
     }
 
     @Test func `a command line as systemd's unit has it`() throws {
@@ -72,7 +72,7 @@ struct GVForwarderTests {
         )
         #expect(settings.url == .connect(.unix("/run/x"), path: "/connect"))
         #expect(settings.interface == "tap7" && settings.otherInterfaces == ["a", "b"])
-        #expect(settings.mac == nil && settings.largestMTU == 1_500)
+        #expect(settings.mac == nil && settings.maximumMTU == 1_500)
         #expect(settings.guestEnd.tracesPackets && settings.common.logLevel == .debug)
         #expect(try self.settings("-stop-if-exist", "").otherInterfaces.isEmpty)
     }

@@ -47,7 +47,7 @@ struct ChildLinesTests {
 
     @Test func `are cut when they are too long`() throws {
         let script = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo >&2; echo next >&2"
-        let expected = [String(repeating: "x", count: ChildLines.longestLine), "next"]
+        let expected = [String(repeating: "x", count: ChildLines.maximumLineLength), "next"]
         #expect(try lines(of: script) == expected)
     }
 }

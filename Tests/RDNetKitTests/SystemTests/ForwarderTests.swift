@@ -77,7 +77,7 @@ struct ForwarderTests {
     }
 
     @Test("the lease's MTU counts up to -mtu", arguments: [("4000", "4000"), ("65535", "9000")])
-    func largestMTU(option: String, expected: String) throws {
+    func maximumMTU(option: String, expected: String) throws {
         let world = try ForwardedGuest()
         try world.start("-mtu", option)
         let peer = try world.accept()

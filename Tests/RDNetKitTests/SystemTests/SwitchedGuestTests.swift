@@ -137,7 +137,7 @@ struct SwitchedGuestTests {
 
     @Test func `a refused port is refused, not lost`() throws {
         let world = try Guest()
-        // The first one pays for the neighbour's address.
+        // The first one pays for the neighbor's address.
         try world.guest.run("ping", "-c", "1", "-W", "5", Guest.hostAlias)
         #expect(try world.guest.enter { try attempt(port: 9) } == ECONNREFUSED)
     }

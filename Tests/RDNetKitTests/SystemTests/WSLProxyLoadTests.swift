@@ -12,7 +12,7 @@ import Testing
 )
 struct WSLProxyLoadTests {
     /// 10,000, or what two descriptors for each leave room for where the limit cannot be raised.
-    private var mostConnections: Int {
+    private var maximumConnections: Int {
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         return min(10_000, (Int(clamping: limit.rlim_max) - 64) / 2)
@@ -23,7 +23,7 @@ struct WSLProxyLoadTests {
         try world.serveEcho(7, in: world.guest)
         try world.publish(7, "127.0.0.1")
         let before = try #require(world.proxy).residentSize()
-        let count = mostConnections
+        let count = maximumConnections
         let output = URL(fileURLWithPath: world.directory.file("held"))
         let held = try RunningProgram(
             [BuiltProgram.load, "hold", "127.0.0.1", "7", "\(count)"],

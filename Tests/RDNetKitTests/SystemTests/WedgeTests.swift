@@ -58,7 +58,7 @@ struct WedgeTests {
         #expect(try stalled.asksGateway())
         try world.guest.run(
             "ip",
-            "neighbour",
+            "neighbor",
             "add",
             "192.168.127.77",
             "lladdr",
@@ -121,11 +121,11 @@ struct WedgeTests {
     @Test func `100 connects into a black hole do not keep others from connecting`() throws {
         let world = try SwitchedGuest()
         try world.serveEcho(7, in: world.host)
-        // Whatever goes to 203.0.113.0/24 leaves for a neighbour that is not there.
+        // Whatever goes to 203.0.113.0/24 leaves for a neighbor that is not there.
         let hole = [
             "link add hole type veth peer name end", "link set hole up", "link set end up",
             "address add 198.51.100.1/24 dev hole",
-            "neighbour add 198.51.100.2 lladdr 02:00:00:00:00:02 dev hole nud permanent",
+            "neighbor add 198.51.100.2 lladdr 02:00:00:00:00:02 dev hole nud permanent",
             "route add 203.0.113.0/24 via 198.51.100.2",
         ]
         for line in hole {

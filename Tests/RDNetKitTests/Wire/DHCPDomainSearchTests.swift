@@ -51,6 +51,6 @@ struct DHCPDomainSearchTests {
 
     @Test func `a list without end is bounded`() {
         let octets = [[UInt8]](repeating: [1, 0x61, 0], count: 1000).flatMap { $0 }
-        #expect(DHCPDomainSearch.domains(reading: octets).count == DHCPDomainSearch.mostDomains)
+        #expect(DHCPDomainSearch.domains(reading: octets).count == DHCPDomainSearch.maximumDomains)
     }
 }

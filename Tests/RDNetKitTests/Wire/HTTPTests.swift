@@ -217,7 +217,7 @@ struct HTTPTextTests {
     )
     func hostPort(text: String, host: String, port: String, sentence: String?) {
         do {
-            let parts = try HostPort(text)
+            let parts = try HostPortText(text)
             #expect(sentence == nil)
             #expect(parts.host == host)
             #expect(parts.port == port)

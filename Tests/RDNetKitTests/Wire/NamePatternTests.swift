@@ -92,9 +92,9 @@ struct NamePatternTests {
 
     @Test func `groups nest to a limit`() throws {
         let text = { String(repeating: "(", count: $0) + "a" + String(repeating: ")", count: $0) }
-        #expect(try NamePattern(text(NamePatternParser.deepest)).matches("A".utf8))
+        #expect(try NamePattern(text(NamePatternParser.maximumDepth)).matches("A".utf8))
         let error = #expect(throws: NamePatternError.self) {
-            try NamePattern(text(NamePatternParser.deepest + 1))
+            try NamePattern(text(NamePatternParser.maximumDepth + 1))
         }
         #expect(error?.reason == .tooDeep)
     }

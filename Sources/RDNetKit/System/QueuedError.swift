@@ -5,7 +5,7 @@ internal import Glibc
 ///
 /// The kernel keeps these in the socket's error queue. See ip(7), IP_RECVERR and `struct
 /// sock_extended_err`.
-struct HostError {
+struct QueuedError {
     /// Where the packet was sent to; port 0 for an echo request.
     let destination: Endpoint
     /// The ICMP error, or the one that says the same as the kernel's errno.
@@ -22,7 +22,7 @@ struct HostError {
 
     /// What `next` found in a queue.
     enum Entry {
-        case error(HostError)
+        case error(QueuedError)
         /// An entry that no guest needs to know.
         case other
     }
@@ -71,7 +71,7 @@ struct HostError {
                 )
                 guard let message else { return nil }
                 let reported = UnsafeRawBufferPointer(rebasing: control[..<message.controlCount])
-                return HostError(message, reported).map { .error($0) } ?? .other
+                return QueuedError(message, reported).map { .error($0) } ?? .other
             } catch {
                 return nil
             }
@@ -81,7 +81,7 @@ struct HostError {
     /// What `drain` has found.
     struct Findings {
         /// This machine's kernel refused the latest packet itself.
-        var refusal: HostError?
+        var refusal: QueuedError?
         /// ICMP errors of earlier packets, which may have made the latest call fail.
         var foundEarlier = false
     }
@@ -98,7 +98,7 @@ struct HostError {
         _ descriptor: borrowing OwnedDescriptor,
         into buffer: UnsafeMutableRawBufferPointer,
         limit: Int,
-        _ receive: (HostError, UnsafeRawBufferPointer) -> Void
+        _ receive: (QueuedError, UnsafeRawBufferPointer) -> Void
     ) -> Findings {
         var findings = Findings()
         for _ in 0..<limit {

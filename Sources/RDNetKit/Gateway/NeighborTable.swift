@@ -1,5 +1,5 @@
 /// The guests' MAC addresses: one per IPv4 neighbor (RFC 826), learned from their own packets.
-struct NeighbourTable {
+struct NeighborTable {
     /// What the table learned from a packet's source addresses.
     enum Lesson {
         /// Nothing.

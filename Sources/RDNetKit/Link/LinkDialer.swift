@@ -5,7 +5,7 @@
 /// it has understood. What comes in one piece with the request it throws away, and a frame that is
 /// cut there would ruin all that follow: so the stream is handed on a moment later, and nothing is
 /// sent before.
-final class HostCall: ReadinessObserver {
+final class LinkDialer: ReadinessObserver {
     /// Between the request and the first frame.
     static let pause: Duration = .milliseconds(100)
     /// How long a call may take until it is connected.

@@ -1,5 +1,5 @@
 /// A connection without a handshake: it succeeds once the peer accepts it.
-struct PlainCall: HandshakeExchange {
+struct PlainExchange: HandshakeExchange {
     mutating func next(_ event: ExchangeEvent) -> ExchangeStep {
         switch event {
         case .connected: .end(.agreed)
