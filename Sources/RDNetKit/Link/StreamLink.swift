@@ -196,12 +196,12 @@ final class StreamLink: FrameLink, ReadinessObserver {
         if maximumFrame < EthernetHeader.length + configuration.mtu {
             log.warning(
                 "the other end takes no packets as long as the MTU: longer ones are dropped",
-                ["link": name, "mtu": "\(configuration.mtu)", "longest": "\(longest)"]
+                ["link": name, "mtu": "\(configuration.mtu)", "longest": "\(maximumFrame)"]
             )
         }
         log.debug(
             "offloads agreed",
-            ["link": name, "capabilities": "\(capabilities.rawValue)", "longest": "\(longest)"]
+            ["link": name, "capabilities": "\(capabilities.rawValue)", "longest": "\(maximumFrame)"]
         )
     }
 

@@ -1,4 +1,3 @@
-internal import CLinux
 internal import Glibc
 
 /// The file of a unix socket that this program has bound.
@@ -21,20 +20,5 @@ struct SocketFile {
     func remove() {
         guard let identity, FileIdentity(ofSocket: path) == identity else { return }
         _ = unlink(path)
-    }
-}
-
-/// What tells a file from every other one that exists at the same time.
-struct FileIdentity: Equatable {
-    private let device: dev_t
-    private let inode: ino_t
-
-    /// Looks at a path; nil where no socket is. A symbolic link is no socket.
-    ///
-    /// See lstat(2).
-    init?(ofSocket path: String) {
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
-        (device, inode) = (status.st_dev, status.st_ino)
     }
 }

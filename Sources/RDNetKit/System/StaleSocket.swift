@@ -61,7 +61,7 @@ enum StaleSocket {
     /// has put at the path meanwhile moves back. The stale file is held open, so that its inode
     /// does not become that other file's.
     private static func remove(at path: String) throws(SystemError) {
-        let held = open(path, CLINUX_O_PATH | O_NOFOLLOW | O_CLOEXEC)
+        let held = open(path, Int32(CLINUX_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
         guard held >= 0 else { return }
         defer { close(held) }
         guard let identity = FileIdentity(ofSocket: path), isStale(path) else { return }

@@ -112,7 +112,8 @@ struct LeasePoolTests {
         var pool = try pool("10.0.0.0/24")
         var present = Set(cards.map { $0.hardwareAddress })
         pool.isPresent = { present.contains($0) }
-        let address = try #require(pool.offer(to: cards[0], requested: nil, now: start))
+        let offered = pool.offer(to: cards[0], requested: nil, now: start)
+        let address = try #require(offered)
         let isBound = pool.bind(address, to: cards[0], for: .seconds(60), now: start)
         #expect(isBound)
         #expect(pool.offer(to: cards[1], requested: address, now: start) != address)

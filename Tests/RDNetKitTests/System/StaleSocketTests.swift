@@ -76,7 +76,7 @@ struct StaleSocketTests {
             )
         }
         let before = try files()
-        #expect(throws: SystemError.self) { try ListeningSocket.unix(path: path) }
+        #expect(throws: SystemError.self) { _ = try ListeningSocket.unix(path: path) }
         #expect(try files() == before)
     }
 
