@@ -37,6 +37,17 @@ final class HostPeer {
         }
     }
 
+    /// Whether the connection is reset.
+    ///
+    /// A program that another test starts at this moment has a copy of every descriptor until it
+    /// calls execve(2), so the kernel sends the reset of a closed socket a little later.
+    func readsReset() -> Bool {
+        comesTrue {
+            read()
+            return failure == ECONNRESET
+        }
+    }
+
     private func read(into buffer: inout [UInt8], _ limit: Int) -> Int? {
         let wanted = min(limit, buffer.count)
         do {

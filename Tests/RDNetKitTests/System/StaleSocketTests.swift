@@ -26,8 +26,16 @@ struct StaleSocketTests {
     }
 
     /// Leaves a socket as a killed program does.
+    ///
+    /// A program that another test starts at this moment has a copy of every descriptor until it
+    /// calls execve(2): until then the socket is live.
     private func leaveStaleSocket(_ kind: SocketKind = .stream) throws {
         _ = try ListeningSocket.unix(path: path, kind)
+        try waitUntilStale()
+    }
+
+    private func waitUntilStale() throws {
+        try #require(comesTrue { !StaleSocket.isOccupied(path) })
     }
 
     @Test(
@@ -95,6 +103,7 @@ struct StaleSocketTests {
             #expect(owners.count == 1)
             #expect(try connects())
             owners.close()
+            try waitUntilStale()
             #expect(try files() == ["socket"])
         }
     }
