@@ -4,7 +4,7 @@
 /// and page faults.
 final class SpareBuffers {
     private static let maximumCount = 16
-    /// Limit on recycled memory: one window. The rest is freed.
+    /// Limit on recycled memory, one window; the rest is freed.
     private static let maximumCapacity = 4 << 20
 
     private var buffers: [[UInt8]] = []

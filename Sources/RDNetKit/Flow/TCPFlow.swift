@@ -49,8 +49,9 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var watch: EventLoop.Watch?
     var isReadable = false
     var isWritable = false
-    /// The kernel reported an end, an error or urgent data. No edge follows a short peek then, so
-    /// the flow must peek until the socket is empty.
+    /// Whether the kernel reported an end, an error or urgent data.
+    ///
+    /// No edge follows a short peek then, so the flow must peek until the socket is empty.
     var looksUntilEmpty = false
     var hasShutDownHost = false
     /// Whether 127.0.0.1 has refused and ::1 was tried in its place.

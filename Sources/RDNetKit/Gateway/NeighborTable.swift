@@ -30,6 +30,7 @@ struct NeighborTable {
     ///   - address: The packet's source, inside the subnet.
     ///   - mac: The frame's source.
     ///   - now: The caller's clock; this type never reads one.
+    /// - Returns: What was new about it.
     @inline(__always)
     mutating func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Lesson {
         if let latest, latest.address == address, latest.mac == mac { return .known }

@@ -201,7 +201,10 @@ final class StreamLink: FrameLink, ReadinessObserver {
         }
         log.debug(
             "offloads agreed",
-            ["link": name, "capabilities": "\(capabilities.rawValue)", "longest": "\(maximumFrame)"]
+            [
+                "link": name, "capabilities": "\(capabilities.rawValue)",
+                "longest": "\(maximumFrame)",
+            ]
         )
     }
 

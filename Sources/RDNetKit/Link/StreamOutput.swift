@@ -42,11 +42,11 @@ struct StreamOutput: ~Copyable {
         scratch.deallocate()
     }
 
-    /// Goes over to extended frames with the next commit.
+    /// Switches to extended frames with the next commit.
     ///
     /// - Parameters:
-    ///   - capabilities: What the other end takes unfinished.
-    ///   - longest: Octets of the longest frame that it takes; none that is longer will leave.
+    ///   - capabilities: The offloads that the other end supports.
+    ///   - maximumFrame: Its limit on a frame, in bytes; longer frames are not sent.
     mutating func extend(_ capabilities: OffloadCapabilities, maximumFrame: Int) {
         format = .extended
         self.capabilities = capabilities

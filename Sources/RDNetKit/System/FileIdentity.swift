@@ -29,8 +29,9 @@ struct FileIdentity: Equatable {
         self.init(at: name, in: directory.number, followsLink: false)
     }
 
-    /// The identity of a unix socket's file; nil if the path leads to anything else. A symbolic link
-    /// is not followed.
+    /// The identity of a unix socket's file; nil if the path leads to anything else.
+    ///
+    /// A symbolic link is not followed.
     init?(ofSocket path: String) {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }

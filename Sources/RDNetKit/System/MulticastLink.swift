@@ -144,7 +144,9 @@ extension Socket {
         }
     }
 
-    /// Chooses the link of datagrams to groups. See ip(7), IP_MULTICAST_IF.
+    /// Chooses the interface for datagrams to groups.
+    ///
+    /// See ip(7), IP_MULTICAST_IF.
     private static func selectLink(
         _ descriptor: borrowing OwnedDescriptor,
         _ link: UInt32

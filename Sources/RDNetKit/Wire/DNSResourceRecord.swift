@@ -22,6 +22,7 @@ struct DNSResourceRecord: Equatable, Sendable {
     /// Reads the records of a message, `limit` at most.
     ///
     /// - Parameter message: The whole message.
+    /// - Returns: The records of all sections, in order.
     /// - Throws: `PacketError` for questions or records that do not fit the message.
     static func records(in message: RawSpan) throws(PacketError) -> [DNSResourceRecord] {
         let header = try DNSHeader(reading: message)

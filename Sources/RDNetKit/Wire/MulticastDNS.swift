@@ -118,6 +118,7 @@ extension DNSName {
     /// Whether a server's denial comes from a zone in `local`, such as a company's `corp.local`.
     ///
     /// - Parameter answer: Any octets.
+    /// - Returns: Whether it is one; false if it cannot be parsed.
     static func isLocalZoneDenial(_ answer: [UInt8]) -> Bool {
         do {
             return try DNSResourceRecord.records(in: answer.span.bytes).contains { record in

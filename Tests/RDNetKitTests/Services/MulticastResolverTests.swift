@@ -15,7 +15,7 @@ struct MulticastResolverTests {
         let fixture: DNSFixture
         var responders: [DatagramResponder] = []
 
-        /// - Parameter upstreams: Servers of the host, which know no name.
+        // The upstreams are servers of the host that know no name.
         init(upstreams: Int = 0, settings: (inout DNSSettings) -> Void = { _ in }) throws {
             links = try LinkedNamespaces(links: 2)
             // Made within the host's namespace, so that their addresses are there.
