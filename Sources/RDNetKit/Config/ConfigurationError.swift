@@ -40,7 +40,7 @@ extension ConfigurationError: CustomStringConvertible {
         case .malformedArgument(let argument):
             return "\"\(argument)\" is not an option; expected -NAME, --NAME or --NAME=VALUE"
         case .unknownOption(let name, let nearest):
-            return "there is no option --\(name)" + Self.suggestion(nearest.map { "--\($0)" })
+            return "unknown option --\(name)" + Self.suggestion(nearest.map { "--\($0)" })
         case .missingValue(let option, let expected):
             return "--\(option) needs a value; expected \(expected)"
         case .invalidValue(let option, let value, let expected, let source):
@@ -49,7 +49,7 @@ extension ConfigurationError: CustomStringConvertible {
             return
                 "\(source): \"\(line)\" is not valid; expected [SECTION], KEY = VALUE or # comment"
         case .keyOutsideSection(let key, let source):
-            return "\(source): \(key) stands before the first section; expected [network] or [ROLE]"
+            return "\(source): \(key) precedes the first section; expected [network] or [ROLE]"
         case .unknownSection(let name, let nearest, let source):
             return "\(source): there is no section [\(name)]"
                 + Self.suggestion(nearest.map { "[\($0)]" })

@@ -123,9 +123,9 @@ enum ControlCommandError: Error, Equatable, CustomStringConvertible {
     /// One sentence.
     var description: String {
         switch self {
-        case .missing: "there is no command; expected \(Self.words)"
+        case .missing: "no command given; expected \(Self.words)"
         case .unknown(let word, let nearest):
-            "there is no command \"\(word)\"; "
+            "unknown command \"\(word)\"; "
                 + (nearest.map { "did you mean \($0)?" } ?? "expected \(Self.words)")
         case .malformed(let words, let expected):
             "\"\(words)\" is not valid; expected \(expected)"

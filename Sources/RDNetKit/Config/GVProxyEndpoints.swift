@@ -10,7 +10,7 @@ extension GVProxyConfiguration {
     }
 
     private static let streams =
-        "expected unix:///PATH of at most 107 octets, tcp://ADDRESS:PORT or vsock://[CID]:PORT"
+        "expected unix:///PATH of at most 107 bytes, tcp://ADDRESS:PORT or vsock://[CID]:PORT"
 
     /// The API with `/connect`.
     var apiAddresses: [StreamAddress] {
@@ -83,7 +83,7 @@ extension GVProxyConfiguration {
         guard let path = text.removingPrefix("\(scheme)://"), StreamAddress.isPath(path) else {
             throw Fault(
                 "invalid value for \(name) listen address: \"\(text)\": "
-                    + "expected \(scheme):///PATH of at most 107 octets"
+                    + "expected \(scheme):///PATH of at most 107 bytes"
             )
         }
         return String(path)

@@ -136,7 +136,7 @@ struct NetworkSettings: Sendable {
             return "another address: \(lease.address) is that of the guest with MAC \(guestMAC)"
         }
         if others.contains(where: { $0.address == lease.address || $0.mac == lease.mac }) {
-            return "one address a guest and one guest an address"
+            return "one address per guest and one guest per address"
         }
         return nil
     }

@@ -22,7 +22,7 @@ struct YAMLParser {
     /// - Throws: `YAMLError`.
     static func parse(_ text: String) throws(YAMLError) -> YAMLNode {
         guard text.utf8.count <= maximumLength else {
-            throw YAMLError(line: 1, reason: "the file is longer than \(maximumLength) octets")
+            throw YAMLError(line: 1, reason: "the file is longer than \(maximumLength) bytes")
         }
         var parser = YAMLParser(octets: Array(ByteOrderMark.skipped(in: Array(text.utf8))))
         return try parser.document()
@@ -41,7 +41,7 @@ struct YAMLParser {
     private mutating func document() throws(YAMLError) -> YAMLNode {
         try skipBlankLines()
         if current == UInt8(ascii: "%"), column == 0 {
-            throw fault("a directive (%) is not understood")
+            throw fault("a directive (%) is not supported")
         }
         if isMarker("---") {
             at += 3
@@ -57,7 +57,7 @@ struct YAMLParser {
         guard at == octets.count else {
             let reason =
                 isMarker("---")
-                ? "a second document is not understood"
+                ? "a second document is not supported"
                 : "expected a key of the map above, or the end"
             throw fault(reason)
         }
@@ -117,7 +117,7 @@ struct YAMLParser {
             let keyLine = line
             let key = try key(endingAt: end)
             if entries.contains(where: { $0.key == key }) {
-                throw fault("the key \"\(key)\" comes twice")
+                throw fault("the key \"\(key)\" is repeated")
             }
             at = end + 1
             skipSpaces()
@@ -198,7 +198,7 @@ struct YAMLParser {
         default:
             let node = try scalar(endingAt: plainEnd(inFlow: false))
             if case .scalar(_, isQuoted: false) = node.value, current == UInt8(ascii: ":") {
-                throw fault("a map cannot begin behind a key; quote a text that has \": \" in it")
+                throw fault("a map cannot begin after a key; quote a text that has \": \" in it")
             }
             return node
         }
@@ -234,7 +234,7 @@ struct YAMLParser {
         case UInt8(ascii: "?") where isBlank(at + 1): what = "a key of several parts (?)"
         default: return
         }
-        throw fault("\(what) is not understood")
+        throw fault("\(what) is not supported")
     }
 
     /// The end of the plain scalar that starts here.
@@ -277,7 +277,7 @@ struct YAMLParser {
             if isMap {
                 let entry = try flowEntry()
                 if entries.contains(where: { $0.key == entry.key }) {
-                    throw fault("the key \"\(entry.key)\" comes twice")
+                    throw fault("the key \"\(entry.key)\" is repeated")
                 }
                 entries.append(entry)
             } else {

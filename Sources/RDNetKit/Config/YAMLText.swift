@@ -58,7 +58,7 @@ extension YAMLParser {
     /// Requires that only a comment follows a value on its line.
     mutating func endLine() throws(YAMLError) {
         skipSpaces()
-        guard isAtLineEnd else { throw fault("expected the end of the line behind a value") }
+        guard isAtLineEnd else { throw fault("expected the end of the line after a value") }
         skipComment()
     }
 
@@ -116,7 +116,7 @@ extension YAMLParser {
         case UInt8(ascii: "x"): return try character(digits: 2)
         case UInt8(ascii: "u"): return try character(digits: 4)
         case UInt8(ascii: "U"): return try character(digits: 8)
-        default: throw fault("\\\(Character(UnicodeScalar(letter))) is no escape")
+        default: throw fault("\\\(Character(UnicodeScalar(letter))) is not an escape sequence")
         }
     }
 
@@ -124,7 +124,7 @@ extension YAMLParser {
         let text = String(decoding: octets[at..<min(at + digits, octets.count)], as: UTF8.self)
         guard text.utf8.count == digits, text.first != "+", text.first != "-",
             let number = UInt32(text, radix: 16), let scalar = UnicodeScalar(number)
-        else { throw fault("\"\(text)\" is no character's number of \(digits) hexadecimal digits") }
+        else { throw fault("\"\(text)\" is not a character number of \(digits) hexadecimal digits") }
         at += digits
         return Array(String(Character(scalar)).utf8)
     }

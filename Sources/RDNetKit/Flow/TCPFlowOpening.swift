@@ -32,7 +32,7 @@ extension TCPFlows {
             }
         } catch {
             log.debug(
-                "no host connection",
+                "host connection failed",
                 ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
             )
             flow.hostRefused(errno: error.errno, now: now)

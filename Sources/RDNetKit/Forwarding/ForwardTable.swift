@@ -269,7 +269,7 @@ final class ForwardTable {
     ) throws(ForwardError) -> any OpenForward {
         let isInside = guest?.address.isLoopback ?? false
         guard let connector = isInside ? loopbackConnector ?? connector : connector else {
-            throw .refused(network: network, address: address, reason: "the network is gone")
+            throw .refused(network: network, address: address, reason: "the network has stopped")
         }
         do {
             return try open(connector)

@@ -33,7 +33,7 @@ final class NameRelay {
             forwards += try Self.listen(at: IPAddress(high: 0, low: 1), to: remote, connector)
         } catch {
             // A kernel without IPv6.
-            log.debug("names are not served on ::1", ["cause": "\(error)"])
+            log.debug("cannot serve DNS on ::1", ["cause": "\(error)"])
         }
     }
 

@@ -54,7 +54,7 @@ final class PortMessageServer {
         if waiting.count >= Self.maximumWaiting {
             readAll()
             if waiting.count >= Self.maximumWaiting, let oldest = waiting.first {
-                drop(oldest, "too many others wait")
+                drop(oldest, "too many other messages are waiting")
             }
         }
         let connection = PortMessageConnection(stream, loop: loop)
@@ -62,11 +62,11 @@ final class PortMessageServer {
             try connection.start { [unowned self] in
                 readAll()
             } expired: { [unowned self, unowned connection] in
-                drop(connection, "nothing whole came in \(Self.patience)")
+                drop(connection, "no complete message within \(Self.patience)")
             }
             waiting.append(connection)
         } catch {
-            log.error("a message is lost", ["cause": "\(error)"])
+            log.error("port message not received", ["cause": "\(error)"])
         }
     }
 
@@ -88,12 +88,12 @@ final class PortMessageServer {
             let message = try PortMessage(decoding: octets)
             received(message, connection.peer)
         } catch {
-            log.error("a message makes no sense", ["cause": "\(error)"])
+            log.error("invalid port message", ["cause": "\(error)"])
         }
     }
 
     private func drop(_ connection: PortMessageConnection, _ cause: String) {
-        log.warning("a message is dropped", ["cause": cause])
+        log.warning("port message dropped", ["cause": cause])
         remove(connection)
     }
 

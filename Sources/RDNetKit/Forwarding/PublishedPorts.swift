@@ -111,16 +111,16 @@ final class PublishedPorts {
     private func understand(_ binding: PortMessage.Binding) -> Binding? {
         guard let transport = ForwardProtocol(rawValue: binding.transport), transport != .unix
         else {
-            log.warning("neither tcp nor udp", ["protocol": binding.transport])
+            log.warning("protocol is neither tcp nor udp", ["protocol": binding.transport])
             return nil
         }
         // Port 0 would be one that nobody can know.
         guard let number = Self.port(binding.hostPort), number > 0 else {
-            log.warning("not a port from 1 to 65535", ["HostPort": binding.hostPort])
+            log.warning("HostPort is not a port from 1 to 65535", ["HostPort": binding.hostPort])
             return nil
         }
         guard let address = Self.address(binding.hostIP) else {
-            log.warning("not an address", ["HostIp": binding.hostIP])
+            log.warning("HostIp is not an IP address", ["HostIp": binding.hostIP])
             return nil
         }
         return Binding(port: Port(transport: transport, number: number), address: address)
@@ -161,7 +161,7 @@ final class PublishedPorts {
             let index = claims.firstIndex(where: { $0.address == binding.address })
                 ?? claims.lastIndex(where: { $0.publishers.contains(publisher) })
                 ?? claims.indices.last
-        else { return log.debug("was not published", ["port": "\(port)"]) }
+        else { return log.debug("port was not published", ["port": "\(port)"]) }
         let isOwn = claims[index].publishers.contains(publisher)
         removePublishers(of: port, at: index) { !isOwn || $0 == publisher || hasEnded($0) }
         settle(port)
@@ -209,7 +209,7 @@ final class PublishedPorts {
             log.info("published", ["port": Self.name(port, address)])
         } catch {
             log.warning(
-                "cannot be published",
+                "cannot publish port",
                 ["port": Self.name(port, address), "cause": "\(error)"]
             )
         }

@@ -149,7 +149,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
 
     /// Says why a client was not connected.
     func failed(_ cause: String) {
-        log.debug("a client is refused", ["cause": cause])
+        log.debug("client refused", ["cause": cause])
     }
 
     /// Forgets a relay that has closed.

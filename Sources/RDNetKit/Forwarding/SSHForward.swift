@@ -158,7 +158,7 @@ final class SSHForward: OpenForward {
     private func ready(_ now: Instant) {
         backoff.succeeded(now: now)
         causes = []
-        surroundings.log.info("ssh forward is up", ["socket": name, "guest": "\(target)"])
+        surroundings.log.info("ssh forward established", ["socket": name, "guest": "\(target)"])
     }
 
     private func said(_ line: String) {
@@ -177,7 +177,7 @@ final class SSHForward: OpenForward {
         let isNews = isNew || backoff.failures == Self.quickTries
         surroundings.log.log(
             isNews ? .warning : .debug,
-            "ssh forward is down, and tried again",
+            "ssh forward is down; retrying",
             [
                 "socket": name, "guest": "\(target)", "key": target.identity, "cause": cause,
                 "failures": "\(backoff.failures)",

@@ -6,7 +6,7 @@ enum SSHFailure: Error, CustomStringConvertible {
 
     var description: String {
         switch self {
-        case .noProgram: "there is no program \"ssh\" in PATH; expected OpenSSH's"
+        case .noProgram: "PATH has no program \"ssh\"; expected OpenSSH's"
         case .system(let error): error.description
         }
     }
@@ -141,7 +141,7 @@ final class SSHSession {
                 return events.ready(now)
             }
             guard now < deadline else {
-                return ended("the guest has not let it in within \(Self.patience)", now)
+                return ended("the guest did not complete the login within \(Self.patience)", now)
             }
             lookLater(until: deadline)
         }

@@ -54,7 +54,7 @@ struct ConnectivityReport {
             ("gateway", "ping \(lease.server)", ping),
             ("DNS", "gateway.docker.internal", resolve),
             ("TCP", "1 MiB to \(host) and back", transfer),
-            ("UDP", "1400 octets to \(udp) and back", exchange),
+            ("UDP", "1400 bytes to \(udp) and back", exchange),
             ("published", "host 127.0.0.1:\(targets.published) → here", receivePublished),
         ]
         let address = "\(lease.address)/\(lease.prefixLength) by DHCP, MTU \(lease.mtu ?? 1500)"
@@ -149,7 +149,7 @@ struct ConnectivityReport {
                 if more.isEmpty { return "the connection ended early" }
                 back += more
             }
-            if back != piece { return "other octets came back" }
+            if back != piece { return "different bytes came back" }
         }
         return nil
     }
@@ -160,7 +160,7 @@ struct ConnectivityReport {
         let datagram = (0..<1400).map { UInt8(truncatingIfNeeded: $0 &* 17) }
         try socket.send(datagram, within: Self.limit)
         let answer = try socket.receive(upTo: 2000, within: Self.limit)
-        return answer == datagram ? nil : "other octets came back"
+        return answer == datagram ? nil : "different bytes came back"
     }
 
     /// The host's port leads back here: one connection goes all the way round.
@@ -174,7 +174,7 @@ struct ConnectivityReport {
         let greeting = Array("rdnet".utf8)
         try client.send(greeting, within: Self.limit)
         let received = try server.receive(upTo: 16, within: Self.limit)
-        return received == greeting ? nil : "other octets came through"
+        return received == greeting ? nil : "different bytes came through"
     }
 }
 

@@ -100,12 +100,12 @@ final class GuestHandshake {
         calls.removeAll { $0.number == number }
         switch result {
         case .agreed:
-            log.info("the host is ready")
+            log.info("host is ready")
             handle(.ready)
         case .failed(.cutShort(0, _)):
-            log.debug("a host asked who this is")
+            log.debug("handshake request received")
         case .failed(let fault):
-            log.debug("a call came to nothing", ["cause": "\(fault)"])
+            log.debug("handshake connection failed", ["cause": "\(fault)"])
         }
     }
 
@@ -147,7 +147,7 @@ final class GuestHandshake {
     private func hostFailed(_ fault: ExchangeFault) {
         log.log(
             hasWarned ? .debug : .warning,
-            "the host is ready and cannot be reached",
+            "host is ready but cannot be reached",
             ["host": "\(configuration.host)", "cause": "\(fault)"]
         )
         hasWarned = true

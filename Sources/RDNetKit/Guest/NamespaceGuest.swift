@@ -147,7 +147,7 @@ final class NamespaceGuest {
         do throws(SystemError) {
             nameRelay = try settings.relayNames(loop, server)
         } catch {
-            log.warning("no relay for names on 127.0.0.1", ["cause": "\(error)"])
+            log.warning("cannot serve DNS on 127.0.0.1", ["cause": "\(error)"])
         }
     }
 

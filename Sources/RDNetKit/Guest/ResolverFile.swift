@@ -163,7 +163,7 @@ final class ResolverFile {
         switch try file.write(text) {
         case .written: log.info("resolver file written", ["path": file.path])
         case .unchanged: break
-        case .replaced: complain(file.path, "the path leads to another file now")
+        case .replaced: complain(file.path, "the path now leads to another file")
         }
     }
 
@@ -194,7 +194,7 @@ final class ResolverFile {
             guard case .mounted(.some) = place, claimed == nil else { return missName() }
             // To programs, an empty file is the same as no file, and it can be mounted over.
             claimed = try ClaimedFile(making: Self.path)
-            log.info("empty resolver file made", ["path": Self.path])
+            log.info("empty resolver file created", ["path": Self.path])
             try file.place(text)
         }
         log.info("resolver file mounted", ["path": file.path])
@@ -212,7 +212,7 @@ final class ResolverFile {
         guard let nameIsMissing else {
             return complain(Self.path, "there is no file to mount another over")
         }
-        log.info("no resolver file; names are served on 127.0.0.1", ["path": Self.path])
+        log.info("no resolver file; serving DNS on 127.0.0.1", ["path": Self.path])
         nameIsMissing()
     }
 

@@ -89,7 +89,7 @@ final class LinkDialer: ReadinessObserver {
             case .some(let socket): try Socket.send(socket, request)
             case .none: nil
             }
-        guard count == request.count else { return fail("it takes no request") }
+        guard count == request.count else { return fail("it does not accept the request") }
         timer = loop.after(Self.pause) { [weak self] _ in self?.handOn() }
     }
 

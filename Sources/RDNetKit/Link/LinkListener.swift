@@ -82,7 +82,7 @@ final class LinkListener {
         case .standardStreams:
             start(stream(try ByteStream.standardStreams(), named: "\(address)"))
         case .connect, .program:
-            preconditionFailure("\(address) is called, not listened at")
+            preconditionFailure("cannot listen on \(address)")
         }
     }
 
@@ -140,7 +140,7 @@ final class LinkListener {
 
     private func greet(_ connection: consuming OwnedDescriptor, named name: String) {
         guard greetings.count < Self.maximumGreetings else {
-            return log.warning("too many callers that have not greeted", ["link": name])
+            return log.warning("too many clients without a greeting", ["link": name])
         }
         var random = SystemRandomNumberGenerator()
         let exchange = VPNKitExchange(
@@ -160,7 +160,7 @@ final class LinkListener {
             case .agreed:
                 start(stream(ByteStream(connection), named: name))
             case .failed(let fault):
-                log.info("a caller did not greet", ["link": name, "reason": "\(fault)"])
+                log.info("client sent no valid greeting", ["link": name, "reason": "\(fault)"])
             }
         }
         greetings[number] = client

@@ -54,7 +54,7 @@ enum LinkOpener {
             let socket = try ListeningSocket.unix(path: path, .packet)
             return try StreamListener(socket, path: path, loop: loop, taking: taking)
         case .datagrams, .descriptor, .standardStreams, .connect, .program:
-            preconditionFailure("\(address) takes no connections")
+            preconditionFailure("\(address) does not accept connections")
         }
     }
 
@@ -73,7 +73,7 @@ enum LinkOpener {
                 isConnected: true
             )
         case .packets, .datagrams, .standardStreams, .program:
-            preconditionFailure("\(address) cannot be called")
+            preconditionFailure("cannot connect to \(address)")
         }
     }
 

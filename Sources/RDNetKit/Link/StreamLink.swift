@@ -195,7 +195,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         output.extend(capabilities, maximumFrame: maximumFrame)
         if maximumFrame < EthernetHeader.length + configuration.mtu {
             log.warning(
-                "the other end takes no packets as long as the MTU: longer ones are dropped",
+                "peer's maximum frame is below the MTU; longer packets are dropped",
                 ["link": name, "mtu": "\(configuration.mtu)", "longest": "\(maximumFrame)"]
             )
         }
@@ -212,7 +212,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         let own = configuration.subnet
         guard own.network != other.network || own.prefixLength != other.prefixLength else { return }
         log.warning(
-            "the other end is configured for another subnet",
+            "peer is configured for another subnet",
             ["link": name, "own": "\(own)", "other": "\(other)"]
         )
     }

@@ -23,7 +23,7 @@ struct CtlSession {
         }
         guard let address = settings.api else {
             throw RoleFailure(
-                "nobody is named to ask: say --api ADDRESS, or set RDNET_API, with the address that "
+                "no API address given: use --api ADDRESS or set RDNET_API to the address that "
                     + "host-switch was given as --api, or gvproxy as -listen",
                 status: .misuse
             )
@@ -86,7 +86,7 @@ struct CtlSession {
         do {
             return try JSONParser.parse(octets, maximumValues: Self.maximumValues)
         } catch {
-            throw .noAnswer(client.address, reason: "the answer to \(path) is no JSON: \(error)")
+            throw .noAnswer(client.address, reason: "the answer to \(path) is not JSON: \(error)")
         }
     }
 

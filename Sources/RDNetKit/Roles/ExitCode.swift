@@ -23,7 +23,7 @@ struct RoleFailure: Error, Equatable {
     /// An option that names a program which cannot be run.
     static func notExecutable(_ path: String, option: String) -> RoleFailure {
         RoleFailure(
-            "--\(option): \"\(path)\" is no program; expected the path of an executable file"
+            "--\(option): \"\(path)\" is not a program; expected the path of an executable file"
         )
     }
 

@@ -99,7 +99,7 @@ final class GVProxy {
         do {
             try pidFile?.remove()
         } catch {
-            log.warning("the pid file stays", ["cause": "\(error)"])
+            log.warning("cannot remove the pid file", ["cause": "\(error)"])
         }
     }
 

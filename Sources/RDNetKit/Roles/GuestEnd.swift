@@ -79,7 +79,7 @@ final class GuestEnd {
         relay.streamEnded = { [unowned self] cause in streamEnded(cause) }
         relay.tapEnded = { [unowned self] cause in end("\(settings.tapInterface): \(cause)") }
         supply?.supplied = { [unowned self] stream in adopt(supplied: stream) }
-        supply?.ended = { [unowned self] in end("network-setup is gone") }
+        supply?.ended = { [unowned self] in end("network-setup has exited") }
         if settings.tracesPackets { setTracing(true) }
         do {
             try watchSignals()
@@ -111,7 +111,7 @@ final class GuestEnd {
             endsOnQuit: true,
             toggled: { [unowned self] in setTracing(!traces) },
             ended: { [unowned self] signal in
-                log.info("ended by a signal", ["signal": signal.name])
+                log.info("exiting on signal", ["signal": signal.name])
                 loop.stop()
             }
         )
@@ -121,7 +121,7 @@ final class GuestEnd {
 
     private func streamEnded(_ cause: String) {
         if let supply {
-            log.warning("the stream to the host ended; waiting for another", ["cause": cause])
+            log.warning("stream to the host closed; waiting for another", ["cause": cause])
             supply.request()
         } else if settings.link == nil {
             end(cause)
@@ -203,7 +203,7 @@ final class GuestEnd {
         options.resolverFile = resolver
         if options.script != nil, let reason = ResolverFile.objectionToScript {
             log.info(
-                "the script may write a file of the machine",
+                "the script may write the machine's resolver file",
                 ["path": ResolverFile.path, "reason": reason]
             )
         }

@@ -102,11 +102,11 @@ final class HostHandshake: TimerObserver {
             case .ask(let one): ask(except: one)
             case .endRound: endRound()
             case .announce(let machine): announce(to: machine)
-            case .refuseStream: log.debug("a stream that nobody asked for was refused")
+            case .refuseStream: log.debug("unexpected stream refused")
             case .closeDataPort: closeDataPort()
             case .serve: if let stream = stream.take() { serve(stream) }
             case .report(let cause):
-                log.warning("a handshake came to nothing", ["cause": cause])
+                log.warning("handshake failed", ["cause": cause])
             case .giveUp(let failure): failed(failure)
             }
         }
@@ -172,7 +172,7 @@ final class HostHandshake: TimerObserver {
             case .unreachable: .debug
             case .cutShort, .silent, .unlike: .warning
             }
-        log.log(level, "not the virtual machine", ["vm": "\(machine)", "cause": "\(fault)"])
+        log.log(level, "handshake with a machine failed", ["vm": "\(machine)", "cause": "\(fault)"])
     }
 
     // MARK: READY and the stream
@@ -203,7 +203,7 @@ final class HostHandshake: TimerObserver {
         if case .context(let context)? = expected?.machine,
             let caller = Socket.peerContext(stream), caller != context
         {
-            return log.debug("another machine's stream was refused", ["vm": "vsock://\(caller)"])
+            return log.debug("stream from another VM refused", ["vm": "vsock://\(caller)"])
         }
         handle(.streamCame, stream)
     }

@@ -64,7 +64,7 @@ final class HostSwitch {
             loop: loop,
             toggled: { [unowned self] in network.toggleCapture() },
             ended: { [unowned self] signal in
-                log.info("ended by a signal", ["signal": signal.name])
+                log.info("exiting on signal", ["signal": signal.name])
                 loop.stop()
             }
         )

@@ -46,7 +46,7 @@ struct NetworkSetupRequirements {
         }
         for path in [InnerNamespace.nsenter, InnerNamespace.unshare] {
             guard !ProgramPath.isExecutable(path) else { continue }
-            throw RoleFailure("\(path) is missing; expected the one of util-linux or of busybox")
+            throw RoleFailure("\(path) is missing; expected that of util-linux or busybox")
         }
         // As unshare looks for it.
         if !program.contains("/"), ProgramPath.find(program, in: environment("PATH")) != nil {

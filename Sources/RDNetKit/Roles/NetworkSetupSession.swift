@@ -63,11 +63,11 @@ final class NetworkSetupSession {
         do throws(SystemError) {
             signals = try RoleSignals(log: log, loop: loop, endsOnQuit: true) {
                 [unowned self] signal in
-                log.info("ended by a signal", ["signal": signal.name])
+                log.info("exiting on signal", ["signal": signal.name])
                 end(.success(.failure))
             }
             if try settings.veth.remove() {
-                log.info("deleted what an earlier run left", ["veth": settings.veth.outer.name])
+                log.info("leftover veth pair deleted", ["veth": settings.veth.outer.name])
             }
             makeHandshake()
             shakeHands()
@@ -105,7 +105,7 @@ final class NetworkSetupSession {
         } catch {
             // The first time nothing depends on it yet.
             guard namespace != nil else { return end(.failure(RoleFailure(error))) }
-            log.error("the host cannot shake hands", ["cause": "\(error)"])
+            log.error("cannot listen for handshakes", ["cause": "\(error)"])
             shakeHandsLater()
         }
     }
@@ -137,10 +137,10 @@ final class NetworkSetupSession {
         do throws(SystemError) {
             try vmSwitch.hand(stream)
             backoff.succeeded(now: loop.now)
-            log.info("vm-switch has the new stream")
+            log.info("new stream passed to vm-switch")
         } catch {
             // It is ending, or broken: then a new one is started.
-            log.warning("vm-switch does not take the new stream", ["cause": "\(error)"])
+            log.warning("cannot pass the new stream to vm-switch", ["cause": "\(error)"])
             vmSwitch.kill()
         }
     }
@@ -174,7 +174,7 @@ final class NetworkSetupSession {
             let namespace = try InnerNamespace(of: process)
             self.namespace = namespace
             log.info(
-                "the namespace is a service's",
+                "using the network namespace of a service",
                 ["service": settings.namespaceService, "process": "\(process)"]
             )
             try connect(namespace)
@@ -194,7 +194,7 @@ final class NetworkSetupSession {
         let file = PidFile(path: settings.pidFile, process: process)
         pidFile = file
         try file.write()
-        log.info("the namespace is made and init started", ["process": "\(process)"])
+        log.info("namespace created, init started", ["process": "\(process)"])
     }
 
     private func connect(_ namespace: InnerNamespace) throws(SystemError) {
@@ -202,7 +202,7 @@ final class NetworkSetupSession {
         try veth.make(to: namespace.network)
         self.veth = veth
         log.info(
-            "the veth pair is up",
+            "veth pair created",
             [veth.outer.name: "\(veth.outer.address)", veth.inner.name: "\(veth.inner.address)"]
         )
         if let stream = waitingStream.take() { try startSwitch(in: namespace, stream) }
@@ -225,14 +225,14 @@ final class NetworkSetupSession {
             stream: stream,
             on: loop,
             wantsStream: { [unowned self] in
-                log.warning("the stream to the host ended; waiting for the host to shake hands")
+                log.warning("stream to the host closed; waiting for a handshake")
                 shakeHandsLater()
             },
             ended: { [unowned self] cause, now in switchEnded(cause, now: now) }
         )
         vmSwitch = process
         backoff.succeeded(now: loop.now)
-        log.info("vm-switch is started", ["process": process.process.map { "\($0)" } ?? ""])
+        log.info("vm-switch started", ["process": process.process.map { "\($0)" } ?? ""])
     }
 
     /// Init and the containers live on when it cannot be started again: its file may be replaced
@@ -241,7 +241,7 @@ final class NetworkSetupSession {
         do throws(SystemError) {
             try startSwitch(in: namespace, stream)
         } catch {
-            log.error("vm-switch cannot be started", ["cause": "\(error)"])
+            log.error("cannot start vm-switch", ["cause": "\(error)"])
             shakeHandsLater()
         }
     }
@@ -259,17 +259,17 @@ final class NetworkSetupSession {
         if let namespace { attempt { () throws(SystemError) in try removeTAP(from: namespace) } }
         guard outcome == nil else { return }
         if cause == .exited(0) {
-            log.info("vm-switch ended of its own accord")
+            log.info("vm-switch exited")
             return end(.success(.success))
         }
         deaths += 1
         shakeHandsLater()
         guard backoff.hasSettled || deaths < Self.maximumStarts else {
-            let sentence = "vm-switch (\(settings.vmSwitchPath)) does not stay up: \(cause)"
+            let sentence = "vm-switch (\(settings.vmSwitchPath)) keeps exiting: \(cause)"
             return end(.failure(RoleFailure(sentence)))
         }
         log.warning(
-            "vm-switch ended; it is started anew when the host shakes hands",
+            "vm-switch exited; restarting it at the next handshake",
             ["cause": "\(cause)"]
         )
     }
@@ -296,7 +296,7 @@ final class NetworkSetupSession {
             let isEmpty = namespace?.clear() ?? true
             return isEmpty && vmSwitch == nil
         }
-        if !isClear { log.error("processes in the namespace do not end") }
+        if !isClear { log.error("processes in the namespace did not exit") }
     }
 
     /// Turns the loop until something is true.

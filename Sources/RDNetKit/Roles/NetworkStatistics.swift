@@ -18,7 +18,7 @@ enum NetworkStatistics {
         let limits = Limit.allCases.map { limit in
             Statistics.Entry.counter(
                 limit.rawValue,
-                "Times that this limit cut something off: \(limit.effect).",
+                "Times that this limit was reached: \(limit.effect).",
                 engine.limits.count(of: limit)
             )
         }
@@ -45,7 +45,7 @@ enum NetworkStatistics {
             ),
             .counter(
                 "UnknownProtocolRcvdPackets",
-                "Packets of a protocol that the gateway does not speak.",
+                "Packets of an unsupported protocol.",
                 engine.drops.count(of: .unknownProtocol)
             ),
             .counter(
@@ -53,8 +53,8 @@ enum NetworkStatistics {
                 "Packets whose headers contradict themselves.",
                 engine.drops.count(of: .malformed)
             ),
-            .counter("MalformedFrames", "Frames shorter or longer than any.", link.malformed),
-            .counter("DroppedFrames", "Frames that a full link did not take.", link.dropped),
+            .counter("MalformedFrames", "Frames of an impossible length.", link.malformed),
+            .counter("DroppedFrames", "Frames dropped because a link was full.", link.dropped),
             .group("Drops", drops),
             .group("Limits", limits),
             .group("Ignored", ignored),
@@ -91,20 +91,20 @@ enum NetworkStatistics {
 
     private static func entries(_ dns: DNSCounters) -> [Statistics.Entry] {
         [
-            .counter("Queries", "Questions from guests.", UInt64(dns.queries)),
-            .counter("Local", "Questions answered here.", UInt64(dns.local)),
+            .counter("Queries", "Queries from guests.", UInt64(dns.queries)),
+            .counter("Local", "Queries answered locally.", UInt64(dns.local)),
             .counter("Refused", "Messages answered with an error.", UInt64(dns.refused)),
             .counter(
                 "MulticastLookups",
-                "Names asked for on the host's links.",
+                "Names queried on the host's links.",
                 UInt64(dns.multicast.lookups)
             ),
             .counter(
                 "MulticastAnswers",
-                "Questions answered from the host's links.",
+                "Queries answered from the host's links.",
                 UInt64(dns.multicast.answered)
             ),
-            .gauge("InFlight", "Questions that wait for a resolver.", UInt64(dns.inFlight)),
+            .gauge("InFlight", "Queries that wait for a resolver.", UInt64(dns.inFlight)),
         ]
     }
 }

@@ -34,7 +34,7 @@ struct ProcessSurroundings {
     private static func readFile(_ path: String) -> FileContents {
         do {
             guard let octets = try TextFile.read(path) else {
-                return .unreadable("\(path): larger than \(TextFile.limit) octets")
+                return .unreadable("\(path): larger than \(TextFile.limit) bytes")
             }
             return .text(String(decoding: octets, as: UTF8.self))
         } catch {

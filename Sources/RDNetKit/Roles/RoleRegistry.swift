@@ -58,7 +58,7 @@ struct RoleRegistry: Sendable {
             let nearest = EditDistance.nearest(to: word, in: isOption ? options : names)
             let kind = isOption ? "option" : "role"
             surroundings.printError(
-                "rdnet: there is no \(kind) \"\(word)\"; the nearest is \(nearest ?? "--help"), "
+                "rdnet: unknown \(kind) \"\(word)\"; the nearest is \(nearest ?? "--help"), "
                     + "and rdnet --help shows all\n"
             )
             return .misuse

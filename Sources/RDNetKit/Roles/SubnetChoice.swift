@@ -21,10 +21,10 @@ enum SubnetChoice {
         guard let route = routes.first(where: { $0.overlaps(settings.subnet) }) else { return }
         if settings.canMove, let free = free(beside: routes) {
             settings.subnet = free
-            return log.warning("other virtual subnet", ["subnet": "\(free)", "route": "\(route)"])
+            return log.warning("the usual subnet is in use on the host; using another", ["subnet": "\(free)", "route": "\(route)"])
         }
         log.warning(
-            "a host network is out of reach",
+            "subnet hides a host network",
             ["route": "\(route)", "subnet": "\(settings.subnet)"]
         )
     }

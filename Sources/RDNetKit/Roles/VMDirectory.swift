@@ -58,11 +58,11 @@ struct VMDirectory {
             ]
             if found == .none {
                 log.warning(
-                    "this kernel has no virtual machines on vsock, as long as neither vhost_vsock nor "
-                        + "vsock_loopback is there; --vm and --link name others"
+                    "no virtual machine is reachable by vsock: load vhost_vsock or vsock_loopback, or "
+                        + "name another transport with --vm and --link"
                 )
             } else {
-                log.debug("the kernel's vsock", fields)
+                log.debug("kernel's vsock found", fields)
             }
         }
         var addresses: [VMAddress] = []
@@ -86,7 +86,7 @@ struct VMDirectory {
             .map { .socket(path + $0, mapping) }
         } catch {
             if unreadable.insert(path).inserted {
-                log.warning("no virtual machines to be found", ["cause": "\(error)"])
+                log.warning("cannot list virtual machines", ["cause": "\(error)"])
             }
             return []
         }

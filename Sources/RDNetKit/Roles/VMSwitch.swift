@@ -44,7 +44,7 @@ struct VMSwitchSettings: RoleSettings {
         return SettingsConflict(
             option: "dhcp-script",
             value: dhcpScript,
-            expected: "nothing, because --no-dhcp leaves nothing to run it for"
+            expected: "nothing, because --no-dhcp never runs it"
         )
     }
 }

@@ -106,7 +106,7 @@ enum WSLProxy {
                 connector.close()
             }
             let signals = try RoleSignals(log: start.logger, loop: loop) { signal in
-                start.logger.info("ended by a signal", ["signal": signal.name])
+                start.logger.info("exiting on signal", ["signal": signal.name])
                 loop.stop()
             }
             announce(start)
@@ -151,7 +151,7 @@ enum WSLProxy {
             let path = settings.socketFile
             guard error.isAddressInUse else { throw RoleFailure("socketFile: \(error)") }
             throw RoleFailure(
-                "socketFile \(path): somebody listens there, or it is no socket; "
+                "socketFile \(path): another program is listening there, or it is not a socket; "
                     + "expected a path that is free or was left behind"
             )
         }

@@ -79,7 +79,7 @@ struct APIClient {
         var reader = HTTPResponseReader()
         start.withUnsafeBytes { reader.append($0) }
         _ = try readAnswer(reader, to: path, from: socket, until: deadline)
-        throw .noAnswer(address, reason: "\(path) is answered as if it were no tunnel")
+        throw .noAnswer(address, reason: "\(path) did not answer as a tunnel")
     }
 
     private var ended: APIFailure {
@@ -168,7 +168,7 @@ struct APIClient {
             throw failure
         } catch let error as HTTPError {
             let detail = error.detail ?? "its head is too long"
-            throw .noAnswer(address, reason: "what answers is no such API: \(detail)")
+            throw .noAnswer(address, reason: "this is not the API: \(detail)")
         } catch {
             throw .noAnswer(address, reason: "\(error)")
         }

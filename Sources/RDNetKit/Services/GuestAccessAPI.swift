@@ -67,8 +67,8 @@ struct GuestAccessAPI {
             case .connected: nil
             case .refused: "\(guest) refuses the connection"
             case .silent: "\(guest) does not answer"
-            case .absent: "nobody in the virtual network has the address \(guest.address)"
-            case .impossible: "\(guest.address) is no guest's address, or there are too many flows"
+            case .absent: "no guest has the address \(guest.address)"
+            case .impossible: "\(guest.address) is not a guest's address, or there are too many flows"
             }
         var octets = guestIsThere
         if let sentence {

@@ -19,7 +19,7 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
     /// The sentence for a person.
     var description: String {
         switch self {
-        case .badName(let name): "TAP name \"\(name)\": expected 1 to 15 octets"
+        case .badName(let name): "TAP name \"\(name)\": expected 1 to 15 bytes"
         case .noDevice:
             "/dev/net/tun: No such file or directory (is the tun module loaded? try modprobe tun)"
         case .taken(let name): "\(name): an interface of that name exists already"

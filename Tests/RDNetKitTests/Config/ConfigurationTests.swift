@@ -204,7 +204,7 @@ struct ConfigurationTests {
             ),
             Complaint(
                 file: "mtu = 1500",
-                sentence: "/etc/rdnet.conf:1: mtu stands before the first section; "
+                sentence: "/etc/rdnet.conf:1: mtu precedes the first section; "
                     + "expected [network] or [ROLE]"
             ),
             Complaint(
@@ -229,7 +229,7 @@ struct ConfigurationTests {
             ),
             Complaint(
                 arguments: ["--subent", "x"],
-                sentence: "there is no option --subent; did you mean --subnet?"
+                sentence: "unknown option --subent; did you mean --subnet?"
             ),
             Complaint(
                 arguments: ["---mtu"],

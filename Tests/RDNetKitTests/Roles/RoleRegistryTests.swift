@@ -98,12 +98,12 @@ struct RoleRegistryTests {
         arguments: [
             (
                 "host-swtich",
-                "rdnet: there is no role \"host-swtich\"; the nearest is host-switch, "
+                "rdnet: unknown role \"host-swtich\"; the nearest is host-switch, "
                     + "and rdnet --help shows all\n"
             ),
             (
                 "--lst",
-                "rdnet: there is no option \"--lst\"; the nearest is --list, "
+                "rdnet: unknown option \"--lst\"; the nearest is --list, "
                     + "and rdnet --help shows all\n"
             ),
         ]

@@ -91,7 +91,7 @@ struct WSLProxyOptionsTests {
             (["-udpBuffer", "-1"], "--udpBuffer: \"-1\" is not valid"),
             (["-udpBuffer"], "--udpBuffer needs a value"),
             (["-socketFile", ""], "--socketFile: \"\" is not valid"),
-            (["-socketfile", "/x"], "there is no option --socketfile; did you mean --socketFile?"),
+            (["-socketfile", "/x"], "unknown option --socketfile; did you mean --socketFile?"),
             (["-profile", "1.16"], "--profile: \"1.16\" is not valid"),
             (["-debug=no"], "--debug: \"no\" is not valid"),
         ] as [([String], String)]

@@ -76,8 +76,8 @@ struct GuestAccessAPITests {
         arguments: [
             (.connected, nil), (.refused, "192.168.127.2:22 refuses the connection"),
             (.silent, "192.168.127.2:22 does not answer"),
-            (.absent, "nobody in the virtual network has the address 192.168.127.2"),
-            (.impossible, "192.168.127.2 is no guest's address, or there are too many flows"),
+            (.absent, "no guest has the address 192.168.127.2"),
+            (.impossible, "192.168.127.2 is not a guest's address, or there are too many flows"),
         ] as [(GuestAnswer, String?)]
     )
     func waiting(answer: GuestAnswer, sentence: String?) throws {

@@ -69,14 +69,14 @@ final class CtlPeerTests {
                 "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[",
                 "the connection ended before the answer"
             ),
-            ("SSH-2.0-x\r\n\r\n", "what answers is no such API: malformed HTTP status line"),
+            ("SSH-2.0-x\r\n\r\n", "this is not the API: malformed HTTP status line"),
             (
                 "HTTP/1.1 200 OK\r\nX: " + String(repeating: "x", count: 20_000),
-                "what answers is no such API: its head is too long"
+                "this is not the API: its head is too long"
             ),
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
-                "the answer to /flows is no JSON: invalid character 'x' looking for beginning of value"
+                "the answer to /flows is not JSON: invalid character 'x' looking for beginning of value"
             ),
             ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "it has no /flows"),
         ]

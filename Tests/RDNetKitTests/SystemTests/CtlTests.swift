@@ -159,10 +159,10 @@ struct CtlTests {
         arguments: [
             (
                 [],
-                "there is no command; expected forwards, expose, unexpose, leases, names, stats, "
+                "no command given; expected forwards, expose, unexpose, leases, names, stats, "
                     + "flows, links, capture or tunnel"
             ),
-            (["forward"], "there is no command \"forward\"; did you mean forwards?"),
+            (["forward"], "unknown command \"forward\"; did you mean forwards?"),
             (["expose", ":1"], "\"expose :1\" is not valid; expected expose LOCAL REMOTE"),
             (["leases", "x"], "\"leases x\" is not valid; expected leases"),
             (["capture", "yes"], "\"capture yes\" is not valid; expected capture [on|off]"),

@@ -153,7 +153,7 @@ final class CtlTunnelTests {
         #expect(try absent.end() == 1)
         #expect(
             absent.error
-                == "rdnet ctl: nobody in the virtual network has the address 192.168.127.99\n"
+                == "rdnet ctl: no guest has the address 192.168.127.99\n"
         )
     }
 }

@@ -17,7 +17,7 @@ private struct Refusal: CustomTestStringConvertible, Sendable {
     static let all =
         files + network + endpoints + forwards
         + [
-            Refusal(["-nonsense"], status: 2, "there is no option --nonsense"),
+            Refusal(["-nonsense"], status: 2, "unknown option --nonsense"),
             Refusal(["-mtu", "foo"], status: 2, "--mtu: \"foo\" is not valid; expected "),
             Refusal(["-ssh-port=x"], status: 2, "--ssh-port: \"x\" is not valid; expected "),
             Refusal(["-debug=maybe"], status: 2, "--debug: \"maybe\" is not valid; expected "),

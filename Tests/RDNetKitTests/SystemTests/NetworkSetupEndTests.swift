@@ -93,7 +93,7 @@ struct NetworkSetupEndTests {
         #expect(try distro.living().contains("unshare"))
         _ = try distro.startNetworkSetup()
         try distro.waitForNetwork()
-        #expect(distro.text(of: "network-setup.log").contains("deleted what an earlier run left"))
+        #expect(distro.text(of: "network-setup.log").contains("leftover veth pair deleted"))
     }
 
     // MARK: Children that end by themselves
@@ -139,10 +139,10 @@ struct NetworkSetupEndTests {
         try distro.startHostSwitch()
         let (status, output) = try end("--vm-switch-path", "/bin/false")
         #expect(status == 1)
-        let sentence = "vm-switch (/bin/false) does not stay up: exit status 1"
+        let sentence = "vm-switch (/bin/false) keeps exiting: exit status 1"
         #expect(output == "rdnet network-setup: \(sentence)\n")
         let starts = distro.text(of: "network-setup.log").split(separator: "\n").count {
-            $0.contains("vm-switch is started")
+            $0.contains("vm-switch started")
         }
         #expect(starts == 5)
         try expectNothingLeft()
@@ -185,15 +185,15 @@ struct NetworkSetupEndTests {
             ),
             (
                 ["--vm-switch-path", "/nowhere"],
-                "--vm-switch-path: \"/nowhere\" is no program; expected the path of an executable file"
+                "--vm-switch-path: \"/nowhere\" is not a program; expected the path of an executable file"
             ),
             (
                 ["--unshare-arg", "/etc/hosts"],
-                "--unshare-arg: \"/etc/hosts\" is no program; expected the path of an executable file"
+                "--unshare-arg: \"/etc/hosts\" is not a program; expected the path of an executable file"
             ),
             (
                 ["--dhcp-script", "/etc"],
-                "--dhcp-script: \"/etc\" is no program; expected the path of an executable file"
+                "--dhcp-script: \"/etc\" is not a program; expected the path of an executable file"
             ),
         ]
     )

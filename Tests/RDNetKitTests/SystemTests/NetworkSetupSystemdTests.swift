@@ -106,7 +106,7 @@ struct NetworkSetupSystemdTests {
             ("echo 0", "network-namespace.service is not running: it has no main process"),
             (
                 "exit 4",
-                "systemctl does not tell network-namespace.service's main process: exit status 4"
+                "systemctl does not report network-namespace.service's main process: exit status 4"
             ),
         ]
     )

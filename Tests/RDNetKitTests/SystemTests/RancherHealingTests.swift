@@ -51,7 +51,7 @@ struct RancherHealingTests {
             // It was waited for.
             #expect(try !distro.run("ps", "-A", "-o", "stat=").contains("Z"))
         }
-        let told = "vm-switch ended; it is started anew when the host shakes hands"
+        let told = "vm-switch exited; restarting it at the next handshake"
         #expect(distro.text(of: "network-setup.log").contains(told))
     }
 
@@ -59,7 +59,7 @@ struct RancherHealingTests {
         let program = "/usr/local/bin/vm-switch"
         try distro.run("mv", program, program + ".old")
         try distro.run("pkill", "-KILL", "-x", "vm-switch")
-        let told = "vm-switch cannot be started"
+        let told = "cannot start vm-switch"
         #expect(comesTrue { distro.text(of: "network-setup.log").contains(told) })
         try distro.run("mv", program + ".old", program)
         #expect(comesTrue { distro.reachesHost() }, "\(distro.logs)")
@@ -91,7 +91,7 @@ struct RancherHealingTests {
         }
         #expect(distro.text(of: "echoed") == "one\ntwo\nthree\n")
         #expect(try interface() == before)
-        #expect(distro.text(of: "network-setup.log").contains("vm-switch has the new stream"))
+        #expect(distro.text(of: "network-setup.log").contains("new stream passed to vm-switch"))
         server.end(with: SIGKILL)
     }
 

@@ -174,7 +174,7 @@ struct ResolverFileTests {
     @Test func `a script that may write the machine's file is reported`() throws {
         try machine.run("ip netns add guest")
         try machine.startGuest("ip netns exec guest", "--dhcp-script /bin/true")
-        try machine.waitForLog("the script may write a file of the machine")
+        try machine.waitForLog("the script may write the machine's resolver file")
         #expect(try machine.file == ResolverMachine.text)
     }
 }

@@ -78,7 +78,7 @@ struct SSHForwardLifeTests {
         let scene = try Scene()
         try scene.start(scene.forward(), environment: ["PATH=/nowhere"])
         try scene.waitForAPI()
-        let sentence = #"there is no program \"ssh\" in PATH"#
+        let sentence = #"PATH has no program \"ssh\""#
         #expect(comesTrue { scene.lines(with: sentence).count >= 3 }, "\(scene.log)")
         #expect(scene.lines(with: "level=warning").count == 1)
         #expect(try scene.ask("/services/forwarder/all", "").contains("127.0.0.1:2222"))

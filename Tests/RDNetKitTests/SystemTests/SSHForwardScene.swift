@@ -167,7 +167,7 @@ final class SSHForwardScene {
     }
 
     func waitForForward(times: Int = 1) throws {
-        let isUp = comesTrue { lines(with: "ssh forward is up").count >= times }
+        let isUp = comesTrue { lines(with: "ssh forward established").count >= times }
         try #require(isUp, "\(log)\(text("sshd.log"))")
     }
 

@@ -215,7 +215,7 @@ struct SwitchProcessTests {
     @Test func `ends with status 1 when its parent is gone`() throws {
         let (end, log) = try end(losing: .supply)
         #expect(end == .exited(1))
-        #expect(log.contains("network-setup is gone"))
+        #expect(log.contains("network-setup has exited"))
     }
 
     @Test func `ends with status 1 when its stream ends and nobody supplies another`() throws {
@@ -225,6 +225,6 @@ struct SwitchProcessTests {
     @Test func `waits when its stream ends and somebody supplies another`() throws {
         let (end, log) = try end(losing: .stream)
         #expect(end == nil)
-        #expect(log.contains("the stream to the host ended; waiting for another"))
+        #expect(log.contains("stream to the host closed; waiting for another"))
     }
 }

@@ -134,7 +134,7 @@ struct UpTests {
         )
         #expect(status == 0)
         #expect(output.contains("inet 192.168.127.2/24"), "\(output)")
-        #expect(output.contains("a host network is out of reach"), "\(output)")
+        #expect(output.contains("subnet hides a host network"), "\(output)")
     }
 
     @Test func `leaves no interface behind`() throws {

@@ -50,7 +50,7 @@ struct WSLProxyLifeTests {
         )
         #expect(status == 1)
         #expect(output.split(separator: "\n").count == 1, "\(output)")
-        #expect(output.contains("socketFile \(world.socket): somebody listens there"))
+        #expect(output.contains("socketFile \(world.socket): another program is listening there"))
         try world.publish(7)
     }
 
