@@ -1,39 +1,40 @@
 internal import CLinux
 internal import Glibc
 
-/// One of this machine's addresses, which a datagram was sent to and its answer has to come from.
+/// One of this machine's addresses: a datagram arrived there, and its answer must leave from there.
 struct LocalAddress: Hashable {
     var address: IPAddress
-    /// The interface of an fe80::/10 address, which says nothing without it; else 0, and routing
-    /// decides.
+    /// The interface of an fe80::/10 address, which is ambiguous without it; otherwise 0, and
+    /// routing decides.
     var interface: UInt32 = 0
 }
 
-/// A datagram with both its ends.
+/// A datagram with its sender and the local address that received it.
 struct AddressedDatagram {
     var count: Int
     var sender: SocketAddress
-    /// Nil where the kernel does not tell, and for a group, which nobody sends from.
+    /// Nil if the kernel does not report it, or for an IPv6 group, which cannot be a source
+    /// address.
     var local: LocalAddress?
 }
 
-/// UDP at every address of the machine, answered from the one that was asked.
+/// UDP on all of the machine's addresses; an answer leaves from the address that was queried.
 ///
 /// See ip(7), IP_PKTINFO, and ipv6(7), IPV6_PKTINFO (RFC 3542, 6).
 extension Socket {
-    /// Octets of `struct in_pktinfo`: interface, local address, destination.
+    /// Size of `struct in_pktinfo` in bytes: interface, local address, destination.
     private static let pktinfoLength = 12
-    /// Octets of `struct in6_pktinfo`: address, interface.
+    /// Size of `struct in6_pktinfo` in bytes: address, interface.
     private static let pktinfo6Length = 20
 
-    /// A UDP socket with a free port of one of this machine's addresses, for one client alone.
+    /// Creates a UDP socket on a free port of one of this machine's addresses, for a single client.
     ///
-    /// See connect(2) and udp(7): the kernel delivers only what the client sends.
+    /// The kernel delivers only the client's datagrams. See connect(2) and udp(7).
     ///
     /// - Parameters:
-    ///   - local: Unspecified or fe80::/10 leaves the choice to routing, which knows the client's
-    ///     interface.
-    ///   - client: Where to; IPv4 in either form.
+    ///   - local: The source address. If it is unspecified or fe80::/10, routing chooses the
+    ///     address, because routing knows the client's interface.
+    ///   - client: The destination; IPv4 either as AF_INET or mapped into IPv6.
     /// - Returns: The connected socket.
     /// - Throws: `SystemError` of the call that failed.
     static func answeringDatagram(
@@ -53,18 +54,18 @@ extension Socket {
         return socket
     }
 
-    /// Has the kernel tell which address each datagram was sent to.
+    /// Makes the kernel report the destination address of each datagram.
     static func tellLocalAddresses(_ descriptor: borrowing OwnedDescriptor) {
         var enabled: Int32 = 1
         let size = socklen_t(MemoryLayout<Int32>.size)
         let number = descriptor.number
-        // A socket of both families needs both; one of IPv4 refuses the second. Without them the
-        // kernel chooses where answers come from.
+        // A dual-stack socket needs both options; an IPv4 socket refuses the second. Without them,
+        // the kernel chooses the source address of answers.
         _ = setsockopt(number, Int32(IPPROTO_IP), Int32(IP_PKTINFO), &enabled, size)
         _ = setsockopt(number, Int32(IPPROTO_IPV6), Int32(IPV6_RECVPKTINFO), &enabled, size)
     }
 
-    /// Reads one datagram and both its ends; nil when none waits.
+    /// Reads one datagram with its sender and local address; returns nil if none waits.
     static func receiveAddressed(
         _ descriptor: borrowing OwnedDescriptor,
         into buffer: UnsafeMutableRawBufferPointer
@@ -86,7 +87,7 @@ extension Socket {
     }
 
     private static func localAddress(_ control: UnsafeRawBufferPointer) -> LocalAddress? {
-        // First, as it names the address to answer from where the datagram went to all
+        // IP_PKTINFO goes first: for a broadcast, it holds the local address to answer from
         // (ipi_spec_dst).
         if let told = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_PKTINFO), in: control),
             told.count >= pktinfoLength
@@ -111,10 +112,10 @@ extension Socket {
     /// - Parameters:
     ///   - descriptor: A socket bound to every address.
     ///   - octets: The datagram.
-    ///   - local: Where from.
-    ///   - address: Where to.
-    /// - Returns: Octets sent; nil when the queue is full.
-    /// - Throws: `SystemError`: EINVAL when the machine has the address no more.
+    ///   - local: The source address.
+    ///   - address: The destination.
+    /// - Returns: The number of bytes sent; nil if the queue is full.
+    /// - Throws: `SystemError`: EINVAL if the machine no longer has the address.
     static func sendDatagram(
         _ descriptor: borrowing OwnedDescriptor,
         _ octets: UnsafeRawBufferPointer,
@@ -134,7 +135,7 @@ extension Socket {
         }
     }
 
-    /// Writes the control message that says where a datagram comes from; its octets.
+    /// Writes the control message with the source address and returns its size in bytes.
     private static func write(
         _ local: LocalAddress,
         to control: UnsafeMutableRawBufferPointer

@@ -1,21 +1,23 @@
 internal import CLinux
 internal import Glibc
 
-/// Small text files that are replaced whole.
+/// Replaces small text files as a whole.
 enum AtomicFile {
     /// Replaces a file's content.
     ///
-    /// Whoever reads the path sees the old or the new text: a new file is renamed over the old one,
-    /// behind a symbolic link if it is one. Where that cannot be, because the file is a mount point
-    /// or its directory is not writable, the text is written into the file itself. A device or a
-    /// directory is never replaced, and a symbolic link in a directory that everybody can write to
-    /// is not followed: anybody may have put it there. See rename(2).
+    /// Readers of the path see either the old or the new text: the text goes into a new file, which
+    /// is renamed over the old one. If the path is a symbolic link, its target is replaced. If this
+    /// fails, because the file is a mount point or its directory is not writable, the text is
+    /// written into the file itself. A device or a directory is never replaced. A symbolic link in
+    /// a world-writable directory is not followed, because anyone may have put it there. See
+    /// rename(2).
     ///
     /// - Parameters:
     ///   - path: Absolute.
     ///   - text: The whole content.
-    ///   - mode: Who may read and write; nil keeps the old file's.
-    /// - Throws: `SystemError` when neither way works.
+    ///   - mode: The permission bits; nil keeps the old file's.
+    /// - Throws: `SystemError`: EINVAL for anything but a regular file, ELOOP for a link in a
+    ///   shared directory, or the error of the write in place.
     static func replace(
         _ path: String,
         with text: String,
@@ -38,18 +40,19 @@ enum AtomicFile {
         }
     }
 
-    /// Everyone may read the new file who could read the old one, whatever the umask.
+    /// The old file's permission bits, so that its readers can read the new file whatever the umask
+    /// is.
     private static func mode(of path: String) -> mode_t {
         var status = stat()
         return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0o644
     }
 
     private static func setMode(of path: String, to mode: mode_t) {
-        // A mode that cannot be set leaves the one that the umask made of 0644.
+        // If this fails, the file keeps the mode that the umask made of 0644.
         _ = chmod(path, mode)
     }
 
-    /// The path behind symbolic links, if that is a regular file or nothing yet.
+    /// Resolves symbolic links; the target must be a regular file or not exist yet.
     private static func checkedTarget(_ path: String) throws(SystemError) -> String {
         let target = resolved(path)
         var status = stat()
@@ -65,7 +68,7 @@ enum AtomicFile {
         return target
     }
 
-    /// The path behind symbolic links; the path itself when they lead nowhere.
+    /// Resolves symbolic links; returns the path itself if that fails.
     private static func resolved(_ path: String) -> String {
         do {
             return try FileLink.resolved(path)
@@ -82,7 +85,7 @@ enum AtomicFile {
         var written = 0
         while written < octets.count {
             written += try systemCall("write \(path)") {
-                // Sound: the rest of the array is lent for the call.
+                // Sound: the pointer to the rest of the array is used only during the call.
                 octets[written...].withUnsafeBytes { Glibc.write(number, $0.baseAddress, $0.count) }
             }
         }

@@ -1,16 +1,17 @@
 internal import CLinux
 internal import Glibc
 
-/// Both directions of a byte stream: one socket, or a pipe or socket for each.
+/// Both directions of a byte stream: one socket, or a pipe or socket for each direction.
 struct ByteStream: ~Copyable {
-    /// What is read from, and written to as well unless `output` is there.
+    /// The descriptor for reading, and for writing too if `output` is nil.
     let input: OwnedDescriptor
-    /// What is written to when that is another descriptor than `input`.
+    /// The descriptor for writing, if it is not `input`.
     let output: OwnedDescriptor?
-    /// Whether both are sockets, for which there are better calls than read(2) and write(2).
+    /// Whether both are sockets, for which recv(2) and send(2) are better than read(2) and
+    /// write(2).
     private let areSockets: Bool
 
-    /// A connected socket.
+    /// Creates a stream from a connected socket.
     init(_ socket: consuming OwnedDescriptor) {
         input = socket
         output = nil
@@ -23,13 +24,13 @@ struct ByteStream: ~Copyable {
         self.output = .some(consume output)
     }
 
-    /// Takes the program's standard input and output, and leaves /dev/null in their places.
+    /// Takes over standard input and output, and puts /dev/null in their places.
     ///
-    /// So nothing that prints can get between frames. A write to a pipe that nobody reads any more
-    /// is an error from here on, and not the program's end (SIGPIPE).
+    /// So no output of other code can get between frames. From here on SIGPIPE is ignored: a write
+    /// to a pipe without a reader fails instead of ending the program.
     ///
     /// - Returns: The stream.
-    /// - Throws: `SystemError` when they are neither pipes nor sockets.
+    /// - Throws: `SystemError`: EINVAL if either is neither a pipe nor a socket.
     static func standardStreams() throws(SystemError) -> ByteStream {
         let input = try take(STDIN_FILENO, "standard input")
         let output = try take(STDOUT_FILENO, "standard output")
@@ -61,7 +62,7 @@ struct ByteStream: ~Copyable {
         return fstat(descriptor.number, &status) == 0 && status.st_mode & S_IFMT == S_IFSOCK
     }
 
-    /// Asks for large buffers both ways; a pipe keeps its own.
+    /// Requests large buffers in both directions; a pipe keeps its size.
     func enlargeBuffers(to size: Int32) {
         guard areSockets else { return }
         Socket.enlargeBuffers(input, to: size)
@@ -71,7 +72,7 @@ struct ByteStream: ~Copyable {
         }
     }
 
-    /// Reads; nil when nothing waits, 0 at the end.
+    /// Reads bytes; returns nil if none wait, 0 at the end of the stream.
     ///
     /// See recv(2), read(2).
     @inline(__always)
@@ -81,7 +82,7 @@ struct ByteStream: ~Copyable {
         return try attempt("read") { read(number, buffer.baseAddress, buffer.count) }
     }
 
-    /// Writes; nil when it would block.
+    /// Writes bytes; returns nil if the call would block.
     ///
     /// See send(2), write(2).
     @inline(__always)
@@ -96,7 +97,7 @@ struct ByteStream: ~Copyable {
         }
     }
 
-    /// The descriptor that becomes writable when the stream takes more.
+    /// The descriptor that becomes writable when the stream accepts more data.
     var outputNumber: Int32 {
         switch output {
         case .some(let output): output.number
@@ -104,7 +105,7 @@ struct ByteStream: ~Copyable {
         }
     }
 
-    /// Ends both directions of sockets; pipes end when they are closed.
+    /// Shuts down both directions of sockets; pipes end when they are closed.
     func shutDown() {
         Socket.shutDownBoth(input)
         switch output {

@@ -1,17 +1,17 @@
 internal import CLinux
 internal import Glibc
 
-/// A file that a capture is written to.
+/// An open capture file.
 final class CaptureDestination {
     private let descriptor: OwnedDescriptor
 
-    /// Opens or makes the file.
+    /// Opens or creates the file.
     ///
     /// See open(2).
     ///
     /// - Parameters:
-    ///   - path: Its directory must exist.
-    ///   - appending: Whether what is in the file stays.
+    ///   - path: The file's path; its directory must exist.
+    ///   - appending: Whether to keep the file's content.
     /// - Throws: `SystemError`.
     init(_ path: String, appending: Bool) throws(SystemError) {
         descriptor = OwnedDescriptor(
@@ -25,10 +25,10 @@ final class CaptureDestination {
         )
     }
 
-    /// Appends octets.
+    /// Appends bytes.
     ///
-    /// - Parameter octets: All or, on a full disk, some of them are written.
-    /// - Returns: Whether all were.
+    /// - Parameter octets: The bytes; on a full disk only some of them are written.
+    /// - Returns: Whether all bytes were written.
     func write(_ octets: [UInt8]) -> Bool {
         let number = descriptor.number
         var offset = 0

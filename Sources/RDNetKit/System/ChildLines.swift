@@ -1,11 +1,11 @@
-/// What a child says on a stream, line by line.
+/// Reports a child's output line by line.
 ///
-/// A line that is too long is cut, and its rest is not told.
+/// A line that is too long is cut, and its rest is discarded.
 final class ChildLines: ReadinessObserver {
-    /// Octets of a line.
+    /// Limit on a line's length in bytes.
     static let maximumLineLength = 512
     private static let octetsPerRead = 4_096
-    /// Reads of what a child that has ended left: more than a socket holds.
+    /// Limit on reads of the output that an ended child left: more than a socket holds.
     private static let maximumReads = 256
 
     private let loop: EventLoop
@@ -15,11 +15,11 @@ final class ChildLines: ReadinessObserver {
     private var watch: EventLoop.Watch?
     private var line: [UInt8] = []
 
-    /// Begins to listen.
+    /// Creates the socket pair and starts to read.
     ///
     /// - Parameters:
-    ///   - loop: Tells when the child has said something.
-    ///   - said: Is told each line, without its end.
+    ///   - loop: The loop that waits for output.
+    ///   - said: Called with each line, without its line end.
     /// - Throws: `SystemError`.
     init(loop: EventLoop, said: @escaping (String) -> Void) throws(SystemError) {
         self.loop = loop
@@ -31,7 +31,7 @@ final class ChildLines: ReadinessObserver {
         watch = try loop.watch(reader.number, for: .readable, observer: self)
     }
 
-    /// The descriptor that the child is to write to.
+    /// The descriptor for the child's output; nil after `childHasStarted`.
     var number: Int32? {
         switch writer {
         case .some(let writer): writer.number
@@ -39,12 +39,12 @@ final class ChildLines: ReadinessObserver {
         }
     }
 
-    /// Lets the child alone have its end, once it was started.
+    /// Closes this process's copy of the child's end; to be called after the child has started.
     func childHasStarted() {
         writer = nil
     }
 
-    /// Tells what still waits, and ends.
+    /// Reports the remaining output and stops.
     func close() {
         for _ in 0..<Self.maximumReads where read() {}
         end()
@@ -54,7 +54,7 @@ final class ChildLines: ReadinessObserver {
         _ = read()
     }
 
-    /// Reads once; whether there may be more.
+    /// Reads once and returns whether more may follow.
     private func read() -> Bool {
         guard watch != nil else { return false }
         do {
@@ -90,7 +90,7 @@ final class ChildLines: ReadinessObserver {
         if !text.isEmpty { said(text) }
     }
 
-    /// The last line needs no end.
+    /// Reports the last line, which needs no line end, and stops.
     private func end() {
         guard let watch else { return }
         tell()

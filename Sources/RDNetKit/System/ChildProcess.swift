@@ -15,42 +15,42 @@ enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
     }
 }
 
-/// A program that runs beside the loop, and is waited for by it.
+/// A child program whose end is reported by the event loop.
 ///
-/// The child gets an empty signal mask, and default signal actions except for the signals that this
-/// process ignores. Of the descriptors it gets only those named here: all others are close-on-exec.
-/// The loop keeps this object until the program has ended. A program that still runs when this
-/// object goes away is killed. See posix_spawn(3), pidfd_open(2).
+/// The child gets an empty signal mask, and default actions for all signals except those that this
+/// process ignores. It inherits only the descriptors named in the command: all others are
+/// close-on-exec. The loop retains this object until the program has ended. If the object is
+/// destroyed earlier, the program is killed. See posix_spawn(3), pidfd_open(2).
 final class ChildProcess: ReadinessObserver {
-    /// What to run.
+    /// A program with its arguments, environment and descriptors.
     struct Command {
-        /// A path; it is not looked for in PATH.
+        /// The program's path; PATH is not searched.
         var path: String
-        /// What comes after the program's name.
+        /// The arguments after the program's name.
         var arguments: [String] = []
-        /// `NAME=value`; nothing is inherited but what stands here.
+        /// `NAME=value`; the program inherits no other variables.
         var environment: [String] = []
-        /// What the program's descriptors are, from 0 on, by the caller's numbers.
+        /// The caller's descriptors that become the program's descriptors, from 0 on.
         ///
-        /// Nil inherits 0, 1 or 2, and leaves any other closed.
+        /// An entry of nil inherits 0, 1 or 2, and leaves any other number closed.
         var descriptors: [Int32?] = []
         /// Whether standard input is empty (/dev/null).
         var readsNothing = false
-        /// Whether it leads a process group of its own; not for a program that uses the terminal.
+        /// Whether the program leads a new process group; not for a program that uses the terminal.
         ///
         /// `terminate` then ends the program's children too.
         var leadsGroup = false
-        /// Whether the rest of its group ends when it ends by itself, too.
+        /// Whether the rest of the group is also killed when the program ends by itself.
         var endsGroup = false
 
-        /// Sets a variable of the environment; nil removes it.
+        /// Sets an environment variable; nil removes it.
         mutating func set(_ variable: String, to value: String?) {
             environment.removeAll { $0.hasPrefix(variable + "=") }
             if let value { environment.append("\(variable)=\(value)") }
         }
     }
 
-    /// Its number; the kernel gives it to nobody else before the program's end was told.
+    /// The process ID; the kernel does not reuse it before the end has been reported.
     let process: Int32
     private let loop: EventLoop
     private let leadsGroup: Bool
@@ -63,9 +63,9 @@ final class ChildProcess: ReadinessObserver {
     ///
     /// - Parameters:
     ///   - command: What to run.
-    ///   - loop: Waits for the end.
-    ///   - ended: Called once, by the loop, when the program has ended.
-    /// - Throws: `SystemError` when it cannot be started: ENOENT, EACCES, …
+    ///   - loop: The loop that waits for the end.
+    ///   - ended: Called once by the loop when the program has ended.
+    /// - Throws: `SystemError` if the program cannot be started: ENOENT, EACCES, …
     convenience init(
         _ command: Command,
         on loop: EventLoop,
@@ -81,15 +81,15 @@ final class ChildProcess: ReadinessObserver {
         )
     }
 
-    /// Waits for a child that runs already.
+    /// Creates the object for a child that already runs.
     ///
     /// - Parameters:
-    ///   - process: Not waited for yet.
-    ///   - leadsGroup: Whether it leads a process group.
-    ///   - endsGroup: Whether the rest of that group ends with it.
-    ///   - loop: Waits for the end.
-    ///   - ended: Called once, by the loop, when the child has ended.
-    /// - Throws: `SystemError`; the child is killed then.
+    ///   - process: The ID of a child that has not been waited for.
+    ///   - leadsGroup: Whether the child leads a process group.
+    ///   - endsGroup: Whether the rest of that group is killed when the child ends.
+    ///   - loop: The loop that waits for the end.
+    ///   - ended: Called once by the loop when the child has ended.
+    /// - Throws: `SystemError`; the child is then killed.
     init(
         adopting process: Int32,
         leadsGroup: Bool = false,
@@ -109,7 +109,7 @@ final class ChildProcess: ReadinessObserver {
             throw error
         }
         self.process = process
-        // Should this throw, the object is complete and deinit ends the child.
+        // If this throws, the object is complete and deinit kills the child.
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
     }
 
@@ -117,24 +117,24 @@ final class ChildProcess: ReadinessObserver {
         if ended != nil { Self.destroy(process) }
     }
 
-    /// Sends a signal; nothing happens when the program has ended.
+    /// Sends a signal; does nothing if the program has ended.
     ///
     /// See kill(2).
     func send(signal: Int32) {
-        // Sound: the process is a child that was not waited for, so its number is not another's.
+        // Sound: the child has not been waited for, so its ID cannot belong to another process.
         if ended != nil { _ = kill(process, signal) }
     }
 
-    /// Ends the program, and the group that it leads, at once.
+    /// Kills the program, and its group if it leads one.
     func terminate() {
-        // Sound: as above; a group keeps its number as long as its leader was not waited for.
+        // Sound: as above; the group's ID is not reused before its leader has been waited for.
         if leadsGroup, ended != nil { _ = kill(-process, SIGKILL) }
         send(signal: SIGKILL)
     }
 
-    /// Ends the program, and the group that it leads, and waits until it can do nothing any more.
+    /// Kills the program, and its group if it leads one, and waits for the program's end.
     ///
-    /// The wait is as short as a kernel's clean-up. `ended` is not called.
+    /// The wait takes only as long as the kernel's cleanup. `ended` is not called.
     func end() {
         guard ended != nil else { return }
         terminate()
@@ -144,7 +144,7 @@ final class ChildProcess: ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        // Sound: the group keeps its number until its leader was waited for.
+        // Sound: the group's ID is not reused before its leader has been waited for.
         if endsGroup { _ = kill(-process, SIGKILL) }
         var status: Int32 = 0
         let process = process
@@ -174,7 +174,7 @@ final class ChildProcess: ReadinessObserver {
         return signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal: signal)
     }
 
-    /// Kills and waits; the wait is as short as a kernel's clean-up.
+    /// Kills and waits, which takes only as long as the kernel's cleanup.
     private static func destroy(_ process: pid_t) {
         _ = kill(process, SIGKILL)
         while waitpid(process, nil, 0) == -1, errno == EINTR {}
@@ -186,7 +186,8 @@ final class ChildProcess: ReadinessObserver {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        // Copies above the program's own: a source may have a number that another one is to get.
+        // The copies have numbers above the program's own: a source may have the number of another
+        // target.
         var copies: [Int32] = []
         defer { copies.forEach { _ = close($0) } }
         for (target, source) in command.descriptors.enumerated() {
@@ -199,7 +200,7 @@ final class ChildProcess: ReadinessObserver {
             posix_spawn_file_actions_adddup2(&actions, copy, Int32(target))
         }
         if command.readsNothing {
-            // Opened here: the child has a lower limit, and may have no number left below it.
+            // Opened here: the child has a lower limit, and may have no free number below it.
             let empty = try systemCall("open /dev/null") { open("/dev/null", O_RDONLY | O_CLOEXEC) }
             copies.append(empty)
             posix_spawn_file_actions_adddup2(&actions, empty, STDIN_FILENO)
@@ -213,7 +214,7 @@ final class ChildProcess: ReadinessObserver {
         signals = SignalDisposition.childDefaults
         posix_spawnattr_setsigdefault(&attributes, &signals)
         var flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
-        // The group's number is 0: the process's own.
+        // The group ID in the attributes is 0, which means the child's own process ID.
         if command.leadsGroup { flags |= POSIX_SPAWN_SETPGROUP }
         posix_spawnattr_setflags(&attributes, Int16(truncatingIfNeeded: Int(flags)))
         var process: pid_t = 0
@@ -235,7 +236,7 @@ final class ChildProcess: ReadinessObserver {
         return process
     }
 
-    /// Lends texts as a C array of C strings that ends with a null pointer.
+    /// Passes strings to a closure as a C array of C strings with a null pointer at the end.
     private static func withTexts(
         _ texts: [String],
         _ body: ([UnsafeMutablePointer<CChar>?]) -> Int32

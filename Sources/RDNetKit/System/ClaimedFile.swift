@@ -1,30 +1,29 @@
 internal import CLinux
 internal import Glibc
 
-/// A file that this process writes only while the path leads to the very file that it found or
-/// made.
+/// A file that this process writes only while the path leads to the file that it found or created.
 ///
-/// How it works: the claim is an O_PATH descriptor, so the kernel cannot reuse the inode's number.
+/// How it works: the claim is an O_PATH descriptor, so the kernel cannot reuse the inode number.
 /// Every write opens the path, compares device and inode of the open file with the claim, and
 /// writes to that open file. So it never reaches a file that was renamed over the path, or that a
 /// detached mount uncovered. It writes in place, because a mount point cannot be renamed over; the
-/// file keeps its mode, owner and links. `restore` undoes the writes, unless somebody else changed
-/// the file since.
+/// file keeps its mode, owner and links. `restore` undoes the writes, unless another program has
+/// changed the file since.
 final class ClaimedFile {
     /// The result of a write.
     enum Outcome: Equatable {
         case written
-        /// The file has that text already.
+        /// The file already has that text.
         case unchanged
-        /// The path leads to another file now, or to none.
+        /// The path now leads to another file, or to none.
         case replaced
     }
 
-    /// What was at the path before the first write.
+    /// The state of the path before the first write.
     private enum Former {
         case text([UInt8])
         case nothing
-        /// A symbolic link that led nowhere, with this target.
+        /// A dangling symbolic link with this target.
         case deadLink(String)
     }
 
@@ -33,13 +32,14 @@ final class ClaimedFile {
     let path: String
     private let claim: OwnedDescriptor
     private var former: Former?
-    /// The text that this process gave the file; nil when it gave it none.
+    /// The text that this process gave the file; nil before the first write.
     private var written: [UInt8]?
 
-    /// Claims the regular file that a path leads to, through symbolic links too.
+    /// Claims the regular file at a path; symbolic links are followed.
     ///
     /// - Parameter path: Absolute.
-    /// - Throws: `SystemError`: ENOENT when there is none, EINVAL when it is no regular file.
+    /// - Throws: `SystemError`: ENOENT if the file does not exist, EINVAL if it is not a regular
+    ///   file.
     convenience init(existing path: String) throws(SystemError) {
         let file = OwnedDescriptor(
             adopting: try systemCall("open \(path)") {
@@ -54,11 +54,10 @@ final class ClaimedFile {
         self.init(path, file, former: nil)
     }
 
-    /// Makes a file where there is none, and claims it; a symbolic link that leads nowhere is
-    /// replaced.
+    /// Creates a file where none exists, and claims it; a dangling symbolic link is replaced.
     ///
     /// - Parameter path: Absolute.
-    /// - Throws: `SystemError`: EEXIST when there is something by now.
+    /// - Throws: `SystemError`: EEXIST if the path exists by now.
     convenience init(making path: String) throws(SystemError) {
         let target = try Self.removeDeadLink(path)
         let flags = O_CREAT | O_EXCL | O_RDWR | Self.openFlags
@@ -82,7 +81,7 @@ final class ClaimedFile {
 
     /// Whether the file is the root of a mount: a bind mount of that file alone.
     ///
-    /// Linux tells it since 5.8; before, the answer is no. See statx(2).
+    /// Linux reports this since 5.8; on older kernels the result is false. See statx(2).
     var isMountPoint: Bool {
         var status = clinux_statx()
         let flags = Int32(CLINUX_AT_EMPTY_PATH)
@@ -90,10 +89,10 @@ final class ClaimedFile {
         return status.attributes & UInt64(CLINUX_STATX_ATTR_MOUNT_ROOT) != 0
     }
 
-    /// Whether a process finds this very file at the path, in its own mount namespace.
+    /// Whether a process finds this file at the path, in its own mount namespace.
     ///
-    /// - Parameter process: Its number.
-    /// - Returns: False too when this process may not look.
+    /// - Parameter process: The process ID.
+    /// - Returns: Also false if this process may not look.
     func isSeen(by process: Int32) -> Bool {
         do {
             // Resolved first: an absolute symbolic link would lead back to this process's own root.
@@ -104,10 +103,10 @@ final class ClaimedFile {
         }
     }
 
-    /// Replaces the text, if the path still leads to the file.
+    /// Replaces the text if the path still leads to the file.
     ///
-    /// - Parameter newText: All of it.
-    /// - Returns: Whether it was written, or why not.
+    /// - Parameter newText: The complete text.
+    /// - Returns: Whether the text was written, or why not.
     /// - Throws: `SystemError`, such as EROFS.
     func write(_ newText: String) throws(SystemError) -> Outcome {
         let octets = Array(newText.utf8)
@@ -127,17 +126,17 @@ final class ClaimedFile {
         return .written
     }
 
-    /// Restores what was there before the first write.
+    /// Restores the state before the first write.
     ///
-    /// - Returns: False if nothing was written, or somebody else changed the file since.
+    /// - Returns: False if nothing was written, or another program has changed the file since.
     /// - Throws: `SystemError`.
     func restore() throws(SystemError) -> Bool {
         guard let former, let written else { return false }
         self.written = nil
         switch former {
         case .text(let octets):
-            // After its mount was detached, the file has no path here; it is still the one that was
-            // written.
+            // After its mount was detached, the file has no path here, but it is still the file
+            // that was written.
             guard let file = try openAnywhere(), try text(of: file) == written else {
                 return false
             }
@@ -154,7 +153,7 @@ final class ClaimedFile {
 
     // MARK: The file at the path
 
-    /// Opens the path for reading and writing; nil when that is another file, or none.
+    /// Opens the path for reading and writing; returns nil if it leads to another file or to none.
     private func openSame() throws(SystemError) -> OwnedDescriptor? {
         do {
             let file = OwnedDescriptor(
@@ -168,7 +167,8 @@ final class ClaimedFile {
         }
     }
 
-    /// Opens the claimed file even if the path does not lead to it; nil when it has no name left.
+    /// Opens the claimed file even if the path does not lead to it; returns nil if it has no name
+    /// left.
     private func openAnywhere() throws(SystemError) -> OwnedDescriptor? {
         if let file = try openSame() { return file }
         var status = stat()
@@ -186,7 +186,7 @@ final class ClaimedFile {
         return text
     }
 
-    /// Removes the file if the path leads to it, and its text is still this process's.
+    /// Removes the file if the path leads to it and still has this process's text.
     private func remove(_ written: [UInt8]) throws(SystemError) -> Bool {
         guard let file = try openSame(), try text(of: file) == written,
             FileIdentity(at: path, followsLink: false) == identity
@@ -197,10 +197,10 @@ final class ClaimedFile {
 
     /// Removes a symbolic link, and nothing else.
     ///
-    /// - Returns: Where it led; nil when there is no link.
+    /// - Returns: The link's target; nil if the path is not a link.
     private static func removeDeadLink(_ path: String) throws(SystemError) -> String? {
         guard let target = target(of: path) else { return nil }
-        // Renamed first, so that another file, which somebody may have put there, is not removed.
+        // Renamed first, so that a file that another program put there is not removed.
         let aside = "\(path).\(getpid()).old"
         try systemCall("rename \(path)") { rename(path, aside) }
         guard self.target(of: aside) == target else {

@@ -1,9 +1,9 @@
-/// Where the Swift runtime finds a program that it could run in a crash: there is none beside one
-/// static file.
+/// Returns no path for the helper program that the Swift runtime would run after a crash: a single
+/// static binary comes without one.
 ///
-/// The runtime asks before `main`, and its own answer begins with `/proc/self/exe` and ends the
-/// process where `/proc` is not mounted, as in a bare chroot. This definition is linked in place of
-/// it.
+/// The runtime queries the path before `main`. Its own implementation starts with `/proc/self/exe`
+/// and ends the process if `/proc` is not mounted, as in a bare chroot. The linker uses this
+/// definition instead.
 ///
 /// - Parameter name: `swift-backtrace`.
 /// - Returns: NULL.

@@ -1,17 +1,17 @@
 internal import CLinux
 internal import Glibc
 
-/// Descriptors handed from process to process over a unix socket.
+/// Passes descriptors between processes over a unix socket.
 ///
 /// See unix(7), SCM_RIGHTS.
 enum DescriptorPassing {
-    /// A control message with one descriptor: header of 16 octets, an int, padding.
+    /// Size of a control message with one descriptor: a header of 16 bytes, an int, padding.
     private static let controlLength = 24
 
-    /// Sends a descriptor with one octet.
+    /// Sends a descriptor with one byte.
     ///
     /// - Parameters:
-    ///   - number: Stays open here.
+    ///   - number: The descriptor, which stays open here.
     ///   - socket: A connected unix stream.
     /// - Throws: `SystemError`.
     static func send(
@@ -31,13 +31,13 @@ enum DescriptorPassing {
         var descriptor: OwnedDescriptor?
     }
 
-    /// Sends a descriptor with octets of the caller's.
+    /// Sends a descriptor with the caller's bytes.
     ///
     /// - Parameters:
-    ///   - number: Stays open here.
-    ///   - octets: One packet, not empty.
+    ///   - number: The descriptor, which stays open here.
+    ///   - octets: One packet; not empty.
     ///   - socket: A connected unix socket.
-    /// - Throws: `SystemError`: EAGAIN when the socket is full.
+    /// - Throws: `SystemError`: EAGAIN if the socket is full.
     static func send(
         _ number: Int32,
         with octets: [UInt8],
@@ -50,10 +50,10 @@ enum DescriptorPassing {
         }
     }
 
-    /// Receives a packet of up to 64 octets; its descriptor is close-on-exec.
+    /// Receives a packet of up to 64 bytes; its descriptor is close-on-exec.
     ///
-    /// - Parameter socket: A connected unix socket of packets.
-    /// - Returns: The packet, empty when the other end closed; nil when none waits.
+    /// - Parameter socket: A connected unix packet socket.
+    /// - Returns: The packet, empty if the other end has closed the connection; nil if none waits.
     /// - Throws: `SystemError`.
     static func receivePacket(
         over socket: borrowing OwnedDescriptor
@@ -81,7 +81,7 @@ enum DescriptorPassing {
     /// Receives a descriptor, close-on-exec.
     ///
     /// - Parameter socket: A connected unix stream.
-    /// - Returns: The descriptor; nil when the other end closed, or sent none.
+    /// - Returns: The descriptor; nil if the other end has closed the connection, or sent none.
     /// - Throws: `SystemError`.
     static func receive(
         over socket: borrowing OwnedDescriptor
@@ -98,7 +98,7 @@ enum DescriptorPassing {
         return descriptor(in: control, received)
     }
 
-    /// A control message with a descriptor.
+    /// Creates a control message with one descriptor.
     private static func control(with number: Int32) -> [UInt8] {
         var control = [UInt8](repeating: 0, count: controlLength)
         // Sound: the layout is that of cmsg(3) on 64-bit Linux: length, level, type, data.
@@ -111,7 +111,7 @@ enum DescriptorPassing {
         return control
     }
 
-    /// The descriptor of a control message that the kernel wrote; nil when it has none.
+    /// Returns the descriptor in a control message from the kernel; nil if it has none.
     private static func descriptor(in control: [UInt8], _ received: Int) -> OwnedDescriptor? {
         guard received >= 20 else { return nil }
         // Sound: the length was checked, and the layout is cmsg(3)'s.
@@ -133,7 +133,7 @@ enum DescriptorPassing {
         _ call: (UnsafeMutablePointer<msghdr>) -> Int
     ) throws(SystemError) -> Int {
         let length = control.count
-        // Sound: every pointer in the message is good until the call returns.
+        // Sound: every pointer in the message is valid until the call returns.
         let outcome: Result<Int, SystemError> = control.withUnsafeMutableBytes { control in
             octets.withUnsafeMutableBytes { octets in
                 var part = iovec(iov_base: octets.baseAddress, iov_len: octets.count)

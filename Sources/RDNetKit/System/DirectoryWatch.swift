@@ -14,13 +14,14 @@ final class DirectoryWatch: ReadinessObserver {
     private let changed: () -> Void
     private var watch: EventLoop.Watch?
 
-    /// Begins to watch.
+    /// Starts to watch a directory.
     ///
     /// - Parameters:
     ///   - path: The directory.
-    ///   - loop: Waits for changes.
-    ///   - changed: Called once for any number of changes.
-    /// - Throws: `SystemError`: ENOENT, EMFILE at the user's limit of watchers.
+    ///   - loop: The loop that waits for changes.
+    ///   - changed: Called once for any number of simultaneous changes.
+    /// - Throws: `SystemError`: ENOENT, EMFILE at the user's limit on inotify instances, ENOSPC at
+    ///   the limit on watches.
     init(
         _ path: String,
         loop: EventLoop,
@@ -38,7 +39,7 @@ final class DirectoryWatch: ReadinessObserver {
         watch = try loop.watch(number, for: .readable, observer: self)
     }
 
-    /// Stops, and lets go of the loop.
+    /// Stops watching and releases this object from the loop.
     func close() {
         if let watch { loop.forget(watch) }
         watch = nil
@@ -46,7 +47,7 @@ final class DirectoryWatch: ReadinessObserver {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         var buffer = [UInt8](repeating: 0, count: 16_384)
-        // Events that do not fit make the descriptor ready again.
+        // Events that do not fit keep the descriptor ready.
         guard read(descriptor.number, &buffer, buffer.count) > 0 else { return }
         changed()
     }

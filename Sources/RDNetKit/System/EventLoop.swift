@@ -7,7 +7,7 @@ struct Readiness: OptionSet, Sendable {
 
     static let readable = Readiness(rawValue: EPOLLIN.rawValue)
     static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
-    /// Octets out of band wait (TCP urgent data).
+    /// Out-of-band data waits (TCP urgent data).
     static let urgent = Readiness(rawValue: EPOLLPRI.rawValue)
     /// The peer closed its sending side.
     static let ended = Readiness(rawValue: EPOLLRDHUP.rawValue)
@@ -15,39 +15,39 @@ struct Readiness: OptionSet, Sendable {
     static let failed = Readiness(rawValue: EPOLLERR.rawValue)
     /// Both directions are closed.
     static let hungUp = Readiness(rawValue: EPOLLHUP.rawValue)
-    /// Tell once a change (EPOLLET) instead of once a turn for as long as it lasts.
+    /// Report each change once (EPOLLET), instead of in every turn for as long as the state lasts.
     static let onChange = Readiness(rawValue: EPOLLET.rawValue)
 }
 
-/// Who is told that a descriptor is ready.
+/// Receives reports that a descriptor is ready.
 protocol ReadinessObserver: AnyObject {
     func descriptorReady(_ readiness: Readiness, now: Instant)
 }
 
-/// Work that is done once in every turn, after events and timers.
+/// Work that runs once in every turn, after events and timers.
 protocol TurnParticipant: AnyObject {
     /// Does a bounded amount of work.
     ///
     /// - Parameter now: The turn's clock.
-    /// - Returns: Whether there is more, so that the loop does not sleep.
+    /// - Returns: Whether more work remains; the loop then does not sleep.
     func takeTurn(now: Instant) -> Bool
 }
 
-/// The one loop: descriptors, timers and per-turn work on one thread.
+/// The only event loop: descriptors, timers and per-turn work on one thread.
 ///
 /// How it works: `epoll_wait` with a timeout from the timer wheel; the clock is read once; every
 /// ready descriptor's observer is called; expired timers fire; then the participants take their
 /// turn in the order in which they joined (flows before links, so that a turn's packets leave in
-/// one write). An observer removed while a turn's events are delivered is not called any more:
-/// events carry a slot number and its generation, and the slot is checked at delivery. Nothing here
-/// allocates in steady state.
+/// one write). The loop no longer calls an observer that was removed while a turn's events are
+/// delivered: events carry a slot number and its generation, and the slot is checked at delivery.
+/// Nothing here allocates in steady state.
 ///
-/// A turn that has worked lingers: before it sleeps it asks again for `lingering`, as the answer to
-/// what was just passed on often comes sooner than a sleeping processor wakes up. Asking in vain
-/// doubles how many sleeps go without, so that slow traffic costs no more than it did; a processor
-/// that others want is yielded to them.
+/// After a turn with events, the loop polls for up to `lingering` before it sleeps: the answer to
+/// the data just forwarded often arrives sooner than a sleeping processor wakes up. Each
+/// unsuccessful poll doubles the number of sleeps that skip polling, so slow traffic causes almost
+/// no extra cost. While it polls, the loop yields the processor to other threads.
 final class EventLoop {
-    /// Names one watched descriptor.
+    /// Identifies one watched descriptor.
     struct Watch: Equatable {
         fileprivate var slot: UInt32
         fileprivate var generation: UInt32
@@ -60,10 +60,10 @@ final class EventLoop {
     }
 
     private static let eventsPerTurn = 256
-    /// How long to ask before sleeping: about as long as waking up from an idle virtual processor
-    /// takes.
+    /// How long to poll before a sleep: about the time that an idle virtual processor takes to wake
+    /// up.
     private static let lingering = Duration.microseconds(50)
-    /// Sleeps that go without asking first, at most, after it was in vain.
+    /// Limit on the sleeps that skip polling after unsuccessful polls.
     private static let maximumPatience = 64
 
     private let poll: OwnedDescriptor
@@ -74,7 +74,7 @@ final class EventLoop {
     private let events: UnsafeMutablePointer<epoll_event>
     private var wheel: TimerWheel
     private var moreWork = false
-    /// Sleeps to come that go without lingering, and how many it will be after the next vain one.
+    /// The coming sleeps that skip polling, and their number after the next unsuccessful poll.
     private var sleepsToPass = 0
     private var patience = 1
     private var hasWorked = false
@@ -82,10 +82,10 @@ final class EventLoop {
     /// The clock of the current turn.
     private(set) var now: Instant
 
-    /// Makes a loop.
+    /// Creates a loop.
     ///
-    /// - Parameter clock: Where time comes from; a test hands in one that it moves by hand.
-    /// - Throws: `SystemError` when the kernel gives no epoll descriptor.
+    /// - Parameter clock: The source of time; a test passes a clock that it moves by hand.
+    /// - Throws: `SystemError` if the kernel does not provide an epoll descriptor.
     init(clock: @escaping () -> Instant = EventLoop.monotonicClock) throws(SystemError) {
         poll = OwnedDescriptor(
             adopting: try systemCall("epoll_create1") { epoll_create1(Int32(EPOLL_CLOEXEC)) }
@@ -100,12 +100,12 @@ final class EventLoop {
         events.deallocate()
     }
 
-    /// CLOCK_MONOTONIC.
+    /// Reads CLOCK_MONOTONIC.
     ///
     /// See clock_gettime(2).
     static func monotonicClock() -> Instant {
         var time = timespec()
-        // Cannot fail: the clock exists and the pointer is good.
+        // Cannot fail: the clock exists and the pointer is valid.
         clock_gettime(CLOCK_MONOTONIC, &time)
         return Instant(nanoseconds: Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec))
     }
@@ -118,10 +118,10 @@ final class EventLoop {
     ///
     /// - Parameters:
     ///   - descriptor: Must stay open until `forget`.
-    ///   - readiness: What to wait for; `failed` and `hungUp` always are.
-    ///   - observer: Kept until `forget`.
-    /// - Returns: The name to change and forget it by.
-    /// - Throws: `SystemError`, such as ENOSPC at the system's limit of watches.
+    ///   - readiness: The states to wait for; `failed` and `hungUp` are always included.
+    ///   - observer: Retained until `forget`.
+    /// - Returns: The watch, for `change` and `forget`.
+    /// - Throws: `SystemError`, such as ENOSPC at the system's limit on watches.
     func watch(
         _ descriptor: Int32,
         for readiness: Readiness,
@@ -141,7 +141,7 @@ final class EventLoop {
         return watch
     }
 
-    /// Changes what a watched descriptor is watched for.
+    /// Changes the states that a descriptor is watched for.
     func change(_ watch: Watch, to readiness: Readiness) {
         guard slots[Int(watch.slot)].generation == watch.generation else { return }
         do {
@@ -151,12 +151,13 @@ final class EventLoop {
         }
     }
 
-    /// Stops watching; to be called before the descriptor is closed.
+    /// Stops watching; must be called before the descriptor is closed.
     func forget(_ watch: Watch) {
         let slot = Int(watch.slot)
         guard slots[slot].generation == watch.generation else { return }
         var event = epoll_event()
-        // A failure would mean that the descriptor is gone already, and with it the kernel's watch.
+        // A failure would mean that the descriptor is already closed, and the kernel's watch with
+        // it.
         _ = epoll_ctl(poll.number, EPOLL_CTL_DEL, slots[slot].descriptor, &event)
         slots[slot] = Slot(generation: watch.generation &+ 1)
         freeSlots.append(watch.slot)
@@ -182,18 +183,18 @@ final class EventLoop {
         wheel.insert(deadline, observer: observer)
     }
 
-    /// Calls a closure once, after a while; the token cancels it.
+    /// Calls a closure once after a delay; the token cancels it.
     @discardableResult
     func after(_ delay: Duration, _ action: @escaping (Instant) -> Void) -> TimerWheel.Token {
         schedule(now + delay, observer: TimerAction(action))
     }
 
-    /// Takes back a deadline; harmless when it has passed.
+    /// Cancels a deadline; does nothing if it has passed.
     func cancel(_ token: TimerWheel.Token) {
         wheel.remove(token)
     }
 
-    /// Adds work that is done in every turn, after what has joined before.
+    /// Adds work to every turn, after the participants that joined earlier.
     func join(_ participant: any TurnParticipant) {
         participants.append(participant)
     }
@@ -205,7 +206,7 @@ final class EventLoop {
 
     /// Runs turns until `stop`.
     ///
-    /// - Throws: `SystemError` when waiting itself fails.
+    /// - Throws: `SystemError` if waiting itself fails.
     func run() throws(SystemError) {
         stopping = false
         while !stopping { try turn() }
@@ -216,10 +217,11 @@ final class EventLoop {
         stopping = true
     }
 
-    /// One turn: waits for events, delivers them, fires timers, gives everyone a turn.
+    /// Runs one turn: waits for events, delivers them, fires timers, and gives every participant a
+    /// turn.
     ///
-    /// - Parameter limit: The longest wait; nil waits for as long as there is nothing to do.
-    /// - Throws: `SystemError` when waiting itself fails.
+    /// - Parameter limit: The maximum wait; nil waits until an event or a timer.
+    /// - Throws: `SystemError` if waiting itself fails.
     func turn(waitingAtMost limit: Duration? = nil) throws(SystemError) {
         let timeout = waitMilliseconds(limit)
         var count = timeout == 0 ? 0 : linger()
@@ -241,9 +243,9 @@ final class EventLoop {
         )
     }
 
-    /// Asks for events for a moment before the loop sleeps.
+    /// Polls for events for a moment before the loop sleeps.
     ///
-    /// - Returns: How many there are; 0 when none came or it is not worth asking.
+    /// - Returns: The number of events; 0 if none arrived or polling is not worthwhile.
     private func linger() -> Int {
         guard hasWorked else { return 0 }
         guard sleepsToPass == 0 else {
@@ -251,9 +253,9 @@ final class EventLoop {
             return 0
         }
         let end = clock() + Self.lingering
-        // Bounded by number too: a clock that a test moves by hand stands still.
+        // The count is limited too: a test's clock stands still.
         for _ in 0..<1_000 {
-            // An error is met again, and told, by the wait that follows.
+            // The wait that follows meets an error again and throws it.
             let count = epoll_wait(poll.number, events, Int32(Self.eventsPerTurn), 0)
             if count > 0 {
                 patience = 1
@@ -277,7 +279,7 @@ final class EventLoop {
         if moreWork || stopping { return 0 }
         var wait = limit.map { $0.millisecondsRoundedUp }
         if let deadline = wheel.nextDeadline {
-            // Against the clock now: participants may have worked since the turn's reading.
+            // Uses the current time: participants may have worked since the turn's reading.
             let remaining = max((deadline - clock()).millisecondsRoundedUp, 0)
             wait = min(wait ?? remaining, remaining)
         }
@@ -285,7 +287,7 @@ final class EventLoop {
     }
 }
 
-/// A closure as a timer's observer.
+/// Calls a closure when a timer fires.
 private final class TimerAction: TimerObserver {
     private let action: (Instant) -> Void
 

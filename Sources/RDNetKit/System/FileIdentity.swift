@@ -1,10 +1,10 @@
 internal import CLinux
 internal import Glibc
 
-/// Identifies a file whatever its names are: device and inode.
+/// Identifies a file by device and inode, whatever its names are.
 ///
-/// It is unique only while the file exists: keep a descriptor of the file open to compare with it
-/// later. See inode(7).
+/// The identity is unique only while the file exists: keep a descriptor of the file open to compare
+/// with it later. See inode(7).
 struct FileIdentity: Equatable {
     private let device: UInt64
     private let inode: UInt64
@@ -14,17 +14,17 @@ struct FileIdentity: Equatable {
         inode = UInt64(status.st_ino)
     }
 
-    /// The identity of the file that a path leads to; nil when there is none, or this process may
-    /// not look.
+    /// Creates the identity of the file at a path; nil if the file does not exist or this process
+    /// may not look.
     ///
     /// - Parameters:
     ///   - path: Absolute.
-    ///   - followsLink: Whether a symbolic link at the end of the path is followed.
+    ///   - followsLink: Whether to follow a symbolic link at the end of the path.
     init?(at path: String, followsLink: Bool = true) {
         self.init(at: path, in: AT_FDCWD, followsLink: followsLink)
     }
 
-    /// The identity of a name in a directory; a symbolic link is not followed.
+    /// Creates the identity of a name in a directory; a symbolic link is not followed.
     init?(named name: String, in directory: borrowing OwnedDescriptor) {
         self.init(at: name, in: directory.number, followsLink: false)
     }
@@ -45,7 +45,7 @@ struct FileIdentity: Equatable {
         self.init(status)
     }
 
-    /// The identity of an open file.
+    /// Creates the identity of an open file.
     init(of file: borrowing OwnedDescriptor) {
         var status = stat()
         guard fstat(file.number, &status) == 0 else {

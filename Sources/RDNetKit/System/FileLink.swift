@@ -6,26 +6,27 @@ enum FileLink {
     /// What `make` did.
     enum Outcome {
         case made
-        /// The name meant this file already.
+        /// The name already led to this file.
         case kept
-        /// The name meant another file.
+        /// The name led to another file.
         case replaced
     }
 
-    /// Temporary names to try; each is taken only if somebody else uses it at this moment.
+    /// Limit on temporary names to try; a name is taken only if another process uses it at this
+    /// moment.
     private static let attempts = 16
 
-    /// Gives a file a second name, in the place of any other file of that name.
+    /// Gives a file a second name and replaces any other file of that name.
     ///
-    /// The name changes its meaning at once: a program that is started meanwhile finds the old or
-    /// the new file. See link(2), symlink(2), rename(2).
+    /// The name changes atomically: a program started meanwhile finds the old or the new file. See
+    /// link(2), symlink(2), rename(2).
     ///
     /// - Parameters:
     ///   - path: The new name.
     ///   - target: An absolute path of an existing file.
-    ///   - isSymbolic: Whether to make a symbolic link instead of a hard one.
-    /// - Returns: What was done.
-    /// - Throws: `SystemError` that names the new name: EISDIR when it is a directory.
+    ///   - isSymbolic: Whether to create a symbolic link instead of a hard link.
+    /// - Returns: Whether the link was created, kept or replaced.
+    /// - Throws: `SystemError` that names the new name: EISDIR if it is a directory.
     static func make(
         _ path: String,
         to target: String,
@@ -83,12 +84,12 @@ enum FileLink {
         }
     }
 
-    /// A file's absolute path, behind all symbolic links.
+    /// Returns a file's absolute path with all symbolic links resolved.
     ///
     /// See realpath(3).
     ///
-    /// - Parameter path: Of an existing file.
-    /// - Returns: The path.
+    /// - Parameter path: The path of an existing file.
+    /// - Returns: The resolved path.
     /// - Throws: `SystemError` that names the file: ENOENT, EACCES, ….
     static func resolved(_ path: String) throws(SystemError) -> String {
         guard let pointer = realpath(path, nil) else {
@@ -99,7 +100,7 @@ enum FileLink {
         return String(cString: pointer)
     }
 
-    /// Whether two paths lead to one file.
+    /// Whether two paths lead to the same file.
     ///
     /// See stat(2).
     static func areSame(_ one: String, _ other: String) -> Bool {

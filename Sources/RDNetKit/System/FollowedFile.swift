@@ -1,11 +1,11 @@
 internal import CLinux
 internal import Glibc
 
-/// A small text file that other programs rewrite, read again when it has changed.
+/// A small text file that other programs rewrite; it is read again after a change.
 ///
-/// A stat at most once a second, when somebody asks, finds a change by device, inode, size, and the
-/// times of writing and renaming: no watch, no thread. A file that is missing, is no regular file
-/// or may not be read counts as empty.
+/// Each query checks the file, but at most once a second. stat(2) reveals a change in device,
+/// inode, size, modification time or status change time, so no watch and no thread are needed. A
+/// file counts as empty if it is missing, not regular or not readable.
 struct FollowedFile {
     private enum State: Equatable {
         case neverRead
@@ -36,11 +36,11 @@ struct FollowedFile {
     private static let interval = Duration.seconds(1)
 
     let path: String
-    /// How much is read at most, in octets; what follows is ignored.
+    /// Limit on the bytes that are read; the rest is ignored.
     let limit: Int
     private var state = State.neverRead
     private var nextLook: Instant?
-    /// Whether the file, when it was last read, was larger than `limit`.
+    /// Whether the file was larger than `limit` when it was last read.
     private(set) var isCut = false
 
     init(path: String, limit: Int) {
@@ -48,10 +48,10 @@ struct FollowedFile {
         self.limit = limit
     }
 
-    /// Looks at the file.
+    /// Returns the file's content if it has changed.
     ///
     /// - Parameter now: The caller's clock.
-    /// - Returns: All octets, the first time and after a change; nil when nothing is new.
+    /// - Returns: All bytes, the first time and after a change; nil if nothing has changed.
     mutating func contentsIfChanged(now: Instant) -> [UInt8]? {
         if let nextLook, now < nextLook { return nil }
         nextLook = now + Self.interval
@@ -62,7 +62,7 @@ struct FollowedFile {
         guard case .read = found else { return [] }
         do {
             let contents = try read()
-            // A byte more than the limit was asked for.
+            // `read` reads one byte more than the limit.
             isCut = contents.count > limit
             return isCut ? Array(contents[..<limit]) : contents
         } catch {

@@ -1,24 +1,25 @@
 internal import CLinux
 
-/// Gives memory back to the system that a burst of work has left behind.
+/// Returns memory to the system after a burst of work.
 ///
-/// free(3) keeps what lies below something that is still used: after a thousand stalled uploads
-/// that is tens of megabytes, for ever. So a while after something large has ended the heap is
-/// looked at, and trimmed if it is worth it. Nothing happens in a process where nothing ends.
+/// free(3) keeps memory below a block that is still in use: after a thousand stalled uploads, tens
+/// of megabytes stay allocated forever. So a few seconds after something large has ended, the
+/// trimmer checks the heap and trims it if that is worthwhile. It does no work in a process where
+/// nothing ends.
 final class HeapTrimmer: TimerObserver {
     private static let delay: Duration = .seconds(5)
-    /// Octets that may stay: they would soon be asked for again.
+    /// Free bytes that may stay, because they would soon be allocated again.
     private static let spare = 2 << 20
 
     private unowned let loop: EventLoop
     private var isDue = false
 
-    /// A trimmer on a loop.
+    /// Creates a trimmer on a loop.
     init(_ loop: EventLoop) {
         self.loop = loop
     }
 
-    /// Something that may have used much memory has ended; called as often as that happens.
+    /// Schedules a check after something that may have used much memory has ended; cheap to call.
     func memoryWasFreed() {
         guard !isDue else { return }
         isDue = true
@@ -27,8 +28,8 @@ final class HeapTrimmer: TimerObserver {
 
     func timerFired(now: Instant) {
         isDue = false
-        // See mallinfo(3), fordblks, and malloc_trim(3): it takes a tenth of a millisecond for each
-        // megabyte given back.
+        // See mallinfo(3), fordblks, and malloc_trim(3): it takes 0.1 ms for each megabyte
+        // returned.
         guard mallinfo2().fordblks > Self.spare else { return }
         _ = malloc_trim(0)
     }

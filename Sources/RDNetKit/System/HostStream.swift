@@ -1,17 +1,17 @@
 internal import CLinux
 internal import Glibc
 
-/// Which socket families can peek at an offset (SO_PEEK_OFF): unix since Linux 3.4, TCP over IPv4
-/// since 6.10, over IPv6 since 6.12.
+/// The socket families that can peek at an offset (SO_PEEK_OFF): unix since Linux 3.4, TCP over
+/// IPv4 since 6.10, over IPv6 since 6.12.
 struct PeekOffsetSupport: Equatable {
     var unix: Bool
     var ipv4: Bool
     var ipv6: Bool
 
-    /// No family: what is in flight is read over.
+    /// No family: each peek re-reads data that is still in flight.
     static let none = PeekOffsetSupport(unix: false, ipv4: false, ipv6: false)
 
-    /// Asks the kernel, with one throw-away socket a family.
+    /// Queries the kernel with one temporary socket per family.
     static func probe() -> PeekOffsetSupport {
         PeekOffsetSupport(
             unix: isSupported(AF_UNIX),
@@ -31,25 +31,25 @@ struct PeekOffsetSupport: Equatable {
     }
 }
 
-/// The host's end of a flow: a stream socket that keeps what the guest has not acknowledged.
+/// The host's end of a flow: a stream socket that keeps data until the guest acknowledges it.
 ///
-/// Reading is peeking at an offset from the first octet not discarded; acknowledged octets are
-/// discarded. After the peer's end a peek behind the last octet returns 0, even while octets in
-/// front of it wait to be discarded.
+/// A read peeks at an offset from the first byte that has not been discarded; acknowledged bytes
+/// are discarded. After the peer has closed its sending side, a peek past the last byte returns 0,
+/// even while earlier bytes wait to be discarded.
 struct HostStream: ~Copyable {
     let descriptor: OwnedDescriptor
     private let peeksAtOffset: Bool
     private let isTCP: Bool
-    /// Where the kernel would peek next.
+    /// The offset of the kernel's next peek.
     private var kernelOffset = 0
 
-    /// Takes over a socket and prepares it for peeking.
+    /// Creates a stream from a socket and prepares the socket for peeking.
     init(_ descriptor: consuming OwnedDescriptor, support: PeekOffsetSupport) {
         var family = AF_UNIX
         do {
             family = try Socket.localAddress(descriptor).family
         } catch {
-            // A socket pair's end has no address worth asking for.
+            // The end of a socket pair has no useful address.
         }
         isTCP = family != AF_UNIX
         var supported = support.unix
@@ -64,26 +64,27 @@ struct HostStream: ~Copyable {
         }
         if isTCP {
             do {
-                // Urgent octets stay in their place: without this they leave a hole that offsets do
-                // not count.
+                // Keeps urgent bytes in the stream: otherwise they leave a hole that offsets do not
+                // count.
                 try Socket.set(descriptor, SOL_SOCKET, SO_OOBINLINE, to: 1)
             } catch {
-                // Every TCP socket has the option; without it only urgent data would suffer.
+                // Every TCP socket has the option; without it, only urgent data would suffer.
             }
         }
         peeksAtOffset = supported
         self.descriptor = descriptor
     }
 
-    /// Copies octets that wait, and leaves them there.
+    /// Copies waiting bytes without removing them.
     ///
     /// See recv(2), MSG_PEEK.
     ///
     /// - Parameters:
-    ///   - offset: Octets to pass over.
-    ///   - room: Where they go.
-    ///   - scratch: Where octets go that have to be read over on kernels without SO_PEEK_OFF.
-    /// - Returns: How many; 0 behind the stream's end, nil when nothing waits there yet.
+    ///   - offset: The number of bytes to skip.
+    ///   - room: The destination.
+    ///   - scratch: Takes the skipped bytes on kernels without SO_PEEK_OFF.
+    /// - Returns: The number of bytes copied; 0 past the end of the stream, nil if none wait there
+    ///   yet.
     /// - Throws: `SystemError`, such as ECONNRESET.
     @inline(__always)
     mutating func peek(
@@ -132,8 +133,8 @@ struct HostStream: ~Copyable {
         }
         guard let count = try peeked() else { return nil }
         if count > offset { return count - offset }
-        // Nothing behind the offset: the end, or not yet. Only the socket's state tells, and what
-        // came between the two questions is in front of the end.
+        // Nothing after the offset: either the end, or no data yet. Only the socket's state tells
+        // them apart. Data that arrived between the two checks comes before the end, so peek again.
         guard hasEnded else { return nil }
         return max((try peeked() ?? 0) - offset, 0)
     }
@@ -144,13 +145,13 @@ struct HostStream: ~Copyable {
             && state.revents & Int16(Int32(CLINUX_POLLRDHUP) | POLLHUP) != 0
     }
 
-    /// Throws away octets at the front.
+    /// Discards bytes at the front.
     ///
     /// See recv(2), MSG_TRUNC.
     ///
     /// - Parameters:
-    ///   - count: So many have been peeked at before.
-    ///   - scratch: Where they go on a unix socket, which cannot discard in the kernel.
+    ///   - count: The number of bytes, all of them peeked at before.
+    ///   - scratch: Takes the bytes on a unix socket, which cannot discard in the kernel.
     /// - Throws: `SystemError`.
     @inline(__always)
     mutating func discard(_ count: Int, scratch: PeekScratch) throws(SystemError) {
@@ -163,7 +164,7 @@ struct HostStream: ~Copyable {
     }
 }
 
-/// Memory that nobody reads: where peeks over octets in flight put them.
+/// Memory that is never read: it takes the bytes that a peek or a discard skips.
 final class PeekScratch {
     private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
 
@@ -171,7 +172,7 @@ final class PeekScratch {
         buffer.deallocate()
     }
 
-    /// At least so much room; grows to the largest flight ever asked for.
+    /// Returns at least the requested memory; the buffer grows to the largest request so far.
     func room(_ count: Int) -> UnsafeMutableRawBufferPointer {
         if buffer.count < count {
             buffer.deallocate()

@@ -2,13 +2,14 @@ internal import CLinux
 internal import Glibc
 
 extension ZonedEndpoint {
-    /// The address as the kernel takes it, with the interface's number of now.
+    /// Resolves the zone to the interface's current index, as the kernel requires.
     ///
-    /// A name counts before a number, as in getaddrinfo(3). The kernel needs no zone for an address
-    /// that is not link-local, so there an unknown one is left out. See if_nametoindex(3), ipv6(7).
+    /// A name takes precedence over a number, as in getaddrinfo(3). The kernel needs no zone for an
+    /// address that is not link-local, so an unknown zone is dropped there. See if_nametoindex(3),
+    /// ipv6(7).
     ///
-    /// - Throws: `SystemError` with ENODEV when a link-local address is on an interface that does
-    ///   not exist.
+    /// - Throws: `SystemError` with ENODEV if a link-local address is on an interface that does not
+    ///   exist.
     func resolved() throws(SystemError) -> Endpoint {
         guard !zone.isEmpty else { return endpoint }
         var resolved = endpoint

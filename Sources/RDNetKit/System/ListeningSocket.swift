@@ -3,14 +3,14 @@ internal import Glibc
 
 /// Sockets that wait for clients on the host.
 enum ListeningSocket {
-    /// How long a silent TCP client may stay away before the kernel asks whether it lives, in
-    /// seconds.
+    /// How long a TCP client may be silent before the kernel probes it, in seconds.
     private static let keepAliveIdle: Int32 = 60
 
-    /// A TCP socket that listens; the unspecified address of either family takes clients of both.
+    /// Creates a listening TCP socket; the unspecified address of either family accepts clients of
+    /// both.
     ///
-    /// What is set here the kernel hands on to every accepted socket: no delay, keep-alive,
-    /// urgent octets in line.
+    /// Every accepted socket inherits the options set here: no delay, keep-alive, urgent bytes in
+    /// line.
     ///
     /// - Parameter endpoint: Port 0 lets the kernel choose.
     /// - Returns: The listening socket.
@@ -27,10 +27,10 @@ enum ListeningSocket {
         return socket
     }
 
-    /// A UDP socket; the unspecified address of either family takes datagrams of both.
+    /// Creates a UDP socket; the unspecified address of either family receives datagrams of both.
     ///
-    /// At that address `Socket.receiveAddressed` says which of the machine's a datagram was sent
-    /// to.
+    /// At that address, `Socket.receiveAddressed` reports which of the machine's addresses received
+    /// a datagram.
     ///
     /// - Parameter endpoint: Port 0 lets the kernel choose.
     /// - Returns: The bound socket.
@@ -41,13 +41,14 @@ enum ListeningSocket {
         }
     }
 
-    /// A unix socket that listens, for this user alone (mode 0600); one of datagrams is bound only.
+    /// Creates a listening unix socket for this user alone (mode 0600); a datagram socket is only
+    /// bound.
     ///
     /// A stale socket is replaced; anything else at the path is an error.
     ///
     /// - Parameters:
-    ///   - path: At most 107 octets, none of them NUL.
-    ///   - kind: Streams, packets or datagrams.
+    ///   - path: At most 107 bytes, without NUL.
+    ///   - kind: Stream, packet or datagram.
     /// - Returns: The listening socket.
     /// - Throws: `SystemError` of the call that failed.
     static func unix(
@@ -59,8 +60,8 @@ enum ListeningSocket {
         }
         return try StaleSocket.replace(at: path) { () throws(SystemError) in
             let socket = try Socket.make(AF_UNIX, kind)
-            // The file is born with the socket's own mode: changing it afterwards would leave a
-            // gap, and umask(2) is the whole process's.
+            // The file is created with the socket's own mode: a later change would leave a gap, and
+            // umask(2) applies to the whole process.
             let number = socket.number
             try systemCall("fchmod") { fchmod(number, 0o600) }
             try Socket.bind(socket, to: address, named: path)
@@ -81,7 +82,7 @@ enum ListeningSocket {
             let both = Endpoint(address: .anyIPv6, port: endpoint.port)
             return try bound(both, AF_INET6, kind, configure)
         } catch {
-            // A machine without IPv6 has no such sockets, or no such address.
+            // A machine without IPv6 has no IPv6 sockets, or no IPv6 address.
             guard error.errno == EAFNOSUPPORT || error.errno == EADDRNOTAVAIL else { throw error }
             let ipv4 = Endpoint(address: .anyIPv4, port: endpoint.port)
             return try bound(ipv4, AF_INET, kind, configure)
@@ -105,7 +106,7 @@ enum ListeningSocket {
 }
 
 extension SystemError {
-    /// Whether a waiting connection went away before it was accepted, which concerns no other.
+    /// Whether a waiting connection failed before it was accepted, which does not affect any other.
     ///
     /// See accept(2).
     var concernsOneConnection: Bool {
@@ -114,12 +115,12 @@ extension SystemError {
         )
     }
 
-    /// Whether somebody else has the address, or a file the name.
+    /// Whether another socket uses the address, or a file exists at the path.
     ///
     /// See bind(2), EADDRINUSE.
     var isAddressInUse: Bool { errno == EADDRINUSE }
 
-    /// The error's sentence as Go words it, which is the C library's in lower case.
+    /// The error message as Go words it: the C library's message with a lowercase first letter.
     var reason: String {
         let message = Self.message(errno)
         return message.prefix(1).lowercased() + message.dropFirst()

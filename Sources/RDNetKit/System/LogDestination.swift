@@ -1,28 +1,29 @@
 internal import CLinux
 internal import Glibc
 
-/// An open descriptor that log lines go to, never waiting for whoever reads them.
+/// An open descriptor for log lines; a write never waits for the reader.
 ///
 /// How it works: O_NONBLOCK belongs to the open file, which standard error shares with the shell
 /// and its other children, so it must not be set there. A pipe or a terminal is opened a second
-/// time through /proc/self/fd, which makes an open file of our own; a socket is written with
-/// MSG_DONTWAIT, which needs no flag; a regular file is written as it is, and so is a pipe that may
-/// not be opened again (its writer may be another user), after poll(2) said that a page fits.
+/// time through /proc/self/fd, which creates a separate open file. A socket is written with
+/// MSG_DONTWAIT, which needs no flag. A regular file is written directly. A pipe or a terminal that
+/// may not be opened again (its creator may be another user) is also written directly, after
+/// poll(2) reports room for a page.
 final class LogDestination {
     private enum Manner {
         /// The open file is ours and does not block, or is a regular file.
         case plain
         case socket
-        /// Ask first, and then write at most one page.
+        /// Poll first, and then write at most one page.
         case askFirst
     }
 
-    /// What a pipe with room for anything has room for.
+    /// The minimum room of a pipe that poll(2) reports as writable.
     private static let page = 4096
 
     private var descriptor: OwnedDescriptor
     private let manner: Manner
-    /// Nil for a descriptor that was inherited.
+    /// Nil for an inherited descriptor.
     private let path: String?
     /// Whether a person may be reading.
     let isTerminal: Bool
@@ -40,13 +41,12 @@ final class LogDestination {
 
     /// Opens or creates a log file.
     ///
-    /// Every line goes to the end of the file as it is then, so other writers lose nothing, and a
-    /// file that another program truncates (logrotate's `copytruncate`) begins anew instead of with
-    /// a hole.
+    /// Every line goes to the current end of the file, so other writers lose nothing. A file that
+    /// another program truncates (logrotate's `copytruncate`) starts over instead of with a hole.
     ///
     /// - Parameters:
-    ///   - path: A file, a named pipe or a device; a directory must exist.
-    ///   - appending: Whether the file keeps its content.
+    ///   - path: A file, a named pipe or a device; the directory must exist.
+    ///   - appending: Whether to keep the file's content.
     /// - Returns: The destination.
     /// - Throws: `SystemError` that names the path.
     static func file(_ path: String, appending: Bool) throws(SystemError) -> LogDestination {
@@ -66,22 +66,21 @@ final class LogDestination {
     /// Whether the destination has a path that can be opened again.
     var isFile: Bool { path != nil }
 
-    /// Opens the file's path again, after another program renamed the file.
+    /// Opens the file's path again after another program has renamed the file.
     ///
-    /// - Throws: `SystemError` that names the path; then lines keep going to the old file.
+    /// - Throws: `SystemError` that names the path; lines then continue to go to the old file.
     func reopen() throws(SystemError) {
         guard let path else { return }
         descriptor = try Self.openFile(path, flags: 0)
     }
 
-    /// A descriptor that is somebody else's too, such as standard error, whatever it is connected
-    /// to.
+    /// Creates a destination from a shared descriptor of any kind, such as standard error.
     ///
     /// See proc(5), fcntl(2).
     ///
-    /// - Parameter number: An open descriptor, which stays as it is.
+    /// - Parameter number: An open descriptor, which stays unchanged.
     /// - Returns: The destination.
-    /// - Throws: `SystemError` when there are no descriptors left.
+    /// - Throws: `SystemError` if no descriptors are left.
     static func inherited(_ number: Int32) throws(SystemError) -> LogDestination {
         var status = stat()
         let kind = fstat(number, &status) == 0 ? status.st_mode & S_IFMT : S_IFREG
@@ -100,17 +99,16 @@ final class LogDestination {
         return LogDestination(OwnedDescriptor(adopting: copy), manner)
     }
 
-    /// Writes what fits without waiting; a broken destination takes nothing.
+    /// Writes as much as fits without waiting; a broken destination accepts nothing.
     ///
     /// See write(2), send(2), poll(2).
     ///
-    /// - Parameter octets: The end of one line, or one or two whole ones.
-    /// - Returns: How many octets were taken.
+    /// - Parameter octets: The end of one line, or one or two whole lines.
+    /// - Returns: The number of bytes written.
     func write(_ octets: ArraySlice<UInt8>) -> Int {
         let number = descriptor.number
-        // Sound: the pointer is used during the calls only. Failures of any kind cost the line,
-        // which is counted by the caller: a log that cannot be written has no other place to say
-        // so.
+        // Sound: the pointer is used only during the calls. Any failure loses the line, and the
+        // caller counts it: a log that cannot be written has no other place to report that.
         let taken = octets.withUnsafeBytes { buffer in
             switch manner {
             case .plain:
@@ -131,13 +129,13 @@ final class LogDestination {
         return max(0, taken)
     }
 
-    /// Writes, and takes back the SIGPIPE of a pipe that nobody reads any more.
+    /// Writes, and discards the SIGPIPE of a pipe without a reader.
     ///
-    /// A log's reader that goes away must not end the program, and ignoring the signal for the
-    /// whole process would be inherited by the programs it starts. See pthread_sigmask(3),
-    /// sigtimedwait(2).
+    /// A log reader that exits must not end the program. Ignoring SIGPIPE in the whole process is
+    /// no alternative, because the programs that it starts would inherit that. See
+    /// pthread_sigmask(3), sigtimedwait(2).
     private func writeWithoutSignal(_ buffer: UnsafeRawBufferPointer) -> Int {
-        // Sound: every pointer is good for its call; the process has one thread, so the signal is
+        // Sound: every pointer is valid for its call; the process has one thread, so the signal is
         // its own.
         var brokenPipe = sigset_t()
         var before = sigset_t()

@@ -1,12 +1,12 @@
 internal import CLinux
 internal import Glibc
 
-/// A small file in memory that is mounted over a name, for the processes of one mount namespace.
+/// A small in-memory file, mounted over a name for the processes of one mount namespace.
 ///
-/// How it works: a short-lived child makes a mount namespace for itself and mounts a tmpfs there.
-/// It writes the file, clones the mount of that one file, enters the target namespace and moves the
-/// clone over the name. This needs no writable directory. The name may be a symbolic link, even one
-/// that leads nowhere: the mount covers the link itself. When somebody removes the name or renames
+/// How it works: a short-lived child creates a private mount namespace and mounts a tmpfs there. It
+/// writes the file, clones the mount of that one file, enters the target namespace and moves the
+/// clone over the name. This needs no writable directory. The name may be a symbolic link, even a
+/// dangling one: the mount covers the link itself. When a program removes the name or renames
 /// another file over it, in any mount namespace, the kernel detaches the mount. Then `isInPlace` is
 /// false, and `place` mounts a new file. Needs Linux 5.8. See open_tree(2), move_mount(2),
 /// mount_namespaces(7).
@@ -29,12 +29,13 @@ final class MountedFile {
     /// The text of the file.
     private var content: [UInt8] = []
 
-    /// Prepares; nothing is mounted yet.
+    /// Creates the object; nothing is mounted yet.
     ///
     /// - Parameters:
-    ///   - path: An absolute path; the last name need not lead anywhere.
-    ///   - process: A process in the mount namespace; nil for this one, whose mounts are private.
-    /// - Throws: `SystemError` when there is no such directory, or no such process.
+    ///   - path: An absolute path; its last name need not lead anywhere.
+    ///   - process: A process in the mount namespace; nil for this process, whose mounts are
+    ///     private.
+    /// - Throws: `SystemError` if the directory or the process does not exist.
     init(over path: String, of process: Int32? = nil) throws(SystemError) {
         let names = path.split(separator: "/")
         let folder = "/" + names.dropLast().joined(separator: "/")
@@ -58,7 +59,7 @@ final class MountedFile {
     /// Mounts a new file.
     ///
     /// - Parameter text: Its content.
-    /// - Throws: `SystemError` with ENOENT when there is no such name to mount over.
+    /// - Throws: `SystemError` with ENOENT if the name to mount over does not exist.
     func place(_ text: String) throws(SystemError) {
         let call = "mount over \(path)"
         guard FileIdentity(named: name, in: directory) != nil else {
@@ -149,7 +150,7 @@ final class MountedFile {
         try systemCall("move_mount") {
             move_mount(clone.number, "", target, name, UInt32(CLINUX_MOVE_MOUNT_F_EMPTY_PATH))
         }
-        // Closing it concerns only the child.
+        // Closing it affects only the child.
         try DescriptorPassing.send(file.number, over: OwnedDescriptor(adopting: socket))
     }
 
@@ -169,7 +170,7 @@ final class MountedFile {
         var status: Int32 = 0
         try systemCall("waitpid") { waitpid(child, &status, 0) }
         guard status != 0 else { return }
-        // The exit status is an errno; a child that was killed has none.
+        // The exit status is an errno; a killed child has none.
         throw SystemError(call: call, errno: status & 0x7f == 0 ? status >> 8 & 0xff : EINTR)
     }
 }

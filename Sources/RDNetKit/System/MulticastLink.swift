@@ -1,9 +1,9 @@
 internal import CLinux
 internal import Glibc
 
-/// An interface of the host on which a group can be asked.
+/// A host interface on which a multicast group can be queried.
 struct MulticastLink: Equatable {
-    /// An address of an interface, and the length of its network's prefix.
+    /// An interface's address and the prefix length of its network.
     struct Network: Equatable {
         var address: IPAddress
         var prefixLength: Int
@@ -17,7 +17,7 @@ struct MulticastLink: Equatable {
         }
     }
 
-    /// How many links are asked at most; those with an IPv4 address first.
+    /// Limit on queried links; those with an IPv4 address come first.
     static let limit = 16
     private static let networkLimit = 16
 
@@ -33,12 +33,14 @@ struct MulticastLink: Equatable {
         return networks.contains { $0.contains(sender.address) }
     }
 
-    /// The interfaces that are up and can send to groups, but loopback and point-to-point ones.
+    /// Returns the interfaces that are up and can multicast, except loopback and point-to-point
+    /// ones.
     ///
-    /// A tunnel leads to another site, whose machines are not this link's. See getifaddrs(3),
+    /// A tunnel leads to another site, whose machines are not on this link. See getifaddrs(3),
     /// netdevice(7).
     ///
-    /// - Returns: In the order of their numbers; none when the kernel gives no list.
+    /// - Returns: The links with an IPv4 address, then the others, each in the order of their
+    ///   indices; empty if the kernel does not provide a list.
     static func all() -> [MulticastLink] {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { return [] }
@@ -82,7 +84,7 @@ struct MulticastLink: Equatable {
 
     /// The address part of a socket address, in network order.
     private static func octets(_ address: UnsafePointer<sockaddr>, _ family: Int32) -> [UInt8] {
-        // Sound: the family says which layout the memory has: the address is at 4 or at 8.
+        // Sound: the family determines the memory's layout: the address is at 4 or at 8.
         let raw = UnsafeRawPointer(address)
         let (offset, count) = family == AF_INET ? (4, 4) : (8, 16)
         return (offset..<(offset + count)).map { raw.load(fromByteOffset: $0, as: UInt8.self) }
@@ -100,9 +102,10 @@ struct MulticastLink: Equatable {
 extension Socket {
     private static let linkHops: Int32 = 255
 
-    /// A UDP socket of a family that asks groups on links and takes answers from anywhere on them.
+    /// Creates a UDP socket of one family that queries groups on links and accepts answers from
+    /// anywhere.
     ///
-    /// Its port is of the kernel's choice. See ip(7), ipv6(7).
+    /// The kernel chooses its port. See ip(7), ipv6(7).
     static func groupQuerier(forIPv6 isIPv6: Bool) throws(SystemError) -> OwnedDescriptor {
         let descriptor = try make(isIPv6 ? AF_INET6 : AF_INET, SOCK_DGRAM)
         if isIPv6 {
@@ -118,7 +121,7 @@ extension Socket {
 
     /// Sends a datagram to a group on one link.
     ///
-    /// - Returns: Whether it left; a link that went down, or a firewall, is no reason to stop.
+    /// - Returns: Whether it was sent; a link that went down, or a firewall, is no reason to stop.
     static func send(
         _ descriptor: borrowing OwnedDescriptor,
         _ octets: [UInt8],
@@ -144,7 +147,7 @@ extension Socket {
         }
     }
 
-    /// Chooses the interface for datagrams to groups.
+    /// Selects the link for datagrams to groups.
     ///
     /// See ip(7), IP_MULTICAST_IF.
     private static func selectLink(

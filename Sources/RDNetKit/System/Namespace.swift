@@ -5,36 +5,38 @@ internal import Glibc
 ///
 /// See namespaces(7).
 enum Namespace {
-    /// Runs a closure in a child process, which ends with what it returns.
+    /// Runs a closure in a child process, whose exit status is the closure's result.
     ///
-    /// Sound because this process has one thread. The child dies with its parent (prctl(2),
-    /// PR_SET_PDEATHSIG).
+    /// Sound because this process has one thread. The kernel kills the child when its parent ends
+    /// (prctl(2), PR_SET_PDEATHSIG).
     ///
-    /// - Parameter body: The child's work; nothing of the parent's runs in it.
-    /// - Returns: The child's number, in the parent.
-    /// - Throws: `SystemError`, such as EAGAIN at the limit of processes.
+    /// - Parameter body: The child's work; no other code of the parent runs in the child.
+    /// - Returns: The child's process ID, in the parent.
+    /// - Throws: `SystemError`, such as EAGAIN at the limit on processes.
     static func fork(_ body: () -> Int32) throws(SystemError) -> Int32 {
         let parent = getpid()
         let child = try systemCall("fork") { clinux_fork() }
         if child != 0 { return child }
-        // Ends with the parent whatever ends that; it may have ended before this was said.
+        // The kernel kills the child whenever the parent ends; the parent may have ended before
+        // this call.
         _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0, 0)
         if getppid() != parent { _exit(1) }
         _exit(body())
     }
 
-    /// Moves this process into fresh network and mount namespaces.
+    /// Moves this process into new network and mount namespaces.
     ///
-    /// Without privilege, inside a user namespace. The caller has every capability there, until it
-    /// runs a program as another user than root. See unshare(2), user_namespaces(7).
+    /// Without privilege, they are created inside a user namespace. The caller has every capability
+    /// there until it runs a program as a user other than root. See unshare(2), user_namespaces(7).
     ///
-    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace; else
+    /// - Parameter keepsUser: Whether the caller keeps its user and group in a user namespace;
+    ///   otherwise it is root there.
     ///   it is root there.
-    /// - Throws: `SystemError` that says what is not permitted.
+    /// - Throws: `SystemError` that names the operation that is not permitted.
     static func enterFresh(keepsUser: Bool = false) throws(SystemError) {
         let (user, group) = (geteuid(), getegid())
         let fresh = Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS)
-        // Root in a container may lack the capability, and still have user namespaces.
+        // Root in a container may lack the capability but still have user namespaces.
         if user != 0 || unshare(fresh) != 0 {
             try systemCall("unshare(CLONE_NEWUSER)") {
                 unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
@@ -44,7 +46,7 @@ enum Namespace {
             try write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
             try write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
-        // What is mounted from here on stays here.
+        // Later mounts stay in this namespace.
         try makeMountsPrivate()
     }
 
@@ -59,7 +61,7 @@ enum Namespace {
             try systemCall("mount / private") { mount("none", "/", nil, flags, nil) }
         } catch {
             guard error.errno == EINVAL else { throw error }
-            // In a chroot "/" may be no mount point: visit the root of the namespace.
+            // In a chroot, "/" may not be a mount point: visit the root of the namespace.
             let root = try openDirectory("/")
             let directory = try openDirectory(".")
             try enterMounts(of: getpid())
@@ -72,9 +74,9 @@ enum Namespace {
 
     /// Moves this process into another process's mount namespace, to the root of that namespace.
     ///
-    /// See setns(2); it accepts a pidfd since Linux 5.8.
+    /// See setns(2), which accepts a pidfd since Linux 5.8.
     ///
-    /// - Parameter process: Its number. This process's own number leaves a chroot.
+    /// - Parameter process: The process ID. This process's own ID leaves a chroot.
     /// - Throws: `SystemError`: ESRCH, EPERM.
     static func enterMounts(of process: Int32) throws(SystemError) {
         let target = OwnedDescriptor(
@@ -83,7 +85,7 @@ enum Namespace {
         try systemCall("setns") { setns(target.number, Int32(CLINUX_CLONE_NEWNS)) }
     }
 
-    /// Opens a directory only to look names up in it (O_PATH).
+    /// Opens a directory only for looking up names in it (O_PATH).
     static func openDirectory(_ path: String) throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(
             adopting: try systemCall("open \(path)") {
@@ -102,14 +104,14 @@ enum Namespace {
     }
 }
 
-/// Whether a person sits at the program.
+/// Whether a person uses the program.
 enum Terminal {
     /// Whether standard input is a terminal.
     ///
     /// See isatty(3).
     static var isPresent: Bool { isatty(STDIN_FILENO) == 1 }
 
-    /// Whether the process has a controlling terminal; it loses the terminal when that hangs up.
+    /// Whether the process has a controlling terminal; a hangup of the terminal removes it.
     ///
     /// See tty(4).
     static var isControlling: Bool {
@@ -120,29 +122,29 @@ enum Terminal {
     }
 }
 
-/// A program's file among those of PATH.
+/// Finds programs in PATH.
 ///
 /// See environ(7).
 enum ProgramPath {
-    /// Finds a program as a shell would.
+    /// Finds a program as a shell does.
     ///
     /// - Parameters:
-    ///   - name: A name, or a path when it has a slash.
-    ///   - searchPath: PATH; nil takes the system's default.
-    /// - Returns: The path of an executable file, or any file's when it was named by path; nil when
-    ///   there is none.
+    ///   - name: A name, or a path if it has a slash.
+    ///   - searchPath: PATH; nil uses the usual system directories.
+    /// - Returns: The path of an executable file, or of any file if the name is a path; nil if the
+    ///   file does not exist.
     static func find(_ name: String, in searchPath: String?) -> String? {
         if name.contains("/") { return access(name, F_OK) == 0 ? name : nil }
         return candidates(name, in: searchPath).first { isExecutable($0) }
     }
 
-    /// The paths at which a program may be, in the order of PATH.
+    /// Returns the possible paths of a program, in the order of PATH.
     ///
     /// - Parameters:
     ///   - name: A name without a slash; the empty name has no paths.
-    ///   - searchPath: PATH, where an empty part is the current folder; nil means the system's
-    ///     default.
-    /// - Returns: A path for each part of PATH.
+    ///   - searchPath: PATH, where an empty part means the current directory; nil uses the usual
+    ///     system directories.
+    /// - Returns: One path for each part of PATH.
     static func candidates(_ name: String, in searchPath: String?) -> [String] {
         guard !name.isEmpty else { return [] }
         let folders = searchPath ?? "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -151,7 +153,7 @@ enum ProgramPath {
         }
     }
 
-    /// Whether a path leads to a file that this process may run.
+    /// Whether a path leads to a regular file that this process may execute.
     ///
     /// See access(2).
     static func isExecutable(_ path: String) -> Bool {

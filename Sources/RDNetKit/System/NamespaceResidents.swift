@@ -1,26 +1,27 @@
 internal import CLinux
 internal import Glibc
 
-/// The processes of a network namespace, as they are being killed.
+/// The processes of a network namespace, while they are being killed.
 ///
-/// One that was killed counts until it has ended altogether. For process 1 of a process namespace
-/// that is when all others of that namespace have, whatever network they are in. See pidfd_open(2),
+/// A killed process counts until it has ended completely. Process 1 of a PID namespace ends only
+/// after all other processes of that namespace, whatever network they are in. See pidfd_open(2),
+/// pid_namespaces(7).
 /// pid_namespaces(7).
 final class NamespaceResidents {
-    /// Descriptors (pidfd) of those that were killed, by number.
+    /// The pidfds of killed processes, by process ID.
     private var ending: [pid_t: Int32] = [:]
 
     deinit {
         for descriptor in ending.values { close(descriptor) }
     }
 
-    /// Kills the processes of a namespace, but never this process.
+    /// Kills the processes of a namespace, except this process.
     ///
     /// - Parameters:
-    ///   - network: The namespace, the same at each call.
-    ///   - isMeant: Which processes to kill, by number.
-    /// - Returns: How many have not ended yet. Those that fork meanwhile are found by calling
-    ///   again.
+    ///   - network: The namespace, the same in each call.
+    ///   - isMeant: Whether to kill the process with the given ID.
+    /// - Returns: The number of processes that have not ended yet. Another call finds those that
+    ///   fork meanwhile.
     func kill(
         in network: borrowing OwnedDescriptor,
         where isMeant: (Int32) -> Bool = { _ in true }
@@ -32,7 +33,7 @@ final class NamespaceResidents {
         defer { closedir(directory) }
         forgetEnded()
         while let entry = readdir(directory) {
-            // Sound: the name is an array of chars that ends with NUL, good until the next readdir.
+            // Sound: the name is a NUL-terminated array of chars, valid until the next readdir.
             let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
@@ -45,11 +46,11 @@ final class NamespaceResidents {
     }
 
     private func kill(_ process: pid_t, in namespace: stat, where isMeant: (Int32) -> Bool) {
-        // Opened first: the number cannot become another process's between question and signal.
+        // Opened first, so that the ID cannot be reused between the check and the signal.
         let descriptor = pidfd_open(process, 0)
         guard descriptor >= 0 else { return }
         var home = stat()
-        // A process that has ended has no namespace left, though it may wait to be waited for.
+        // A process that has ended has no namespace left, even if it has not been waited for.
         guard stat("/proc/\(process)/ns/net", &home) == 0, home.st_ino == namespace.st_ino,
             home.st_dev == namespace.st_dev, isMeant(process),
             pidfd_send_signal(descriptor, SIGKILL, nil, 0) == 0
@@ -62,7 +63,7 @@ final class NamespaceResidents {
 
     private func forgetEnded() {
         for (process, descriptor) in ending {
-            // Readable when the process has ended, waited for or not.
+            // A pidfd is readable when the process has ended, waited for or not.
             var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(&request, 1, 0) == 1 else { continue }
             close(descriptor)

@@ -16,7 +16,7 @@ struct InterfaceAddress: Equatable, CustomStringConvertible {
     var address: IPAddress
     var prefixLength: Int
 
-    /// The network's address with all host bits one.
+    /// The network's broadcast address: all host bits are one.
     var broadcast: IPAddress {
         guard prefixLength < 32, let bits = address.ipv4 else { return address }
         return IPAddress(ipv4: bits | UInt32.max >> UInt32(prefixLength))
@@ -26,14 +26,15 @@ struct InterfaceAddress: Equatable, CustomStringConvertible {
     var description: String { "\(address)/\(prefixLength)" }
 }
 
-/// Interfaces, addresses and routes of one network namespace, by rtnetlink.
+/// Interfaces, addresses and routes of one network namespace, over rtnetlink.
 ///
-/// The namespace is the one in which it was made, whatever the thread joins later. One request at a
-/// time; the kernel answers a request while it is sent, so no call here waits. See rtnetlink(7).
+/// The socket stays in the namespace where it was created, whatever namespace the thread enters
+/// later. Only one request is active at a time. The kernel answers a request while it is sent, so
+/// no call here waits. See rtnetlink(7).
 struct Netlink: ~Copyable {
-    /// The kernel puts at most this much into one answer of a dump.
+    /// The kernel never puts more bytes into one datagram of a dump.
     private static let bufferSize = 65_536
-    /// Messages of one answer, against a kernel that never says "done".
+    /// Limit on the messages of one answer, in case the kernel never sends "done".
     private static let maximumMessages = 100_000
 
     private let descriptor: OwnedDescriptor
@@ -48,8 +49,8 @@ struct Netlink: ~Copyable {
     /// Finds an interface.
     ///
     /// - Parameter name: As in `ip link`.
-    /// - Returns: Its index and what it is set to.
-    /// - Throws: `SystemError` with ENODEV when there is none.
+    /// - Returns: Its index and settings.
+    /// - Throws: `SystemError` with ENODEV if the interface does not exist.
     mutating func link(named name: String) throws(SystemError) -> NetworkLink {
         var request = NetlinkRequest(link: NetlinkType.getLink, [])
         request.append(NetlinkAttribute.Link.name, name)
@@ -81,7 +82,7 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): set \(up ? "up" : "down")")
     }
 
-    /// Sets an interface's Ethernet address; many drivers want the interface down.
+    /// Sets an interface's MAC address; many drivers require the interface to be down.
     mutating func setMAC(_ mac: MACAddress, ofLink link: UInt32) throws(SystemError) {
         var request = changeRequest(link)
         request.append(NetlinkAttribute.Link.address, mac.octets)
@@ -94,17 +95,17 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): set mtu \(mtu)")
     }
 
-    /// Sets how many packets wait in the interface's queue before one is dropped.
+    /// Sets how many packets the interface's queue holds before it drops one.
     mutating func setTransmitQueueLength(_ packets: Int, ofLink link: UInt32) throws(SystemError) {
         var request = changeRequest(link)
         request.append(NetlinkAttribute.Link.transmitQueueLength, UInt32(clamping: packets))
         try exchange(request, "link \(link): set txqueuelen \(packets)")
     }
 
-    /// Limits the segments that the kernel hands to an interface with segmentation offload.
+    /// Limits the segments that the kernel passes to an interface with segmentation offload.
     ///
     /// - Parameters:
-    ///   - octets: The largest IP packet with its Ethernet header.
+    ///   - octets: The maximum size of an IP packet with its Ethernet header.
     ///   - link: The interface's index.
     /// - Throws: `SystemError`.
     mutating func setGSOMaxSize(_ octets: Int, ofLink link: UInt32) throws(SystemError) {
@@ -114,16 +115,18 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): set gso_max_size \(octets)")
     }
 
-    /// Makes two Ethernet interfaces that are each other's far end, each in a namespace.
+    /// Creates a pair of connected Ethernet interfaces, each in a given namespace.
     ///
-    /// They are born where they belong, so neither has ever been seen elsewhere. See veth(4).
+    /// The kernel creates each interface in its final namespace, so neither ever appears elsewhere.
+    /// See veth(4).
     ///
     /// - Parameters:
-    ///   - name: The name of one.
-    ///   - home: The one's network namespace.
-    ///   - peer: The name of the other.
-    ///   - away: The other's network namespace.
-    /// - Throws: `SystemError` with EEXIST when either namespace has an interface of the name.
+    ///   - name: The first interface's name.
+    ///   - home: The first interface's network namespace.
+    ///   - peer: The second interface's name.
+    ///   - away: The second interface's network namespace.
+    /// - Throws: `SystemError` with EEXIST if either namespace already has an interface of that
+    ///   name.
     mutating func addVeth(
         _ name: String,
         in home: borrowing OwnedDescriptor,
@@ -161,7 +164,7 @@ struct Netlink: ~Copyable {
 
     // MARK: Addresses and routes
 
-    /// The IPv4 addresses of an interface.
+    /// Returns the IPv4 addresses of an interface.
     mutating func addresses(ofLink link: UInt32) throws(SystemError) -> [InterfaceAddress] {
         let request = NetlinkRequest(address: NetlinkType.getAddress, .dump, link: link)
         return try exchange(request, "link \(link): get addresses").compactMap { answer in
@@ -175,13 +178,14 @@ struct Netlink: ~Copyable {
         }
     }
 
-    /// Gives an interface an IPv4 address.
+    /// Adds an IPv4 address to an interface.
     ///
     /// - Parameters:
-    ///   - address: With the network's prefix length; the route to that network comes with it.
+    ///   - address: The address and the network's prefix length; the kernel adds a route to that
+    ///     network.
     ///   - broadcast: The network's broadcast address.
     ///   - link: The interface's index.
-    /// - Throws: `SystemError` with EEXIST when the interface has it.
+    /// - Throws: `SystemError` with EEXIST if the interface already has the address.
     mutating func addAddress(
         _ address: InterfaceAddress,
         broadcast: IPAddress,
@@ -214,7 +218,7 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): remove \(address)")
     }
 
-    /// Removes all IPv4 addresses of an interface, but those that are to stay.
+    /// Removes all IPv4 addresses of an interface except the one to keep.
     mutating func removeAddresses(
         ofLink link: UInt32,
         except kept: InterfaceAddress? = nil
@@ -223,18 +227,19 @@ struct Netlink: ~Copyable {
             do {
                 try removeAddress(address, fromLink: link)
             } catch {
-                // A secondary address goes with its primary.
+                // The kernel removes a secondary address with its primary.
                 guard error.errno == EADDRNOTAVAIL else { throw error }
             }
         }
     }
 
-    /// Makes an interface's gateway the way to everywhere, instead of the one before.
+    /// Replaces the default route with one through an interface's gateway.
     ///
     /// - Parameters:
     ///   - gateway: The next hop.
     ///   - link: The interface's index.
-    ///   - onLink: Take the gateway to be reachable though no network of the interface contains it.
+    ///   - onLink: Whether to treat the gateway as reachable although no network of the interface
+    ///     contains it.
     /// - Throws: `SystemError`.
     mutating func replaceDefaultRoute(
         via gateway: IPAddress,
@@ -251,7 +256,7 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): default route via \(gateway)")
     }
 
-    /// The destinations of all IPv4 routes, of every table; default routes have none.
+    /// Returns the destinations of all IPv4 routes in all tables; default routes have none.
     mutating func destinations() throws(SystemError) -> [InterfaceAddress] {
         let request = NetlinkRequest(defaultRoute: NetlinkType.getRoute, .dump, onLink: false)
         return try exchange(request, "get routes").compactMap { answer in
@@ -266,7 +271,7 @@ struct Netlink: ~Copyable {
 
     // MARK: One request
 
-    /// Sends one request and collects its answers up to the last.
+    /// Sends one request and collects all answers to it.
     @discardableResult
     private mutating func exchange(
         _ request: NetlinkRequest,
@@ -290,7 +295,7 @@ struct Netlink: ~Copyable {
                 }
                 if message.type == NetlinkType.done { return answers }
                 answers.append(message)
-                // An object that was asked for by name comes alone, without an acknowledgement.
+                // An object that was requested by name arrives alone, without an acknowledgement.
                 if message.type == NetlinkType.newLink { return answers }
             }
         }

@@ -1,35 +1,35 @@
 internal import CLinux
 internal import Glibc
 
-/// Network namespaces that are held open by a descriptor.
+/// Network namespaces held open by a descriptor.
 ///
 /// Each lives as long as a process, a descriptor or a mount holds it. See network_namespaces(7).
 extension Namespace {
-    /// The one that this process is in.
+    /// Opens the network namespace of this process.
     ///
     /// - Returns: A descriptor that holds it.
-    /// - Throws: `SystemError` when /proc is not mounted.
+    /// - Throws: `SystemError` if /proc is not mounted.
     static func currentNetwork() throws(SystemError) -> OwnedDescriptor {
         try openNetwork("/proc/thread-self/ns/net")
     }
 
-    /// The one that another process is in.
+    /// Opens the network namespace of another process.
     ///
-    /// - Parameter process: Its number.
+    /// - Parameter process: The process ID.
     /// - Returns: A descriptor that holds it.
-    /// - Throws: `SystemError` with ENOENT when there is no such process.
+    /// - Throws: `SystemError` with ENOENT if the process does not exist.
     static func network(of process: Int32) throws(SystemError) -> OwnedDescriptor {
         try openNetwork("/proc/\(process)/ns/net")
     }
 
-    /// Whether this process shares a namespace with another one.
+    /// Whether this process shares a namespace with another process.
     ///
     /// See namespaces(7), stat(2).
     ///
     /// - Parameters:
     ///   - kind: `net` or `mnt`.
-    ///   - process: The other process.
-    /// - Returns: Nil if there is no such process, or this process may not look.
+    ///   - process: The other process's ID.
+    /// - Returns: Nil if the process does not exist, or this process may not look.
     static func isShared(_ kind: String, with process: Int32) -> Bool? {
         guard let mine = FileIdentity(at: "/proc/thread-self/ns/\(kind)"),
             let theirs = FileIdentity(at: "/proc/\(process)/ns/\(kind)")
@@ -43,7 +43,7 @@ extension Namespace {
         )
     }
 
-    /// Makes a new one, and stays outside.
+    /// Creates a network namespace; this process stays in its own.
     ///
     /// See unshare(2).
     ///
@@ -56,16 +56,16 @@ extension Namespace {
         return try currentNetwork()
     }
 
-    /// Does something while this process is in another network namespace.
+    /// Runs a closure while this process is in another network namespace.
     ///
-    /// Sockets and processes made there belong there. Sound because this process has one thread.
-    /// See setns(2).
+    /// Sockets and processes created there belong to that namespace. Sound because this process has
+    /// one thread. See setns(2).
     ///
     /// - Parameters:
-    ///   - network: Where.
-    ///   - body: What.
-    /// - Returns: What the body returns.
-    /// - Throws: What the body throws, and `SystemError` when the namespace cannot be entered.
+    ///   - network: The namespace.
+    ///   - body: The closure.
+    /// - Returns: The closure's result.
+    /// - Throws: The closure's error, or `SystemError` if the namespace cannot be entered.
     static func within<Result: ~Copyable>(
         _ network: borrowing OwnedDescriptor,
         _ body: () throws(SystemError) -> Result
@@ -77,7 +77,7 @@ extension Namespace {
         return try body()
     }
 
-    /// Goes back to where this process came from, which cannot fail for want of anything.
+    /// Returns to the process's original namespace, which cannot fail for lack of resources.
     private static func enter(_ home: borrowing OwnedDescriptor) {
         guard setns(home.number, Int32(CLINUX_CLONE_NEWNET)) == 0 else {
             preconditionFailure("a namespace that was left cannot be entered: errno \(errno)")

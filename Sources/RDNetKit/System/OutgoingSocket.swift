@@ -1,10 +1,10 @@
 internal import CLinux
 internal import Glibc
 
-/// Sockets of a client, and array-sized input and output on them.
+/// Client sockets, and input and output of arrays.
 extension Socket {
-    /// A UDP socket that exchanges datagrams with one peer, from a random port of the kernel's
-    /// choice.
+    /// Creates a UDP socket that exchanges datagrams with one peer; the kernel chooses a random
+    /// port.
     ///
     /// See udp(7).
     static func connectedDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
@@ -13,10 +13,11 @@ extension Socket {
         return descriptor
     }
 
-    /// A UDP socket that exchanges datagrams with one machine, any of whose ports may answer.
+    /// Creates a UDP socket that exchanges datagrams with one machine, which may answer from any
+    /// port.
     ///
-    /// With IPv4 it is not connected, and keeps errors for `QueuedError.next`; with IPv6 it is, and
-    /// one port alone can answer.
+    /// An IPv4 socket is not connected, and keeps errors for `QueuedError.next`. An IPv6 socket is
+    /// connected, so only one port can answer.
     static func relayingDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
         guard peer.address.isIPv4 else { return try connectedDatagram(to: peer) }
         let descriptor = try make(AF_INET, SOCK_DGRAM)
@@ -24,7 +25,7 @@ extension Socket {
         return descriptor
     }
 
-    /// A TCP socket that has begun to connect; readiness for writing tells that it has ended.
+    /// Creates a TCP socket and starts to connect; it becomes writable when the attempt has ended.
     ///
     /// See connect(2).
     static func connectingStream(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
@@ -33,8 +34,7 @@ extension Socket {
         return descriptor
     }
 
-    /// Receives what waits, up to so many octets; empty at the stream's end, nil when nothing
-    /// waits.
+    /// Receives waiting bytes up to a limit; empty at the end of the stream, nil if none wait.
     ///
     /// See recv(2).
     static func receive(
@@ -47,8 +47,8 @@ extension Socket {
         return received.map { Array(octets[..<$0]) }
     }
 
-    /// A TCP socket that has begun to connect on this machine, to carry what another connection
-    /// carries.
+    /// Creates a TCP socket and starts to connect on this machine, to carry another connection's
+    /// data.
     ///
     /// See connect(2).
     static func relayingStream(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
@@ -61,15 +61,15 @@ extension Socket {
         return descriptor
     }
 
-    /// Gives a listener on a unix socket one message in a connection of its own, without waiting.
+    /// Delivers one message to a listening unix socket in a separate connection, without waiting.
     ///
-    /// See connect(2): such a connection is made at once, or not at all.
+    /// A unix connection succeeds or fails at once. See connect(2).
     ///
     /// - Parameters:
-    ///   - octets: Few enough for an empty socket to hold.
-    ///   - path: Where it listens.
-    /// - Returns: Whether it was taken; false when too many connections wait there.
-    /// - Throws: `SystemError` when nobody listens there.
+    ///   - octets: Few enough for the buffer of an empty socket.
+    ///   - path: The listener's path.
+    /// - Returns: Whether the message was accepted; false if too many connections wait there.
+    /// - Throws: `SystemError` if no socket listens there.
     static func deliver(_ octets: [UInt8], to path: String) throws(SystemError) -> Bool {
         guard let address = SocketAddress(path: path) else {
             throw SystemError.tooLong("connect \(path)")
@@ -84,7 +84,7 @@ extension Socket {
         return try send(descriptor, octets) == octets.count
     }
 
-    /// Sends octets of an array from an offset on; nil when it would block.
+    /// Sends the bytes of an array from an offset on; returns nil if the call would block.
     ///
     /// See send(2).
     static func send(
@@ -94,7 +94,7 @@ extension Socket {
     ) throws(SystemError) -> Int? {
         let number = descriptor.number
         return try attempt("send") {
-            // Sound: the slice is bounds-checked, and lives as long as the call.
+            // Sound: the slice is bounds-checked and lives as long as the call.
             octets[offset...].withUnsafeBytes {
                 Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
             }

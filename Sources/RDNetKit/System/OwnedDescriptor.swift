@@ -1,25 +1,26 @@
 internal import CLinux
 internal import Glibc
 
-/// A file descriptor that is closed exactly once: when its owner goes away.
+/// A file descriptor that is closed exactly once: when its owner is destroyed.
 struct OwnedDescriptor: ~Copyable {
-    /// The number, for calls made while the owner lives.
+    /// The descriptor's number, valid while the owner lives.
     let number: Int32
 
-    /// Takes over a descriptor that the caller just got from the kernel.
+    /// Creates an owner for a descriptor that the kernel has just returned.
     init(adopting number: Int32) {
         precondition(number >= 0, "a descriptor is never negative")
         self.number = number
     }
 
-    /// Takes over a connected stream that the program was started with.
+    /// Takes over a connected stream that the program inherited when it started.
     ///
-    /// It is made close-on-exec and non-blocking. What this program opened itself is close-on-exec
-    /// already, and so is never mistaken for it.
+    /// The descriptor becomes close-on-exec and non-blocking. Descriptors that this program opens
+    /// are already close-on-exec, so they are never mistaken for an inherited descriptor.
     ///
-    /// - Parameter number: Such as 3.
+    /// - Parameter number: The descriptor's number, such as 3.
     /// - Returns: The descriptor.
-    /// - Throws: `SystemError`: EBADF when the program was not started with it, ENOTSOCK, ENOTCONN.
+    /// - Throws: `SystemError`: EBADF if the program did not inherit it, ENOTSOCK, ENOTCONN for a
+    ///   listening socket.
     static func inherited(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
         let flags = fcntl(number, F_GETFD)
         guard flags != -1, flags & FD_CLOEXEC == 0 else {
@@ -40,18 +41,18 @@ struct OwnedDescriptor: ~Copyable {
     }
 
     deinit {
-        // EINTR and EIO leave it closed on Linux all the same; see close(2).
+        // On Linux, the descriptor is closed even after EINTR and EIO; see close(2).
         _ = close(number)
     }
 
-    /// Gives the descriptor away without closing it.
+    /// Gives up the descriptor without closing it and returns its number.
     consuming func release() -> Int32 {
         let number = number
         discard self
         return number
     }
 
-    /// Makes calls on it wait, as programs expect of what they are started with.
+    /// Makes calls on the descriptor block, as programs expect of the descriptors they inherit.
     ///
     /// See fcntl(2), O_NONBLOCK.
     func setBlocking() throws(SystemError) {
@@ -60,7 +61,7 @@ struct OwnedDescriptor: ~Copyable {
         try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
     }
 
-    /// A second descriptor for the same open file, close-on-exec.
+    /// Creates a second descriptor for the same open file, close-on-exec.
     ///
     /// See fcntl(2), F_DUPFD_CLOEXEC.
     func duplicate() throws(SystemError) -> OwnedDescriptor {
