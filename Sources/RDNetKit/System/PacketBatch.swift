@@ -1,10 +1,10 @@
 internal import CLinux
 internal import Glibc
 
-/// Packets that one system call took from a socket: at most `maximumCount`, each in a slot of its
-/// own.
+/// Packets that one system call receives from a socket: at most `maximumCount`, each in its own
+/// slot.
 ///
-/// The slots are touched as far as packets are long, so small packets cost little memory. See
+/// A small packet touches only the start of its slot, so small packets cost little memory. See
 /// recvmmsg(2).
 struct ReceivedPackets: ~Copyable {
     static let maximumCount = 32
@@ -15,11 +15,12 @@ struct ReceivedPackets: ~Copyable {
     private let parts: UnsafeMutablePointer<iovec>
     private let messages: UnsafeMutablePointer<clinux_mmsghdr>
 
-    /// Makes empty slots.
+    /// Creates empty slots.
     ///
-    /// - Parameter maximumLength: The longest packet that must arrive whole, in bytes.
+    /// - Parameter maximumLength: The length of the longest packet that must arrive whole, in
+    ///   bytes.
     init(maximumLength: Int) {
-        // Slots begin at multiples of 64.
+        // Each slot begins at a multiple of 64.
         slotLength = (maximumLength + 63) & ~63
         memory = .allocate(byteCount: Self.maximumCount * slotLength, alignment: 64)
         senders = .allocate(capacity: Self.maximumCount)
@@ -43,24 +44,24 @@ struct ReceivedPackets: ~Copyable {
         messages.deallocate()
     }
 
-    /// Takes what waits.
+    /// Receives the waiting packets.
     ///
-    /// - Parameter descriptor: A socket of packets or datagrams.
-    /// - Returns: How many packets; 0 when none waits.
+    /// - Parameter descriptor: A packet or datagram socket.
+    /// - Returns: The number of packets; 0 when none is waiting.
     /// - Throws: `SystemError`.
     mutating func receive(from descriptor: borrowing OwnedDescriptor) throws(SystemError) -> Int {
         for index in 0..<Self.maximumCount {
             messages[index].msg_hdr.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
         }
         let (number, messages) = (descriptor.number, messages)
-        // Sound: every pointer in the messages is good as long as this value.
+        // Sound: every pointer in the messages is valid as long as this value.
         let count = try attempt("recvmmsg") {
             recvmmsg(number, messages, UInt32(Self.maximumCount), 0, nil)
         }
         return Int(count ?? 0)
     }
 
-    /// One packet, good until the next `receive`; nil when it was longer than its slot.
+    /// One packet, valid until the next `receive`; nil when it exceeded the maximum length.
     func packet(_ index: Int) -> UnsafeRawBufferPointer? {
         guard messages[index].msg_hdr.msg_flags & Int32(MSG_TRUNC) == 0 else {
             return nil
@@ -70,19 +71,19 @@ struct ReceivedPackets: ~Copyable {
         return UnsafeRawBufferPointer(rebasing: memory[start..<end])
     }
 
-    /// Where a packet came from.
+    /// The sender of a packet.
     func sender(_ index: Int) -> SocketAddress {
         SocketAddress(senders[index], length: messages[index].msg_hdr.msg_namelen)
     }
 }
 
-/// Packets that leave in one system call, from where they lie.
+/// Packets that one system call sends, without copying them first.
 ///
 /// See sendmmsg(2).
 struct OutgoingPackets: ~Copyable {
     static let maximumCount = 64
 
-    /// How many there are.
+    /// The number of packets.
     private(set) var count = 0
     private let parts: UnsafeMutablePointer<iovec>
     private let messages: UnsafeMutablePointer<clinux_mmsghdr>
@@ -102,7 +103,7 @@ struct OutgoingPackets: ~Copyable {
         messages.deallocate()
     }
 
-    /// Whether there is no room for another.
+    /// Whether the batch is full.
     var isFull: Bool { count == Self.maximumCount }
 
     mutating func removeAll() {
@@ -111,7 +112,7 @@ struct OutgoingPackets: ~Copyable {
 
     /// Adds a packet.
     ///
-    /// - Parameter octets: Must stay where they are until `send`.
+    /// - Parameter octets: The packet; must stay in place until `send`.
     mutating func append(_ octets: UnsafeRawBufferPointer) {
         precondition(!isFull, "there is room for \(Self.maximumCount) packets")
         let address = UnsafeMutableRawPointer(mutating: octets.baseAddress)
@@ -119,13 +120,13 @@ struct OutgoingPackets: ~Copyable {
         count += 1
     }
 
-    /// Sends all, in order, as far as the receiver takes them.
+    /// Sends the packets in order, as many as the receiver accepts.
     ///
     /// - Parameters:
-    ///   - descriptor: A socket of packets or datagrams.
+    ///   - descriptor: A packet or datagram socket.
     ///   - address: The receiver; nil for a connected socket's peer.
-    /// - Returns: How many were taken; nil when none was and the receiver takes none now.
-    /// - Throws: `SystemError` of the first packet, when that fails.
+    /// - Returns: The number of packets sent; nil when the receiver accepts none now.
+    /// - Throws: `SystemError` if the first packet fails.
     mutating func send(
         over descriptor: borrowing OwnedDescriptor,
         to address: SocketAddress?
@@ -152,7 +153,8 @@ struct OutgoingPackets: ~Copyable {
             messages[index].msg_hdr.msg_namelen = nameLength
         }
         let (messages, count) = (messages, UInt32(count))
-        // Sound: every pointer in the messages is good until sendmmsg returns, which only reads.
+        // Sound: every pointer in the messages is valid until sendmmsg returns, and sendmmsg only
+        // reads.
         let taken = try attempt("sendmmsg") {
             sendmmsg(number, messages, count, Int32(MSG_NOSIGNAL))
         }
@@ -161,8 +163,8 @@ struct OutgoingPackets: ~Copyable {
 }
 
 extension SystemError {
-    /// Whether one packet was refused for its own sake, or for want of memory, which says nothing
-    /// of the next one.
+    /// Whether only one packet failed, for its own reasons or for lack of memory, so the next may
+    /// succeed.
     ///
     /// See send(2), unix(7).
     var concernsOnePacket: Bool { [EMSGSIZE, ENOBUFS, ENOMEM].contains(errno) }

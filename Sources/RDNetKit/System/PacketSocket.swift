@@ -3,11 +3,11 @@ internal import Glibc
 
 /// UDP datagrams of one port on one interface, sent and received below the kernel's IP layer.
 ///
-/// A DHCP client needs this: before it has an address the kernel neither sends from 0.0.0.0 nor
-/// takes a unicast answer to the address that is being offered. A filter in the kernel keeps all
-/// other traffic away. Needs CAP_NET_RAW. See packet(7).
+/// A DHCP client needs this: while the interface has no address, the kernel neither sends from
+/// 0.0.0.0 nor accepts a unicast reply to the offered address. A kernel filter drops all other
+/// traffic. Needs CAP_NET_RAW. See packet(7).
 struct PacketSocket: ~Copyable {
-    /// A datagram and the Ethernet address it came from.
+    /// A datagram and the sender's MAC address.
     struct Arrival {
         var packet: UDPPacket
         var mac: MACAddress
@@ -16,8 +16,10 @@ struct PacketSocket: ~Copyable {
     private static let maximumPacketLength = 65_535
 
     private let packets: OwnedDescriptor
-    /// Bound to the port in the kernel's UDP and never read: without it the kernel would answer a
-    /// unicast reply to a configured interface with "port unreachable".
+    /// A UDP socket bound to the port and never read.
+    ///
+    /// Without it, the kernel would answer a unicast reply to a configured interface with "port
+    /// unreachable".
     private let placeholder: OwnedDescriptor
     private let link: UInt32
 
@@ -26,8 +28,8 @@ struct PacketSocket: ~Copyable {
     /// - Parameters:
     ///   - port: The local UDP port.
     ///   - link: The interface's index.
-    ///   - name: The same interface's name.
-    /// - Throws: `SystemError`: EPERM, or EADDRINUSE when another client serves the interface.
+    ///   - name: The interface's name.
+    /// - Throws: `SystemError`: EPERM, or EADDRINUSE when another client uses the interface.
     init(port: UInt16, link: UInt32, named name: String) throws(SystemError) {
         let placeholder = try Self.makePlaceholder(port: port, named: name)
         // Protocol 0 receives nothing until the filter is in place.
@@ -55,13 +57,14 @@ struct PacketSocket: ~Copyable {
     /// The descriptor to watch for reading.
     var number: Int32 { packets.number }
 
-    /// Takes one datagram; nil when none waits.
+    /// Receives one datagram; nil when none is waiting.
     ///
-    /// - Returns: The datagram; a packet that is not one, such as a fragment, is skipped.
+    /// - Returns: The datagram; packets that are not whole datagrams, such as fragments, are
+    ///   skipped.
     /// - Throws: `SystemError`, such as ENETDOWN.
     func receive() throws(SystemError) -> Arrival? {
         var buffer = [UInt8](repeating: 0, count: Self.maximumPacketLength)
-        // Enough to get past a burst of what does not parse; the rest waits for the next readiness.
+        // Enough to skip a burst of malformed packets; the rest waits for the next readiness event.
         for _ in 0..<64 {
             var sender = SocketAddress()
             let (number, length) = (packets.number, buffer.count)
@@ -79,12 +82,13 @@ struct PacketSocket: ~Copyable {
         return nil
     }
 
-    /// Sends one datagram to an Ethernet address.
+    /// Sends one datagram to a MAC address.
     ///
     /// - Parameters:
-    ///   - packet: Complete, addresses and ports included.
-    ///   - mac: Where to.
-    /// - Throws: `SystemError`, such as ENETDOWN; a full queue drops the datagram as a wire would.
+    ///   - packet: The complete datagram, with addresses and ports.
+    ///   - mac: The destination.
+    /// - Throws: `SystemError`, such as ENETDOWN. A full queue is not an error: it drops the
+    ///   datagram, as a network may.
     func send(_ packet: UDPPacket, to mac: MACAddress) throws(SystemError) {
         let octets = packet.octets
         let (number, destination) = (packets.number, SocketAddress(link: link, mac: mac))
@@ -95,7 +99,8 @@ struct PacketSocket: ~Copyable {
 
     // MARK: The kernel's filter
 
-    /// Accepts first fragments of UDP to a port; octet 0 is the IPv4 header's first.
+    /// Accepts UDP datagrams to a port, whole or as a first fragment; offset 0 is the start of the
+    /// IPv4 header.
     private static func filter(port: UInt16) -> [sock_filter] {
         [
             instruction(BPF_LD | BPF_B | BPF_ABS, 9),
@@ -139,7 +144,7 @@ struct PacketSocket: ~Copyable {
         }
     }
 
-    /// Ties a socket to an interface.
+    /// Binds a socket to an interface.
     ///
     /// See socket(7), SO_BINDTODEVICE.
     private static func bindToDevice(

@@ -1,17 +1,16 @@
 internal import CLinux
 internal import Glibc
 
-/// What a guest's packet demands of the path to its destination, as a host socket carries it out.
+/// A guest packet's requirements on the path to its destination, as a host socket applies them.
 struct PathOptions: Equatable {
-    /// Routers that may still forward the packet; at least 1, because the kernel sends nothing with
-    /// 0.
+    /// The hop limit to send with; at least 1, because the kernel rejects 0.
     var hopLimit: UInt8
-    /// Whether the packet must arrive in one piece.
+    /// Whether the packet must not be fragmented.
     ///
-    /// The kernel then applies and learns the path MTU; otherwise it fragments.
+    /// If so, the kernel discovers and enforces the path MTU; otherwise it fragments.
     var dontFragment: Bool
 
-    /// The options of a packet after this gateway has forwarded it (RFC 1812, 5.3.1).
+    /// Creates the options of a packet that this gateway has forwarded (RFC 1812, 5.3.1).
     @inline(__always)
     init(forwarding header: IPv4Header) {
         hopLimit = max(header.timeToLive, 2) - 1
@@ -21,12 +20,12 @@ struct PathOptions: Equatable {
 
 /// Hop limits and path MTU discovery. See ip(7), IP_TTL, IP_RECVTTL and IP_MTU_DISCOVER.
 extension Socket {
-    /// Changes a socket's path options where they differ from those it has.
+    /// Sets the path options that differ from a socket's current ones.
     ///
     /// - Parameters:
-    ///   - options: For the packets sent from now on.
-    ///   - current: What was set last; nil for a new socket. Updated.
-    ///   - descriptor: A datagram, ping or raw socket of IPv4.
+    ///   - options: The options for all later packets.
+    ///   - current: The options set last; nil for a new socket. Updated.
+    ///   - descriptor: An IPv4 datagram, ping, or raw socket.
     static func set(
         _ options: PathOptions,
         replacing current: inout PathOptions?,
@@ -40,17 +39,17 @@ extension Socket {
         current = options
     }
 
-    /// Sets the hop limit of the packets that a socket sends from now on.
+    /// Sets the hop limit of all later packets from a socket.
     static func setHopLimit(_ hopLimit: UInt8, on descriptor: borrowing OwnedDescriptor) {
         setFlag(Int32(IP_TTL), to: Int32(hopLimit), on: descriptor)
     }
 
-    /// Has the kernel report the hop limit that each packet and each ICMP error arrived with.
+    /// Sets whether the kernel reports the hop limit of each received packet and ICMP error.
     static func reportHopLimits(_ isOn: Bool, on descriptor: borrowing OwnedDescriptor) {
         setFlag(Int32(IP_RECVTTL), to: isOn ? 1 : 0, on: descriptor)
     }
 
-    /// The hop limit among control messages; nil when the kernel did not report it.
+    /// The hop limit in control messages; nil when the kernel did not report it.
     static func hopLimit(in control: UnsafeRawBufferPointer) -> UInt8? {
         guard let data = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_TTL), in: control),
             data.count >= 4
@@ -58,7 +57,7 @@ extension Socket {
         return UInt8(truncatingIfNeeded: data.load(as: Int32.self))
     }
 
-    /// Reads one datagram, its sender, and the hop limit it arrived with; nil when none waits.
+    /// Receives one datagram, its sender, and its hop limit; nil when none is waiting.
     static func receiveWithHopLimit(
         _ descriptor: borrowing OwnedDescriptor,
         into buffer: UnsafeMutableRawBufferPointer
@@ -74,7 +73,7 @@ extension Socket {
         }
     }
 
-    /// Whether an address is one of this machine's.
+    /// Whether an address belongs to this machine.
     ///
     /// See bind(2): the kernel refuses any other address.
     static func isLocal(_ address: IPAddress) -> Bool {

@@ -3,34 +3,33 @@ internal import Glibc
 
 /// The process that connected to a unix socket.
 ///
-/// A descriptor holds the process, so that another process that gets the same number later is never
-/// mistaken for it. See unix(7), SO_PEERCRED, SO_PEERPIDFD; pidfd_open(2).
+/// A descriptor refers to the process, so a later process that reuses its number is never mistaken
+/// for it. See unix(7), SO_PEERCRED, SO_PEERPIDFD; pidfd_open(2).
 final class PeerProcess: ReadinessObserver {
-    /// Its number in this program's process namespace.
+    /// The process ID in this program's PID namespace.
     let number: Int32
-    /// The path of the program's file, in the process's own mount namespace; nil when it cannot be
-    /// known.
+    /// The path of the program's file, in the process's mount namespace; nil when unknown.
     let program: String?
     private let descriptor: OwnedDescriptor
     private var loop: EventLoop?
     private var watch: EventLoop.Watch?
     private var ended: () -> Void = {}
 
-    /// Identifies the process at the other end of a connection.
+    /// Creates a reference to the process at the other end of a connection.
     ///
-    /// Fails when the process has ended, or is in a process namespace that this program cannot see.
+    /// Fails when the process has ended or is in a PID namespace that this program cannot see.
     ///
     /// - Parameter socket: A connected unix socket.
     convenience init?(of socket: borrowing OwnedDescriptor) {
         var credentials = clinux_ucred()
         var length = socklen_t(MemoryLayout<clinux_ucred>.size)
-        // Sound: the pointers are used during the call only, and the length bounds the write.
+        // Sound: the pointers are used only during the call, and the length bounds the write.
         guard getsockopt(socket.number, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0,
             credentials.pid > 0
         else { return nil }
         var number: Int32 = -1
         length = socklen_t(MemoryLayout<Int32>.size)
-        // Kernels before 6.5 cannot name the process itself; then its number has to do.
+        // Kernels before 6.5 have no SO_PEERPIDFD, so the process ID must do.
         let option = Int32(CLINUX_SO_PEERPIDFD)
         if getsockopt(socket.number, SOL_SOCKET, option, &number, &length) != 0 {
             number = pidfd_open(credentials.pid, 0)
@@ -39,7 +38,7 @@ final class PeerProcess: ReadinessObserver {
         self.init(credentials.pid, OwnedDescriptor(adopting: number))
     }
 
-    /// Holds a process that runs now; fails when there is none of that number.
+    /// Creates a reference to a running process; fails when no process has that ID.
     convenience init?(running process: Int32) {
         let number = pidfd_open(process, 0)
         guard number >= 0 else { return nil }
@@ -54,17 +53,17 @@ final class PeerProcess: ReadinessObserver {
 
     deinit { forgetWatch() }
 
-    /// Whether it has ended, waited for or not.
+    /// Whether the process has ended, reaped or not.
     var hasEnded: Bool {
         var request = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
         return poll(&request, 1, 0) == 1
     }
 
-    /// Waits for its end.
+    /// Watches for the end of the process.
     ///
     /// - Parameters:
-    ///   - loop: Waits.
-    ///   - ended: Called once.
+    ///   - loop: The loop that watches.
+    ///   - ended: Called once, when the process has ended.
     /// - Throws: `SystemError`.
     func watchEnd(on loop: EventLoop, ended: @escaping () -> Void) throws(SystemError) {
         self.loop = loop

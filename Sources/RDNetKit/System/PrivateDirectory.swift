@@ -1,15 +1,15 @@
 internal import Glibc
 
-/// A directory that only this user can look into, with a name that nobody could foresee.
+/// A directory that only this user can access, with an unpredictable name.
 struct PrivateDirectory {
     let path: String
 
-    /// Makes one, with mode 0700.
+    /// Creates a directory with mode 0700.
     ///
     /// See mkdtemp(3).
     ///
-    /// - Parameter folders: Where; the first that takes it, and there is at least one.
-    /// - Throws: `SystemError` with the last folder in it.
+    /// - Parameter folders: The parent directories to try in order; not empty.
+    /// - Throws: `SystemError` that names the last of them.
     init(in folders: [String]) throws(SystemError) {
         precondition(!folders.isEmpty, "a directory is in some folder")
         var failure = SystemError(call: "mkdtemp", errno: ENOENT)
@@ -28,10 +28,10 @@ struct PrivateDirectory {
         throw failure
     }
 
-    /// The path of a file in it.
+    /// The path of a file in the directory.
     func file(_ name: String) -> String { "\(path)/\(name)" }
 
-    /// Removes it with files in it; those that are not there are no failure.
+    /// Removes the directory and the named files in it; a missing file is not an error.
     ///
     /// See rmdir(2).
     func remove(with names: [String] = []) {

@@ -1,13 +1,14 @@
 internal import CLinux
 internal import Glibc
 
-/// What the process was started with.
+/// The environment and arguments of the process, and facts about its program.
 enum ProcessEnvironment {
     /// A variable's value; nil when it is not set.
     ///
     /// See getenv(3).
     static func value(of name: String) -> String? {
-        // Sound: the string is copied at once, and nothing in this process changes the environment.
+        // Sound: the string is copied immediately, and nothing in this process changes the
+        // environment.
         getenv(name).map { String(cString: $0) }
     }
 
@@ -25,16 +26,16 @@ enum ProcessEnvironment {
         return variables
     }
 
-    /// The arguments, the program's own name first, as the kernel put them in front of the
+    /// The arguments, starting with the program's name, as the kernel stored them before the
     /// environment.
     ///
-    /// The standard library reads them from `/proc/self/cmdline`, and so has none where /proc is
-    /// not mounted. See the System V ABI, AMD64 supplement, 3.4.1: argument count, argument
-    /// pointers, null, environment pointers; other architectures do the same.
+    /// The standard library reads them from `/proc/self/cmdline`, so it has none where /proc is not
+    /// mounted. See the System V ABI, AMD64 supplement, 3.4.1: argument count, argument pointers,
+    /// null, environment pointers. Other architectures use the same layout.
     static var arguments: [String] {
         guard let environment = clinux_environ else { return [] }
-        // Sound: nothing in this process has moved the environment, and below the pointers is their
-        // count, which no pointer can equal.
+        // Sound: nothing in this process has moved the environment. The argument count lies below
+        // the argument pointers, and no pointer can equal it.
         return environment.withMemoryRebound(to: Int.self, capacity: 1) { words in
             var count = 0
             while words[-2 - count] != count { count += 1 }
@@ -44,30 +45,30 @@ enum ProcessEnvironment {
         }
     }
 
-    /// The commit that the program was built from; empty when it was not built by `make` in a
-    /// clone.
+    /// The commit that the program was built from; empty unless `make` built it in a clone.
     static var commit: String {
         // Sound: the last of the 64 bytes is always 0.
         String(cString: clinux_commit())
     }
 
-    /// This process's number.
+    /// The ID of this process.
     ///
     /// See getpid(2).
     static var process: Int32 { getpid() }
 
-    /// The number of the process that started this one.
+    /// The ID of the parent process.
     ///
     /// See getppid(2).
     static var parent: Int32 { getppid() }
 
-    /// The path of the program's own file.
+    /// The path of this program's file.
     ///
-    /// Where /proc is not mounted, it is the path that execve(2) was given, without symbolic links.
-    /// See proc(5), readlink(2), and getauxval(3), AT_EXECFN.
+    /// If /proc is not mounted, it is the path that was passed to execve(2), with symbolic links
+    /// resolved. See proc(5), readlink(2), and getauxval(3), AT_EXECFN.
     ///
-    /// - Returns: An absolute path.
-    /// - Throws: `SystemError` when the file was moved or removed after the start.
+    /// - Returns: An absolute path; the kernel appends ` (deleted)` to it if the file was removed.
+    /// - Throws: `SystemError` when /proc is not mounted and the file was moved or removed after
+    ///   the start.
     static func executablePath() throws(SystemError) -> String {
         do throws(SystemError) {
             return try target(of: "/proc/self/exe")
@@ -78,18 +79,18 @@ enum ProcessEnvironment {
     }
 
     private static var startedPath: String? {
-        // Sound: the kernel puts a NUL-terminated string there, or getauxval returns 0.
+        // Sound: getauxval returns a pointer to a NUL-terminated string, or 0.
         UnsafePointer<CChar>(bitPattern: clinux_getauxval(UInt(CLINUX_AT_EXECFN)))
             .map { String(cString: $0) }
     }
 
     /// The path of another process's program, in that process's mount namespace.
     ///
-    /// - Returns: Nil when the process has ended, or its program may not be known.
+    /// - Returns: Nil when the process has ended, or this process may not inspect it.
     static func program(of process: Int32) -> String? {
         do {
             let path = try target(of: "/proc/\(process)/exe")
-            // The kernel's mark of a file that was replaced since.
+            // The kernel's mark for a file that was removed or replaced after the start.
             return path.hasSuffix(replaced) ? String(path.dropLast(replaced.count)) : path
         } catch {
             return nil

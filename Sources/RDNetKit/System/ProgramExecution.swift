@@ -3,16 +3,16 @@ internal import Glibc
 
 /// The last step of running a command in a child process: the process becomes the program.
 ///
-/// The rules are those of execvp(3), so that a command behaves as it does under a shell, env(1) or
+/// It follows the rules of execvp(3), so a command behaves as it does under a shell, env(1), or
 /// nohup(1).
 enum ProgramExecution {
-    /// Why a command could not run.
+    /// The reason why a command could not run.
     struct Failure: Equatable, CustomStringConvertible {
         let name: String
         let errno: Int32
 
-        /// 127 when the program was not found, 126 when it was found and cannot run, as POSIX
-        /// shells say it.
+        /// The exit status that POSIX shells use: 127 when the program was not found, 126 when it
+        /// was found but cannot run.
         var status: Int32 { errno == ENOENT ? 127 : 126 }
 
         var description: String {
@@ -25,14 +25,14 @@ enum ProgramExecution {
 
     /// Replaces this process with a program.
     ///
-    /// Signals are unblocked first. See execve(2).
+    /// It unblocks all signals first. See execve(2).
     ///
     /// - Parameters:
     ///   - words: The program's name as typed, which becomes `argv[0]`, and its arguments; not
     ///     empty.
-    ///   - environment: `NAME=value`.
-    ///   - searchPath: PATH; nil means the system's default.
-    /// - Returns: Only when no program could run.
+    ///   - environment: The variables as `NAME=value`.
+    ///   - searchPath: The value of PATH; nil for the system's default.
+    /// - Returns: The reason, if no program could run; otherwise it does not return.
     static func become(
         _ words: [String],
         environment: [String],
@@ -49,8 +49,8 @@ enum ProgramExecution {
         for file in ProgramPath.candidates(name, in: searchPath) {
             switch execute(file, words, environment) {
             case EACCES: wasDenied = true
-            // The folder is missing, or its file system does not answer: the next one may have the
-            // program.
+            // The directory is missing, or its file system does not respond: the next directory may
+            // have the program.
             case ENOENT, ENOTDIR, ESTALE, ENODEV, ETIMEDOUT: continue
             case let code: return Failure(name: name, errno: code)
             }
@@ -58,7 +58,7 @@ enum ProgramExecution {
         return Failure(name: name, errno: wasDenied ? EACCES : ENOENT)
     }
 
-    /// Runs one file; a file of a format that the kernel does not know is a script for the shell.
+    /// Runs one file; the shell runs a file whose format the kernel does not know.
     private static func execute(_ file: String, _ words: [String], _ environment: [String]) -> Int32
     {
         let code = replace(file, words, environment)
@@ -68,7 +68,7 @@ enum ProgramExecution {
 
     private static func replace(_ file: String, _ words: [String], _ environment: [String]) -> Int32
     {
-        // Nobody frees these: the process becomes the program, or ends after the last attempt.
+        // Never freed: the process becomes the program, or ends after the last attempt.
         let arguments = words.map { strdup($0) } + [nil]
         let variables = environment.map { strdup($0) } + [nil]
         execve(file, arguments, variables)

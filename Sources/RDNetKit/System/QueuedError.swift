@@ -1,33 +1,33 @@
 internal import CLinux
 internal import Glibc
 
-/// An error that the host's kernel or network reported for a packet that was sent earlier.
+/// An error that the host's kernel or network reported for an earlier packet.
 ///
-/// The kernel keeps these in the socket's error queue. See ip(7), IP_RECVERR and `struct
+/// The kernel keeps such errors in the socket's error queue. See ip(7), IP_RECVERR and `struct
 /// sock_extended_err`.
 struct QueuedError {
-    /// Where the packet was sent to; port 0 for an echo request.
+    /// The packet's destination; port 0 for an echo request.
     let destination: Endpoint
-    /// The ICMP error, or the one that says the same as the kernel's errno.
+    /// The ICMP error, or the one that corresponds to the kernel's errno.
     let kind: ICMPMessage.Kind
-    /// The error's second word: the next hop's MTU or the pointer, otherwise zero (RFC 792; RFC
-    /// 1191, 4).
+    /// The second word of the ICMP error: the next hop's MTU or the pointer, otherwise zero (RFC
+    /// 792; RFC 1191, 4).
     let rest: UInt32
-    /// Who sent the ICMP error; nil when this machine's kernel refused to send the packet.
+    /// The sender of the ICMP error; nil when this machine's kernel refused to send the packet.
     let offender: IPAddress?
-    /// The hop limit that the ICMP error arrived with; nil when the kernel did not report it.
+    /// The hop limit of the ICMP error on arrival; nil when the kernel did not report it.
     let hopLimit: UInt8?
-    /// Bytes of the packet that the ICMP error quoted; a UDP datagram's start behind its header.
+    /// The number of bytes that the ICMP error quoted; for UDP, without the UDP header.
     let quotedCount: Int
 
-    /// What `next` found in a queue.
+    /// A result of `next`.
     enum Entry {
         case error(QueuedError)
-        /// An entry that no guest needs to know.
+        /// An entry that does not concern a guest.
         case other
     }
 
-    /// What an errno of `connect` or `send` means in ICMP; nil when ICMP has no word for it.
+    /// The ICMP error that corresponds to an errno of `connect` or `send`; nil when none does.
     static func unreachable(errno code: Int32) -> ICMPMessage.Unreachable? {
         switch code {
         case ENETUNREACH, ENETDOWN: .network
@@ -40,10 +40,11 @@ struct QueuedError {
     /// Whether an errno means that the port is closed.
     static func isRefusal(errno code: Int32) -> Bool { code == ECONNREFUSED }
 
-    /// Makes a datagram, ping or raw socket keep errors for `next`.
+    /// Makes the kernel queue errors of a datagram, ping, or raw socket for `next`.
     ///
-    /// A TCP socket keeps those of its handshake without this (Linux 5.8). It must not be told to
-    /// keep more: an ICMP error would then end an open connection (RFC 5382, REQ-10).
+    /// A TCP socket queues those of its handshake even without this option (Linux 5.8). Never
+    /// enable the option on a TCP socket: an ICMP error would then end an open connection (RFC
+    /// 5382, REQ-10).
     static func collect(on descriptor: borrowing OwnedDescriptor) throws(SystemError) {
         try Socket.set(descriptor, Int32(IPPROTO_IP), Int32(IP_RECVERR), to: 1)
     }
@@ -51,15 +52,15 @@ struct QueuedError {
     /// Takes one entry from a socket's error queue.
     ///
     /// - Parameters:
-    ///   - descriptor: A socket of IPv4.
-    ///   - buffer: Receives what the ICMP error quoted.
+    ///   - descriptor: An IPv4 socket.
+    ///   - buffer: Receives the packet that the ICMP error quotes.
     /// - Returns: Nil when the queue is empty.
     static func next(
         on descriptor: borrowing OwnedDescriptor,
         into buffer: UnsafeMutableRawBufferPointer
     ) -> Entry? {
         let number = descriptor.number
-        // Room for the error, the offender's address and the hop limit.
+        // Large enough for the error, the offender's address, and the hop limit.
         var control = InlineArray<32, UInt64>(repeating: 0)
         return withUnsafeMutableBytes(of: &control) { control -> Entry? in
             do {
@@ -78,21 +79,22 @@ struct QueuedError {
         }
     }
 
-    /// What `drain` has found.
+    /// The findings of `drain`.
     struct Findings {
-        /// This machine's kernel refused the latest packet itself.
+        /// Set when this machine's kernel itself refused the latest packet.
         var refusal: QueuedError?
-        /// ICMP errors of earlier packets, which may have made the latest call fail.
+        /// Whether the queue held errors of earlier packets, which may have made the latest call
+        /// fail.
         var foundEarlier = false
     }
 
-    /// Takes the entries of a socket's error queue.
+    /// Takes the entries from a socket's error queue.
     ///
     /// - Parameters:
-    ///   - descriptor: A socket of IPv4.
-    ///   - buffer: Receives what each ICMP error quoted.
-    ///   - limit: Entries at most.
-    ///   - receive: Takes each ICMP error and what it quoted.
+    ///   - descriptor: An IPv4 socket.
+    ///   - buffer: Receives the packet that each ICMP error quotes.
+    ///   - limit: The maximum number of entries.
+    ///   - receive: Receives each ICMP error and the packet that it quotes.
     /// - Returns: What the errors mean for the latest packet.
     static func drain(
         _ descriptor: borrowing OwnedDescriptor,
@@ -122,7 +124,7 @@ struct QueuedError {
             let data = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_RECVERR), in: control),
             data.count >= length
         else { return nil }
-        // Sound: the structure is plain memory, and its length was checked.
+        // Sound: the structure is plain memory, and the length was checked.
         let error = data.load(as: sock_extended_err.self)
         self.destination = destination
         hopLimit = Socket.hopLimit(in: control)
@@ -151,7 +153,7 @@ struct QueuedError {
             return (kind, min(error.ee_info, 65_535))
         case .destinationUnreachable, .timeExceeded: return (kind, 0)
         case .parameterProblem: return (kind, error.ee_info << 24)
-        // Nobody may act on a source quench (RFC 6633), and redirects concern the host.
+        // Hosts must ignore source quench (RFC 6633), and redirects concern only this host.
         case .echoReply, .echoRequest, .other: return nil
         }
     }

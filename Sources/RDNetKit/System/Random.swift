@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// The kernel's randomness, fetched 256 octets at a time.
+/// The kernel's random numbers, read 256 bytes at a time.
 ///
 /// See getrandom(2).
 struct SystemRandom: RandomNumberGenerator {
@@ -19,8 +19,9 @@ struct SystemRandom: RandomNumberGenerator {
     private mutating func refill() {
         let size = Self.batch * MemoryLayout<UInt64>.size
         words.withUnsafeMutableBytes { octets in
-            // Sound: the pointer and the size are one array's. Up to 256 octets come whole or not
-            // at all, and once the system is up the call cannot fail but by a signal.
+            // Sound: the pointer and the size belong to one array. The kernel never returns part of
+            // a request of up to 256 bytes, and once the system is up, only a signal can make the
+            // call fail.
             while getrandom(octets.baseAddress, size, 0) != size {
                 precondition(errno == EINTR, "getrandom: errno \(errno)")
             }

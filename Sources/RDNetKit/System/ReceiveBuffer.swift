@@ -1,6 +1,6 @@
 /// Scratch memory that one read fills and its caller empties before the next.
 final class ReceiveBuffer {
-    /// As long as the longest datagram.
+    /// Large enough for the longest datagram.
     static let size = 65_536
 
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
@@ -9,9 +9,9 @@ final class ReceiveBuffer {
         memory.deallocate()
     }
 
-    /// The first octets, copied out.
+    /// A copy of the first bytes.
     func prefix(_ count: Int) -> [UInt8] {
-        // Sound: the kernel wrote these octets, and an array copies them.
+        // Sound: the kernel wrote these bytes, and the array copies them.
         [UInt8](memory[..<count])
     }
 }

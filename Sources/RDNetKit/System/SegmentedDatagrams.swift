@@ -1,21 +1,22 @@
 internal import CLinux
 internal import Glibc
 
-/// Datagrams that the kernel received as one: equal in length but for the last.
+/// Datagrams that the kernel received as one: equal in length except for the last.
 struct DatagramTrain {
-    /// Octets of all of them, one behind the other.
+    /// The total number of bytes; the datagrams are consecutive.
     var count: Int
-    /// Octets of each but the last; `count` when there is only one.
+    /// The length of each datagram except the last, in bytes; `count` for a single datagram.
     var segmentSize: Int
     var sender: SocketAddress
 }
 
-/// UDP with many datagrams in one call. See udp(7), UDP_GRO and UDP_SEGMENT.
+/// Several UDP datagrams in one system call. See udp(7), UDP_GRO and UDP_SEGMENT.
 extension Socket {
-    /// Lets the kernel hand over datagrams of one sender together; older kernels go on one by one.
+    /// Lets the kernel deliver several datagrams from one sender together; older kernels still
+    /// deliver them one by one.
     static func receiveTrains(_ descriptor: borrowing OwnedDescriptor) {
         var enabled: Int32 = 1
-        // ENOPROTOOPT before Linux 5.0, which costs speed only.
+        // ENOPROTOOPT before Linux 5.0; this costs only speed.
         _ = setsockopt(
             descriptor.number,
             Int32(IPPROTO_UDP),
@@ -25,12 +26,12 @@ extension Socket {
         )
     }
 
-    /// Receives one datagram, or several of one sender.
+    /// Receives one datagram, or several from one sender.
     ///
     /// - Parameters:
     ///   - descriptor: A UDP socket.
-    ///   - buffer: 64 KiB.
-    /// - Returns: What came; nil when nothing waits.
+    ///   - buffer: Room for 64 KiB.
+    /// - Returns: The datagrams; nil when none is waiting.
     /// - Throws: `SystemError`.
     static func receiveTrain(
         _ descriptor: borrowing OwnedDescriptor,
@@ -60,15 +61,15 @@ extension Socket {
         return size > 0 ? size : nil
     }
 
-    /// Sends several datagrams of equal length, the last one at most as long, in one call.
+    /// Sends several datagrams of equal length in one system call; the last one may be shorter.
     ///
     /// - Parameters:
     ///   - descriptor: A UDP socket.
-    ///   - octets: All of them, one behind the other; at most 64 datagrams and 65,507 octets.
-    ///   - segmentSize: The length of each but the last, in bytes.
-    ///   - address: Where to.
-    /// - Returns: Octets sent; nil when the queue is full.
-    /// - Throws: `SystemError`: EINVAL and EIO where the path cannot take them so.
+    ///   - octets: The consecutive datagrams; at most 64 datagrams and 65,507 bytes.
+    ///   - segmentSize: The length of each datagram except the last, in bytes.
+    ///   - address: The receiver.
+    /// - Returns: The number of bytes sent; nil when the queue is full.
+    /// - Throws: `SystemError`: EINVAL or EIO when the path does not support segmentation.
     static func sendTrain(
         _ descriptor: borrowing OwnedDescriptor,
         _ octets: UnsafeRawBufferPointer,

@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// Tells a service manager that the program is ready.
+/// Notifies a service manager that the program is ready.
 ///
 /// See sd_notify(3).
 enum ServiceNotification {
@@ -11,7 +11,7 @@ enum ServiceNotification {
     /// Sends `READY=1`.
     ///
     /// - Parameter socket: The value of NOTIFY_SOCKET: a path, or `@` and an abstract name.
-    /// - Throws: `SystemError`, such as ENOENT when nobody listens there.
+    /// - Throws: `SystemError`, such as ENOENT when no socket exists there.
     static func ready(to socket: String) throws(SystemError) {
         let address =
             socket.hasPrefix("@")

@@ -1,18 +1,18 @@
 internal import CLinux
 internal import Glibc
 
-/// What the process does about signals that no `SignalWatch` reads.
+/// The process's handling of signals that no `SignalWatch` reads.
 ///
-/// The program never ignores a signal by itself, so a signal that is ignored was ignored by whoever
-/// started it: nohup(1), a shell that runs a command in the background, or `trap ''`. It stays
+/// The program itself never ignores a signal. If a signal is ignored, the parent process ignored
+/// it: nohup(1), a shell that runs a command in the background, or `trap ''`. Such a signal stays
 /// ignored, here and in the program's children.
 enum SignalDisposition {
-    /// Prepares the process: called once, before any role begins.
+    /// Prepares the process; called once, before any role starts.
     ///
-    /// Blocks the signals that would end the program although nobody wants that: SIGUSR1 and
-    /// SIGUSR2, which a role without a use for them may still receive, and SIGPIPE, because every
-    /// write reports EPIPE. A role that does use one of the first two reads it with a
-    /// `SignalWatch`. Children start with nothing blocked.
+    /// Blocks three signals that would otherwise end the program needlessly. SIGUSR1 and SIGUSR2
+    /// may arrive even in a role that does not use them; a role that does use one reads it with a
+    /// `SignalWatch`. SIGPIPE is redundant, because every write reports EPIPE. Children start with
+    /// no signal blocked.
     ///
     /// SIGCHLD is the exception to the rule above: a process that ignores it cannot learn how its
     /// children end. See signal(7), waitpid(2).
@@ -30,14 +30,14 @@ enum SignalDisposition {
     static func isIgnored(_ number: Int32) -> Bool {
         var action = sigaction()
         guard sigaction(number, nil, &action) == 0 else { return false }
-        // Sound: a handler is an address or one of two small numbers, and is compared, never
-        // called.
+        // Sound: a handler is a pointer or one of two small numbers; it is compared and never
+        // invoked.
         return unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
             == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 
-    /// The signals for which a child takes the default action: all but the ignored ones of the 31
-    /// standard signals.
+    /// The signals that a child handles by default: the 31 standard signals except the ignored
+    /// ones.
     static var childDefaults: sigset_t {
         var set = sigset_t()
         sigfillset(&set)

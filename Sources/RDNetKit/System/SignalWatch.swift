@@ -1,7 +1,7 @@
 internal import CLinux
 internal import Glibc
 
-/// Signals that the program reacts to, by the names people know.
+/// Signals that the program handles, by their familiar names.
 enum ProcessSignal: CaseIterable, Equatable {
     case terminate
     case interrupt
@@ -12,7 +12,7 @@ enum ProcessSignal: CaseIterable, Equatable {
     case resume
     case windowChange
 
-    /// The kernel's number.
+    /// The signal number.
     var number: Int32 {
         switch self {
         case .terminate: SIGTERM
@@ -26,7 +26,7 @@ enum ProcessSignal: CaseIterable, Equatable {
         }
     }
 
-    /// `SIGTERM`, as manuals write it.
+    /// The name in manuals, such as `SIGTERM`.
     var name: String {
         switch self {
         case .terminate: "SIGTERM"
@@ -40,7 +40,7 @@ enum ProcessSignal: CaseIterable, Equatable {
         }
     }
 
-    /// Whether it asks a program to end.
+    /// Whether the signal requests that the program end.
     var asksToEnd: Bool {
         switch self {
         case .terminate, .interrupt, .hangUp, .quit: true
@@ -49,21 +49,21 @@ enum ProcessSignal: CaseIterable, Equatable {
     }
 }
 
-/// Where a signal comes from.
+/// The origin of a signal.
 ///
 /// See sigaction(2), `si_code`.
 enum SignalOrigin: Equatable {
-    /// The kernel, such as a key of the terminal, which every process of the foreground group gets.
+    /// The kernel, such as for Ctrl-C, which signals every process in the terminal's foreground
+    /// group.
     case kernel
-    /// A process, by its number; 0 for one of an outer process namespace.
+    /// A process ID; 0 for a process in an outer PID namespace.
     case process(Int32)
 }
 
-/// Signals as events of the loop: they are blocked and read from a descriptor.
+/// Signals as events of the loop: they are blocked and then read from a descriptor.
 ///
-/// A signal that the process ignores is neither blocked nor read: it stays ignored
-/// (`SignalDisposition`). A child inherits the blocked set unless it is given another. See
-/// signalfd(2).
+/// An ignored signal is neither blocked nor read; it stays ignored (`SignalDisposition`). A child
+/// inherits the blocked set unless it gets a different one. See signalfd(2).
 final class SignalWatch: ReadinessObserver {
     private let signals: [ProcessSignal]
     private let descriptor: OwnedDescriptor
@@ -74,8 +74,8 @@ final class SignalWatch: ReadinessObserver {
     /// Blocks signals and watches for them.
     ///
     /// - Parameters:
-    ///   - signals: Which.
-    ///   - loop: Where they become events.
+    ///   - signals: The signals to watch.
+    ///   - loop: The loop that delivers them as events.
     ///   - received: Receives each signal and its origin.
     /// - Throws: `SystemError`.
     init(
@@ -95,7 +95,7 @@ final class SignalWatch: ReadinessObserver {
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
     }
 
-    /// Blocks signals and watches for them, whatever their origin.
+    /// Blocks signals and watches for them, regardless of their origin.
     convenience init(
         _ signals: [ProcessSignal],
         loop: EventLoop,
@@ -104,7 +104,7 @@ final class SignalWatch: ReadinessObserver {
         try self.init(signals, loop: loop) { signal, _ in received(signal) }
     }
 
-    /// Blocks signals, which then wait until a watch reads them.
+    /// Blocks signals; they stay pending until a watch reads them.
     ///
     /// See sigprocmask(2).
     @discardableResult
@@ -119,7 +119,7 @@ final class SignalWatch: ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        // Each number can wait only once, so this ends.
+        // Each standard signal can be pending only once, so this loop ends.
         while let (number, origin) = next() {
             if let signal = signals.first(where: { $0.number == number }) {
                 received(signal, origin)
@@ -131,7 +131,7 @@ final class SignalWatch: ReadinessObserver {
         var info = signalfd_siginfo()
         let length = MemoryLayout<signalfd_siginfo>.size
         guard read(descriptor.number, &info, length) == length else { return nil }
-        // Codes above 0 are the kernel's own (SI_FROMUSER in the kernel's headers).
+        // Codes above 0 come from the kernel (SI_FROMUSER in the kernel's headers).
         let origin =
             info.ssi_code > 0
             ? SignalOrigin.kernel : .process(Int32(bitPattern: info.ssi_pid))
@@ -139,11 +139,11 @@ final class SignalWatch: ReadinessObserver {
     }
 }
 
-/// Limits of the process.
+/// The resource limits of the process.
 enum ProcessLimits {
     private static let descriptorLimit = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
 
-    /// The limit that the process was started with; read before the first change.
+    /// The limit at the start of the process; read before the first change.
     private static let initial = current
 
     private static var current: rlimit? {
@@ -151,20 +151,20 @@ enum ProcessLimits {
         return getrlimit(descriptorLimit, &limit) == 0 ? limit : nil
     }
 
-    /// How many descriptors the process may have.
+    /// The maximum number of descriptors of the process.
     ///
     /// See getrlimit(2).
     static var descriptors: Int {
         current.map { Int(clamping: $0.rlim_cur) } ?? 0
     }
 
-    /// Raises the number of descriptors to all that is allowed: a flow takes one.
+    /// Raises the soft limit on descriptors to the hard limit, because each flow needs one.
     ///
     /// See setrlimit(2).
     ///
-    /// - Parameter wanted: Beyond what is allowed where privilege (CAP_SYS_RESOURCE) makes that
-    ///   possible.
-    /// - Returns: How many the process may have.
+    /// - Parameter wanted: A number to reach even above the hard limit, if privilege
+    ///   (CAP_SYS_RESOURCE) allows.
+    /// - Returns: The new maximum number of descriptors; 0 when it cannot be read.
     @discardableResult
     static func raiseDescriptors(toAtLeast wanted: Int = 0) -> Int {
         guard var limit = initial else { return 0 }
@@ -173,24 +173,24 @@ enum ProcessLimits {
             var more = rlimit(rlim_cur: rlim_t(wanted), rlim_max: rlim_t(wanted))
             if setrlimit(descriptorLimit, &more) == 0 { return wanted }
         }
-        // Refused only if the kernel's own ceiling fell since: the old limit stays, which is no
-        // failure.
+        // The kernel refuses this only if its own maximum was lowered since the start. Then the old
+        // limit stays, which is not an error.
         _ = setrlimit(descriptorLimit, &limit)
         return Int(clamping: limit.rlim_cur)
     }
 
-    /// Runs a call under the soft limit that the process was started with.
+    /// Runs a closure under the soft limit from the start of the process.
     ///
-    /// A child must not inherit a raised one: a program that uses select(2) fails beyond 1,024
+    /// A child must not inherit a raised limit: a program that uses select(2) fails above 1,024
     /// descriptors.
     ///
-    /// - Parameter body: Starts a child, and opens nothing.
+    /// - Parameter body: Starts a child and opens no descriptor.
     /// - Returns: What `body` returns.
     static func withInitialDescriptors<Result>(_ body: () -> Result) -> Result {
         guard let initial, var raised = current, raised.rlim_cur != initial.rlim_cur else {
             return body()
         }
-        // Sound: this process has one thread, and open descriptors above the limit stay open.
+        // Sound: this process has one thread, and descriptors above the limit stay open.
         var lowered = rlimit(
             rlim_cur: min(initial.rlim_cur, raised.rlim_max),
             rlim_max: raised.rlim_max

@@ -1,13 +1,13 @@
 internal import CLinux
 internal import Glibc
 
-/// Two stream sockets that are each other's peer.
+/// Two connected sockets, each the other's peer.
 struct SocketPair: ~Copyable {
     let one: OwnedDescriptor
     let other: OwnedDescriptor
 }
 
-/// A connection that a listening socket took, and where it came from.
+/// A connection that a listening socket accepted, and its peer's address.
 struct AcceptedConnection: ~Copyable {
     let descriptor: OwnedDescriptor
     let peer: SocketAddress
@@ -16,27 +16,27 @@ struct AcceptedConnection: ~Copyable {
 /// A socket that sends echo requests and receives the replies.
 struct EchoSocket: ~Copyable {
     let descriptor: OwnedDescriptor
-    /// Whether the identifier is the sender's choice and replies come with their IP header.
+    /// Whether the sender chooses the identifier, and replies include their IP header.
     let isRaw: Bool
 }
 
-/// Kinds of socket, for callers that do not see the C library.
+/// Socket types, for code that does not import the C library.
 enum SocketKind {
     case stream
     case datagram
-    /// Packets of a connected unix socket, which keep their bounds.
+    /// Packets on a connected unix socket; it preserves message boundaries.
     case packet
     case raw
 }
 
 /// System calls on sockets.
 ///
-/// Every socket made here is close-on-exec and does not block.
+/// Every socket that these functions create is close-on-exec and non-blocking.
 enum Socket {
     private static let birthFlags =
         Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
 
-    /// Makes a socket.
+    /// Creates a socket.
     ///
     /// See socket(2).
     static func make(
@@ -51,7 +51,7 @@ enum Socket {
         )
     }
 
-    /// Makes a socket of an Internet family.
+    /// Creates a socket of one of the types in `SocketKind`.
     static func make(
         _ family: Int32,
         _ kind: SocketKind,
@@ -65,8 +65,8 @@ enum Socket {
         }
     }
 
-    /// Makes a socket for echo requests: a ping socket, or a raw one where that is all one may
-    /// have.
+    /// Creates a socket for echo requests: a ping socket, or a raw socket where ping sockets are
+    /// forbidden.
     ///
     /// See icmp(7), `ping_group_range`, and raw(7).
     static func makeEcho() throws(SystemError) -> EchoSocket {
@@ -79,26 +79,27 @@ enum Socket {
         }
     }
 
-    /// The family of an address's sockets: AF_INET or AF_INET6.
+    /// The socket family for an address: AF_INET or AF_INET6.
     static func family(of address: IPAddress) -> Int32 {
         address.isIPv4 ? AF_INET : AF_INET6
     }
 
-    /// Makes a unix stream socket.
+    /// Creates a unix stream socket.
     ///
     /// See unix(7).
     static func makeUnix() throws(SystemError) -> OwnedDescriptor {
         try make(AF_UNIX, SOCK_STREAM)
     }
 
-    /// Makes a stream socket between virtual machine and host.
+    /// Creates a stream socket between a virtual machine and its host.
     ///
     /// See vsock(7).
     static func makeVsock() throws(SystemError) -> OwnedDescriptor {
         try make(AF_VSOCK, SOCK_STREAM)
     }
 
-    /// Listens for virtual machines; a nil context takes connections to any of this machine's.
+    /// Listens for virtual machines; a nil context accepts connections to any context of this
+    /// machine.
     static func listenVsock(
         cid: UInt32?,
         port: UInt32,
@@ -110,7 +111,7 @@ enum Socket {
         return socket
     }
 
-    /// Two connected unix sockets, of streams unless of packets.
+    /// Creates two connected unix sockets, for streams or for packets.
     ///
     /// See socketpair(2).
     static func pair(ofPackets: Bool = false) throws(SystemError) -> SocketPair {
@@ -125,7 +126,7 @@ enum Socket {
         )
     }
 
-    /// Gives a socket its local address.
+    /// Binds a socket to a local address.
     ///
     /// See bind(2).
     static func bind(
@@ -139,7 +140,7 @@ enum Socket {
         }
     }
 
-    /// Lets a bound socket take connections; the backlog is the system's largest.
+    /// Makes a bound socket accept connections; the backlog is the kernel's default maximum.
     ///
     /// See listen(2).
     static func listen(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
@@ -147,12 +148,12 @@ enum Socket {
         try systemCall("listen") { Glibc.listen(number, 4096) }
     }
 
-    /// Begins to connect.
+    /// Starts to connect.
     ///
     /// See connect(2).
     ///
-    /// - Returns: Whether it is connected already; else readiness for writing tells, and
-    ///   `takeError` how.
+    /// - Returns: Whether the socket is already connected. If not, it becomes writable when the
+    ///   attempt ends, and `takeError` returns the result.
     static func connect(
         _ descriptor: borrowing OwnedDescriptor,
         to address: SocketAddress
@@ -169,7 +170,7 @@ enum Socket {
         }
     }
 
-    /// Takes one waiting connection; nil when none waits.
+    /// Accepts one waiting connection; nil when none is waiting.
     ///
     /// See accept4(2).
     static func accept(
@@ -184,7 +185,7 @@ enum Socket {
         return AcceptedConnection(descriptor: OwnedDescriptor(adopting: accepted), peer: address)
     }
 
-    /// The local address.
+    /// The local address of a socket.
     ///
     /// See getsockname(2).
     static func localAddress(
@@ -198,28 +199,28 @@ enum Socket {
         return address
     }
 
-    /// Closes one or both directions; a peer that is gone already is no failure.
+    /// Closes one or both directions; a connection that has already ended is not an error.
     ///
     /// See shutdown(2).
     static func shutDown(_ descriptor: borrowing OwnedDescriptor, _ how: Int32) {
         _ = shutdown(descriptor.number, how)
     }
 
-    /// Closes both directions: what waits for the peer is still sent.
+    /// Closes both directions; the kernel still sends queued data.
     ///
     /// See shutdown(2).
     static func shutDownBoth(_ descriptor: borrowing OwnedDescriptor) {
         shutDown(descriptor, Int32(SHUT_RDWR))
     }
 
-    /// Closes the sending direction: the peer reads an end.
+    /// Closes the sending direction; the peer reads the end of the stream.
     ///
     /// See shutdown(2).
     static func shutDownSending(_ descriptor: borrowing OwnedDescriptor) {
         shutDown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Reads from a stream; nil when nothing waits, 0 at its end.
+    /// Reads from a stream; nil when no data is waiting, 0 at the end of the stream.
     ///
     /// See recv(2).
     static func receive(
@@ -244,7 +245,7 @@ enum Socket {
         }
     }
 
-    /// Reads one datagram and its sender; nil when none waits.
+    /// Receives one datagram and its sender; nil when none is waiting.
     ///
     /// See recvfrom(2).
     static func receiveDatagram(

@@ -1,30 +1,30 @@
 internal import CLinux
 internal import Glibc
 
-/// A socket address of any family, as the kernel takes and gives it.
+/// A socket address of any family, in the kernel's format.
 ///
 /// See socket(7).
 struct SocketAddress {
     private var storage = sockaddr_storage()
     private(set) var length: socklen_t = 0
 
-    /// Room for the kernel to write an address into.
+    /// Creates an empty address for the kernel to fill in.
     init() {}
 
-    /// What the kernel wrote.
+    /// Creates an address from what the kernel wrote.
     init(_ storage: sockaddr_storage, length: socklen_t) {
         self.storage = storage
         self.length = length
     }
 
-    /// An address that the kernel put into a control message.
+    /// Creates an address from a control message.
     init(copying octets: UnsafeRawBufferPointer) {
         length = socklen_t(min(octets.count, MemoryLayout<sockaddr_storage>.size))
-        // Sound: no more is copied than the storage holds, and the rest stays zero.
+        // Sound: the copy is at most as long as the storage, and the rest stays zero.
         withUnsafeMutableBytes(of: &storage) { $0.copyBytes(from: octets.prefix(Int(length))) }
     }
 
-    /// An IPv4 or IPv6 transport address.
+    /// Creates an IPv4 or IPv6 transport address.
     ///
     /// See ip(7), ipv6(7).
     init(_ endpoint: Endpoint) {
@@ -39,7 +39,7 @@ struct SocketAddress {
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = endpoint.port.bigEndian
             address.sin6_scope_id = endpoint.scope
-            // Sound: both sides are 16 octets of plain memory.
+            // Sound: both sides are 16 bytes of plain memory.
             withUnsafeMutableBytes(of: &address.sin6_addr) { octets in
                 octets.storeBytes(of: endpoint.address.high.bigEndian, as: UInt64.self)
                 octets.storeBytes(
@@ -52,7 +52,8 @@ struct SocketAddress {
         }
     }
 
-    /// A path in the file system; nil when it is longer than `sun_path`'s 107 octets.
+    /// Creates the address of a unix socket file; nil when the path is empty or exceeds the 107
+    /// bytes of `sun_path`.
     ///
     /// See unix(7).
     init?(path: String) {
@@ -66,7 +67,7 @@ struct SocketAddress {
         store(address)
     }
 
-    /// A unix socket's name that is no file's; nil when it is longer than 107 octets.
+    /// Creates the address of a unix socket without a file; nil when the name exceeds 107 bytes.
     ///
     /// See unix(7), abstract.
     init?(abstractName name: String) {
@@ -81,7 +82,7 @@ struct SocketAddress {
         length = socklen_t(MemoryLayout<sa_family_t>.size + octets.count)
     }
 
-    /// A virtual machine's port.
+    /// Creates the address of a virtual machine's port.
     ///
     /// See vsock(7).
     init(vsockCID: UInt32, port: UInt32) {
@@ -92,7 +93,7 @@ struct SocketAddress {
         store(address)
     }
 
-    /// A neighbor on an interface, for IPv4 packets.
+    /// Creates the address of a neighbor on an interface, for IPv4 packets.
     ///
     /// See packet(7).
     init(link: UInt32, mac: MACAddress) {
@@ -101,7 +102,7 @@ struct SocketAddress {
         address.sll_protocol = UInt16(ETH_P_IP).bigEndian
         address.sll_ifindex = Int32(truncatingIfNeeded: link)
         address.sll_halen = 6
-        // Sound: the field has eight octets.
+        // Sound: the field has eight bytes.
         withUnsafeMutableBytes(of: &address.sll_addr) { $0.copyBytes(from: mac.octets) }
         store(address)
     }
@@ -119,9 +120,10 @@ struct SocketAddress {
 
     /// The transport address; nil for other families.
     ///
-    /// IPv4-mapped IPv6 comes out as IPv4. The kernel gives a scope to link-local addresses alone.
+    /// An IPv4-mapped IPv6 address becomes an IPv4 address. The kernel sets a scope only for
+    /// link-local addresses.
     var endpoint: Endpoint? {
-        // Sound: the family says which layout the storage has.
+        // Sound: the family determines the layout of the storage.
         withUnsafeBytes(of: storage) { octets in
             switch family {
             case AF_INET:
@@ -145,34 +147,34 @@ struct SocketAddress {
         }
     }
 
-    /// The name of a unix socket in the file system; nil for other families, and for a socket
-    /// without such a name.
+    /// The path of a unix socket; nil for other families, and for a socket without a path.
     ///
     /// See unix(7).
     var path: String? {
         let start = MemoryLayout<sa_family_t>.size
         guard family == AF_UNIX, Int(length) > start else { return nil }
-        // Sound: the kernel says how much it wrote; a NUL may end the name before, and begins one
-        // that is no path.
+        // Sound: the kernel reports how much it wrote. A NUL may end the path earlier, and an
+        // abstract name begins with one.
         let octets = withUnsafeBytes(of: storage) { $0[start..<Int(length)].prefix { $0 != 0 } }
         return octets.isEmpty ? nil : String(decoding: octets, as: UTF8.self)
     }
 
-    /// The virtual machine's context; nil for other families.
+    /// The virtual machine's context ID; nil for other families.
     ///
     /// See vsock(7).
     var vsockCID: UInt32? {
         guard family == AF_VSOCK else { return nil }
-        // Sound: the family says which layout the storage has.
+        // Sound: the family determines the layout of the storage.
         return withUnsafeBytes(of: storage) { $0.loadUnaligned(as: sockaddr_vm.self).svm_cid }
     }
 
-    /// The Ethernet address of a packet socket's neighbor; nil for other families.
+    /// The MAC address of a packet socket's neighbor; nil for other families and other address
+    /// lengths.
     ///
     /// See packet(7).
     var mac: MACAddress? {
         guard family == AF_PACKET else { return nil }
-        // Sound: the family says which layout the storage has.
+        // Sound: the family determines the layout of the storage.
         return withUnsafeBytes(of: storage) { octets in
             var address = octets.loadUnaligned(as: sockaddr_ll.self)
             guard address.sll_halen == 6 else { return nil }
@@ -182,7 +184,7 @@ struct SocketAddress {
         }
     }
 
-    /// Lends the address to a call that reads it.
+    /// Passes the address to a call that reads it.
     @inline(__always)
     func withPointer<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         // Sound: every socket address begins with the family, as sockaddr does.
@@ -191,13 +193,13 @@ struct SocketAddress {
         }
     }
 
-    /// Lends the room to a call that writes an address and its length.
+    /// Passes the storage to a call that writes an address and its length.
     @inline(__always)
     mutating func withMutablePointer<Result>(
         _ body: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Result
     ) -> Result {
         length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        // Sound: as above, and the length says how much room there is.
+        // Sound: as above, and the length is the size of the storage.
         return withUnsafeMutablePointer(to: &storage) { storage in
             storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, &length) }
         }

@@ -3,16 +3,16 @@ internal import Glibc
 
 /// A directory in which other programs leave unix sockets.
 enum SocketDirectory {
-    /// Entries that are looked at; those behind them are not.
+    /// The maximum number of entries to read; any others are ignored.
     private static let maximumEntries = 4_096
 
     /// The names of the sockets in a directory, sorted.
     ///
     /// See readdir(3).
     ///
-    /// - Parameter path: With a slash at the end.
+    /// - Parameter path: The directory, with a slash at the end.
     /// - Returns: Names without the path.
-    /// - Throws: `SystemError` with the path in it.
+    /// - Throws: `SystemError` that names the path.
     static func names(in path: String) throws(SystemError) -> [String] {
         guard let directory = opendir(path) else {
             throw SystemError(call: "open \(path)", errno: errno)
@@ -21,7 +21,7 @@ enum SocketDirectory {
         var names: [String] = []
         for _ in 0..<maximumEntries {
             guard let entry = readdir(directory) else { break }
-            // Sound: the name ends with NUL, and the entry is good until the next call.
+            // Sound: the name ends with NUL, and the entry is valid until the next call.
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
                 $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }

@@ -2,23 +2,38 @@ internal import Glibc
 
 /// The file of a unix socket that this program has bound.
 ///
-/// Whoever uses the path later has another file there, which stays. As long as the socket is open,
-/// its inode cannot become another file's.
+/// If another program uses the path later, it creates a different file, and that file stays. While
+/// the socket is open, no other file can get its inode.
 struct SocketFile {
     let path: String
     private let identity: FileIdentity?
 
-    /// Looks at the file of a socket that was bound just now.
+    /// Creates a reference to the file of a socket that was just bound.
     init(_ path: String) {
         self.path = path
         identity = FileIdentity(ofSocket: path)
     }
 
-    /// Removes the file, unless the path leads to another one by now.
+    /// Removes the file unless the path now leads to a different one.
     ///
     /// See unlink(2).
     func remove() {
         guard let identity, FileIdentity(ofSocket: path) == identity else { return }
         _ = unlink(path)
+    }
+}
+
+/// An identity that distinguishes a file from all others that exist at the same time.
+struct FileIdentity: Equatable {
+    private let device: dev_t
+    private let inode: ino_t
+
+    /// Creates the identity of the socket at a path; nil for anything else, even a symbolic link.
+    ///
+    /// See lstat(2).
+    init?(ofSocket path: String) {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+        (device, inode) = (status.st_dev, status.st_ino)
     }
 }

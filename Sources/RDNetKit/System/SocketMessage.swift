@@ -1,25 +1,25 @@
 internal import CLinux
 internal import Glibc
 
-/// A datagram that came with control messages.
+/// A received datagram with control messages.
 struct SocketMessage {
-    /// Octets of the datagram.
+    /// The number of bytes in the datagram.
     var count: Int
     var sender: SocketAddress
-    /// Octets of the control messages.
+    /// The number of bytes in the control messages.
     var controlCount: Int
 }
 
 /// Datagrams with control messages. See recvmsg(2), sendmsg(2).
 extension Socket {
-    /// Receives one datagram and what the kernel tells of it.
+    /// Receives one datagram and its control messages.
     ///
     /// - Parameters:
-    ///   - number: A socket's.
+    ///   - number: The socket's descriptor.
     ///   - buffer: Room for the datagram.
-    ///   - control: Room for control messages, aligned as integers are.
-    ///   - flags: Such as MSG_ERRQUEUE.
-    /// - Returns: What came; nil when none waits.
+    ///   - control: Room for control messages, aligned like integers.
+    ///   - flags: Flags such as MSG_ERRQUEUE.
+    /// - Returns: The datagram; nil when none is waiting.
     /// - Throws: `SystemError`.
     static func receiveMessage(
         _ number: Int32,
@@ -30,7 +30,7 @@ extension Socket {
         var sender = SocketAddress()
         var controlCount = 0
         var part = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
-        // Sound: every pointer in the message is good until recvmsg returns.
+        // Sound: every pointer in the message is valid until recvmsg returns.
         let count = try attempt("recvmsg") {
             sender.withMutablePointer { name, nameLength in
                 withUnsafeMutablePointer(to: &part) { part in
@@ -51,14 +51,14 @@ extension Socket {
         return count.map { SocketMessage(count: $0, sender: sender, controlCount: controlCount) }
     }
 
-    /// Sends with control messages.
+    /// Sends datagrams with control messages.
     ///
     /// - Parameters:
-    ///   - number: A socket's.
-    ///   - octets: A datagram, or as many as the control messages say.
-    ///   - address: Where to.
-    ///   - control: Whole control messages.
-    /// - Returns: Octets sent; nil when the queue is full.
+    ///   - number: The socket's descriptor.
+    ///   - octets: One datagram, or as many as the control messages specify.
+    ///   - address: The receiver.
+    ///   - control: Complete control messages.
+    /// - Returns: The number of bytes sent; nil when the queue is full.
     /// - Throws: `SystemError`.
     static func sendMessage(
         _ number: Int32,
@@ -70,7 +70,8 @@ extension Socket {
             iov_base: UnsafeMutableRawPointer(mutating: octets.baseAddress),
             iov_len: octets.count
         )
-        // Sound: every pointer in the message is good until sendmsg returns, which only reads.
+        // Sound: every pointer in the message is valid until sendmsg returns, and sendmsg only
+        // reads.
         return try attempt("sendmsg") {
             address.withPointer { name, nameLength in
                 withUnsafeMutablePointer(to: &part) { part in
@@ -88,16 +89,17 @@ extension Socket {
     }
 }
 
-/// The layout of control messages on 64-bit Linux: length, level, kind, data, padding to eight.
+/// The layout of control messages on 64-bit Linux: length, level, type, data, padding to eight
+/// bytes.
 ///
 /// See cmsg(3).
 enum ControlMessage {
     static let headerLength = 16
 
-    /// The octets of one with its padding.
+    /// The size of a message with its padding, in bytes.
     static func space(_ dataCount: Int) -> Int { headerLength + (dataCount + 7) & ~7 }
 
-    /// The data of the first message of a kind, aligned to eight; nil when there is none.
+    /// The data of the first message of a type, aligned to eight bytes; nil when none matches.
     static func data(
         _ level: Int32,
         _ kind: Int32,
@@ -121,10 +123,10 @@ enum ControlMessage {
     /// Writes a message's header.
     ///
     /// - Parameters:
-    ///   - level: Whose it is.
-    ///   - kind: What it is.
-    ///   - dataCount: Octets of its data, which the caller writes.
-    ///   - room: At least `space(dataCount)` octets.
+    ///   - level: The protocol, such as IPPROTO_IP.
+    ///   - kind: The message type within the protocol.
+    ///   - dataCount: The number of data bytes, which the caller writes.
+    ///   - room: At least `space(dataCount)` bytes.
     static func writeHeader(
         _ level: Int32,
         _ kind: Int32,

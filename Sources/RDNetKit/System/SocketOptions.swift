@@ -1,31 +1,30 @@
 internal import CLinux
 internal import Glibc
 
-/// What can be set on a socket, and asked of it.
+/// Socket options: setting and reading them.
 extension Socket {
-    /// Sends every piece at once: the guest's kernel has collected already.
+    /// Sends every segment immediately, because the guest's kernel has already coalesced the data.
     ///
     /// See tcp(7), TCP_NODELAY.
     static func setNoDelay(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
         try set(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, to: 1)
     }
 
-    /// Lets the kernel notice that an idle peer is gone.
+    /// Lets the kernel detect that an idle peer no longer responds.
     ///
     /// See tcp(7), SO_KEEPALIVE.
     static func setKeepAlive(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
         try set(descriptor, SOL_SOCKET, SO_KEEPALIVE, to: 1)
     }
 
-    /// Makes the kernel probe an idle connection's other end, and fail the connection if there is
-    /// no answer.
+    /// Makes the kernel probe an idle peer, and fail the connection if the peer does not answer.
     ///
     /// See tcp(7), TCP_KEEPIDLE. A unix socket has no such options and needs none.
     static func probePeer(_ descriptor: borrowing OwnedDescriptor, after idle: Duration) {
         do {
             try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, to: 15)
             try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPCNT, to: 8)
-            // Last, as it starts the timer.
+            // Last, because it starts the timer.
             let seconds = Int32(truncatingIfNeeded: idle.components.seconds)
             try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: seconds)
         } catch {
@@ -44,14 +43,15 @@ extension Socket {
         }
     }
 
-    /// Keeps urgent octets in their place among the others.
+    /// Keeps urgent bytes in order with the rest of the stream.
     ///
-    /// An accepted connection has what its listening socket was told. See tcp(7), SO_OOBINLINE.
+    /// An accepted connection inherits the option from its listening socket. See tcp(7),
+    /// SO_OOBINLINE.
     static func keepUrgentInLine(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
         try set(descriptor, SOL_SOCKET, SO_OOBINLINE, to: 1)
     }
 
-    /// Asks for large buffers both ways, beyond the system's limit where privilege allows.
+    /// Requests large buffers in both directions, beyond the system's limit if privilege allows.
     ///
     /// See socket(7), SO_SNDBUFFORCE: without CAP_NET_ADMIN the kernel grants up to
     /// `net.core.wmem_max`.
@@ -60,7 +60,7 @@ extension Socket {
             do {
                 try set(descriptor, SOL_SOCKET, force, to: size)
             } catch {
-                // Smaller buffers cost speed, not correctness, so a refusal is no failure.
+                // Smaller buffers cost speed, not correctness, so a refusal is not an error.
                 var value = size
                 _ = setsockopt(
                     descriptor.number,
@@ -73,12 +73,13 @@ extension Socket {
         }
     }
 
-    /// Makes `close` send a reset instead of an end.
+    /// Makes `close` send a reset instead of the end of the stream.
     ///
     /// See socket(7), SO_LINGER.
     static func resetOnClose(_ descriptor: borrowing OwnedDescriptor) {
         var option = linger(l_onoff: 1, l_linger: 0)
-        // A unix socket ignores it: its peer sees an end, or a reset where data were unread.
+        // A unix socket ignores the option: its peer reads the end of the stream, or a reset if
+        // data was unread.
         _ = setsockopt(
             descriptor.number,
             SOL_SOCKET,
@@ -88,7 +89,7 @@ extension Socket {
         )
     }
 
-    /// Makes calls on a socket wait, for a program that expects it.
+    /// Makes a socket blocking, for a program that expects it.
     ///
     /// See fcntl(2), O_NONBLOCK.
     static func setBlocking(_ descriptor: borrowing OwnedDescriptor) throws(SystemError) {
@@ -97,13 +98,12 @@ extension Socket {
         try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
     }
 
-    /// Sends the connection's octets as fast as the peer takes them, whatever the system's rule is
-    /// for networks.
+    /// Sends as fast as the peer accepts data, regardless of the system's congestion control.
     ///
-    /// For a peer on the same machine: there is no queue on the way to be considerate of, and BBR's
-    /// pacing costs a third of the throughput. See tcp(7), TCP_CONGESTION.
+    /// For a peer on the same machine: no shared queue lies between, and BBR's pacing costs a third
+    /// of the throughput. See tcp(7), TCP_CONGESTION.
     static func sendUnpaced(_ descriptor: borrowing OwnedDescriptor) {
-        // Part of every kernel; a refusal costs speed only.
+        // Every kernel includes Reno; a refusal costs only speed.
         _ = setsockopt(descriptor.number, Int32(IPPROTO_TCP), TCP_CONGESTION, "reno", 4)
     }
 
@@ -140,7 +140,7 @@ extension Socket {
         return value
     }
 
-    /// The error that a socket has kept for its owner, 0 when none, and clears it.
+    /// Returns and clears the pending error of a socket; 0 for none.
     ///
     /// See socket(7), SO_ERROR.
     static func takeError(_ descriptor: borrowing OwnedDescriptor) -> Int32 {

@@ -1,18 +1,18 @@
 internal import CLinux
 internal import Glibc
 
-/// A pipe through which octets pass from socket to socket without being copied.
+/// A pipe that moves bytes from socket to socket without copying them.
 ///
-/// The kernel moves references to the pages that the octets lie in. See splice(2), pipe(7).
+/// The kernel moves references to the pages that hold the bytes. See splice(2), pipe(7).
 final class SplicePipe {
-    /// What the pipe is asked to hold; without privilege it may be less.
+    /// The requested capacity; without privilege the pipe may get less.
     static let capacity = 1 << 20
 
     private let input: OwnedDescriptor
     private let output: OwnedDescriptor
-    /// Pages that fit, of which each holds at least one octet.
+    /// The number of pages that fit; a page may hold as little as one byte.
     private let slots: Int
-    /// Octets inside.
+    /// The number of bytes in the pipe.
     private(set) var count = 0
 
     init() throws(SystemError) {
@@ -20,12 +20,12 @@ final class SplicePipe {
         try systemCall("pipe2") { pipe2(&numbers, O_NONBLOCK | O_CLOEXEC) }
         output = OwnedDescriptor(adopting: numbers[0])
         input = OwnedDescriptor(adopting: numbers[1])
-        // EPERM beyond `pipe-user-pages-soft`: smaller ones do as well, more slowly.
+        // EPERM beyond `pipe-user-pages-soft`; a smaller pipe works too, but more slowly.
         _ = fcntl(numbers[1], CInt(CLINUX_F_SETPIPE_SZ), Int32(Self.capacity))
         slots = max(Int(fcntl(numbers[1], CInt(CLINUX_F_GETPIPE_SZ))) / 4096, 1)
     }
 
-    /// Blocks SIGPIPE on this thread: unlike send(2), splice(2) cannot be told not to raise it.
+    /// Blocks SIGPIPE on this thread, because splice(2), unlike send(2), has no flag against it.
     static func blockBrokenPipeSignal() {
         var set = sigset_t()
         sigemptyset(&set)
@@ -33,13 +33,13 @@ final class SplicePipe {
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
-    /// Takes octets out of a stream.
+    /// Moves bytes from a stream into the pipe.
     ///
     /// - Parameters:
     ///   - source: A stream socket.
-    ///   - limit: At most so many.
-    /// - Returns: How many, and whether that was all that waited, as far as can be told; 0 at the
-    ///   stream's end; nil when none wait.
+    ///   - limit: The maximum number of bytes.
+    /// - Returns: The number of bytes, and whether no more were waiting, as far as can be
+    ///   determined; 0 at the end of the stream; nil when no data is waiting.
     /// - Throws: `SystemError`, such as ECONNRESET.
     func fill(
         from source: borrowing OwnedDescriptor,
@@ -48,13 +48,13 @@ final class SplicePipe {
         let moved = try Self.move(from: source.number, to: input.number, limit)
         guard let moved else { return nil }
         count += moved
-        // With more the pipe's pages may have been the limit.
+        // At or above `slots` bytes, the number of pages may have been the limit.
         return (moved, moved < min(limit, slots))
     }
 
-    /// Gives a socket what is inside; octets that do not fit stay.
+    /// Moves the contents to a socket; bytes that do not fit stay in the pipe.
     ///
-    /// - Throws: `SystemError`: EPIPE or ECONNRESET when the peer is gone.
+    /// - Throws: `SystemError`: EPIPE or ECONNRESET when the peer has closed the connection.
     func drain(to sink: borrowing OwnedDescriptor) throws(SystemError) {
         while count > 0 {
             let moved = try Self.move(from: output.number, to: sink.number, count)

@@ -1,28 +1,29 @@
 internal import CLinux
 internal import Glibc
 
-/// The file of a unix socket that no process has open any more, as a killed program leaves it.
+/// The file of a unix socket that no process has open anymore, such as a killed program leaves
+/// behind.
 enum StaleSocket {
-    /// How often a lock that another program holds is tried again, a millisecond apart.
+    /// The number of attempts to take a lock that another program holds, a millisecond apart.
     private static let lockAttempts = 100
 
-    /// Whether a path leads to anything but a stale socket.
+    /// Whether a path is in use by anything other than a stale socket.
     static func isOccupied(_ path: String) -> Bool {
         var status = stat()
         return lstat(path, &status) == 0 && !isStale(path)
     }
 
-    /// Replaces a stale socket: removes its file and binds another at the path, as one step.
+    /// Replaces a stale socket: removes its file and binds a new socket to the path, in one step.
     ///
-    /// A socket that is bound and does not listen yet looks stale. So programs of ours that bind in
-    /// one directory take turns: whoever binds holds a lock on it. A directory that cannot be
-    /// locked in time, because it is not readable or another program has locked it, is used
-    /// without. See flock(2).
+    /// A bound socket that does not listen yet looks stale. Therefore rdnet processes that bind in
+    /// one directory take turns: each holds a lock on the directory while it binds. If the
+    /// directory cannot be locked in time, because it is not readable or another program holds the
+    /// lock, the process continues without the lock. See flock(2).
     ///
     /// - Parameters:
-    ///   - path: Of the socket.
-    ///   - bind: Makes a socket at the path that others can connect to.
-    /// - Returns: What `bind` returned.
+    ///   - path: The path of the socket.
+    ///   - bind: Creates a socket at the path that others can connect to.
+    /// - Returns: The socket from `bind`.
     /// - Throws: `SystemError` when the stale file cannot be moved, or from `bind`.
     static func replace(
         at path: String,
@@ -31,14 +32,14 @@ enum StaleSocket {
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
         let directory = slash.map { "\(path[..<$0])/" } ?? "."
         let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        // Closing it releases the lock.
+        // Closing the descriptor releases the lock.
         defer { if lock >= 0 { close(lock) } }
         if lock >= 0 { acquire(lock) }
         try remove(at: path)
         return try bind()
     }
 
-    /// Why a datagram to an address would reach nobody; nil if a process may have the address.
+    /// The reason why no process can receive datagrams at an address; nil if one may.
     static func absence(of receiver: SocketAddress) -> SystemError? {
         do {
             _ = try Socket.connect(Socket.make(AF_UNIX, .datagram), to: receiver)
@@ -57,9 +58,9 @@ enum StaleSocket {
 
     /// Removes a stale socket's file; any other file stays.
     ///
-    /// The file moves to a name of our own first and is looked at again there: what another program
-    /// has put at the path meanwhile moves back. The stale file is held open, so that its inode
-    /// does not become that other file's.
+    /// Moves the file to a private name first and checks it again there; if another program has
+    /// replaced the file meanwhile, its file moves back. An open descriptor keeps the inode of the
+    /// stale file from being reused for that other file.
     private static func remove(at path: String) throws(SystemError) {
         let held = open(path, Int32(CLINUX_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
         guard held >= 0 else { return }
@@ -75,12 +76,12 @@ enum StaleSocket {
         FileIdentity(ofSocket: path) != nil && !isLive(path)
     }
 
-    /// Whether a process may be behind a socket's file.
+    /// Whether a process may still have a socket file's socket open.
     ///
-    /// Connecting to a stale one fails with ECONNREFUSED whatever its kind was; a live socket of
-    /// another kind answers EPROTOTYPE. See unix(7).
+    /// Connecting to a stale socket fails with ECONNREFUSED, regardless of its type. A live socket
+    /// of another type fails with EPROTOTYPE. See unix(7).
     private static func isLive(_ path: String) -> Bool {
-        // No program binds to a path that is too long for an address.
+        // No program can bind to a path that is too long for an address.
         guard let address = SocketAddress(path: path) else { return false }
         do {
             _ = try Socket.connect(Socket.make(AF_UNIX, .stream), to: address)

@@ -6,7 +6,7 @@ enum StandardStream {
     case output
     case error
 
-    /// The number that the C library and the shell agree on.
+    /// The conventional descriptor number.
     var descriptor: Int32 {
         switch self {
         case .output: STDOUT_FILENO
@@ -14,13 +14,13 @@ enum StandardStream {
         }
     }
 
-    /// Writes a text whole, waiting for the reader; what a broken stream does not take is lost.
+    /// Writes a whole text, waiting for the reader if necessary; a broken stream loses the rest.
     ///
-    /// For what a command prints, never for the data plane. See write(2).
+    /// For the output of a command, never for the data plane. See write(2).
     func print(_ text: String) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {
-            // Sound: the pointer is used during the call only.
+            // Sound: the pointer is used only during the call.
             let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
             if written > 0 {
                 rest = rest.dropFirst(written)
@@ -33,13 +33,12 @@ enum StandardStream {
         }
     }
 
-    /// Connects descriptors 0 to 2 to /dev/null where the program was started without them.
+    /// Opens /dev/null for each descriptor from 0 to 2 that the program was started without.
     ///
-    /// Otherwise the next descriptor that is opened would be taken for a standard stream. See
-    /// open(2).
+    /// Otherwise the next opened descriptor would become a standard stream. See open(2).
     static func openMissing() {
-        // open(2) gives the lowest free number, so it fills the gaps from below; the first number
-        // above the three is given back.
+        // open(2) returns the lowest free number, so it fills the gaps from below. The first number
+        // above the three is closed again.
         while true {
             let number = open("/dev/null", O_RDWR)
             guard number >= 0 else { return }

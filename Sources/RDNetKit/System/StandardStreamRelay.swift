@@ -1,42 +1,42 @@
 internal import CLinux
 internal import Glibc
 
-/// Why a relay of the standard streams ended before everything was passed on.
+/// The reason why a relay of the standard streams ended early.
 enum StandardStreamFailure: Error, Equatable {
-    /// The other side cut the connection, or closed it before it took everything.
+    /// The peer reset the connection, or closed it before it received everything.
     case cut
     /// The program's own input or output failed.
     case local(SystemError)
 }
 
-/// Standard input and output joined to a stream socket, for a program that does nothing else.
+/// A relay between the standard streams and a stream socket, for a program that does nothing else.
 ///
-/// How it works: it waits in poll(2), which unlike epoll(7) takes files and terminals too. Each
-/// direction passes on what one read brought before it reads again, so a slow reader slows its
-/// writer. The modes of the standard streams are left as they are, as they may be other programs'
-/// too: after poll(2) a read does not wait, nor a write of `PIPE_BUF` octets to a pipe. Each end of
-/// stream is passed on by itself; all is over when both have been, or when the other side closes
-/// before that.
+/// How it works: the relay waits in poll(2), which unlike epoll(7) also supports files and
+/// terminals. Each direction passes on the bytes of one read before it reads again, so a slow
+/// reader slows its writer. The relay does not change the modes of the standard streams, because
+/// other programs may share them: after poll(2) a read does not block, nor does a write of
+/// `PIPE_BUF` bytes to a pipe. The relay passes on each end of stream separately. It ends after
+/// both, or when the peer closes before that.
 struct StandardStreamRelay: ~Copyable {
-    /// What poll(2) said of each descriptor.
+    /// The results of poll(2) for each descriptor.
     private struct Ready {
         var input: Int16
         var output: Int16
         var socket: Int16
     }
 
-    /// Octets on their way.
+    /// Bytes in transit in one direction.
     private struct Direction {
         let room = ReceiveBuffer()
         var waiting = 0..<0
-        /// No more comes.
+        /// Whether the source has reached its end.
         var hasEnded = false
 
         var isOver: Bool { hasEnded && waiting.isEmpty }
-        /// Whether there is room for what comes.
+        /// Whether it can read more.
         var isOpen: Bool { !hasEnded && waiting.isEmpty }
 
-        /// What waits to be passed on.
+        /// The bytes that are waiting to be written.
         var octets: UnsafeRawBufferPointer {
             UnsafeRawBufferPointer(rebasing: room.memory[waiting])
         }
@@ -56,25 +56,25 @@ struct StandardStreamRelay: ~Copyable {
     private var up = Direction()
     private var down = Direction()
     private var outputFailure: SystemError?
-    /// The socket did not take what the input had to say.
+    /// Whether the socket stopped accepting input.
     private var isCut = false
-    /// Octets that came from the socket.
+    /// The number of bytes received from the socket.
     private(set) var received: UInt64 = 0
-    /// Octets that the socket took.
+    /// The number of bytes sent to the socket.
     private(set) var sent: UInt64 = 0
 
-    /// Takes over a connected socket.
+    /// Creates a relay for a connected socket.
     init(_ socket: consuming OwnedDescriptor) {
         self.socket = socket
         var status = stat()
         outputKind = fstat(STDOUT_FILENO, &status) == 0 ? status.st_mode & S_IFMT : 0
     }
 
-    /// Passes on until both directions have ended.
+    /// Relays until both directions have ended.
     ///
-    /// - Throws: `StandardStreamFailure` when one ended early.
+    /// - Throws: `StandardStreamFailure` when a direction ended early.
     mutating func run() throws(StandardStreamFailure) {
-        // A reader that is gone is an error, and not the program's end.
+        // A closed reader is an error, and must not end the program.
         signal(SIGPIPE, SIG_IGN)
         while !up.isOver || !down.isOver {
             let ready = try wait()
@@ -85,8 +85,8 @@ struct StandardStreamRelay: ~Copyable {
             if let outputFailure, ready.input == 0, up.waiting.isEmpty {
                 throw .local(outputFailure)
             }
-            // The other side closes for good only when it has been told of our end, or when the
-            // connection is cut.
+            // The peer closes both directions only after it has received our end of stream, or when
+            // the connection is cut.
             let isClosed = Int32(ready.socket) & (POLLHUP | POLLERR) != 0
             if isClosed, down.isOver, !up.isOver { throw .cut }
         }
@@ -94,10 +94,10 @@ struct StandardStreamRelay: ~Copyable {
         if let outputFailure { throw .local(outputFailure) }
     }
 
-    /// Waits until something can be passed on.
+    /// Waits until a stream is ready.
     private func wait() throws(StandardStreamFailure) -> Ready {
         let fromSocket = (down.isOpen ? POLLIN : 0) | (up.waiting.isEmpty ? 0 : POLLOUT)
-        // A closed one would be reported again and again while a slow output is waited for.
+        // poll(2) would report a closed socket repeatedly while the relay waits for a slow output.
         let isSocketAsked = fromSocket != 0 || down.isOver
         var requests = [
             pollfd(fd: up.isOpen ? STDIN_FILENO : -1, events: Int16(POLLIN), revents: 0),
@@ -112,7 +112,7 @@ struct StandardStreamRelay: ~Copyable {
                 revents: 0
             ),
         ]
-        // With nobody to read the answers, only what the input has ready is still worth sending.
+        // Once the output has failed, only input that is already waiting is still sent.
         let limit: Int32 = outputFailure != nil && up.waiting.isEmpty ? 0 : -1
         do {
             try systemCall("poll") { poll(&requests, nfds_t(requests.count), limit) }
@@ -148,7 +148,7 @@ struct StandardStreamRelay: ~Copyable {
             up.gave(count)
             sent += UInt64(count)
         } catch {
-            // What it said before it went can still be read.
+            // Data that the peer sent before it closed can still be read.
             up.took(0)
             isCut = true
         }
@@ -187,7 +187,7 @@ struct StandardStreamRelay: ~Copyable {
                     write(STDOUT_FILENO, octets.baseAddress, octets.count)
                 }
             default:
-                // A pipe that is ready takes this much (PIPE_BUF) at once.
+                // A ready pipe accepts this much (PIPE_BUF) at once.
                 count = try attempt("standard output") {
                     write(STDOUT_FILENO, octets.baseAddress, min(octets.count, 4_096))
                 }
@@ -200,7 +200,7 @@ struct StandardStreamRelay: ~Copyable {
         if down.isOver { endOutput() }
     }
 
-    /// Lets the reader of the output see its end, while the input may go on.
+    /// Ends the output for its reader, while the input may continue.
     private func endOutput() {
         shutdown(STDOUT_FILENO, Int32(SHUT_WR))
         let nothing = open("/dev/null", O_WRONLY | O_CLOEXEC)

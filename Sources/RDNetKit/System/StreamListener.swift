@@ -1,8 +1,8 @@
-/// Takes connections from a listening socket and hands them on.
+/// Accepts connections on a listening socket and passes them on.
 ///
-/// A turn takes a bounded number. When whoever takes them has no room, or the process or the system
-/// is out of descriptors, or memory, the listener rests for a while: the waiting connection keeps
-/// the socket readable, and asking again at once would keep the loop from sleeping.
+/// Each turn accepts a limited number. The listener pauses when the receiver has no room, or when
+/// the process or the system is out of descriptors or memory. A waiting connection keeps the socket
+/// readable, so without the pause the loop would never sleep.
 final class StreamListener: ReadinessObserver {
     static let acceptedPerTurn = 64
     static let rest: Duration = .milliseconds(100)
@@ -16,21 +16,21 @@ final class StreamListener: ReadinessObserver {
     private var watch: EventLoop.Watch?
     private var resting: TimerWheel.Token?
     private var isClosed = false
-    /// How many connections were taken.
+    /// The number of accepted connections.
     private(set) var accepted: UInt64 = 0
-    /// How often taking one failed.
+    /// The number of failed attempts to accept.
     private(set) var failures: UInt64 = 0
 
-    /// Starts to listen.
+    /// Creates a listener and starts to accept connections.
     ///
     /// - Parameters:
-    ///   - socket: Listens already; closed by `close`.
-    ///   - path: The file of a unix socket, to be removed by `close`.
-    ///   - loop: Tells when clients come.
-    ///   - limits: Counts when no descriptor is left for a connection.
-    ///   - admitting: Whether there is room for one more; without room clients wait in the kernel's
-    ///     queue.
-    ///   - taking: Is given each connection and its client; nil for a client on a unix socket.
+    ///   - socket: A listening socket, which closes with the listener.
+    ///   - path: The file of a unix socket; `close` removes it.
+    ///   - loop: Reports waiting connections.
+    ///   - limits: Counts the attempts that failed for lack of a descriptor.
+    ///   - admitting: Whether the receiver has room for one more connection; without room, clients
+    ///     wait in the kernel's queue.
+    ///   - taking: Receives each connection and its client's address; nil for a unix socket.
     /// - Throws: `SystemError` when the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
@@ -54,7 +54,7 @@ final class StreamListener: ReadinessObserver {
         }
     }
 
-    /// Where it listens; nil for a unix socket.
+    /// The address and port of the listening socket; nil for a unix socket.
     var endpoint: Endpoint? {
         do {
             return try Socket.localAddress(socket).endpoint
@@ -63,9 +63,9 @@ final class StreamListener: ReadinessObserver {
         }
     }
 
-    /// Stops listening; connections that were taken live on.
+    /// Stops accepting; existing connections stay open.
     ///
-    /// The socket itself closes with the listener, which the owner lets go of.
+    /// The socket itself closes when the owner releases the listener.
     func close() {
         guard !isClosed else { return }
         isClosed = true
@@ -98,7 +98,7 @@ final class StreamListener: ReadinessObserver {
         taking(connection.descriptor, peer)
     }
 
-    /// Stops watching altogether: a watch for nothing would still tell of errors.
+    /// Stops watching entirely: a watch for no events would still report errors.
     private func pause() {
         if let watch { loop.forget(watch) }
         watch = nil

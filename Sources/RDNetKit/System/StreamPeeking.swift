@@ -1,9 +1,10 @@
 internal import CLinux
 internal import Glibc
 
-/// Streams whose octets stay in the kernel until somebody else has them.
+/// Peeking at streams: the bytes stay in the kernel until another receiver has them.
 extension Socket {
-    /// Copies octets that wait, and leaves them there; nil when none waits, 0 at the stream's end.
+    /// Copies waiting bytes without removing them; nil when none is waiting, 0 at the end of the
+    /// stream.
     ///
     /// See recv(2), MSG_PEEK.
     @inline(__always)
@@ -14,13 +15,13 @@ extension Socket {
         try receive(descriptor, into: buffer, flags: Int32(MSG_PEEK))
     }
 
-    /// Takes octets that were peeked at out of a stream of any family.
+    /// Removes peeked bytes from a stream of any family.
     ///
     /// - Parameters:
     ///   - descriptor: The stream.
-    ///   - count: So many have been peeked at before.
-    ///   - scratch: Where they go: a unix socket cannot throw them away in the kernel.
-    /// - Throws: `SystemError`: a socket that failed loses what it has shown.
+    ///   - count: The number of bytes, all peeked at before.
+    ///   - scratch: Receives the bytes, because the kernel cannot discard them on a unix socket.
+    /// - Throws: `SystemError`; a failed socket loses the peeked bytes.
     static func skip(
         _ descriptor: borrowing OwnedDescriptor,
         _ count: Int,
@@ -37,14 +38,14 @@ extension Socket {
         }
     }
 
-    /// Throws away octets at the front of a TCP stream.
+    /// Discards bytes at the front of a TCP stream.
     ///
     /// See tcp(7), MSG_TRUNC.
     ///
     /// - Parameters:
     ///   - descriptor: A TCP socket.
-    ///   - count: So many have been peeked at before.
-    /// - Throws: `SystemError`: a socket that failed loses what it has shown.
+    ///   - count: The number of bytes, all peeked at before.
+    /// - Throws: `SystemError`; a failed socket loses the peeked bytes.
     @inline(__always)
     static func discard(
         _ descriptor: borrowing OwnedDescriptor,

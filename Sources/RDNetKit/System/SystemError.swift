@@ -3,37 +3,37 @@ internal import Glibc
 
 /// A system call that failed.
 struct SystemError: Error, Equatable, CustomStringConvertible {
-    /// The call, and what it was done to where that helps: `bind 127.0.0.1:80`.
+    /// The call, with its object where that helps: `bind 127.0.0.1:80`.
     let call: String
-    /// The C library's error number.
+    /// The error number of the C library.
     let errno: Int32
 
-    /// `bind 127.0.0.1:80: Address already in use`.
+    /// The call and its error, such as `bind 127.0.0.1:80: Address already in use`.
     var description: String { "\(call): \(Self.message(errno))" }
 
-    /// A name that does not fit into the structure it belongs in.
+    /// Creates the error for a name that is too long for its structure.
     static func tooLong(_ call: String) -> SystemError {
         SystemError(call: call, errno: ENAMETOOLONG)
     }
 
-    /// A value that means nothing to the call.
+    /// Creates the error for a value that the call does not support.
     static func invalid(_ call: String) -> SystemError {
         SystemError(call: call, errno: EINVAL)
     }
 
-    /// The process's limit of descriptors.
+    /// The error when the process has reached its limit of descriptors.
     static let outOfDescriptors = SystemError(call: "open", errno: EMFILE)
 
     /// Whether the process or the system has no more descriptors.
     var isOutOfDescriptors: Bool { errno == EMFILE || errno == ENFILE }
 
-    /// Whether it took too long.
+    /// Whether the call timed out.
     var isTimeout: Bool { errno == ETIMEDOUT }
 
-    /// Whether there is no interface of that name or number.
+    /// Whether no interface has that name or index.
     var isMissingDevice: Bool { errno == ENODEV }
 
-    /// The C library's sentence for an error number.
+    /// The message of the C library for an error number.
     ///
     /// See strerror(3).
     static func message(_ number: Int32) -> String {
@@ -42,13 +42,13 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// Runs a system call until it is not interrupted (EINTR).
+/// Runs a system call, and repeats it while a signal interrupts it (EINTR).
 ///
 /// - Parameters:
-///   - call: The name for the error; built only when it fails.
+///   - call: The name for the error; evaluated only on failure.
 ///   - body: The call; it returns -1 and sets errno on failure.
-/// - Returns: What the call returned.
-/// - Throws: `SystemError` for every errno but EINTR.
+/// - Returns: The result of the call.
+/// - Throws: `SystemError` for every other errno; EBADF and EFAULT are bugs and stop the program.
 @discardableResult
 @inline(__always)
 func systemCall<Result: FixedWidthInteger>(
@@ -64,13 +64,13 @@ func systemCall<Result: FixedWidthInteger>(
     }
 }
 
-/// Runs a system call on a non-blocking descriptor.
+/// Runs a system call on a non-blocking descriptor, and repeats it while interrupted (EINTR).
 ///
 /// - Parameters:
-///   - call: The name for the error; built only when it fails.
+///   - call: The name for the error; evaluated only on failure.
 ///   - body: The call; it returns -1 and sets errno on failure.
-/// - Returns: What the call returned, or nil when it would have blocked (EAGAIN).
-/// - Throws: `SystemError` for every errno but EINTR and EAGAIN.
+/// - Returns: The result of the call; nil when it would block (EAGAIN).
+/// - Throws: `SystemError` for every other errno; EBADF and EFAULT are bugs and stop the program.
 @inline(__always)
 func attempt<Result: FixedWidthInteger>(
     _ call: @autoclosure () -> String,

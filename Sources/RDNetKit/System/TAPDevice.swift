@@ -1,22 +1,23 @@
 internal import CLinux
 internal import Glibc
 
-/// Why there is no TAP.
+/// The reason why a TAP could not be opened.
 enum TAPError: Error, Equatable, CustomStringConvertible {
-    /// Longer than the 15 octets the kernel keeps (IFNAMSIZ less its NUL), or empty.
+    /// The name is empty, or longer than the kernel's 15 bytes (IFNAMSIZ minus the NUL).
     case badName(String)
-    /// The device node is missing: the tun module is not loaded (WSL distros hit this).
+    /// The device node is missing: the tun module is not loaded (common in WSL distros).
     case noDevice
-    /// An interface of that name is there already: a TAP of one's own is never somebody else's.
+    /// The name belongs to an existing interface: of another type, or a TAP although a new one is
+    /// required.
     case taken(String)
-    /// There is no interface of that name.
+    /// No interface has that name.
     case missing(String)
-    /// Another program has the interface.
+    /// Another program uses the interface.
     case busy(String)
-    /// A call failed.
+    /// A system call failed.
     case refused(SystemError)
 
-    /// The sentence for a person.
+    /// The message for users.
     var description: String {
         switch self {
         case .badName(let name): "TAP name \"\(name)\": expected 1 to 15 bytes"
@@ -33,38 +34,38 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
 
 /// A TAP: a kernel network interface whose frames this process reads and writes.
 ///
-/// An interface that was made here lives as long as the descriptor: it is never made persistent.
-/// One that others have made persistent stays so. Every frame is preceded by a `virtio_net_hdr`, so
-/// that TCP segments of up to 64 KiB pass in one call. See linux/if_tun.h.
+/// A new interface exists as long as its descriptor: it is never made persistent. An existing
+/// persistent interface stays persistent. A `virtio_net_hdr` precedes every frame, so TCP segments
+/// of up to 64 KiB pass in one call. See linux/if_tun.h.
 struct TAPDevice: ~Copyable {
     let descriptor: OwnedDescriptor
-    /// Whether the kernel takes and gives unsegmented UDP (USO, since Linux 6.2).
+    /// Whether the kernel sends and accepts unsegmented UDP (USO, since Linux 6.2).
     let hasUSO: Bool
 
-    /// Whose an interface is.
+    /// Whether an interface must be new or may exist already.
     enum Ownership {
-        /// One's own: it must not exist yet.
+        /// A new interface, which must not exist yet.
         case exclusive
-        /// One that somebody has made is used, or else one's own is made.
+        /// An existing interface, or else a new one.
         case either
-        /// One that somebody has made; it stays when it is let go of.
+        /// An existing interface, which stays after the TAP is closed.
         case borrowed
     }
 
-    /// Whether there is a device to make TAPs with.
+    /// Checks that the device for creating TAPs exists.
     ///
     /// See access(2).
     ///
-    /// - Throws: `TAPError.noDevice` when there is none.
+    /// - Throws: `TAPError.noDevice` when it does not.
     static func check() throws(TAPError) {
         if access("/dev/net/tun", F_OK) != 0 { throw .noDevice }
     }
 
-    /// Opens a TAP in the namespace of the calling thread.
+    /// Opens a TAP in the network namespace of the calling thread.
     ///
     /// - Parameters:
     ///   - name: The interface's name.
-    ///   - ownership: Whether it may or must exist.
+    ///   - ownership: Whether the interface may or must exist already.
     /// - Throws: `TAPError`.
     init(named name: String, _ ownership: Ownership = .exclusive) throws(TAPError) {
         let octets = Array(name.utf8)
@@ -76,15 +77,15 @@ struct TAPDevice: ~Copyable {
             switch error.errno {
             case ENOENT: throw .noDevice
             case EBUSY where ownership != .exclusive: throw .busy(name)
-            // EINVAL: an interface of another kind has the name.
             case EBUSY, EEXIST: throw .taken(name)
+            // An interface of another type has the name.
             case EINVAL where Self.exists(name): throw .taken(name)
             default: throw .refused(error)
             }
         }
     }
 
-    /// Whether there is an interface of a name, of whatever kind.
+    /// Whether an interface with a name exists, of any type.
     ///
     /// See if_nametoindex(3).
     static func exists(_ name: String) -> Bool {
@@ -101,10 +102,10 @@ struct TAPDevice: ~Copyable {
         try self.init(adopting: descriptor)
     }
 
-    /// Takes over a TAP's descriptor that is attached already, by another process perhaps.
+    /// Creates a TAP from an attached descriptor, possibly from another process.
     ///
-    /// - Parameter descriptor: Opened with a `virtio_net_hdr`.
-    /// - Throws: `SystemError` when it is no TAP.
+    /// - Parameter descriptor: A TAP's descriptor, opened with a `virtio_net_hdr`.
+    /// - Throws: `SystemError` when the descriptor is not a TAP's.
     init(adopting descriptor: consuming OwnedDescriptor) throws(SystemError) {
         hasUSO = try Self.setOffload(descriptor.number)
         self.descriptor = descriptor
@@ -116,7 +117,7 @@ struct TAPDevice: ~Copyable {
         isExclusive: Bool
     ) throws(SystemError) {
         var request = ifreq()
-        // Sound: the name was checked against IFNAMSIZ, and the flags lie right behind it.
+        // Sound: the name was checked against IFNAMSIZ, and the flags follow directly after it.
         withUnsafeMutableBytes(of: &request) { octets in
             octets.copyBytes(from: name)
             let exclusion = isExclusive ? IFF_TUN_EXCL : 0
@@ -136,19 +137,20 @@ struct TAPDevice: ~Copyable {
     private static func setOffload(_ number: Int32) throws(SystemError) -> Bool {
         let base = Int32(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6)
         let withUSO = base | Int32(CLINUX_TUN_F_USO4 | CLINUX_TUN_F_USO6)
-        // Kernels before 6.2 know no unsegmented UDP (USO) and refuse the whole set.
+        // Kernels before 6.2 do not support unsegmented UDP (USO) and refuse the whole set.
         if ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), withUSO) == 0 { return true }
         try systemCall("ioctl(TUNSETOFFLOAD)") { ioctl(number, UInt(CLINUX_TUNSETOFFLOAD), base) }
         return false
     }
 
-    /// Has the kernel finish all frames again, for whoever uses a borrowed interface next.
+    /// Makes the kernel complete checksums and segmentation of all frames again, for the next user
+    /// of a borrowed interface.
     func refuseOffloads() {
-        // A failure would mean that the interface is gone, and nobody uses it next.
+        // A failure means that the interface was removed, so it has no next user.
         _ = ioctl(descriptor.number, UInt(CLINUX_TUNSETOFFLOAD), 0 as Int32)
     }
 
-    /// Reads one frame and its header; nil when none waits.
+    /// Reads one frame and its header; nil when none is waiting.
     ///
     /// See readv(2).
     @inline(__always)
@@ -161,7 +163,7 @@ struct TAPDevice: ~Copyable {
             iovec(iov_base: header.baseAddress, iov_len: header.count),
             iovec(iov_base: frame.baseAddress, iov_len: frame.count)
         )
-        // Sound: a tuple of two equal structs is laid out as an array of two.
+        // Sound: a tuple of two equal structs has the layout of an array of two.
         return try attempt("read TAP") {
             withUnsafeBytes(of: &parts) { parts in
                 readv(number, parts.assumingMemoryBound(to: iovec.self).baseAddress, 2)
@@ -169,7 +171,7 @@ struct TAPDevice: ~Copyable {
         }
     }
 
-    /// Writes one frame with its header in front; nil when the kernel takes none now.
+    /// Writes one frame preceded by its header; nil when the kernel accepts none now.
     ///
     /// See write(2).
     @inline(__always)
@@ -180,7 +182,7 @@ struct TAPDevice: ~Copyable {
         try attempt("write TAP") { Glibc.write(number, octets.baseAddress, octets.count) }
     }
 
-    /// Writes one frame that does not lie behind its header; nil when the kernel takes none now.
+    /// Writes one frame whose header is stored separately; nil when the kernel accepts none now.
     ///
     /// See writev(2).
     @inline(__always)
@@ -199,7 +201,7 @@ struct TAPDevice: ~Copyable {
                 iov_len: frame.count
             )
         )
-        // Sound: a tuple of two equal structs is laid out as an array of two, and writev only
+        // Sound: a tuple of two equal structs has the layout of an array of two, and writev only
         // reads.
         return try attempt("write TAP") {
             withUnsafeBytes(of: &parts) { parts in

@@ -1,23 +1,24 @@
 internal import CLinux
 internal import Glibc
 
-/// The processes that keep a TAP interface alive: each that has a descriptor of it open.
+/// The processes that keep a TAP interface alive, because each has a descriptor of it open.
 ///
-/// See proc(5): /proc/PID/fd and /proc/PID/fdinfo, where the kernel names the interface of a TUN
+/// See proc(5): /proc/PID/fd and /proc/PID/fdinfo, where the kernel reports the interface of a TUN
 /// descriptor (`iff`).
 enum TAPHolder {
     /// Whether a process holds an interface.
     ///
     /// - Parameters:
-    ///   - process: Its number.
+    ///   - process: The process ID.
     ///   - interface: The interface's name.
-    /// - Returns: False also for a process that has ended, or must not be looked at.
+    /// - Returns: False also when the process has ended, or this process may not inspect it.
     static func holds(_ process: Int32, interface: String) -> Bool {
         guard let directory = opendir("/proc/\(process)/fdinfo") else { return false }
         defer { closedir(directory) }
         let mark = Array("iff:\t\(interface)".utf8)
         while let entry = readdir(directory) {
-            // Sound: the name is an array of chars that ends with NUL, good until the next readdir.
+            // Sound: the name is an array of chars that ends with NUL, valid until the next
+            // readdir.
             let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }
@@ -38,7 +39,7 @@ enum TAPHolder {
 }
 
 extension [UInt8] {
-    /// Whether one of these lines is another.
+    /// Whether the text contains a whole line.
     fileprivate func containsLine(_ line: [UInt8]) -> Bool {
         split(separator: UInt8(ascii: "\n")).contains { $0.elementsEqual(line) }
     }

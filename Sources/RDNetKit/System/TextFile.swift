@@ -1,17 +1,17 @@
 internal import CLinux
 internal import Glibc
 
-/// A small file of text that is read whole, at start-up.
+/// A small text file that is read whole.
 enum TextFile {
-    /// What a configuration file may hold; a larger one is a mistake, or a device that never ends.
+    /// The maximum size of a configuration file; a larger file is a mistake, or an endless device.
     static let limit = 1 << 20
 
-    /// Reads a file of at most `limit` octets.
+    /// Reads a file of at most `limit` bytes.
     ///
     /// See open(2), read(2).
     ///
-    /// - Parameter path: A regular file.
-    /// - Returns: The octets; nil when there are more than the limit.
+    /// - Parameter path: The path of a regular file.
+    /// - Returns: The content; nil when it exceeds the limit.
     /// - Throws: `SystemError` that names the path.
     static func read(_ path: String) throws(SystemError) -> [UInt8]? {
         let file = OwnedDescriptor(
@@ -22,14 +22,14 @@ enum TextFile {
         return try read(file, named: path)
     }
 
-    /// Reads an open file of at most `limit` octets, from where it is.
+    /// Reads an open file of at most `limit` bytes, from its current position.
     ///
     /// See read(2).
     ///
     /// - Parameters:
-    ///   - file: Open for reading.
-    ///   - path: For the error.
-    /// - Returns: The octets; nil when there are more than the limit.
+    ///   - file: A file that is open for reading.
+    ///   - path: The path for the error message.
+    /// - Returns: The content; nil when it exceeds the limit.
     /// - Throws: `SystemError` that names the path.
     static func read(
         _ file: borrowing OwnedDescriptor,
@@ -51,13 +51,13 @@ enum TextFile {
 
     /// Replaces the content of an open file in place.
     ///
-    /// While a shorter text replaces a longer one, a reader may see the new text and empty lines.
-    /// See pwrite(2), ftruncate(2).
+    /// While a shorter text replaces a longer one, a reader may see the new text followed by empty
+    /// lines. See pwrite(2), ftruncate(2).
     ///
     /// - Parameters:
-    ///   - file: Open for writing.
+    ///   - file: A file that is open for writing.
     ///   - octets: The whole text.
-    ///   - path: For the error.
+    ///   - path: The path for the error message.
     /// - Throws: `SystemError` that names the path.
     static func overwrite(
         _ file: borrowing OwnedDescriptor,
@@ -72,7 +72,7 @@ enum TextFile {
         var offset = 0
         while offset < padded.count {
             offset += try systemCall("write \(path)") {
-                // Sound: the rest of the array is lent for the call.
+                // Sound: the pointer is used only during the call.
                 padded[offset...].withUnsafeBytes { rest in
                     pwrite(number, rest.baseAddress, rest.count, off_t(offset))
                 }
@@ -82,14 +82,14 @@ enum TextFile {
         try systemCall("truncate \(path)") { ftruncate(number, off_t(octets.count)) }
     }
 
-    /// Whether there is anything at a path, a file or not; symbolic links are followed.
+    /// Whether anything exists at a path, a file or not; symbolic links are followed.
     ///
     /// See access(2).
     static func isAnything(at path: String) -> Bool {
         access(path, F_OK) == 0
     }
 
-    /// Whether an error says that there is no such file.
+    /// Whether an error means that the file does not exist.
     static func isAbsence(_ error: SystemError) -> Bool {
         error.errno == ENOENT || error.errno == ENOTDIR
     }

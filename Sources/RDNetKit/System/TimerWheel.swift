@@ -1,20 +1,20 @@
-/// Who is told that a deadline has come.
+/// An object that a timer notifies at its deadline.
 protocol TimerObserver: AnyObject {
     func timerFired(now: Instant)
 }
 
-/// Deadlines of any number of owners: insert, remove and expire in constant time.
+/// Deadlines of any number of owners, with insertion, removal, and expiry in constant time.
 ///
-/// How it works: a hierarchical wheel. Four levels of 64 slots; a tick is 2^20 ns (1.05 ms). A
-/// deadline less than 64 ticks away lies in the level 0 slot of its tick, one less than 64² away in
-/// the level 1 slot of its 64-tick span, and so on; what is further away than the top level reaches
-/// waits in its last slot and is placed anew when that comes round. When time passes a span's
-/// start, its slot is dealt out one level down. One 64-bit word a level says which slots are
-/// occupied, so an idle wheel skips time without stepping. Nodes live in one array and are linked
-/// by index; a token carries a generation, so a stale one is harmless. A timer fires at its
-/// deadline or up to one tick later, never before.
+/// How it works: this is a hierarchical wheel. It has four levels of 64 slots; a tick is 2^20 ns
+/// (1.05 ms). A deadline less than 64 ticks away lies in the level 0 slot of its tick, one less
+/// than 64² away in the level 1 slot of its 64-tick span, and so on. A deadline beyond the reach of
+/// the top level waits in its last slot and is placed again when the wheel reaches that slot. When
+/// time reaches the start of a slot's span, the slot's deadlines move to lower levels. One 64-bit
+/// word per level records which slots are occupied, so an idle wheel skips time without stepping.
+/// Nodes live in one array and are linked by index. A token carries a generation, so a stale token
+/// is harmless. A timer fires at its deadline or up to one tick later, never earlier.
 struct TimerWheel {
-    /// Names one inserted deadline until it fires or is removed.
+    /// Identifies an inserted deadline until it fires or is removed.
     struct Token: Equatable {
         fileprivate var index: Int32
         fileprivate var generation: UInt32
@@ -33,7 +33,7 @@ struct TimerWheel {
     private static let slotBits: UInt64 = 6
     private static let slots = 64
     private static let tickShift: UInt64 = 20
-    /// The list of nodes whose time has come; the lists before it are the slots, level by level.
+    /// The list of expired nodes; the lists before it are the slots, level by level.
     private static let expired = Int32(levels * slots)
     private static let none: Int32 = -1
 
@@ -42,14 +42,14 @@ struct TimerWheel {
     private var heads = [Int32](repeating: none, count: levels * slots + 1)
     private var occupied = [UInt64](repeating: 0, count: levels)
     private var current: UInt64
-    /// How many deadlines wait.
+    /// The number of pending deadlines.
     private(set) var count = 0
 
     init(now: Instant) {
         current = UInt64(now.nanoseconds) >> Self.tickShift
     }
 
-    /// Adds a deadline; the wheel keeps the observer until it fires or is removed.
+    /// Adds a deadline; the wheel retains the observer until the timer fires or is removed.
     mutating func insert(_ deadline: Instant, observer: any TimerObserver) -> Token {
         // Rounded up: a timer must not fire early.
         let nanoseconds = UInt64(max(deadline.nanoseconds, 0)) &+ (1 << Self.tickShift) &- 1
@@ -77,21 +77,21 @@ struct TimerWheel {
         return Token(index: index, generation: nodes[Int(index)].generation)
     }
 
-    /// Removes a deadline; nothing happens when it has fired already.
+    /// Removes a deadline; does nothing if it has already fired.
     mutating func remove(_ token: Token) {
         guard nodes[Int(token.index)].generation == token.generation else { return }
         unlink(token.index)
         release(token.index)
     }
 
-    /// The earliest moment at which `popExpired` may have something.
+    /// The earliest time at which `popExpired` may return an observer; nil without deadlines.
     var nextDeadline: Instant? {
         if heads[Int(Self.expired)] != Self.none { return Instant(nanoseconds: 0) }
         guard let tick = nextTick() else { return nil }
         return Instant(nanoseconds: Int64(tick << Self.tickShift))
     }
 
-    /// Takes out one owner whose deadline has come; call until nil.
+    /// Removes one expired deadline and returns its observer; call until nil.
     mutating func popExpired(now: Instant) -> (any TimerObserver)? {
         advance(to: UInt64(now.nanoseconds) >> Self.tickShift)
         let index = heads[Int(Self.expired)]
@@ -130,8 +130,8 @@ struct TimerWheel {
         for level in 0..<Self.levels where occupied[level] != 0 {
             let shift = Self.slotBits * UInt64(level)
             let position = (current >> shift) & 63
-            // Bit 0 of the rotated word is the slot after the current one, bit 63 the current slot
-            // a full turn later.
+            // Bit 0 of the rotated word is the slot after the current one; bit 63 is the current
+            // slot one full turn later.
             let turn = (position + 1) & 63
             let word = occupied[level]
             let rotated = turn == 0 ? word : (word >> turn) | (word << (64 - turn))
@@ -145,7 +145,7 @@ struct TimerWheel {
     private mutating func place(_ index: Int32) {
         let tick = nodes[Int(index)].tick
         guard tick > current else { return link(index, to: Self.expired) }
-        // Too far for the top level: its last slot, to be dealt out again from there.
+        // A deadline beyond the top level goes to its last slot and is dealt out again from there.
         let reach: UInt64 = 1 << (Self.slotBits * UInt64(Self.levels))
         let near = min(tick, current + reach - 1)
         var level: UInt64 = 0

@@ -1,23 +1,23 @@
 internal import CLinux
 internal import Glibc
 
-/// What this machine's kernel can do with sockets between virtual machines and host.
+/// The kernel's support for sockets between virtual machines and their host.
 struct VirtualSockets: Equatable {
-    /// It is the host of virtual machines (module vhost_vsock, or VMware's): contexts from 3 on are
-    /// its machines.
+    /// Whether this machine hosts virtual machines (module vhost_vsock, or VMware's); contexts from
+    /// 3 up are its virtual machines.
     var isHost: Bool
-    /// A context of its own leads back to it (module vsock_loopback).
+    /// Whether a dedicated context leads back to this machine (module vsock_loopback).
     var hasLoopback: Bool
 
-    /// It can do nothing.
+    /// Neither kind of support.
     static let none = VirtualSockets(isHost: false, hasLoopback: false)
-    /// The context that leads back (VMADDR_CID_LOCAL).
+    /// The context that leads back to this machine (VMADDR_CID_LOCAL).
     static let loopback: UInt32 = 1
 
-    /// Asks the kernel, and sends nothing.
+    /// Queries the kernel without sending anything.
     ///
-    /// A socket can be bound to a context only while the kernel has a transport of that kind; a
-    /// call to a context without one would be sent to this machine's own host. See vsock(7).
+    /// A socket can bind to a context only while the kernel has a transport of that kind. Without
+    /// one, a connection to the context would go to the host of this machine. See vsock(7).
     static func probe() -> VirtualSockets {
         VirtualSockets(
             isHost: canBind(to: UInt32(VMADDR_CID_HOST)),
@@ -38,7 +38,7 @@ struct VirtualSockets: Equatable {
 }
 
 extension Socket {
-    /// The context of the virtual machine at the other end of a vsock connection; nil for other
+    /// The context ID of the virtual machine at the other end of a vsock connection; nil for other
     /// families.
     ///
     /// See getpeername(2).
@@ -50,7 +50,7 @@ extension Socket {
                 address.withMutablePointer { getpeername(number, $0, $1) }
             }
         } catch {
-            // It has ended already: reading will say so.
+            // The connection has already ended; the next read reports that.
             return nil
         }
         return address.vsockCID

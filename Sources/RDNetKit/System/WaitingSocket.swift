@@ -1,16 +1,16 @@
 internal import CLinux
 internal import Glibc
 
-/// A socket that is waited for, by programs that have nothing else to do: never by the engine.
+/// A socket with blocking waits, for programs that do nothing else; the engine never uses it.
 struct WaitingSocket: ~Copyable {
     let descriptor: OwnedDescriptor
 
-    /// Takes over a socket; it stays non-blocking.
+    /// Creates a waiting socket from a descriptor, which stays non-blocking.
     init(_ descriptor: consuming OwnedDescriptor) {
         self.descriptor = descriptor
     }
 
-    /// Connects within a time.
+    /// Connects within a time limit.
     ///
     /// See connect(2).
     static func connected(
@@ -25,7 +25,7 @@ struct WaitingSocket: ~Copyable {
         return socket
     }
 
-    /// Waits until the connection that has begun is made.
+    /// Waits until a started connection attempt completes.
     ///
     /// See connect(2).
     func finishConnecting(to peer: String, within limit: Duration) throws(SystemError) {
@@ -34,7 +34,7 @@ struct WaitingSocket: ~Copyable {
         if code != 0 { throw SystemError(call: "connect \(peer)", errno: code) }
     }
 
-    /// Takes one connection within a time.
+    /// Accepts one connection within a time limit.
     ///
     /// See accept(2).
     func accept(within limit: Duration) throws(SystemError) -> WaitingSocket {
@@ -45,7 +45,7 @@ struct WaitingSocket: ~Copyable {
         return WaitingSocket(connection.descriptor)
     }
 
-    /// Sends all octets within a time for each wait.
+    /// Sends all bytes, with a time limit for each wait.
     func send(_ octets: [UInt8], within limit: Duration) throws(SystemError) {
         var offset = 0
         while offset < octets.count {
@@ -57,7 +57,7 @@ struct WaitingSocket: ~Copyable {
         }
     }
 
-    /// Receives what comes next, up to so many octets; empty at the stream's end.
+    /// Receives the next bytes, up to a maximum number; empty at the end of the stream.
     func receive(upTo count: Int, within limit: Duration) throws(SystemError) -> [UInt8] {
         while true {
             try Self.wait(for: descriptor, Int16(POLLIN), limit, "receive")

@@ -1,14 +1,14 @@
 internal import CLinux
 internal import Glibc
 
-/// The system's calendar.
+/// The system's real-time clock.
 enum WallClock {
     /// Microseconds since 1970.
     ///
     /// See clock_gettime(2), CLOCK_REALTIME.
     static func microseconds() -> Int64 {
         var time = timespec()
-        // Cannot fail: the clock exists and the pointer is good.
+        // Cannot fail: the clock exists and the pointer is valid.
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000
     }
@@ -18,12 +18,12 @@ enum WallClock {
     /// See clock_gettime(2), localtime_r(3).
     static func now() -> WallTime {
         var time = timespec()
-        // Cannot fail: the clock exists and the pointer is good.
+        // Cannot fail: the clock exists and the pointer is valid.
         clock_gettime(CLOCK_REALTIME, &time)
         var seconds = time.tv_sec
         var local = tm()
-        // Sound: both pointers are good for the call. It fails only for years beyond 2^31: then
-        // UTC.
+        // Sound: both pointers are valid during the call. It fails only for years beyond 2^31; then
+        // UTC is used.
         guard localtime_r(&seconds, &local) != nil else {
             return WallTime(seconds: Int64(seconds), utcOffset: 0)
         }
