@@ -1,8 +1,9 @@
-// Names of the Linux interface that Swift's Glibc module does not show.
+// Linux declarations that Swift's Glibc module does not export.
 //
-// Only declarations: no code, and _GNU_SOURCE stays undefined (defining it here would give fd_set and
-// others a second, different shape). Functions that glibc declares only under _GNU_SOURCE are
-// prototyped here; macros with a sizeof in them, which Swift cannot import, become enum constants.
+// The header contains declarations and one inline function (`clinux_commit`). It leaves _GNU_SOURCE
+// undefined, because defining it here would give fd_set and others a second, different layout. The
+// header declares functions that glibc declares only under _GNU_SOURCE. Macros that contain a
+// sizeof, which Swift cannot import, become enum constants.
 #ifndef RDNET_CLINUX_H
 #define RDNET_CLINUX_H
 
@@ -59,13 +60,13 @@ enum {
     CLINUX_SO_PEERPIDFD = 77,
 };
 
-/// One message of recvmmsg(2) and sendmmsg(2): glibc's `struct mmsghdr`.
+/// A message of recvmmsg(2) and sendmmsg(2): glibc's `struct mmsghdr`.
 struct clinux_mmsghdr {
     struct msghdr msg_hdr;
     unsigned int msg_len;
 };
 
-/// The beginning of the kernel's `struct statx`, which is 256 bytes long.
+/// The kernel's `struct statx` (256 bytes); only the first fields have names.
 struct clinux_statx {
     unsigned int mask;
     unsigned int block_size;
@@ -73,7 +74,7 @@ struct clinux_statx {
     unsigned long long rest[30];
 };
 
-/// SO_PEERCRED's value: glibc's `struct ucred`.
+/// The value of SO_PEERCRED: glibc's `struct ucred`.
 struct clinux_ucred {
     pid_t pid;
     uid_t uid;
@@ -94,29 +95,29 @@ int sendmmsg(int descriptor, struct clinux_mmsghdr *messages, unsigned int count
 int open_tree(int directory, const char *path, unsigned int flags);
 int move_mount(int from, const char *from_path, int to, const char *to_path, unsigned int flags);
 
-/// statx(2), by the name of a structure that Swift imports.
+/// statx(2), declared with a structure that Swift can import.
 int clinux_statx(int directory, const char *path, int flags, unsigned int mask, struct clinux_statx *status)
     __asm__("statx");
 
-/// environ(7). Constant here, as nothing in the process changes it.
+/// environ(7); constant here, because nothing in the process changes it.
 extern char **const clinux_environ __asm__("environ");
 
-/// prctl(2), which C declares with variable arguments.
+/// prctl(2), which glibc declares with variable arguments.
 int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
 
-/// getauxval(3): the auxiliary vector, which the kernel puts behind the environment.
+/// getauxval(3): reads the auxiliary vector, which the kernel stores after the environment.
 unsigned long clinux_getauxval(unsigned long kind) __asm__("getauxval");
 
-/// The commit that the program was built from: zeros, until `make` replaces the section in the
+/// The commit that the program was built from: zeros until `make` replaces the section in the
 /// finished file.
 ///
-/// No code may assume the zeros, so the compiler is told of other uses.
+/// The `used` attribute keeps the compiler from assuming the zeros.
 static inline const char *clinux_commit(void) {
     static char text[64] __attribute__((used, section("rdnet_commit")));
     return text;
 }
 
-/// fork(2), which Swift marks unavailable: sound here because the process has one thread.
+/// fork(2), which Swift marks unavailable. It is sound here because the process has one thread.
 pid_t clinux_fork(void) __asm__("fork");
 
 #endif
