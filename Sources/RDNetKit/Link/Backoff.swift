@@ -1,15 +1,15 @@
-/// How long to wait before the next try: twice as long after each failure in a row, up to a limit.
+/// The delay before the next try: it doubles with each consecutive failure, up to a limit.
 ///
-/// A success that lasted begins a new row; one that ended at once was none.
+/// A success that lasts resets the count; a success that ends at once does not.
 struct Backoff {
-    /// A success that lasts this long was one.
+    /// The minimum duration of a success that resets the count.
     static let settled: Duration = .seconds(5)
 
     let first: Duration
     let maximum: Duration
-    /// Failures in a row.
+    /// The number of consecutive failures.
     private(set) var failures = 0
-    /// Whether a success has lasted, ever.
+    /// Whether a success has ever lasted.
     private(set) var hasSettled = false
     private var began: Instant?
 
@@ -25,7 +25,7 @@ struct Backoff {
     /// Counts a failure, or the end of a success.
     ///
     /// - Parameter now: The caller's clock.
-    /// - Returns: How long to wait.
+    /// - Returns: The delay before the next try.
     mutating func failed(now: Instant) -> Duration {
         if let began, now - began >= Self.settled {
             failures = 0

@@ -1,11 +1,10 @@
-/// One sender of datagrams as a link: a frame each, both ways, over the socket that all senders
-/// share.
+/// A link to one datagram sender: each datagram is one frame, and all senders share one socket.
 ///
-/// The kernel keeps few datagrams for a receiver (`net.unix.max_dgram_qlen`, 10 by default) and
-/// cannot say when it takes more, unless the receiver is connected to our socket. So what is not
-/// taken waits in a bounded queue, and is offered again with every turn and after a pause; when
-/// nothing of it was taken for a second it is dropped, as a cable's other end drops what it cannot
-/// take. Only an address at which nobody listens any more ends the link.
+/// The kernel queues few datagrams for a receiver (`net.unix.max_dgram_qlen`, 10 by default). It
+/// does not report when the receiver has room again, unless the receiver is connected to our
+/// socket. Unsent frames therefore wait in a bounded queue; each turn retries them, and so does a
+/// timer. If the receiver takes none for a second, the link drops them, as the other end of a cable
+/// would. The link closes only when nobody listens at the address any more.
 final class DatagramLink: FrameLink {
     private static let minimumPause: Duration = .milliseconds(1)
     private static let maximumPause: Duration = .milliseconds(64)
@@ -24,18 +23,18 @@ final class DatagramLink: FrameLink {
     private var pause = DatagramLink.minimumPause
     private var retry: TimerWheel.Token?
     private var blockedSince: Instant?
-    /// Frames received before the latest probe: a guest that has sent more since is there.
+    /// Frames received before the latest probe; a guest that has sent more since then is present.
     private var framesAtProbe: UInt64 = 0
     private weak var receiver: (any FrameReceiver)?
 
-    /// Makes a link to one sender.
+    /// Creates a link to one sender.
     ///
     /// - Parameters:
-    ///   - peer: Its address.
-    ///   - socket: Sends to it, and hears from it.
-    ///   - name: What the link is called in logs.
-    ///   - mtu: The largest payload of a frame to the other end.
-    ///   - loop: Where everything runs.
+    /// - peer: The sender's address.
+    /// - socket: The shared socket, which sends to the peer and receives from it.
+    /// - name: The link's name in logs.
+    /// - mtu: The largest payload of a frame to the other end.
+    /// - loop: The event loop.
     init(
         _ peer: SocketAddress,
         of socket: DatagramListener,
@@ -56,7 +55,7 @@ final class DatagramLink: FrameLink {
 
     // MARK: Inwards
 
-    /// Takes one datagram of the peer's; nil stands for one that was too long.
+    /// Receives one datagram from the peer; nil stands for one that was too long.
     func receive(_ packet: UnsafeRawBufferPointer?, now: Instant) {
         guard let packet, packet.count >= EthernetHeader.length else {
             counters.malformed &+= 1
@@ -95,7 +94,7 @@ final class DatagramLink: FrameLink {
         if output.hasRoomAgain() { receiver?.hasRoom(self, now: now) }
     }
 
-    /// Arranges for another try, or gives up what has waited too long.
+    /// Schedules a retry, or drops frames that have waited too long.
     private func wait(now: Instant) {
         let start = blockedSince ?? now
         blockedSince = start
@@ -108,10 +107,10 @@ final class DatagramLink: FrameLink {
         pause = min(pause * 2, Self.maximumPause)
     }
 
-    /// Ends the link of a guest whose socket is gone.
+    /// Closes the link if the guest's socket no longer exists.
     ///
-    /// A connection would report its end. Here only a datagram to the guest shows it, and an idle
-    /// guest gets none.
+    /// A connection would report its end. Here only a datagram to the guest reveals it, and an idle
+    /// guest receives none.
     func probe(now: Instant) {
         defer { framesAtProbe = counters.framesReceived }
         guard framesAtProbe == counters.framesReceived, !isClosed else { return }

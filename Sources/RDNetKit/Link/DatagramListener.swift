@@ -1,24 +1,25 @@
-/// A unix socket of datagrams at which guests are heard: each sender's address is a link.
+/// A unix datagram socket that receives frames from guests: each sender's address is a link.
 ///
-/// vfkit, libkrun and their kin bind a socket of their own and send each frame as one datagram;
-/// there is no connection. A sender's first datagram makes its link: it may be a greeting that
-/// begins with `VFKT`, as older ones send, or a frame already. The link ends when its address is
-/// gone, which a timer finds out for a guest that is sent nothing, and begins anew with the next
-/// datagram: a guest that comes back needs nothing to be done.
+/// vfkit, libkrun and similar programs bind their own socket and send each frame as one datagram,
+/// without a connection. The first datagram from a sender creates its link. That datagram may
+/// already be a frame, or a greeting that begins with `VFKT`, as older programs send. The link
+/// closes when its address no longer exists; a timer detects this for a guest that receives no
+/// frames. The next datagram creates the link again, so a guest that returns needs no action.
 final class DatagramListener: ReadinessObserver {
-    /// How much one turn reads before others get theirs: two batches.
+    /// Limit on batches read per turn, so that others get their turn.
     private static let batchesPerTurn = 2
-    /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
+    /// The requested size of each kernel buffer; the kernel grants up to `net.core.wmem_max`.
     private static let socketBuffer: Int32 = 4 << 20
-    /// After a link that ended or was refused no new one begins for so long, or a sender that
-    /// cannot be answered would make one with each of its datagrams.
+    /// No link opens for this long after one was closed or refused. Otherwise a sender that cannot
+    /// be answered would create a link with each datagram.
     private static let rest: Duration = .milliseconds(100)
-    /// How often idle guests are probed.
+    /// The interval between probes of idle guests.
     static let probeInterval: Duration = .seconds(5)
     private static let greeting = Array("VFKT".utf8)
 
     private let file: SocketFile
-    /// Datagrams of senders that have no link: they cannot be answered, or there were too many.
+    /// Datagrams from senders without a link: the sender cannot be answered, or the link was
+    /// refused.
     private(set) var ignored: UInt64 = 0
 
     private let descriptor: OwnedDescriptor
@@ -29,16 +30,16 @@ final class DatagramListener: ReadinessObserver {
     private var links: [String: DatagramLink] = [:]
     private var restingUntil = Instant(nanoseconds: 0)
     private var watch: EventLoop.Watch?
-    /// Set while there are links.
+    /// Set while links exist.
     private var nextProbe: TimerWheel.Token?
 
-    /// Starts to listen.
+    /// Starts listening.
     ///
     /// - Parameters:
-    ///   - path: At most 107 octets; mode 0600.
-    ///   - mtu: The largest payload of a frame to a guest.
-    ///   - loop: Where everything runs.
-    ///   - taking: Is given each new link and says who takes its frames; nil refuses it.
+    /// - path: At most 107 bytes; the socket file gets mode 0600.
+    /// - mtu: The largest payload of a frame to a guest.
+    /// - loop: The event loop.
+    /// - taking: Returns the receiver of a new link's frames; nil refuses the link.
     /// - Throws: `SystemError` with the path in it.
     init(
         path: String,
@@ -60,7 +61,7 @@ final class DatagramListener: ReadinessObserver {
         }
     }
 
-    /// Ends the socket, and with it all its links: they have no other way.
+    /// Closes the socket and all links, which cannot exist without it.
     func close() {
         guard let watch else { return }
         loop.forget(watch)
@@ -78,14 +79,15 @@ final class DatagramListener: ReadinessObserver {
             do throws(SystemError) {
                 count = try input.receive(from: descriptor)
             } catch {
-                // An error is about one datagram; the socket itself does not fail.
+                // The error is about one datagram; the socket itself does not fail.
                 return
             }
             guard deliver(count, now: now), count == ReceivedPackets.maximumCount else { return }
         }
     }
 
-    /// Hands each datagram to its sender's link; false when the listener was closed meanwhile.
+    /// Delivers each datagram to its sender's link; returns false if the listener was closed
+    /// meanwhile.
     private func deliver(_ count: Int, now: Instant) -> Bool {
         var last: DatagramLink?
         for index in 0..<count {
@@ -132,13 +134,13 @@ final class DatagramListener: ReadinessObserver {
     private func probe(now: Instant) {
         nextProbe = nil
         for link in Array(links.values) { link.probe(now: now) }
-        // A link that ended may have been the program's last: then the listener is closed.
+        // A closed link may have been the program's last; in that case the listener is closed.
         if watch != nil, !links.isEmpty { scheduleProbe() }
     }
 
     // MARK: Outwards
 
-    /// Sends frames to one guest; nil when it takes none now.
+    /// Sends frames to one guest; returns nil when the guest takes none now.
     func send(
         _ batch: inout OutgoingPackets,
         to peer: SocketAddress
@@ -146,12 +148,12 @@ final class DatagramListener: ReadinessObserver {
         try batch.send(over: descriptor, to: peer)
     }
 
-    /// Lets go of a link that is closed.
+    /// Removes a closed link.
     func forget(_ peer: SocketAddress) {
         if let path = peer.path { links[path] = nil }
     }
 
-    /// Opens no new link for a moment.
+    /// Blocks new links for a moment.
     func pause(now: Instant) {
         restingUntil = now + Self.rest
     }

@@ -1,11 +1,11 @@
-/// One Ethernet frame, lent for the length of a call, with what is not finished about it.
+/// One Ethernet frame, borrowed for the duration of a call, with its pending offloads.
 struct Frame {
-    /// The largest frame that leaves: what a 16-bit length prefix can say.
+    /// The largest frame that is sent: the maximum of a 16-bit length prefix.
     static let maximumLength = 65_535
-    /// The largest frame that is received: an Ethernet header and the longest IPv4 packet.
+    /// The largest frame that is received: an Ethernet header and the largest IPv4 packet.
     static let maximumReceivedLength = EthernetHeader.length + 65_535
 
-    /// From the destination address to the end of the payload; no FCS.
+    /// The bytes from the destination address to the end of the payload, without the FCS.
     let octets: UnsafeRawBufferPointer
     let header: VirtioNetHeader
 
@@ -22,7 +22,7 @@ struct Frame {
     }
 }
 
-/// Two ways to queue for a link: payload waits when the queue is half full, control may fill it.
+/// The priority of a frame in a link's queue: bulk may fill half of the queue, control all of it.
 enum FramePriority {
     case bulk
     case control
@@ -30,42 +30,42 @@ enum FramePriority {
 
 /// One attachment to the virtual Ethernet: descriptors on one side, frames on the other.
 ///
-/// A frame goes out in two steps, so that its payload is written where it leaves from: `reserve`
-/// lends room, the caller fills it, `commit` says how much of it is a frame. Room that is not
-/// committed is lent anew by the next `reserve`. `flush` ends a turn.
+/// Sending takes two steps, so that the payload is written directly into the output buffer.
+/// `reserve` lends room, the caller fills it, and `commit` queues the first part of it as a frame.
+/// The next `reserve` reuses room that was not committed. `flush` ends a turn.
 protocol FrameLink: AnyObject {
-    /// What it is called in logs: `unix:///run/net.sock`, `tap0`.
+    /// The name in logs: `unix:///run/net.sock`, `tap0`.
     var name: String { get }
-    /// Counters of what went through and what did not.
+    /// Counters of frames received, sent and dropped.
     var counters: LinkCounters { get set }
-    /// How frames follow each other on a stream; nil where the kernel keeps them apart.
+    /// The frame format on a stream; nil where the kernel keeps frames apart.
     var format: StreamFormat? { get }
-    /// Whether each received frame has a `virtio_net_hdr`, which says what is unfinished about it.
+    /// Whether each received frame has a `virtio_net_hdr`, which describes its pending offloads.
     ///
-    /// On other links `InferredOffload` finds out.
+    /// On other links `InferredOffload` infers them.
     var receivesOffloadHeaders: Bool { get }
-    /// Whether it can carry nothing any more.
+    /// Whether the link is closed.
     var isClosed: Bool { get }
 
-    /// Lends room for one frame of up to `count` octets.
+    /// Lends room for one frame of up to `count` bytes.
     ///
     /// - Parameters:
-    ///   - count: At most `Frame.maximumLength`.
-    ///   - priority: How much of the queue may be used.
-    /// - Returns: The room; nil when the queue is full, and the receiver will be told when it is
-    ///   not.
+    /// - count: At most `Frame.maximumLength`.
+    /// - priority: Determines how much of the queue the frame may use.
+    /// - Returns: The room; nil when the queue is full. The link then notifies the receiver as soon
+    ///   as the queue has room.
     func reserve(_ count: Int, _ priority: FramePriority) -> UnsafeMutableRawBufferPointer?
 
-    /// Queues the first `count` octets of the room, at least an Ethernet header, as a frame.
+    /// Queues the first `count` bytes of the room, at least an Ethernet header, as a frame.
     func commit(_ count: Int, _ header: VirtioNetHeader)
 
-    /// Queues a frame that lies elsewhere; drops and counts it when there is no room.
+    /// Copies a frame into the queue; drops and counts it if the queue is full.
     func send(_ frame: Frame, _ priority: FramePriority)
 
-    /// Hands what is queued to the kernel, as far as it takes it.
+    /// Writes the queued frames to the kernel, as many as it takes.
     func flush(now: Instant)
 
-    /// Ends reading and writing; the descriptor goes with the link.
+    /// Stops reading and writing; the descriptor closes when the link is deallocated.
     func close()
 }
 
@@ -73,13 +73,13 @@ extension FrameLink {
     var format: StreamFormat? { nil }
     var receivesOffloadHeaders: Bool { false }
 
-    /// Lends room as `reserve` does, for a frame that is lost where there is none: counts it.
+    /// Lends room as `reserve` does, for a frame that is dropped and counted if the queue is full.
     func reserveOrDrop(
         _ count: Int,
         _ priority: FramePriority
     ) -> UnsafeMutableRawBufferPointer? {
         if count <= Frame.maximumLength, let room = reserve(count, priority) { return room }
-        // For control the reservation has counted it: nobody waits with that.
+        // `reserve` has already counted a control frame, because nobody retries it.
         if priority == .bulk { counters.dropped &+= 1 }
         return nil
     }
@@ -91,19 +91,19 @@ extension FrameLink {
     }
 }
 
-/// Who takes a link's frames and hears of its fate.
+/// Receives a link's frames and state changes.
 protocol FrameReceiver: AnyObject {
-    /// Takes one frame of at least an Ethernet header's length.
+    /// Receives one frame of at least an Ethernet header's length.
     func receive(_ frame: Frame, from link: any FrameLink, now: Instant)
-    /// No more frames of this read follow.
+    /// Marks the end of the frames from one read.
     func batchEnded(on link: any FrameLink, now: Instant)
-    /// A reservation that was refused would be granted now.
+    /// Reports that a reservation that was refused would succeed now.
     func hasRoom(_ link: any FrameLink, now: Instant)
-    /// The link is closed: the other end went away or broke the framing.
+    /// Reports that the link is closed: the other end closed it or broke the framing.
     func closed(_ link: any FrameLink, reason: String, now: Instant)
 }
 
-/// What went through a link and what did not.
+/// Counters of frames received, sent and dropped on a link.
 struct LinkCounters: Equatable {
     var framesReceived: UInt64 = 0
     var octetsReceived: UInt64 = 0
@@ -112,6 +112,6 @@ struct LinkCounters: Equatable {
     /// Received frames shorter than an Ethernet header, or longer than
     /// `Frame.maximumReceivedLength`.
     var malformed: UInt64 = 0
-    /// Frames that a full queue or the kernel did not take.
+    /// Frames that were refused by a full queue or by the kernel.
     var dropped: UInt64 = 0
 }

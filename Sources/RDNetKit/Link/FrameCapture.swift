@@ -1,22 +1,22 @@
-/// Frames on their way into a capture file that Wireshark opens.
+/// Writes frames to a capture file that Wireshark opens.
 ///
-/// A super-frame is recorded whole, with its checksum finished, so that no analyser takes it for
-/// damaged. Records collect in memory and are written 64 KiB at a time and when the capture ends.
+/// A super-frame is recorded whole, with its checksum completed, so that no analyzer reports it as
+/// damaged. Records collect in memory; they are written 64 KiB at a time and when the capture ends.
 final class FrameCapture {
     private static let flushThreshold = 1 << 16
 
     private let write: ([UInt8]) -> Bool
     private let wallClock: () -> Int64
     private var buffer: [UInt8]
-    /// Records that could not be written.
+    /// The number of failed writes; each loses the records collected since the previous write.
     private(set) var lost: UInt64 = 0
 
-    /// Makes a capture.
+    /// Creates a capture.
     ///
     /// - Parameters:
-    ///   - continuing: Whether the file has its header already.
-    ///   - wallClock: Microseconds since 1970.
-    ///   - write: Appends octets to the file; false when it could not.
+    /// - continuing: Whether the file already has its header.
+    /// - wallClock: Returns microseconds since 1970.
+    /// - write: Appends bytes to the file; returns false on failure.
     init(
         continuing: Bool,
         wallClock: @escaping () -> Int64,
@@ -37,7 +37,7 @@ final class FrameCapture {
         let start = buffer.count
         buffer += frame.octets
         if frame.header.needsChecksum {
-            // Sound: only the octets that were just appended are lent.
+            // Sound: only the bytes just appended are lent.
             buffer.withUnsafeMutableBytes { octets in
                 let copy = UnsafeMutableRawBufferPointer(rebasing: octets[start...])
                 _ = FrameChecksum.complete(copy, frame.header)
@@ -46,7 +46,7 @@ final class FrameCapture {
         if buffer.count >= Self.flushThreshold { flush() }
     }
 
-    /// Writes what has collected.
+    /// Writes the collected records.
     func flush() {
         guard !buffer.isEmpty else { return }
         if !write(buffer) { lost &+= 1 }

@@ -1,15 +1,14 @@
-/// A frame larger than a packet, seen as the packets it stands for: segmentation offload in
-/// software.
+/// Segmentation offload in software: splits a super-frame into packets.
 ///
-/// For links whose other end takes plain frames only. Each packet gets the headers of the whole
-/// with its own length, identification, sequence number and checksums; FIN and PSH go on the last
-/// (packet-engine notes, 4.4).
+/// Used for links whose other end takes plain frames only. Each packet gets a copy of the headers
+/// with its own length, identification, sequence number and checksums. Only the last packet keeps
+/// FIN and PSH (packet-engine notes, 4.4).
 struct FrameSegments {
     private let frame: UnsafeRawBufferPointer
     private let transport: Transport
     private let isIPv4: Bool
     private let addressing: IPAddresses
-    /// Where the transport header begins.
+    /// The offset of the transport header.
     private let transportStart: Int
     private let headerLength: Int
     private let segmentSize: Int
@@ -21,14 +20,14 @@ struct FrameSegments {
         let destination: IPAddress
     }
 
-    /// How many packets.
+    /// The number of packets.
     let count: Int
 
-    /// Reads the headers that are to be repeated.
+    /// Reads the headers that each packet repeats.
     ///
     /// - Parameters:
-    ///   - frame: The whole frame; lent, as the packets are written from it.
-    ///   - header: Must ask for segmentation.
+    /// - frame: The whole frame; borrowed, because the packets are written from it.
+    /// - header: Must request segmentation.
     /// - Throws: `PacketError` when frame and header contradict each other.
     init(_ frame: UnsafeRawBufferPointer, _ header: VirtioNetHeader) throws(PacketError) {
         let octets = frame.bytes
@@ -88,15 +87,15 @@ struct FrameSegments {
         return length
     }
 
-    /// Octets of the longest packet's frame.
+    /// The length of the longest packet's frame, in bytes.
     var maximumLength: Int { headerLength + min(segmentSize, frame.count - headerLength) }
 
-    /// Octets of one packet's frame.
+    /// The length of one packet's frame, in bytes.
     func length(of index: Int) -> Int {
         headerLength + min(segmentSize, frame.count - headerLength - index * segmentSize)
     }
 
-    /// Writes one packet as a finished frame of `length(of: index)` octets.
+    /// Writes one packet as a complete frame of `length(of: index)` bytes.
     func write(_ index: Int, to room: UnsafeMutableRawBufferPointer) {
         let offset = index * segmentSize
         let payload = length(of: index) - headerLength
@@ -140,7 +139,7 @@ struct FrameSegments {
         )
         var flags = octets.bytes.octet(at: transportStart + 13)
         if index < count - 1 { flags &= ~(TCPFlags.fin.rawValue | TCPFlags.psh.rawValue) }
-        // CWR answers one ECN echo: once is enough (RFC 3168, 6.1.2).
+        // CWR answers an ECN echo once, so only the first packet keeps it (RFC 3168, 6.1.2).
         if index > 0 { flags &= 0x7f }
         octets.storeOctet(flags, at: transportStart + 13)
     }

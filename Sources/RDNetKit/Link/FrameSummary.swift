@@ -1,6 +1,6 @@
-/// A frame in one line, for people: addresses, protocol, length.
+/// A human-readable line about a frame: addresses, protocol, length.
 enum FrameSummary {
-    /// `192.168.127.2:40112 → 1.1.1.1:443 tcp 60 octets`.
+    /// Returns the line, such as `192.168.127.2:40112 → 1.1.1.1:443 tcp 60 octets`.
     static func text(of frame: Frame) -> String {
         let size = "\(frame.octets.count) octets"
         do {

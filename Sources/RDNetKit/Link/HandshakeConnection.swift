@@ -1,9 +1,10 @@
-/// One call of a handshake at work: a socket, the exchange on it, and its deadline.
+/// One connection in its handshake: a socket, the exchange on it, and its deadline.
 ///
-/// The exchange decides; this type reads a little when something has come, sends what it is told
-/// to, and ends exactly once: with the result and the socket, or by `cancel` without a word.
+/// The exchange makes the decisions. This type reads small amounts as they arrive and sends the
+/// exchange's messages. It ends exactly once: with the result and the socket, or silently by
+/// `cancel`.
 final class HandshakeConnection: ReadinessObserver, TimerObserver {
-    /// Takes the result and the socket, which closes unless it is kept.
+    /// Receives the result and the socket, which closes unless the closure keeps it.
     typealias Ending = (ExchangeResult, consuming OwnedDescriptor) -> Void
 
     private static let octetsPerRead = 256
@@ -17,13 +18,13 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
     private var watch: EventLoop.Watch?
     private var deadline: TimerWheel.Token?
 
-    /// Makes a connection that does nothing yet.
+    /// Creates a connection that does nothing yet.
     ///
     /// - Parameters:
-    ///   - socket: Connected, or on its way to be.
-    ///   - exchange: What is to be said on it.
-    ///   - loop: Where everything runs.
-    ///   - ended: Is told how it ended.
+    /// - socket: A socket that is connected or connecting.
+    /// - exchange: The exchange to run on it.
+    /// - loop: The event loop.
+    /// - ended: Receives the result.
     init(
         _ socket: consuming DialledSocket,
         _ exchange: any HandshakeExchange,
@@ -37,9 +38,9 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
         self.ended = ended
     }
 
-    /// Begins; it may end before this returns.
+    /// Starts the exchange; it may end before this method returns.
     ///
-    /// - Parameter patience: How long the whole exchange may take.
+    /// - Parameter patience: The time limit for the whole exchange.
     func start(within patience: Duration) {
         guard let number = descriptor?.number else { return }
         deadline = loop.schedule(loop.now + patience, observer: self)
@@ -54,12 +55,12 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
         }
         guard isConnected else { return }
         handle(.connected)
-        // What the other end said before it was accepted counts at once: many others may come
-        // before the next turn.
+        // Read at once what the other end sent before the accept: many others may connect before
+        // the next turn.
         receive()
     }
 
-    /// Ends without a word.
+    /// Ends the connection without a result.
     func cancel() {
         _ = close()
     }
@@ -78,7 +79,7 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
         if !readiness.isDisjoint(with: [.readable, .hungUp, .failed]) { receive() }
     }
 
-    /// Whether the call was taken.
+    /// Completes the connect; returns whether it succeeded.
     private func connect() -> Bool {
         let code =
             switch descriptor {
@@ -95,7 +96,7 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
     }
 
     private func receive() {
-        // An empty read would look like the end.
+        // A read of zero bytes would look like the end of the stream.
         let count = min(Self.octetsPerRead, exchange.octetsWanted)
         guard count > 0 else { return }
         let event = withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) {
@@ -135,7 +136,7 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
                 }
             unsent.removeFirst(count ?? 0)
             if let watch {
-                // What may not be read yet must not wake the loop again and again.
+                // Unwanted input must not wake the loop again and again.
                 let reading: Readiness = exchange.octetsWanted > 0 ? .readable : []
                 loop.change(watch, to: unsent.isEmpty ? .readable : reading.union(.writable))
             }

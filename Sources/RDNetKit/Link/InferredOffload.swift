@@ -1,14 +1,14 @@
-/// What is unfinished about a frame whose link carries no `virtio_net_hdr`.
+/// Infers the pending offloads of a frame whose link carries no `virtio_net_hdr`.
 ///
 /// libkrun, krunkit and others let the guest's kernel leave TCP and UDP checksums and TCP
-/// segmentation to the device, and then strip the header that says so. Such a frame's checksum
-/// field holds only the folded sum of the pseudo-header, and a TCP segment can be longer than the
-/// MTU. Finishing a checksum that was complete and happens to equal that sum does not change it, so
-/// treating such a frame as unfinished is always safe.
+/// segmentation to the device, and then strip the header that says so. The checksum field of such a
+/// frame holds only the folded sum of the pseudo-header, and a TCP segment can exceed the MTU. If a
+/// complete checksum happens to equal that sum, completing it again does not change it. It is
+/// therefore always safe to treat such a frame as unfinished.
 enum InferredOffload {
     /// The TCP or UDP segment in a frame.
     private struct Segment {
-        /// Where the transport header begins, and where the packet ends: Ethernet padding may
+        /// From the start of the transport header to the end of the packet; Ethernet padding may
         /// follow.
         var range: Range<Int>
         var isTCP: Bool
@@ -16,14 +16,14 @@ enum InferredOffload {
         var destination: IPAddress
     }
 
-    /// Infers what a frame's sender left to the device.
+    /// Infers which offloads the sender left to the device.
     ///
     /// - Parameters:
-    ///   - octets: As received, from a link without offload headers.
-    ///   - mtu: The largest packet that the frame's receivers take, which longer TCP segments are
-    ///     cut to fit.
-    /// - Returns: The frame without padding when its checksum is unfinished, else the frame as it
-    ///   is.
+    /// - octets: The frame as received, from a link without offload headers.
+    /// - mtu: The largest packet that the frame's receivers take; longer TCP segments are cut to
+    ///   fit.
+    /// - Returns: The frame without padding if its checksum is unfinished; otherwise the frame
+    ///   unchanged.
     @inline(never)
     static func frame(_ octets: UnsafeRawBufferPointer, mtu: Int) -> Frame {
         let bytes = octets.bytes
@@ -60,7 +60,7 @@ enum InferredOffload {
         header.headerLength = UInt16(headerLength)
     }
 
-    /// Finds a TCP or UDP segment that is whole; nil for fragments and everything else.
+    /// Finds a complete TCP or UDP segment; returns nil for fragments and everything else.
     private static func segment(_ frame: RawSpan) -> Segment? {
         guard frame.byteCount >= EthernetHeader.length + IPv4Header.length else { return nil }
         let found: Segment?
@@ -93,7 +93,7 @@ enum InferredOffload {
         )
     }
 
-    /// Without extension headers: no guest's kernel puts one in front of TCP or UDP by itself.
+    /// Ignores extension headers: no guest kernel puts one before TCP or UDP on its own.
     private static func segmentIPv6(_ frame: RawSpan) -> Segment? {
         let (start, headerLength) = (EthernetHeader.length, 40)
         guard frame.byteCount >= start + headerLength else { return nil }

@@ -1,21 +1,20 @@
-/// One call of the host by a guest: until there is a stream that carries frames, or a reason why
-/// there is none.
+/// Connects a guest to the host: yields a stream that carries frames, or the reason why it failed.
 ///
-/// gvproxy's API is asked for frames by an HTTP request that it never answers, so nothing says when
-/// it has understood. What comes in one piece with the request it throws away, and a frame that is
-/// cut there would ruin all that follow: so the stream is handed on a moment later, and nothing is
-/// sent before.
+/// An HTTP request to gvproxy's API asks for frames, but gvproxy never answers it, so nothing shows
+/// when gvproxy has switched to frames. It discards bytes that arrive in one read with the request;
+/// a frame cut there would ruin all frames after it. The dialer therefore waits a moment before it
+/// hands over the stream, and sends nothing until then.
 final class LinkDialer: ReadinessObserver {
-    /// Between the request and the first frame.
+    /// The pause between the request and the first frame.
     static let pause: Duration = .milliseconds(100)
-    /// How long a call may take until it is connected.
+    /// The time limit for connecting.
     static let patience: Duration = .seconds(10)
 
-    /// How a call ends: one of the two is called once.
+    /// The callbacks for the result; exactly one of them is called, once.
     struct Outcome {
-        /// Takes the stream.
+        /// Receives the stream.
         var connected: (consuming OwnedDescriptor) -> Void
-        /// Is told why there is none.
+        /// Receives the reason for the failure.
         var failed: (String) -> Void
     }
 
@@ -27,19 +26,19 @@ final class LinkDialer: ReadinessObserver {
     private var timer: TimerWheel.Token?
     private var program: ChildProcess?
 
-    /// Makes a call that does nothing yet.
+    /// Creates a dialer that does nothing yet.
     ///
     /// - Parameters:
-    ///   - address: One that `canBeCalled`.
-    ///   - loop: Where everything runs.
-    ///   - outcome: Is told how it ended; perhaps before `start` returns.
+    /// - address: An address that `canBeCalled`.
+    /// - loop: The event loop.
+    /// - outcome: Receives the result, possibly before `start` returns.
     init(_ address: LinkAddress, loop: EventLoop, outcome: Outcome) {
         self.address = address
         self.loop = loop
         self.outcome = outcome
     }
 
-    /// Begins to call.
+    /// Starts connecting.
     func start() {
         do throws(SystemError) {
             if case .program(let path, let arguments) = address {
@@ -58,7 +57,8 @@ final class LinkDialer: ReadinessObserver {
         }
     }
 
-    /// Ends the call, and the program that was run for it; a stream that was handed on stays.
+    /// Cancels the connect and terminates the program that was run for it; a stream that was handed
+    /// over stays open.
     func close() {
         release()
         socket = nil
@@ -93,7 +93,7 @@ final class LinkDialer: ReadinessObserver {
         timer = loop.after(Self.pause) { [weak self] _ in self?.handOn() }
     }
 
-    /// What gvforwarder says, to the octet.
+    /// The same bytes that gvforwarder sends.
     private static func request(for path: String) -> [UInt8] {
         let lines = [
             "POST \(path) HTTP/1.1", "Host: ", "User-Agent: Go-http-client/1.1",
@@ -134,7 +134,7 @@ final class LinkDialer: ReadinessObserver {
             ),
             on: loop
         ) { _, _ in
-            // The stream ends with it, and that is what counts.
+            // Ignored: the stream ends with the program.
         }
         return pair.one
     }

@@ -1,16 +1,16 @@
-/// What the near end of a guest's link has to know of the network.
+/// The parameters of the near end of a guest's link.
 struct LinkTerms {
     /// The largest payload of a frame to a guest.
     var mtu: Int
-    /// For the comparison with the other end's.
+    /// Compared with the other end's subnet.
     var subnet: Subnet
-    /// The gateway's.
+    /// The gateway's MAC address.
     var mac: MACAddress
-    /// What VPNKit's clients are called, by the UUID that they tell, in lower case; others get an
-    /// address of chance.
+    /// The MAC addresses of VPNKit's clients by their UUID in lower case; any other UUID gets a
+    /// random MAC address.
     var machines = NetworkSettings.standardMachines
 
-    /// How the host's end of a stream is set up.
+    /// Returns the configuration of the host's end of a stream.
     func stream(named name: String, _ format: StreamFormat) -> StreamLink.Configuration {
         StreamLink.Configuration(
             name: name,
@@ -23,17 +23,17 @@ struct LinkTerms {
     }
 }
 
-/// An address at which guests connect: whatever it is, each guest comes out of it as a link.
+/// Listens at an address, of any kind, and creates a link for each guest that connects.
 ///
-/// The listener goes on when a link ends. What ends is told to whoever takes the link's frames
-/// (`FrameReceiver.closed`): the one who wants to end with its guest ends there.
+/// The listener continues after a link closes. `FrameReceiver.closed` reports the end of a link, so
+/// a program that should end with its guest can end there.
 final class LinkListener {
-    /// Says who takes a new link's frames; nil refuses the link.
+    /// Returns the receiver of a new link's frames; nil refuses the link.
     typealias Taking = (any FrameLink) -> (any FrameReceiver)?
 
-    /// Greetings under way at once; more callers than that are turned away.
+    /// Limit on concurrent greetings; further clients are refused.
     private static let maximumGreetings = 64
-    /// How long a caller may take for all it has to say.
+    /// The time limit for a client's whole greeting.
     private static let patience: Duration = .seconds(10)
 
     private let address: LinkAddress
@@ -43,18 +43,18 @@ final class LinkListener {
     private let taking: Taking
     private var streams: StreamListener?
     private var datagrams: DatagramListener?
-    /// Callers that have not become links, by their numbers.
+    /// Clients that have not become links yet, by their numbers.
     private var greetings: [Int: HandshakeConnection] = [:]
     private var callers = 0
 
-    /// Starts to listen; a descriptor that is connected already becomes a link at once.
+    /// Starts listening; a descriptor that is already connected becomes a link at once.
     ///
     /// - Parameters:
-    ///   - address: Not one to call.
-    ///   - terms: What every link has to know.
-    ///   - loop: Where everything runs.
-    ///   - log: For callers that come to nothing.
-    ///   - taking: Is given each link before it is started.
+    /// - address: An address to listen at, not one to connect to.
+    /// - terms: The parameters of every link.
+    /// - loop: The event loop.
+    /// - log: Records clients that do not become links.
+    /// - taking: Receives each link before it starts.
     /// - Throws: `SystemError` with the address in it.
     init(
         at address: LinkAddress,
@@ -86,10 +86,10 @@ final class LinkListener {
         }
     }
 
-    /// Whether guests are still to come: not where there is one connection from the start.
+    /// Whether more guests can connect; false for an address that is a single connection.
     var isWaiting: Bool { streams != nil || datagrams != nil }
 
-    /// Stops listening; links live on, but for those over a socket of datagrams.
+    /// Stops listening; all links stay open, except those over a datagram socket.
     func close() {
         streams?.close()
         datagrams?.close()

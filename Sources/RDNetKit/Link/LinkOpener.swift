@@ -1,13 +1,13 @@
-/// Opens sockets at addresses: listening for those who call, or calling.
+/// Opens sockets at addresses: listens for connections, or connects.
 enum LinkOpener {
-    /// Listens at a stream's address and hands on every connection.
+    /// Listens at a stream's address and passes on every connection.
     ///
     /// - Parameters:
-    ///   - address: A unix, TCP or vsock address.
-    ///   - loop: Where connections become events.
-    ///   - limits: Counts when no descriptor is left for a connection.
-    ///   - taking: Is given each connection.
-    /// - Returns: The listener, to be closed by its owner.
+    /// - address: A unix, TCP or vsock address.
+    /// - loop: The event loop that reports connections.
+    /// - limits: Counts connections that find no free descriptor.
+    /// - taking: Receives each connection.
+    /// - Returns: The listener; the caller must close it.
     /// - Throws: `SystemError` with the address in it.
     static func listen(
         at address: StreamAddress,
@@ -34,13 +34,13 @@ enum LinkOpener {
         }
     }
 
-    /// Listens at a link's address and hands on every connection.
+    /// Listens at a link's address and passes on every connection.
     ///
     /// - Parameters:
-    ///   - address: A stream's address.
-    ///   - loop: Where connections become events.
-    ///   - taking: Is given each connection.
-    /// - Returns: The listener, to be closed by its owner.
+    /// - address: The address of a stream or of a packet socket.
+    /// - loop: The event loop that reports connections.
+    /// - taking: Receives each connection.
+    /// - Returns: The listener; the caller must close it.
     /// - Throws: `SystemError` with the address in it.
     static func listen(
         at address: LinkAddress,
@@ -58,10 +58,10 @@ enum LinkOpener {
         }
     }
 
-    /// Begins to call an address.
+    /// Starts to connect to an address.
     ///
-    /// - Parameter address: A stream's address, or a descriptor that is connected already.
-    /// - Returns: The socket, and whether it is connected already.
+    /// - Parameter address: A stream's address, or a descriptor that is already connected.
+    /// - Returns: The socket, and whether it is already connected.
     /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
     static func dial(_ address: LinkAddress) throws(SystemError) -> DialledSocket {
         switch address {
@@ -77,10 +77,10 @@ enum LinkOpener {
         }
     }
 
-    /// Begins to call a stream's address.
+    /// Starts to connect to a stream's address.
     ///
-    /// - Parameter address: Where somebody listens.
-    /// - Returns: The socket, and whether it is connected already.
+    /// - Parameter address: The address of a listener.
+    /// - Returns: The socket, and whether it is already connected.
     /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
     static func dial(_ address: StreamAddress) throws(SystemError) -> DialledSocket {
         switch address {
@@ -96,7 +96,7 @@ enum LinkOpener {
             try Socket.setKeepAlive(socket)
             return try dial(socket, to: SocketAddress(peer))
         case .vsock(let cid, let port):
-            // Without a context the host, which is where a guest's other end is.
+            // The default context is the host (2), because a guest's other end is there.
             let target = SocketAddress(vsockCID: cid ?? 2, port: port)
             return try dial(Socket.makeVsock(), to: target)
         }
@@ -110,13 +110,13 @@ enum LinkOpener {
         return DialledSocket(descriptor: socket, isConnected: isConnected)
     }
 
-    /// What stands before each frame of a stream.
+    /// Returns the format of the prefix of each frame on a stream.
     static func format(of address: LinkAddress) -> StreamFormat {
         if case .stream(_, .bigEndian32) = address { .bigEndian32 } else { .littleEndian16 }
     }
 }
 
-/// A socket on its way to being connected.
+/// A socket that is connected or connecting.
 struct DialledSocket: ~Copyable {
     let descriptor: OwnedDescriptor
     let isConnected: Bool

@@ -1,12 +1,12 @@
-/// A connected socket of packets as a link: BESS's ports and User Mode Linux's `bess` transport.
+/// A connected packet socket as a link: for BESS ports and User Mode Linux's `bess` transport.
 ///
-/// One packet is one frame, both ways: there is nothing in front of it and no limit but the
-/// buffers', so a runt or an oversized frame concerns no other. Many packets pass in one system
-/// call. What the other end does not take now waits in a bounded queue.
+/// Each packet is one frame, both ways, without a prefix. Only the buffers limit its length, so a
+/// runt or an oversized frame affects no other frame. One system call transfers many packets.
+/// Packets that the other end does not take now wait in a bounded queue.
 final class PacketLink: FrameLink, ReadinessObserver {
-    /// How much one turn reads before others get theirs: two batches.
+    /// Limit on batches read per turn, so that others get their turn.
     private static let batchesPerTurn = 2
-    /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
+    /// The requested size of each kernel buffer; the kernel grants up to `net.core.wmem_max`.
     private static let socketBuffer: Int32 = 4 << 20
 
     let name: String
@@ -21,13 +21,13 @@ final class PacketLink: FrameLink, ReadinessObserver {
     private var waitsForWriting = false
     private weak var receiver: (any FrameReceiver)?
 
-    /// Makes a link that does not read yet, and gives the socket large buffers.
+    /// Creates a link that does not read yet, and enlarges the socket's buffers.
     ///
     /// - Parameters:
-    ///   - descriptor: A connected SOCK_SEQPACKET socket.
-    ///   - name: What it is called in logs.
-    ///   - mtu: The largest payload of a frame to the other end.
-    ///   - loop: Where everything runs.
+    /// - descriptor: A connected SOCK_SEQPACKET socket.
+    /// - name: The name in logs.
+    /// - mtu: The largest payload of a frame to the other end.
+    /// - loop: The event loop.
     init(_ descriptor: consuming OwnedDescriptor, named name: String, mtu: Int, loop: EventLoop) {
         Socket.enlargeBuffers(descriptor, to: Self.socketBuffer)
         self.descriptor = descriptor
@@ -36,10 +36,10 @@ final class PacketLink: FrameLink, ReadinessObserver {
         output = PacketOutput(mtu: mtu)
     }
 
-    /// Begins to read frames for a receiver.
+    /// Starts reading frames for a receiver.
     ///
-    /// - Parameter receiver: Not kept alive.
-    /// - Throws: `SystemError` when the kernel takes no more watches.
+    /// - Parameter receiver: Receives the frames; a weak reference.
+    /// - Throws: `SystemError` when the kernel accepts no more watches.
     func start(for receiver: any FrameReceiver) throws(SystemError) {
         self.receiver = receiver
         watch = try loop.watch(descriptor.number, for: [.readable, .ended], observer: self)
@@ -55,8 +55,8 @@ final class PacketLink: FrameLink, ReadinessObserver {
                 if isClosed { return }
                 let count = try input.receive(from: descriptor)
                 for index in 0..<count where !isClosed {
-                    // An empty packet is how the end reads, too: the socket's state tells them
-                    // apart.
+                    // The end of the connection also reads as an empty packet; the socket's state
+                    // tells them apart.
                     if hasEnded, input.packet(index)?.isEmpty == true {
                         return fail("the other end closed the connection", now: now)
                     }

@@ -1,8 +1,8 @@
-/// Frames on their way to a socket of packets: the queue of a stream, emptied frame by frame.
+/// Frames on their way to a packet socket: the queue of a stream, drained frame by frame.
 ///
-/// The queue is `StreamOutput`'s, with a length in front of each frame that stays here: what a
-/// receiver of plain frames cannot take is cut there. It takes no offloads, ever: nothing is
-/// negotiated on packets.
+/// The queue is `StreamOutput`'s. Each frame in it has a length prefix, which is not sent. The
+/// queue cuts frames that a receiver of plain frames cannot take. It never passes on offloads,
+/// because a packet socket has no negotiation.
 struct PacketOutput: ~Copyable {
     private static let format = StreamFormat.bigEndian32
 
@@ -10,9 +10,9 @@ struct PacketOutput: ~Copyable {
     private var batch = OutgoingPackets()
     private var refusedRoom = false
 
-    /// Makes an empty queue.
+    /// Creates an empty queue.
     ///
-    /// - Parameter mtu: The largest payload of a frame, which is what segments are cut to fit.
+    /// - Parameter mtu: The largest payload of a frame; segments are cut to fit.
     init(mtu: Int) {
         queue = StreamOutput(format: Self.format, mtu: mtu)
     }
@@ -45,14 +45,14 @@ struct PacketOutput: ~Copyable {
         if frames == 0 { counters.dropped &+= 1 } else { counters.octetsSent &+= UInt64(count) }
     }
 
-    /// Sends what waits, as far as the receiver takes it; a packet that is refused for its own sake
-    /// is dropped.
+    /// Sends waiting frames, as many as the receiver takes; drops a packet if an error concerns
+    /// only that packet.
     ///
     /// - Parameters:
-    ///   - counters: The link's.
-    ///   - send: Given up to 64 frames; returns how many were taken, nil when none can be now.
+    /// - counters: The link's counters.
+    /// - send: Receives a batch of frames; returns how many were taken, nil when none can be now.
     /// - Returns: How many frames were taken or dropped.
-    /// - Throws: `SystemError` when there is nobody to send to.
+    /// - Throws: `SystemError` when the receiver no longer exists.
     mutating func drain(
         _ counters: inout LinkCounters,
         _ send: (inout OutgoingPackets) throws(SystemError) -> Int?
@@ -83,14 +83,14 @@ struct PacketOutput: ~Copyable {
         return gone
     }
 
-    /// Whether room that was refused before is there now; said once.
+    /// Whether room that was refused is available now; returns true once.
     mutating func hasRoomAgain() -> Bool {
         guard refusedRoom, queue.hasRoom else { return false }
         refusedRoom = false
         return true
     }
 
-    /// Throws away what waits.
+    /// Drops and counts all waiting frames.
     mutating func removeAll(_ counters: inout LinkCounters) {
         do throws(SystemError) {
             try queue.drain { (octets) throws(SystemError) in
@@ -107,7 +107,7 @@ struct PacketOutput: ~Copyable {
 
     // MARK: The queue's octets
 
-    /// Shows frame after frame until told to stop.
+    /// Calls a closure with each frame until it returns false.
     private static func forEachFrame(
         in octets: UnsafeRawBufferPointer,
         _ body: (UnsafeRawBufferPointer) -> Bool
@@ -121,7 +121,7 @@ struct PacketOutput: ~Copyable {
         }
     }
 
-    /// Octets of the first frames with their prefixes.
+    /// The length of the first frames with their prefixes, in bytes.
     private static func length(of frames: Int, _ octets: UnsafeRawBufferPointer) -> Int {
         guard frames > 0 else { return 0 }
         var (count, total) = (0, 0)

@@ -1,14 +1,14 @@
-/// How frames follow each other on a byte stream.
+/// The framing of a byte stream.
 enum StreamFormat: Equatable, Sendable {
     /// 16-bit little-endian length: gvisor-tap-vsock's and Rancher Desktop's streams.
     case littleEndian16
     /// 32-bit big-endian length: QEMU's `-netdev stream` and `socket`.
     case bigEndian32
-    /// 32-bit little-endian length, `virtio_net_hdr`, frame: after a negotiation. The length counts
-    /// the frame only.
+    /// 32-bit little-endian length, `virtio_net_hdr`, frame: used after a negotiation. The length
+    /// counts the frame only.
     case extended
 
-    /// Octets in front of each frame.
+    /// The length of the prefix of each frame, in bytes.
     @inline(__always)
     var prefixLength: Int {
         switch self {
@@ -18,7 +18,7 @@ enum StreamFormat: Equatable, Sendable {
         }
     }
 
-    /// Reads a prefix's length field; nil when not even the prefix is complete.
+    /// Reads a prefix's length field; returns nil if the prefix is incomplete.
     @inline(__always)
     func frameLength(_ octets: RawSpan, at offset: Int) -> Int? {
         guard octets.byteCount - offset >= prefixLength else { return nil }
@@ -29,7 +29,7 @@ enum StreamFormat: Equatable, Sendable {
         }
     }
 
-    /// Writes a prefix into the first octets of a room.
+    /// Writes a prefix to the start of a buffer.
     @inline(__always)
     func writePrefix(
         frameLength: Int,
@@ -52,7 +52,7 @@ enum StreamFormat: Equatable, Sendable {
 }
 
 extension StreamFormat: CustomStringConvertible {
-    /// As gvproxy's documentation calls it: `hyperkit`, `qemu`; or `extended`.
+    /// The name in gvproxy's documentation, `hyperkit` or `qemu`; or `extended`.
     var description: String {
         switch self {
         case .littleEndian16: "hyperkit"

@@ -1,15 +1,15 @@
-/// Frames out of a byte stream: one large read, parsed in place.
+/// Frames from a byte stream: one large read, parsed in place.
 ///
-/// `fill` appends to what is there; `next` hands out complete frames one by one. An incomplete
-/// frame stays, and moves to the front only when the remaining room is too short for the longest
-/// frame.
+/// `fill` appends to the buffer; `next` returns complete frames one by one. An incomplete frame
+/// stays where it is. It moves to the front only when the remaining room is too short for the
+/// longest frame.
 struct StreamInput: ~Copyable {
     private static let capacity = 1 << 19
-    /// The longest length that keeps the framing, as in gvproxy; its link drops what is longer than
-    /// any frame.
+    /// The largest length that preserves the framing, as in gvproxy; the link drops whatever
+    /// exceeds the largest frame.
     static let maximumLength = 131_072
 
-    /// Why a stream's framing is lost: nothing behind the bad length can be trusted.
+    /// The reason why a stream's framing is lost: no byte after the bad length can be trusted.
     enum FramingError: Error, Equatable {
         /// A length that no frame can have.
         case impossibleLength(Int)
@@ -19,7 +19,7 @@ struct StreamInput: ~Copyable {
     private var head = 0
     private var tail = 0
 
-    /// How frames are prefixed, from the next `next` on.
+    /// The framing, from the next call of `next` on.
     var format: StreamFormat
 
     init(format: StreamFormat) {
@@ -33,8 +33,8 @@ struct StreamInput: ~Copyable {
 
     /// Reads once from the stream.
     ///
-    /// - Parameter read: Fills the room it is lent; returns how much, 0 at the stream's end, nil
-    ///   when nothing waits.
+    /// - Parameter read: Fills the room it is lent; returns the number of bytes, 0 at the end of
+    ///   the stream, nil when no data is available.
     /// - Returns: What `read` returned.
     /// - Throws: What `read` throws.
     mutating func fill(
@@ -52,12 +52,12 @@ struct StreamInput: ~Copyable {
         return count
     }
 
-    /// Whether the last read filled all the room it had, so that more may wait.
+    /// Whether the last read filled the buffer, so that more data may be available.
     var wasFilled: Bool { tail == Self.capacity }
 
-    /// Takes out the next complete frame, good until the next `fill`.
+    /// Removes and returns the next complete frame, which is valid until the next `fill`.
     ///
-    /// - Returns: The frame, of any length from 0 to `maximumLength`; nil when none is complete.
+    /// - Returns: The frame, of any length from 0 to `maximumLength`; nil if none is complete.
     /// - Throws: `FramingError`.
     mutating func next() throws(FramingError) -> Frame? {
         let waiting = UnsafeRawBufferPointer(rebasing: buffer[head..<tail])

@@ -1,46 +1,48 @@
-/// A byte stream as a link: unix, TCP or vsock connection, or a pair of pipes, with length-prefixed
-/// frames.
+/// A byte stream as a link: a unix, TCP or vsock connection, or a pair of pipes, with
+/// length-prefixed frames.
 ///
-/// How it works: readable → one large read, frames parsed in place and handed to the receiver as
-/// one batch. Outwards, frames collect in one buffer during the turn and leave in one write; what
-/// the kernel does not take stays in front. The offload negotiation (DESIGN, section 4) runs
-/// inside: the guest's end offers, the host's end accepts and from then on writes extended frames,
-/// the guest's end starts to. Each direction changes format exactly behind the message that
-/// announces it, wherever reads and writes happen to be cut.
+/// How it works: When the stream is readable, one large read fills a buffer; frames are parsed in
+/// place and go to the receiver as one batch. Outgoing frames collect in one buffer during the turn
+/// and leave in one write; bytes that the kernel does not take stay at the front.
+///
+/// The link also negotiates offloads (DESIGN, section 4). The guest's end sends an offer. The
+/// host's end accepts it and writes extended frames from then on. The guest's end answers with a
+/// start message and then does the same. Each direction changes its format exactly after the
+/// message that announces the change, wherever reads and writes happen to be cut.
 final class StreamLink: FrameLink, ReadinessObserver {
-    /// Which part of the negotiation this end plays.
+    /// The role of this end in the negotiation.
     enum NegotiationRole: Equatable {
-        /// None: the peer cannot know of it (QEMU).
+        /// No negotiation: the peer does not know of it (QEMU).
         case silent
-        /// The guest's end: sends the offer of what its interface takes.
+        /// The guest's end: offers what its interface takes.
         case offering(OffloadCapabilities)
         /// The host's end: answers an offer.
         case accepting
     }
 
-    /// How this end of a stream is set up.
+    /// The configuration of this end of a stream.
     struct Configuration {
         var name: String
         var format: StreamFormat
         var mtu: Int
         var role: NegotiationRole
-        /// For the comparison with the other end's.
+        /// Compared with the other end's subnet.
         var subnet: Subnet
         /// The source address of negotiation messages.
         var mac: MACAddress
     }
 
-    /// How much one turn reads before others get theirs: two buffers.
+    /// Limit on reads per turn, so that others get their turn.
     private static let readsPerTurn = 2
-    /// What the kernel is asked to queue each way; it grants what `net.core.wmem_max` allows.
+    /// The requested size of each kernel buffer; the kernel grants up to `net.core.wmem_max`.
     private static let socketBuffer: Int32 = 4 << 20
 
     var counters = LinkCounters()
     private(set) var isClosed = false
-    /// How frames go out.
+    /// The format of outgoing frames.
     var format: StreamFormat? { output.format }
     var receivesOffloadHeaders: Bool { input.format == .extended }
-    /// Whether frames go out in extended form.
+    /// Whether outgoing frames are in extended format.
     var isExtended: Bool { output.format == .extended }
     var name: String { configuration.name }
 
@@ -51,14 +53,13 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private var input: StreamInput
     private var output: StreamOutput
     private var watch: EventLoop.Watch?
-    /// Of the descriptor that is written to where that is another one, and only while writing has
-    /// to wait.
+    /// The watch on a separate output descriptor; set only while a write has to wait.
     private var outputWatch: EventLoop.Watch?
     private var waitsForWriting = false
     private var refusedRoom = false
     private weak var receiver: (any FrameReceiver)?
 
-    /// Makes a link over a connected socket that does not read yet, and gives it large buffers.
+    /// Creates a link over a connected socket that does not read yet, and enlarges its buffers.
     convenience init(
         _ socket: consuming OwnedDescriptor,
         _ configuration: Configuration,
@@ -68,7 +69,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         self.init(ByteStream(socket), configuration, loop: loop, log: log)
     }
 
-    /// Makes a link that does not read yet, and gives the stream large buffers.
+    /// Creates a link that does not read yet, and enlarges the stream's buffers.
     init(
         _ stream: consuming ByteStream,
         _ configuration: Configuration,
@@ -84,12 +85,12 @@ final class StreamLink: FrameLink, ReadinessObserver {
         output = StreamOutput(format: configuration.format, mtu: configuration.mtu)
     }
 
-    /// Begins to read frames for a receiver, and offers offloads if that is this end's part.
+    /// Starts reading frames for a receiver, and offers offloads if that is this end's role.
     ///
     /// - Parameters:
-    ///   - receiver: Not kept alive.
-    ///   - now: The turn's clock.
-    /// - Throws: `SystemError` when the kernel takes no more watches.
+    /// - receiver: Receives the frames; a weak reference.
+    /// - now: The turn's clock.
+    /// - Throws: `SystemError` when the kernel accepts no more watches.
     func start(for receiver: any FrameReceiver, now: Instant) throws(SystemError) {
         self.receiver = receiver
         watch = try loop.watch(stream.input.number, for: .readable, observer: self)
@@ -114,7 +115,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
                 let mayHaveMore = input.wasFilled
                 try deliverFrames(now: now)
                 if isClosed { return }
-                // A short read took all there was: asking again would only hear so.
+                // A short read emptied the socket; another read would return nothing.
                 if !mayHaveMore { break }
             }
         } catch let error as StreamInput.FramingError {
@@ -168,12 +169,12 @@ final class StreamLink: FrameLink, ReadinessObserver {
         case (.start, .accepting) where isExtended:
             input.format = .extended
         case (.offer, _), (.accept, _), (.start, _):
-            // Repeated, or not this end's to receive.
+            // A repeated message, or one that this end must not receive.
             counters.malformed &+= 1
         }
     }
 
-    /// Queues a message; the format may change only behind one that is on its way.
+    /// Queues a message; returns false if the queue is full, and the format must not change then.
     private func negotiate(
         _ kind: OffloadMessage.Kind,
         _ capabilities: OffloadCapabilities
@@ -260,7 +261,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
             : nil
     }
 
-    /// Hears of the descriptor that is only written to: an error there is met by the write.
+    /// Observes a descriptor that is only written to; the write reports any error there.
     private final class OutputObserver: ReadinessObserver {
         private unowned let link: StreamLink
 

@@ -1,35 +1,35 @@
-/// Frames on their way to a byte stream: one linear buffer, written with one system call a turn.
+/// Frames on their way to a byte stream: one linear buffer, written with one system call per turn.
 ///
-/// A frame is written where it leaves from: `reserve` lends room behind the space for its prefix. A
-/// frame that the other end cannot take as it is (larger than a packet, or its checksum unfinished,
-/// on a plain stream; longer than it has said, on an extended one) is lent a scratch buffer instead
-/// and cut into the queue by `commit`.
+/// A frame is written directly into the output buffer: `reserve` lends room after the space for its
+/// prefix. A frame that is too long for the other end (larger than a packet on a plain stream,
+/// beyond the stated limit on an extended one) gets a scratch buffer instead, and `commit` cuts it
+/// into the queue. `commit` also completes checksums that the other end does not complete itself.
 struct StreamOutput: ~Copyable {
     private static let capacity = 1 << 20
-    /// Bulk frames stop here, so that ACKs and ARP always find room, and no flow waits behind a
-    /// mebibyte.
+    /// Bulk frames stop at this limit, so that ACKs and ARP always find room, and no flow waits for
+    /// a mebibyte to drain.
     private static let bulkLimit = 1 << 19
 
     private let buffer: UnsafeMutableRawBufferPointer
     private let scratch: UnsafeMutableRawBufferPointer
     private var head = 0
     private var tail = 0
-    /// Where the reserved frame begins; -1 in the scratch buffer.
+    /// The offset of the reserved frame; -1 for the scratch buffer.
     private var reserved = 0
 
-    /// How frames are prefixed from the next commit on.
+    /// The framing, from the next commit on.
     private(set) var format: StreamFormat
-    /// What may be left unfinished in frames on an extended stream.
+    /// The offloads that frames on an extended stream may leave unfinished.
     private var capabilities: OffloadCapabilities = []
-    /// Octets of the longest frame that leaves as it was reserved: a packet's, or what the other
-    /// end takes.
+    /// The length in bytes of the longest frame that is sent as reserved: a packet's, or the other
+    /// end's limit.
     private var maximumWholeFrame: Int
 
-    /// Makes an empty queue.
+    /// Creates an empty queue.
     ///
     /// - Parameters:
-    ///   - format: How frames are prefixed.
-    ///   - mtu: The largest payload of a plain frame, which segments are cut to fit.
+    /// - format: The framing.
+    /// - mtu: The largest payload of a plain frame; segments are cut to fit.
     init(format: StreamFormat, mtu: Int) {
         self.format = format
         maximumWholeFrame = EthernetHeader.length + mtu
@@ -45,28 +45,29 @@ struct StreamOutput: ~Copyable {
     /// Switches to extended frames with the next commit.
     ///
     /// - Parameters:
-    ///   - capabilities: The offloads that the other end supports.
-    ///   - maximumFrame: Its limit on a frame, in bytes; longer frames are not sent.
+    /// - capabilities: The offloads that the other end takes.
+    /// - maximumFrame: The largest frame that the other end takes, in bytes; no longer frame is
+    ///   sent.
     mutating func extend(_ capabilities: OffloadCapabilities, maximumFrame: Int) {
         format = .extended
         self.capabilities = capabilities
         maximumWholeFrame = min(maximumFrame, Frame.maximumLength)
     }
 
-    /// Octets that wait for the stream.
+    /// The number of bytes that wait for the stream.
     var count: Int { tail - head }
 
-    /// Whether a refused bulk reservation would be granted.
+    /// Whether a refused bulk reservation would succeed: the queue is below half of the bulk limit.
     var hasRoom: Bool { count < Self.bulkLimit / 2 }
 
-    /// Lends room for a frame; nil when the queue is full.
+    /// Lends room for a frame; returns nil when the queue is full.
     @inline(__always)
     mutating func reserve(
         _ count: Int,
         _ priority: FramePriority
     ) -> UnsafeMutableRawBufferPointer? {
-        // A frame cut into packets grows by a prefix and headers each; doubling covers any segment
-        // size that leaves a packet more payload than headers.
+        // Each packet cut from a frame adds a prefix and headers. Doubling covers any segment size
+        // that leaves a packet more payload than headers.
         let isWhole = count <= maximumWholeFrame
         let worst = isWhole ? format.prefixLength + count : 2 * count + 256
         let limit = priority == .bulk ? Self.bulkLimit : Self.capacity
@@ -83,9 +84,9 @@ struct StreamOutput: ~Copyable {
     /// Queues the reserved frame.
     ///
     /// - Parameters:
-    ///   - count: Octets of the frame.
-    ///   - header: What is unfinished about it.
-    /// - Returns: How many frames were queued; 0 when the frame contradicts its header.
+    /// - count: The length of the frame in bytes.
+    /// - header: The frame's pending offloads.
+    /// - Returns: The number of frames queued; 0 when the frame contradicts its header.
     @inline(__always)
     mutating func commit(_ count: Int, _ header: VirtioNetHeader) -> Int {
         guard reserved >= 0 else { return commitScratch(count, header) }
@@ -99,8 +100,8 @@ struct StreamOutput: ~Copyable {
             append(count, .finished)
             return 1
         }
-        // Rare: a frame asked to be cut although it fits, or on a stream that lacks just this
-        // capability.
+        // Rare: the caller requests segmentation although the frame fits, or the stream lacks just
+        // this capability.
         guard count <= scratch.count else { return 0 }
         scratch.copyMemory(from: UnsafeRawBufferPointer(frame))
         return cut(count, header)
@@ -108,8 +109,8 @@ struct StreamOutput: ~Copyable {
 
     private mutating func commitScratch(_ count: Int, _ header: VirtioNetHeader) -> Int {
         if header.segmentation != .none { return cut(count, header) }
-        // Not to be cut: on a plain stream it goes as it is, finished, even beyond the other end's
-        // MTU.
+        // Without segmentation, a plain stream sends the frame whole with a complete checksum, even
+        // if it exceeds the other end's MTU.
         guard count <= maximumUncutFrame else { return 0 }
         let frame = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
         if header.needsChecksum, !FrameChecksum.complete(frame, header) { return 0 }
@@ -120,8 +121,8 @@ struct StreamOutput: ~Copyable {
         return 1
     }
 
-    /// Octets of the longest frame that may leave: on a plain stream the other end has named no
-    /// limit.
+    /// The length in bytes of the longest frame that may be sent; on a plain stream the other end
+    /// has stated no limit.
     private var maximumUncutFrame: Int {
         format == .extended ? maximumWholeFrame : Frame.maximumLength
     }
@@ -142,7 +143,7 @@ struct StreamOutput: ~Copyable {
             let frame = UnsafeRawBufferPointer(rebasing: scratch[..<count])
             let segments = try FrameSegments(frame, header)
             let prefix = format.prefixLength
-            // Absurdly small segments would outgrow what was reserved.
+            // Very small segments would outgrow the reserved room.
             let total = segments.count * (prefix + segments.maximumLength)
             guard total <= Self.capacity - tail, segments.maximumLength <= maximumUncutFrame else {
                 return 0
@@ -178,10 +179,10 @@ struct StreamOutput: ~Copyable {
         head = 0
     }
 
-    /// Lends what waits to a call that writes it and says how much it took.
+    /// Lends the waiting bytes to a closure that writes them.
     ///
-    /// - Parameter write: Given all that waits; returns how much it took, nil when it would have
-    ///   blocked.
+    /// - Parameter write: Receives all waiting bytes; returns how many it wrote, nil when it would
+    ///   have blocked.
     /// - Throws: What `write` throws.
     mutating func drain(
         _ write: (UnsafeRawBufferPointer) throws(SystemError) -> Int?

@@ -1,14 +1,14 @@
-/// A TAP as a link: super-frames both ways, one system call a frame.
+/// A TAP device as a link: super-frames both ways, one system call per frame.
 ///
-/// A frame is written to the kernel when it is committed, not at the end of the turn: a TAP takes
-/// one frame a call whatever one does, and the guest's side of the work starts sooner.
+/// `commit` writes a frame to the kernel at once, not at the end of the turn. A TAP always takes
+/// one frame per call, so batching saves nothing, and the guest's side starts its work sooner.
 final class TAPLink: FrameLink, ReadinessObserver {
-    /// How many frames one turn reads before others get theirs: of short ones more, as what a turn
-    /// does once for each flow (sending, acknowledging) is then done for many frames together.
+    /// Limits on frames read per turn, so that others get their turn. More short frames are read,
+    /// because a turn's work per flow (sending, acknowledging) then covers many frames together.
     private static let framesPerTurn = 64
     private static let shortFramesPerTurn = 512
     private static let shortFramesOctets = 1 << 20
-    /// Behind a `virtio_net_hdr`, an Ethernet frame with the longest IP packet.
+    /// A `virtio_net_hdr` and an Ethernet frame with the largest IP packet.
     private static let bufferLength = VirtioNetHeader.length + EthernetHeader.length + 65_535
 
     let name: String
@@ -24,7 +24,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     private weak var receiver: (any FrameReceiver)?
     private var pull: ((Instant) -> Void)?
 
-    /// Makes a link that does not read yet.
+    /// Creates a link that does not read yet.
     init(_ device: consuming TAPDevice, named name: String, loop: EventLoop) {
         self.device = device
         self.name = name
@@ -38,21 +38,21 @@ final class TAPLink: FrameLink, ReadinessObserver {
         output.deallocate()
     }
 
-    /// Begins to read frames for a receiver, which outlives the link or closes it.
+    /// Starts reading frames for a receiver, which must outlive the link or close it.
     ///
-    /// - Parameter receiver: Not kept alive.
-    /// - Throws: `SystemError` when the kernel takes no more watches.
+    /// - Parameter receiver: Receives the frames; a weak reference.
+    /// - Throws: `SystemError` when the kernel accepts no more watches.
     func start(for receiver: any FrameReceiver) throws(SystemError) {
         self.receiver = receiver
         watch = try loop.watch(device.descriptor.number, for: .readable, observer: self)
     }
 
-    /// Tells a receiver when frames wait, which it takes by `read(into:)`.
+    /// Starts calling a closure while frames wait; the closure reads them with `read(into:)`.
     ///
     /// - Parameters:
-    ///   - receiver: Not kept alive.
-    ///   - pull: Called while frames wait.
-    /// - Throws: `SystemError` when the kernel takes no more watches.
+    /// - receiver: Receives the link's state changes; a weak reference.
+    /// - pull: Called while frames wait.
+    /// - Throws: `SystemError` when the kernel accepts no more watches.
     func start(
         for receiver: any FrameReceiver,
         pull: @escaping (Instant) -> Void
@@ -61,8 +61,8 @@ final class TAPLink: FrameLink, ReadinessObserver {
         try start(for: receiver)
     }
 
-    /// Stops or resumes reading: what waits meanwhile waits in the kernel's queue, which drops when
-    /// it is full.
+    /// Stops or resumes reading; meanwhile frames wait in the kernel's queue, which drops frames
+    /// when it is full.
     func setReading(_ isReading: Bool) {
         guard let watch, !isClosed else { return }
         loop.change(watch, to: isReading ? .readable : [])
@@ -85,11 +85,11 @@ final class TAPLink: FrameLink, ReadinessObserver {
         receiver.batchEnded(on: self, now: now)
     }
 
-    /// Reads one frame straight into another link's room.
+    /// Reads one frame directly into another link's room.
     ///
-    /// - Parameter room: As much as the largest frame takes.
-    /// - Returns: The frame's length and header; nil when none waits.
-    /// - Throws: `SystemError` when the device is gone.
+    /// - Parameter room: Large enough for the largest frame.
+    /// - Returns: The frame's length and header; nil when no frame waits.
+    /// - Throws: `SystemError` when the device no longer exists.
     func read(
         into room: UnsafeMutableRawBufferPointer
     ) throws(SystemError) -> (count: Int, header: VirtioNetHeader)? {
@@ -131,7 +131,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
         return UnsafeMutableRawBufferPointer(rebasing: output[start..<(start + count)])
     }
 
-    /// What the interface takes and gives unfinished.
+    /// The offloads that the interface supports.
     var capabilities: OffloadCapabilities {
         device.hasUSO ? .all : OffloadCapabilities.all.subtracting(.udp)
     }
@@ -151,16 +151,16 @@ final class TAPLink: FrameLink, ReadinessObserver {
             counters.framesSent &+= 1
             counters.octetsSent &+= UInt64(count)
         } catch {
-            // EIO: the interface is down; EINVAL: the kernel dislikes the header. Neither ends the
+            // EIO: the interface is down; EINVAL: the kernel rejects the header. Neither ends the
             // link.
             counters.dropped &+= 1
         }
     }
 
-    /// For a kernel that knows no USO: datagram by datagram.
+    /// Sends a UDP super-frame as single datagrams, for a kernel without USO.
     private func cut(_ count: Int, _ header: VirtioNetHeader) {
         let start = VirtioNetHeader.length
-        // A copy, as each packet is written to where the whole lies.
+        // A copy, because each packet overwrites the original.
         let whole = Array(output[start..<(start + count)])
         whole.withUnsafeBytes { octets in
             do {
@@ -178,7 +178,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
         }
     }
 
-    /// Writes a frame from where it lies.
+    /// Writes a frame directly from its buffer.
     func send(_ frame: Frame, _ priority: FramePriority) {
         guard !isClosed else { return }
         if frame.header.segmentation == .udp, !device.hasUSO {
