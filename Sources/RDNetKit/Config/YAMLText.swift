@@ -124,7 +124,9 @@ extension YAMLParser {
         let text = String(decoding: octets[at..<min(at + digits, octets.count)], as: UTF8.self)
         guard text.utf8.count == digits, text.first != "+", text.first != "-",
             let number = UInt32(text, radix: 16), let scalar = UnicodeScalar(number)
-        else { throw fault("\"\(text)\" is not a character number of \(digits) hexadecimal digits") }
+        else {
+            throw fault("\"\(text)\" is not a character number of \(digits) hexadecimal digits")
+        }
         at += digits
         return Array(String(Character(scalar)).utf8)
     }

@@ -143,7 +143,10 @@ final class GuestPresence: TimerObserver {
         visits += echo.all.filter { guests.contains($0.key.guest) }.map { .endEcho($0) }
         guard visits.count > before else { return }
         let guest = guests.count == 1 ? guests.first.map { "\($0)" } ?? "" : "\(guests.count)"
-        log.info("flows of an absent guest closed", ["guest": guest, "flows": "\(visits.count - before)"])
+        log.info(
+            "flows of an absent guest closed",
+            ["guest": guest, "flows": "\(visits.count - before)"]
+        )
     }
 
     private func collectRequested(now: Instant) {

@@ -74,7 +74,8 @@ enum ServiceFailure: Error, Equatable, CustomStringConvertible {
     var description: String {
         switch self {
         case .notRunning(let unit): "\(unit) is not running: it has no main process"
-        case .noAnswer(let unit, let end): "systemctl does not report \(unit)'s main process: \(end)"
+        case .noAnswer(let unit, let end):
+            "systemctl does not report \(unit)'s main process: \(end)"
         }
     }
 }

@@ -10,8 +10,9 @@ final class DatagramListener: ReadinessObserver {
     private static let batchesPerTurn = 2
     /// The requested size of each kernel buffer; the kernel grants up to `net.core.wmem_max`.
     private static let socketBuffer: Int32 = 4 << 20
-    /// No link opens for this long after one was closed or refused. Otherwise a sender that cannot
-    /// be answered would create a link with each datagram.
+    /// The minimum time between the end or refusal of a link and the next link.
+    ///
+    /// Otherwise a sender that cannot be answered would create a link with each datagram.
     private static let rest: Duration = .milliseconds(100)
     /// The interval between probes of idle guests.
     static let probeInterval: Duration = .seconds(5)

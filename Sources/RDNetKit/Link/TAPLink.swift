@@ -3,8 +3,10 @@
 /// `commit` writes a frame to the kernel at once, not at the end of the turn. A TAP always takes
 /// one frame per call, so batching saves nothing, and the guest's side starts its work sooner.
 final class TAPLink: FrameLink, ReadinessObserver {
-    /// Limits on frames read per turn, so that others get their turn. More short frames are read,
-    /// because a turn's work per flow (sending, acknowledging) then covers many frames together.
+    /// Limits on frames read per turn, so that others get their turn.
+    ///
+    /// More short frames are read, because a turn's work per flow (sending, acknowledging) then
+    /// covers many frames together.
     private static let framesPerTurn = 64
     private static let shortFramesPerTurn = 512
     private static let shortFramesOctets = 1 << 20

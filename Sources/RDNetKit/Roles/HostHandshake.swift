@@ -172,7 +172,11 @@ final class HostHandshake: TimerObserver {
             case .unreachable: .debug
             case .cutShort, .silent, .unlike: .warning
             }
-        log.log(level, "handshake with a machine failed", ["vm": "\(machine)", "cause": "\(fault)"])
+        log.log(
+            level,
+            "handshake with a machine failed",
+            ["vm": "\(machine)", "cause": "\(fault)"]
+        )
     }
 
     // MARK: READY and the stream

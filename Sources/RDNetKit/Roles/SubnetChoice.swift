@@ -21,7 +21,10 @@ enum SubnetChoice {
         guard let route = routes.first(where: { $0.overlaps(settings.subnet) }) else { return }
         if settings.canMove, let free = free(beside: routes) {
             settings.subnet = free
-            return log.warning("the usual subnet is in use on the host; using another", ["subnet": "\(free)", "route": "\(route)"])
+            return log.warning(
+                "the usual subnet is in use on the host; using another",
+                ["subnet": "\(free)", "route": "\(route)"]
+            )
         }
         log.warning(
             "subnet hides a host network",

@@ -68,7 +68,8 @@ struct GuestAccessAPI {
             case .refused: "\(guest) refuses the connection"
             case .silent: "\(guest) does not answer"
             case .absent: "no guest has the address \(guest.address)"
-            case .impossible: "\(guest.address) is not a guest's address, or there are too many flows"
+            case .impossible:
+                "\(guest.address) is not a guest's address, or there are too many flows"
             }
         var octets = guestIsThere
         if let sentence {

@@ -22,18 +22,3 @@ struct SocketFile {
         _ = unlink(path)
     }
 }
-
-/// An identity that distinguishes a file from all others that exist at the same time.
-struct FileIdentity: Equatable {
-    private let device: dev_t
-    private let inode: ino_t
-
-    /// Creates the identity of the socket at a path; nil for anything else, even a symbolic link.
-    ///
-    /// See lstat(2).
-    init?(ofSocket path: String) {
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
-        (device, inode) = (status.st_dev, status.st_ino)
-    }
-}
