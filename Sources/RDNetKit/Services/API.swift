@@ -1,8 +1,8 @@
-/// The HTTP API: paths, methods, codes and texts are gvproxy's, and some paths are added to them.
+/// The HTTP API: it has gvproxy's paths, methods, codes and texts, and some additional paths.
 ///
-/// Who may ask what is a choice of routes: a guest may list and change forwards alone.
+/// The choice of routes determines the permissions: a guest may only list and change forwards.
 struct API {
-    /// What has paths of gvproxy's below it, and none itself.
+    /// Prefixes of gvproxy's paths that are not paths themselves.
     private static let directories = [
         "/services", "/services/forwarder", "/services/dns", "/services/dhcp",
     ]
@@ -12,10 +12,10 @@ struct API {
     let observation: ObservationAPI
     let access: GuestAccessAPI
 
-    /// What guests may ask on the gateway's port 80.
+    /// The routes for guests on the gateway's port 80.
     var guestRoutes: [HTTPRoute] { forwarding.routes }
 
-    /// What the host may ask: all but `/connect`, as at gvproxy's `-services`.
+    /// The routes for the host: all except `/connect`, as at gvproxy's `-services`.
     var serviceRoutes: [HTTPRoute] {
         let redirections = Self.directories.map { path in
             HTTPRoute(path) { request, _ in request.head.redirect(to: path + "/") }
@@ -24,6 +24,6 @@ struct API {
             + observation.ownRoutes + [access.tunnel]
     }
 
-    /// All there is, as at gvproxy's `-listen`.
+    /// All routes, as at gvproxy's `-listen`.
     var hostRoutes: [HTTPRoute] { serviceRoutes + [access.connect] }
 }

@@ -1,14 +1,14 @@
-/// Why the API gave no answer, or another one than hoped for.
+/// The reason why an API request failed.
 enum APIFailure: Error, Equatable, CustomStringConvertible {
     case noConnection(StreamAddress, SystemError)
-    /// The connection was made, and the answer did not come whole.
+    /// The connection succeeded, but no complete answer arrived.
     case noAnswer(StreamAddress, reason: String)
-    /// The API's own words.
+    /// The API's own error text.
     case refused(String)
-    /// Whoever answers does not know the path.
+    /// The server does not know the path.
     case unknownPath(StreamAddress, String)
 
-    /// One sentence.
+    /// The reason as one line of text.
     var description: String {
         switch self {
         case .noConnection(let address, let error):
@@ -24,15 +24,15 @@ enum APIFailure: Error, Equatable, CustomStringConvertible {
 /// A connection that leads to a guest.
 struct Tunnel: ~Copyable {
     let stream: OwnedDescriptor
-    /// Whether the guest has taken it; if not, nobody knows yet.
+    /// Whether the guest has accepted the connection; if false, its answer is not known yet.
     let isConnected: Bool
 }
 
-/// A client of the HTTP API, for a program that has nothing else to do: it waits for each answer.
+/// A blocking client of the HTTP API, for a program that does nothing else meanwhile.
 struct APIClient {
-    /// From the beginning of a question to the end of its answer.
+    /// The time limit from the start of a request to the end of its answer.
     static let patience: Duration = .seconds(10)
-    /// The same for a tunnel: longer than guests are given to answer a call.
+    /// The same limit for a tunnel: longer than the time that a guest has to answer a connect.
     static let tunnelPatience: Duration = .seconds(15)
     private static let octetsPerRead = 65_536
 
@@ -40,13 +40,13 @@ struct APIClient {
     let log: Logger
     let clock: () -> Instant
 
-    /// Asks one thing.
+    /// Sends one request and waits for the answer.
     ///
     /// - Parameters:
-    ///   - path: With its query.
-    ///   - body: For a question that changes something; then it is a POST.
-    /// - Returns: The answer's octets.
-    /// - Throws: `APIFailure`, also for a status that is no success.
+    ///   - path: The path with its query.
+    ///   - body: The body of a request that changes something, which is sent as a POST.
+    /// - Returns: The bytes of the answer.
+    /// - Throws: `APIFailure`, also for a status that is not a success.
     func ask(_ path: String, body: [UInt8]? = nil) throws(APIFailure) -> [UInt8] {
         let deadline = clock() + Self.patience
         let socket = try connect(until: deadline)
@@ -54,18 +54,17 @@ struct APIClient {
         return try readAnswer(HTTPResponseReader(), to: path, from: socket, until: deadline)
     }
 
-    /// Joins a connection to a guest's TCP port.
+    /// Opens a connection to a guest's TCP port.
     ///
-    /// - Parameter guest: In the virtual network.
-    /// - Returns: The connection; through gvproxy the guest may still refuse it, and then it
-    ///   closes.
+    /// - Parameter guest: An endpoint in the virtual network.
+    /// - Returns: The connection. Through gvproxy, the guest may still refuse it; it then closes.
     /// - Throws: `APIFailure`.
     func openTunnel(to guest: Endpoint) throws(APIFailure) -> Tunnel {
         let path = "/tunnel?ip=\(guest.address)&port=\(guest.port)&wait=true"
         let deadline = clock() + Self.tunnelPatience
         let socket = try connect(until: deadline)
         try send(path, body: [], over: socket, until: deadline)
-        // No octet more than these: what follows is the guest's.
+        // Read only these two bytes: everything after them comes from the guest.
         var start: [UInt8] = []
         while start.count < 2 {
             let octets = try receive(upTo: 2 - start.count, from: socket, until: deadline)
@@ -139,9 +138,9 @@ struct APIClient {
 
     // MARK: Answer
 
-    /// Reads a response whole.
+    /// Reads a complete response.
     ///
-    /// - Returns: Its body.
+    /// - Returns: The body of the response.
     private func readAnswer(
         _ begun: HTTPResponseReader,
         to path: String,
@@ -174,7 +173,7 @@ struct APIClient {
         }
     }
 
-    /// The body of a success.
+    /// Returns the body of a successful response.
     ///
     /// - Throws: `APIFailure` with the error's own text.
     private func content(
@@ -186,7 +185,7 @@ struct APIClient {
         case 200..<300: return answer.body
         case 404: throw .unknownPath(address, path)
         default:
-            // One line for people: what is no text, and more than a sentence's worth, is left out.
+            // Make one printable line from the first 1,000 bytes of the error.
             let text = String(decoding: answer.body.prefix(1_000), as: UTF8.self)
                 .split { $0.isNewline }.joined(separator: " ").printable
             throw .refused(

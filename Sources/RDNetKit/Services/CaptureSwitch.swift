@@ -1,13 +1,13 @@
 /// Turns the capture of a running network on and off.
 final class CaptureSwitch {
-    /// The file that frames go to.
+    /// The path of the capture file.
     let path: String
     private let ethernet: VirtualEthernet
     private let log: Logger
-    /// Whether this process has begun the file: switched on again, the capture goes on there.
+    /// Whether this process has already started the file; if so, a new capture appends to it.
     private var hasBegun = false
 
-    /// Makes a switch that is off.
+    /// Creates a switch that is off.
     init(_ path: String, ethernet: VirtualEthernet, log: Logger) {
         self.path = path
         self.ethernet = ethernet
@@ -16,7 +16,7 @@ final class CaptureSwitch {
 
     var isOn: Bool { ethernet.capture != nil }
 
-    /// Begins the capture; one that runs goes on.
+    /// Starts the capture; does nothing if it already runs.
     ///
     /// - Throws: `SystemError` when the file cannot be opened.
     func start() throws(SystemError) {
@@ -30,7 +30,7 @@ final class CaptureSwitch {
         log.info("capture started", ["file": path])
     }
 
-    /// Ends the capture, all of it written.
+    /// Stops the capture, after writing all pending records.
     func stop() {
         guard isOn else { return }
         ethernet.capture?.flush()

@@ -1,20 +1,21 @@
-/// A DHCP server's answer, and where it goes.
+/// A DHCP server's answer and its destination.
 struct DHCPResponse: Equatable {
     /// The UDP payload.
     var octets: [UInt8]
     var source: Endpoint
     var destination: Endpoint
-    /// The Ethernet destination; it need not be what ARP would say.
+    /// The Ethernet destination, which may differ from ARP's result.
     var destinationMAC: MACAddress
 }
 
 extension DHCPResponse {
     /// Addresses a reply (RFC 2131, 4.1).
     ///
-    /// Through a relay agent when there is one; to the address of a client that has one; else, and
-    /// for every DHCPNAK, to everyone. 4.1 allows unicast to a client without an address and
-    /// without the broadcast flag, but a broadcast is what every client accepts, whatever its flag
-    /// says: gvproxy's and Rancher Desktop's guests have never seen anything else.
+    /// The reply goes through the relay agent if there is one, or else to the client's address if
+    /// it has one. Every other reply, and every DHCPNAK without a relay agent, is broadcast.
+    /// Section 4.1 allows unicast to a client without an address and without the broadcast flag.
+    /// However, every client accepts a broadcast, whatever its flag says, and guests of gvproxy and
+    /// Rancher Desktop have never received anything else.
     init(
         _ reply: DHCPMessage,
         to request: DHCPMessage,

@@ -1,50 +1,50 @@
 /// The gateway's DHCP server (RFC 2131, 4.3).
 ///
-/// How it works: a datagram and the time in, at most one answer out; all memory is the lease pool.
-/// It is the only server of its network, so it is authoritative: a client that asks for an address
-/// that is free gets it even when this server does not know the client (the server was restarted,
-/// the lease was not), and one that asks for an address it cannot have is told so at once, where
-/// 4.3.2 has servers that share a wire keep silent. A client that finds the pool exhausted is not
-/// answered and counted.
+/// How it works: the input is a datagram and the time, the output is at most one answer, and the
+/// only state is the lease pool and the guests' names. The server is authoritative, because it is
+/// the only one in its network. It grants a free address to a client that requests it, even if it
+/// does not know the client, because a lease survives a restart of the server. It immediately
+/// refuses an address that a client cannot have, although 4.3.2 requires silence from servers that
+/// share a wire. When the pool is exhausted, the server counts a new client but does not answer it.
 struct DHCPServer {
-    /// What the server tells its clients.
+    /// The parameters of the server.
     struct Configuration {
         var subnet: Subnet
-        /// Router, name server and DHCP server.
+        /// The router, name server and DHCP server.
         var gateway: IPAddress
         var gatewayMAC: MACAddress
-        /// Never given, as the gateway: the host alias, and other addresses that the gateway
-        /// answers for.
+        /// Addresses that are never leased, like the gateway's: the host alias, and other addresses
+        /// that the gateway answers for.
         var reserved: [IPAddress]
         var mtu: UInt16
-        /// Domains in which guests look names up; may be empty.
+        /// The domains in which guests look up names; may be empty.
         var domainSearch: [String]
         var leaseTime: Duration = .seconds(3600)
         var staticLeases: [MACAddress: IPAddress]
     }
 
-    /// What was answered, and what was not.
+    /// Counters of messages by outcome.
     struct Statistics: Equatable {
         var offers = 0
         var acknowledgements = 0
         var refusals = 0
         var releases = 0
         var declines = 0
-        /// Clients for whom no address was left.
+        /// Clients that found no free address.
         var exhausted = 0
-        /// Datagrams that are no DHCP message, or lack what their type needs.
+        /// Datagrams that are not DHCP messages, or lack a field that their type requires.
         var malformed = 0
-        /// Messages that are meant for another server, or for a client.
+        /// Messages for another server or for a client.
         var ignored = 0
     }
 
-    /// No lease is shorter, whatever a client asks for.
+    /// The minimum duration of a lease, even if a client requests less.
     static let minimumLease: Duration = .seconds(60)
 
     private let configuration: Configuration
     private var pool: LeasePool
     private(set) var statistics = Statistics()
-    /// What the guests with a lease call themselves.
+    /// The host names of the guests with a lease.
     private(set) var guestNames = GuestNames()
 
     init(_ configuration: Configuration) {
@@ -62,13 +62,12 @@ struct DHCPServer {
         set { pool.isPresent = newValue }
     }
 
-    /// Addresses that are bound to clients now, in order of address.
+    /// The currently bound addresses, in order of address.
     func leases(now: Instant) -> [(IPAddress, MACAddress)] {
         pool.leases(now: now)
     }
 
-    /// Every address that is taken: the gateway, static leases, and bound ones; in order of
-    /// address.
+    /// All addresses in use (the gateway, static leases and bound addresses), in order of address.
     func takenAddresses(now: Instant) -> [(IPAddress, MACAddress)] {
         var taken = [configuration.gateway: configuration.gatewayMAC]
         for (address, mac) in pool.fixedLeases + pool.leases(now: now) { taken[address] = mac }
@@ -78,9 +77,9 @@ struct DHCPServer {
     /// Answers one datagram to port 67.
     ///
     /// - Parameters:
-    ///   - datagram: From any source to any destination.
+    ///   - datagram: A datagram from any source to any destination.
     ///   - now: The caller's clock.
-    /// - Returns: The answer; nil when there is none.
+    /// - Returns: The answer; nil if none is due.
     mutating func respond(to datagram: ServiceDatagram, now: Instant) -> DHCPResponse? {
         let request: DHCPMessage
         do throws(PacketError) {
@@ -97,7 +96,7 @@ struct DHCPServer {
             statistics.ignored += 1
             return nil
         }
-        // Nobody else ends a machine's lease, and no relay agent works within one subnet.
+        // Only the machine itself may end its lease, and no relay agent works within one subnet.
         if type == .release || type == .decline,
             request.hardwareAddress != datagram.sourceMAC
         {
@@ -156,7 +155,7 @@ struct DHCPServer {
         return grant(.offer, address, to: request)
     }
 
-    /// Answers DHCPREQUEST, which says by its fields in which state the client is (4.3.2, table 4).
+    /// Answers DHCPREQUEST, whose fields show the client's state (4.3.2, table 4).
     private mutating func answer(
         _ request: DHCPMessage,
         _ holder: LeasePool.Holder,
@@ -164,7 +163,7 @@ struct DHCPServer {
     ) -> DHCPMessage? {
         let wish = request.options.address(.requestedAddress)
         let current = request.clientAddress.isUnspecified ? nil : request.clientAddress
-        // SELECTING names a server; INIT-REBOOT an address; RENEWING and REBINDING have one.
+        // SELECTING names a server, INIT-REBOOT names an address, RENEWING and REBINDING have one.
         if let server = request.options.address(.serverIdentifier), server != configuration.gateway
         {
             pool.withdrawOffer(to: holder, now: now)
@@ -219,7 +218,7 @@ struct DHCPServer {
         }
     }
 
-    /// Parameters without a lease, for a client that has an address already (4.3.5).
+    /// Returns parameters without a lease, for a client that already has an address (4.3.5).
     private mutating func inform(_ request: DHCPMessage) -> DHCPMessage? {
         guard configuration.subnet.contains(request.clientAddress) else {
             statistics.ignored += 1
@@ -234,8 +233,7 @@ struct DHCPServer {
 
     // MARK: Replies
 
-    /// A reply with what every reply has: relay's fields, server, and what the client sent to have
-    /// back.
+    /// Creates a reply with the common fields: the relay agent's, the server, and echoed options.
     private func answer(_ type: DHCPMessageType, to request: DHCPMessage) -> DHCPMessage {
         var reply = DHCPMessage(
             type,
@@ -271,7 +269,8 @@ struct DHCPServer {
     private func refusal(of address: IPAddress, to request: DHCPMessage) -> DHCPMessage {
         var reply = answer(.nak, to: request)
         reply.options[.message] = Array("\(address) is not available to this client".utf8)
-        // RFC 2131, 4.3.2: so that the relay agent broadcasts it to a client without an address.
+        // RFC 2131, 4.3.2: makes the relay agent broadcast the reply to a client without an
+        // address.
         if !request.relayAgent.isUnspecified { reply.wantsBroadcast = true }
         return reply
     }
@@ -285,13 +284,14 @@ struct DHCPServer {
         var domains = configuration.domainSearch.filter(DHCPDomainSearch.isDomain)
         if let first = domains.first { reply.options[.domainName] = Array(first.utf8) }
         repeat {
-            // An empty option 119 would be an error (RFC 3397, section 2: at least one name).
+            // An empty option 119 is an error (RFC 3397, section 2, requires at least one name).
             let list = DHCPDomainSearch.octets(domains)
             reply.options[.domainSearch] = list.isEmpty ? nil : list
         } while reply.octets.count > limit && domains.popLast() != nil
     }
 
-    /// The largest UDP payload a client takes (RFC 2132, 9.10), and this network without fragments.
+    /// The largest UDP payload that the client accepts (RFC 2132, 9.10) and that this network
+    /// carries without fragments.
     private func sizeLimit(of request: DHCPMessage) -> Int {
         let headers = 28
         let asked = request.options.integer16(.maximumMessageSize).map { Int($0) - headers } ?? 0

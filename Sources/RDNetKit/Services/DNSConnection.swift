@@ -1,17 +1,18 @@
-/// One client's stream of queries (RFC 7766): pipelined, answered in the order in which answers
-/// come.
+/// One client's stream of queries (RFC 7766): pipelined, and answered in the order of the answers'
+/// arrival.
 ///
-/// A client that sends faster than it reads is not read any more until it has caught up; one that
-/// is silent, or takes nothing, for the idle time is closed, unless it waits for answers. When the
-/// client has closed its sending side, it still gets what it asked for.
+/// Reading pauses for a client that sends faster than it reads, until the client has caught up. A
+/// client that sends nothing, or reads no answers, for the idle time is disconnected, unless it is
+/// waiting for answers. A client that has closed its sending side still receives the answers to its
+/// queries.
 final class DNSConnection {
-    /// How much one connection may keep busy.
+    /// Limits on the resources of one connection.
     struct Limits {
         /// Queries that wait for answers.
         var queries = 16
-        /// Octets of answers that the client has not taken; beyond, nothing more is read.
+        /// Bytes of answers that the client has not read; above this limit, reading pauses.
         var unsent = 65_536
-        /// RFC 7766, 6.2.3 asks for a few seconds.
+        /// RFC 7766, 6.2.3 recommends a few seconds.
         var idle = Duration.seconds(10)
     }
 
@@ -27,14 +28,14 @@ final class DNSConnection {
     private var inputEnded = false
     private var isWorking = false
 
-    /// Starts to serve a stream.
+    /// Starts serving a stream.
     ///
     /// - Parameters:
-    ///   - descriptor: A connected stream that does not block.
-    ///   - loop: Watches it until the connection ends.
-    ///   - service: Answers the queries, and outlives the connection.
-    ///   - limits: Of this connection.
-    /// - Throws: `SystemError` when the loop cannot watch one more.
+    ///   - descriptor: A connected, non-blocking stream.
+    ///   - loop: Watches the stream until the connection ends.
+    ///   - service: Answers the queries; outlives the connection.
+    ///   - limits: The limits of this connection.
+    /// - Throws: `SystemError` when the loop cannot watch another descriptor.
     init(
         _ descriptor: consuming OwnedDescriptor,
         loop: EventLoop,
@@ -50,10 +51,10 @@ final class DNSConnection {
         timer = loop.schedule(lastActivity + limits.idle, observer: self)
     }
 
-    /// Whether it could be closed without taking an answer away.
+    /// Whether closing the connection would lose no answer.
     var isIdle: Bool { outstanding == 0 && buffer.unsent == 0 }
 
-    /// Ends the connection; answers that are still to come are dropped.
+    /// Closes the connection and drops outstanding answers.
     func close() {
         guard let watch else { return }
         loop.forget(watch)
@@ -67,7 +68,7 @@ final class DNSConnection {
         outstanding < limits.queries && buffer.unsent < limits.unsent
     }
 
-    /// Answers what has arrived, as far as the limits go, and writes what there is.
+    /// Answers the queries that have arrived, up to the limits, and writes the available answers.
     private func work() {
         guard watch != nil, !isWorking else { return }
         isWorking = true
@@ -98,7 +99,7 @@ final class DNSConnection {
         work()
     }
 
-    /// Waits for what can happen next, or closes when nothing can.
+    /// Watches for the next event, or closes the connection when none can follow.
     private func settle() {
         if inputEnded, isIdle { return close() }
         guard let watch else { return }
@@ -132,7 +133,7 @@ extension DNSConnection: ReadinessObserver {
 extension DNSConnection: TimerObserver {
     func timerFired(now: Instant) {
         timer = nil
-        // Outstanding queries end by themselves, and their answers are activity.
+        // Outstanding queries have their own time limit, and their answers count as activity.
         let isWaiting = outstanding > 0 && buffer.unsent == 0
         if !isWaiting, now - lastActivity >= limits.idle { return close() }
         let next = isWaiting ? now : lastActivity

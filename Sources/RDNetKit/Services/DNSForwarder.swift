@@ -1,59 +1,63 @@
-/// Passes queries to the host's resolvers, and their answers back, octet for octet.
+/// Forwards queries to the host's resolvers and returns their answers unchanged, except for the
+/// identifier and the spelling of the name.
 ///
-/// How it works: every query starts at the first server of the host's resolv.conf, whatever other
-/// queries met, because the later servers often do not know the names of the first. A server that
-/// stays silent for the configured time is joined by the next one, and its late answer still
-/// counts. A server that fails, refuses or cannot be reached is followed by the next one at once.
-/// When no server is left, the requester gets a server's own failure, else SERVFAIL; it never gets
-/// a "does not exist" that no server sent. A query of a stream goes to each server over TCP first,
-/// since its answer may be long, and then over UDP, before it goes to the next server.
+/// How it works: Every query starts at the first server of the host's resolv.conf, regardless of
+/// other queries, because later servers often do not know the names of the first. If a server stays
+/// silent for the configured time, the query also goes to the next one; a late answer still counts.
+/// If a server fails, refuses or is unreachable, the query goes to the next one at once. When no
+/// server is left, the requester gets a server's own failure, or else SERVFAIL. It never gets a
+/// "does not exist" that no server sent. A query from a stream goes to each server first over TCP,
+/// because its answer may be long, and then over UDP, before it goes to the next server.
 ///
-/// Silent servers: `SilentServers` remembers one for a few seconds. A query still goes to it first,
-/// but to the next server at the same time, whose answer is held back: for `headStart`, or, if it
-/// is "does not exist", for as long as the silent server would have had anyway. So a server that is
-/// down costs little time, and one that only lost a datagram still decides.
+/// Silent servers: `SilentServers` remembers a silent server for a few seconds. A query still goes
+/// to it first, but at the same time to the next server, whose answer is held back. It is held for
+/// `headStart`, or, if it is "does not exist", for the full time that the silent server would have
+/// had anyway. A server that is down therefore costs little time, and a server that only lost a
+/// datagram still decides.
 ///
-/// Sockets: a query has a socket of its own, hence a random port of its own (RFC 5452, section
-/// 9.2), until there are `datagramSockets` for one server; then queries share them. A socket that
-/// has sent `usesPerSocket` queries takes no more. Limits: queries in flight (the oldest fails to
-/// make room), sockets for each server, tries for each query, and the time that a query may take.
+/// Sockets: Each query has its own socket and therefore its own random port (RFC 5452, section
+/// 9.2), up to `datagramSockets` per server; beyond that, queries share sockets. A socket that has
+/// sent `usesPerSocket` queries takes no more.
+///
+/// Limits: The forwarder limits the queries in flight (the oldest fails to make room), the sockets
+/// per server, the tries per query, and the duration of a query.
 final class DNSForwarder {
-    /// How much is kept at a time.
+    /// Limits of the forwarder.
     struct Limits {
         var queriesInFlight = 10_000
-        /// Sockets towards one server.
+        /// UDP sockets per server.
         var datagramSockets = 64
-        /// Connections to one server.
+        /// TCP connections per server.
         var streamSockets = 8
-        /// Queries after which a socket is given up for a new one, at another port.
+        /// Queries after which a new socket at another port replaces a socket.
         var usesPerSocket = 500
-        /// Given-up sockets that still wait for answers.
+        /// Replaced sockets that still wait for answers.
         var drainingSockets = 64
-        /// How long a requester waits at most.
+        /// The maximum time that a requester waits.
         var lifetime = Duration.seconds(10)
-        /// How long a server that has been silent may take to answer before the next one's answer
+        /// The time that a recently silent server has to answer before the next one's answer
         /// counts.
         var headStart = Duration.milliseconds(500)
     }
 
-    /// What makes two UDP queries one: the client, its identifier and its question.
+    /// The identity of a UDP query: its client, its identifier and its question.
     struct Key: Hashable {
         var source: Endpoint
         var id: UInt16
         var question: ArraySlice<UInt8>
     }
 
-    /// What has happened so far.
+    /// Counters of queries and answers.
     struct Counters: Equatable {
-        /// Queries taken, retransmissions not counted.
+        /// Accepted queries, without retransmissions.
         var queries = 0
-        /// Times that a server was asked.
+        /// Queries sent to a server, including repetitions.
         var tries = 0
-        /// Answers passed back, failures not counted.
+        /// Answers returned, without failures.
         var answered = 0
-        /// Queries that ended in failure, evictions counted.
+        /// Queries that failed, including evictions.
         var failed = 0
-        /// Queries failed to make room for others.
+        /// Queries that failed to make room for others.
         var evicted = 0
         /// Retransmissions of queries in flight.
         var retransmissions = 0
@@ -61,13 +65,14 @@ final class DNSForwarder {
         var dropped = 0
     }
 
-    /// Half of the identifiers.
+    /// Half of all identifiers.
     private static let queriesPerSocket = 0x8000
 
-    /// Shared by the channels: each empties it before the next reads.
+    /// Shared by the channels: each one empties it before the next one reads.
     let buffer = ReceiveBuffer()
     private(set) var counters = Counters()
-    /// Queries in flight start again when the servers change: the old ones may be out of reach now.
+    /// The resolvers; when the servers change, queries in flight restart, because the old servers
+    /// may be unreachable now.
     var configuration = ResolverConfiguration() {
         didSet {
             if configuration.servers != oldValue.servers { restartAll() }
@@ -81,10 +86,10 @@ final class DNSForwarder {
     private var random: any RandomNumberGenerator
     private var silent = SilentServers()
     private var byKey: [Key: ForwardedQuery] = [:]
-    /// Oldest first; finished ones stay until the next sweep.
+    /// Queries in order of age, oldest first; finished ones stay until the next sweep.
     private var byAge: [ForwardedQuery] = []
     private var oldest = 0
-    /// How many queries wait for an answer.
+    /// The number of queries that wait for an answer.
     private(set) var inFlight = 0
     private var channels: [DNSUpstream: [DNSUpstreamChannel]] = [:]
     private var draining: [ObjectIdentifier: DNSUpstreamChannel] = [:]
@@ -103,18 +108,18 @@ final class DNSForwarder {
         self.log = log
     }
 
-    /// Sockets open at the moment.
+    /// The number of open sockets.
     var socketCount: Int { channels.values.reduce(draining.count) { $0 + $1.count } }
 
     // MARK: Towards the servers
 
-    /// Takes a query.
+    /// Forwards a query.
     ///
     /// - Parameters:
-    ///   - query: Goes out as it is but for its identifier.
-    ///   - source: The client of a UDP query; nil for a query of a stream.
-    ///   - limit: When to end sooner than usual.
-    ///   - reply: Is called once with an answer of any length; not for a retransmission.
+    ///   - query: The query, which is sent unchanged except for its identifier.
+    ///   - source: The client of a UDP query; nil for a query from a stream.
+    ///   - limit: A shorter time limit than the default.
+    ///   - reply: Called once with an answer of any length; not called for a retransmission.
     func forward(
         _ query: DNSQuery,
         from source: Endpoint?,
@@ -145,9 +150,9 @@ final class DNSForwarder {
         advance(forwarded)
     }
 
-    /// Whom to ask, in order: the servers as in resolv.conf, each over every transport that fits.
+    /// The servers to query, in the order of resolv.conf, each over every suitable transport.
     ///
-    /// `options rotate` declares the servers equal, so only then another one may come first.
+    /// `options rotate` declares the servers equal; only then may another server come first.
     private func candidates(overStream: Bool) -> [DNSUpstream] {
         let transports: [DNSUpstream.Transport] = overStream ? [.stream, .datagram] : [.datagram]
         let servers = configuration.servers
@@ -159,7 +164,7 @@ final class DNSForwarder {
         }
     }
 
-    /// Starts every query in flight again, with the servers of now.
+    /// Restarts every query in flight with the current servers.
     private func restartAll() {
         silent = SilentServers()
         for query in byAge[oldest...] where !query.isFinished {
@@ -169,7 +174,7 @@ final class DNSForwarder {
         }
     }
 
-    /// Asks the next server, or ends the query when there is no server left to ask or to wait for.
+    /// Queries the next server, or finishes the query if no server is left to query or to wait for.
     private func advance(_ query: ForwardedQuery) {
         if let held = query.held {
             if !query.isOutranked(held.rank) { succeed(query, held.message) }
@@ -202,7 +207,7 @@ final class DNSForwarder {
             return false
         }
         var id = UInt16.random(in: 0...UInt16.max, using: &random)
-        // At least every other identifier is free: the search is short.
+        // At least every other identifier is free, so the search is short.
         while channel.waiting[id] != nil { id &+= 1 }
         do {
             try channel.send(query, id: id)
@@ -218,7 +223,7 @@ final class DNSForwarder {
 
     // MARK: From the servers
 
-    /// Takes an answer whose identifier and question are those of a waiting query.
+    /// Handles an answer whose identifier and question match a waiting query.
     func answered(
         _ query: ForwardedQuery,
         by message: [UInt8],
@@ -234,7 +239,7 @@ final class DNSForwarder {
         case .serverFailure, .refused:
             query.failure = message
         case _ where query.needsWhole && flags.contains(.truncated):
-            // No answer for a stream, but proof that the name exists.
+            // Useless for a stream, but proof that the name exists.
             query.isKnownToExist = true
         case .nameError where query.isKnownToExist:
             break
@@ -247,7 +252,7 @@ final class DNSForwarder {
         advance(query)
     }
 
-    /// Keeps an answer back, in favor of a server further up in the order that may still answer.
+    /// Holds an answer back while a server earlier in the order may still answer.
     private func hold(
         _ query: ForwardedQuery,
         _ message: [UInt8],
@@ -266,12 +271,12 @@ final class DNSForwarder {
         counters.dropped += 1
     }
 
-    /// Gives up a socket; the queries that wait on it are asked elsewhere.
+    /// Closes a socket and sends its waiting queries elsewhere.
     ///
     /// - Parameters:
-    ///   - channel: Is closed.
+    ///   - channel: The channel to close.
     ///   - reason: For the log.
-    ///   - isUsable: Whether its server may be asked again for the same queries.
+    ///   - isUsable: Whether the same queries may go to its server again.
     func channelFailed(_ channel: DNSUpstreamChannel, because reason: String, isUsable: Bool) {
         log.debug(
             "DNS server does not answer",
@@ -286,7 +291,7 @@ final class DNSForwarder {
         }
     }
 
-    /// Goes on with a query whose server stays silent.
+    /// Continues a query whose server has stayed silent.
     func timedOut(_ query: ForwardedQuery, now: Instant) {
         for attempt in query.tries where now >= attempt.start + query.timeout {
             silent.missed(attempt.channel.upstream.server, since: attempt.start, now: now)
@@ -325,7 +330,8 @@ final class DNSForwarder {
             limitLog.reached(.dnsQueries, maximum: limits.queriesInFlight)
             fail(query)
         }
-        // Sweeping as many as were added since costs each query a constant.
+        // Each sweep removes about as many as were added since the last, so its cost per query is
+        // constant.
         if byAge.count >= 2 * inFlight + 64 {
             byAge = byAge[oldest...].filter { !$0.isFinished }
             oldest = 0

@@ -1,26 +1,27 @@
-/// What the DNS service needs to know.
+/// The settings of the DNS service.
 struct DNSSettings {
     /// The address that stands for the host's loopback.
     var hostAlias: IPAddress
-    /// The virtual network, whose reverse zones are answered here.
+    /// The virtual network; the service answers its reverse zones.
     var subnet = Subnet.standard
     var hostsPath = "/etc/hosts"
     var resolverPath = "/etc/resolv.conf"
-    /// Whether names below `local` are asked for on the host's links.
+    /// Whether queries for names below `local` also go to the host's links.
     var usesMulticast = true
-    /// Whether guests reach 169.254.0.0/16.
+    /// Whether guests can reach 169.254.0.0/16.
     var allowsLinkLocal = false
-    /// Servers to ask instead of those in the file; none leaves it to the file.
+    /// Servers to query instead of those in the file; if empty, the file's servers are used.
     var servers: [ZonedEndpoint] = []
-    /// Connections at a time; beyond, the oldest idle one makes room.
+    /// Limit on concurrent connections; when it is reached, the oldest idle one makes room.
     var connections = 256
     var connectionLimits = DNSConnection.Limits()
     var forwarderLimits = DNSForwarder.Limits()
 
     /// Whether an address on the host's links means the same to a guest.
     ///
-    /// An address of the virtual network would lead to another guest, or through the host alias to
-    /// the host's own services; an IPv6 link-local one names a link that the guest does not have.
+    /// An address of the virtual network would lead to another guest or, through the host alias, to
+    /// the host's own services. An IPv6 link-local address belongs to a link that the guest does
+    /// not have.
     func isUsable(_ address: IPAddress) -> Bool {
         if address.isLoopback || address.isUnspecified || address.isMulticast { return false }
         if subnet.contains(address) || address == .broadcastIPv4 { return false }
@@ -28,57 +29,57 @@ struct DNSSettings {
     }
 }
 
-/// What the DNS service has done so far.
+/// Counters of the DNS service.
 struct DNSCounters: Equatable {
-    /// Queries that were taken, over UDP and streams.
+    /// Accepted queries, over UDP and streams.
     var queries = 0
-    /// Of these, over streams.
+    /// Accepted queries over streams.
     var streamQueries = 0
-    /// Answered from localhost, the zones and the hosts file.
+    /// Queries answered from localhost, the zones, the hosts file and the reverse zones.
     var local = 0
-    /// Answered with an error code because of the message itself.
+    /// Messages answered with an error code because of their own content.
     var refused = 0
     /// Messages without an answer: shorter than a header, or answers themselves.
     var dropped = 0
-    /// Answers cut to the client's UDP limit.
+    /// Answers truncated to the client's UDP limit.
     var truncated = 0
-    /// Streams closed at once, or early, for want of room.
+    /// Streams that were closed at once or early because of the connection limit.
     var refusedConnections = 0
-    /// Those of the way to the host's resolvers.
+    /// Counters of queries to the host's resolvers.
     var forwarder = DNSForwarder.Counters()
-    /// Those of names on the host's links.
+    /// Counters of queries on the host's links.
     var multicast = MulticastResolver.Counters()
-    /// At this moment: queries that wait for a resolver.
+    /// Queries that wait for a resolver at this moment.
     var inFlight = 0
-    /// At this moment: sockets open towards resolvers and the host's links.
+    /// Sockets open at this moment to resolvers and on the host's links.
     var upstreamSockets = 0
-    /// At this moment: clients' streams.
+    /// Client streams open at this moment.
     var connections = 0
 }
 
-/// The gateway's DNS server: it answers zones and the host's names itself, and all else by the
-/// host's resolvers.
+/// The gateway's DNS server: answers zones and the host's names itself, and forwards all other
+/// queries to the host's resolvers.
 ///
-/// The first that knows a question's name answers: localhost (RFC 6761), the zones in their order,
-/// the guests' host names in the first zone, the hosts file, the reverse zones of the virtual
-/// network and those that no server should be asked about (RFC 6303), the resolvers, and for names
-/// below `local` the host's links. Neither this nor what it uses waits for anything or opens a
-/// listening socket: datagrams and streams are handed in.
+/// The first source that knows the name answers. The sources are, in this order: localhost (RFC
+/// 6761), the zones in their order, the guests' host names in the first zone, the hosts file, the
+/// reverse zones of the virtual network and those that must not leave the network (RFC 6303), the
+/// resolvers, and, for names below `local`, the host's links. The service and its parts never block
+/// and open no listening socket; the caller passes datagrams and streams in.
 final class DNSService {
-    /// Where answers to datagrams go; set by whoever hands the datagrams in.
+    /// Sends answers to datagrams; set by the caller that passes the datagrams in.
     weak var sender: (any DatagramSender)?
-    /// Gives the guests' host names.
+    /// Returns the guests' host names.
     var guestNames: () -> GuestNames = { GuestNames() }
     /// The gateway's own names.
     var zones: DNSZones {
         didSet { zoneNames = nil }
     }
-    /// The zones' names by address, made when somebody asks for one.
+    /// The zones' names by address, built on first use.
     private var zoneNames: [IPAddress: DNSName]?
-    /// Shared by the connections: each empties it before the next reads.
+    /// Shared by the connections: each one empties it before the next one reads.
     let buffer = ReceiveBuffer()
 
-    /// How long resolvers may take for a name below `local`: a guest gives up after five seconds.
+    /// The resolvers' time limit for a name below `local`: a guest gives up after five seconds.
     private static let localPatience = Duration.seconds(3)
 
     private let loop: EventLoop
@@ -128,7 +129,7 @@ final class DNSService {
             )
     }
 
-    /// What has happened so far.
+    /// The current counters.
     var counters: DNSCounters {
         var counters = counts
         counters.forwarder = forwarder.counters
@@ -139,16 +140,16 @@ final class DNSService {
         return counters
     }
 
-    /// The domains that the host looks its short names up in, for guests to do the same.
+    /// Returns the host's search domains, so that guests can use the same ones.
     ///
     /// - Parameter now: The loop's clock.
-    /// - Returns: In the order of the host's resolv.conf, as it is now.
+    /// - Returns: The domains in the order of the host's current resolv.conf.
     func searchDomains(now: Instant) -> [String] {
         refresh(now: now)
         return resolvers.configuration.searchDomains
     }
 
-    /// Takes a datagram that a guest sent to port 53.
+    /// Handles a datagram that a guest sent to port 53.
     func receive(_ datagram: ServiceDatagram, now: Instant) {
         refresh(now: now)
         let (client, gateway) = (datagram.source, datagram.destination)
@@ -175,12 +176,12 @@ final class DNSService {
         sender?.send(query.fitted(answer), from: gateway, to: client)
     }
 
-    /// Takes a message that came over a stream.
+    /// Handles a message from a stream.
     ///
     /// - Parameters:
-    ///   - message: Without its length.
-    ///   - reply: Is called once, now or later, if there is an answer.
-    /// - Returns: Whether there is or will be one.
+    ///   - message: The message without its length.
+    ///   - reply: Called once, now or later, if there is an answer.
+    /// - Returns: Whether there is or will be an answer.
     func receive(_ message: [UInt8], reply: @escaping ([UInt8]) -> Void) -> Bool {
         refresh(now: loop.now)
         do {
@@ -220,7 +221,7 @@ final class DNSService {
             counts.local += 1
             return reply(query.answer(known.code, known.records, zone: known.zone))
         }
-        // A zone transfer answers with many messages; a stub's server has no use for it.
+        // A zone transfer takes many messages; a stub resolver's server has no use for it.
         guard question.type != .axfr else {
             counts.refused += 1
             return reply(query.failure(.notImplemented))
@@ -241,7 +242,7 @@ final class DNSService {
             ?? reverseZones.answer(to: question, naming: name(of:))
     }
 
-    /// The zones' answer; names that the first zone does not have may be the guests'.
+    /// Returns the zones' answer; a name that the first zone lacks may be a guest's host name.
     private func zoneAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
         guard let answer = zones.answer(to: question) else { return nil }
         guard answer.code == .nameError, let domain = zones.firstDomain,
@@ -252,7 +253,7 @@ final class DNSService {
         return .addresses([address], for: question, zone: offset)
     }
 
-    /// What an address of the virtual network is called.
+    /// Returns the name of an address in the virtual network.
     private func name(of address: IPAddress) -> DNSName? {
         let names = zoneNames ?? zones.namesByAddress
         zoneNames = names
@@ -262,7 +263,7 @@ final class DNSService {
             return nil
         }
         guard let domain = zones.firstDomain else { return guest }
-        // A guest does not take a name that a zone has given.
+        // A guest cannot take over a name that a zone has defined.
         return guest.below(domain).flatMap { zones.hasRecord(of: $0) ? nil : $0 }
     }
 
@@ -321,7 +322,7 @@ extension DNSService: StreamService {
         }
     }
 
-    /// Forgets a connection that has ended.
+    /// Removes a closed connection.
     func connectionClosed(_ connection: DNSConnection) {
         connections.removeAll { $0 === connection }
     }

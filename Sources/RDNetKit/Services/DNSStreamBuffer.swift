@@ -1,6 +1,7 @@
-/// Both directions of DNS over a stream (RFC 1035, 4.2.2): messages behind a length of two octets.
+/// Both directions of DNS over a stream (RFC 1035, 4.2.2): each message follows its two-byte
+/// length.
 struct DNSStreamBuffer {
-    /// What one read found.
+    /// The result of one read.
     enum Arrival {
         case octets
         case nothing
@@ -8,10 +9,10 @@ struct DNSStreamBuffer {
     }
 
     private static let prefixLength = 2
-    /// Consumed octets are dropped from the front once there are as many.
+    /// The number of consumed bytes at the front that triggers their removal.
     private static let slack = 32 << 10
 
-    /// The longest message that the peer may send.
+    /// The maximum length of a message from the peer.
     let limit: Int
     private var incoming: [UInt8] = []
     private var consumed = 0
@@ -22,12 +23,12 @@ struct DNSStreamBuffer {
         self.limit = limit
     }
 
-    /// Octets queued that the kernel has not taken.
+    /// The number of queued bytes that the kernel has not taken.
     var unsent: Int { outgoing.count - sent }
 
     // MARK: Inbound
 
-    /// Reads once what the stream has.
+    /// Reads once from the stream.
     mutating func fill(
         from descriptor: borrowing OwnedDescriptor,
         through scratch: ReceiveBuffer
@@ -39,21 +40,21 @@ struct DNSStreamBuffer {
         return count == 0 ? .end : .octets
     }
 
-    /// The next message's length; nil until both octets are there.
+    /// The next message's length; nil until both bytes have arrived.
     private var nextLength: Int? {
         guard incoming.count - consumed >= Self.prefixLength else { return nil }
         return Int(incoming[consumed]) << 8 | Int(incoming[consumed + 1])
     }
 
-    /// Whether the next message is longer than the limit, so that the stream is of no more use.
+    /// Whether the next message is longer than the limit, which makes the stream unusable.
     var isOverlong: Bool { (nextLength ?? 0) > limit }
 
-    /// Whether a whole message has arrived.
+    /// Whether a complete message has arrived.
     var hasMessage: Bool {
         nextLength.map { incoming.count - consumed - Self.prefixLength >= $0 } ?? false
     }
 
-    /// Takes the next message; nil until the whole of it is there.
+    /// Removes and returns the next message; nil until it is complete.
     mutating func nextMessage() -> [UInt8]? {
         guard hasMessage, let length = nextLength else { return nil }
         let start = consumed + Self.prefixLength
@@ -71,7 +72,7 @@ struct DNSStreamBuffer {
 
     // MARK: Outbound
 
-    /// Adds one message of at most 65,535 octets.
+    /// Queues one message of at most 65,535 bytes.
     mutating func queue(_ message: [UInt8]) {
         outgoing.append(UInt8(truncatingIfNeeded: message.count >> 8))
         outgoing.append(UInt8(truncatingIfNeeded: message.count))

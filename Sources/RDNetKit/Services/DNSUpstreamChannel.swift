@@ -1,4 +1,4 @@
-/// One of the host's servers, and how it is asked.
+/// One of the host's resolvers, and the transport to it.
 struct DNSUpstream: Hashable, Sendable {
     enum Transport: Sendable {
         case datagram
@@ -9,16 +9,16 @@ struct DNSUpstream: Hashable, Sendable {
     var transport: Transport
 }
 
-/// One socket towards one server, and the queries that wait for answers on it.
+/// One socket to one server, and the queries that wait for answers on it.
 ///
-/// The kernel lets in only what comes from that server; the identifier and the question are checked
-/// here, so a forger has to guess port, identifier and name (RFC 5452).
+/// The kernel accepts datagrams from that server only. This type checks the identifier and the
+/// question, so a forger has to guess the port, the identifier and the name (RFC 5452).
 final class DNSUpstreamChannel {
-    /// What one readiness reads at most.
+    /// Limit on datagrams read per turn.
     private static let datagramsPerTurn = 64
 
     let upstream: DNSUpstream
-    /// How many queries have gone out on it.
+    /// The number of queries sent on this socket.
     private(set) var uses = 0
     private(set) var waiting: [UInt16: ForwardedQuery] = [:]
     private let descriptor: OwnedDescriptor
@@ -34,8 +34,8 @@ final class DNSUpstreamChannel {
     /// - Parameters:
     ///   - upstream: The server and the transport.
     ///   - loop: The loop that watches the socket until `close`.
-    ///   - forwarder: Is told of answers and failures, and outlives the channel.
-    /// - Throws: `SystemError` for a server that cannot be reached, or no descriptor.
+    ///   - forwarder: Receives answers and failures; outlives the channel.
+    /// - Throws: `SystemError` when the server is unreachable or no descriptor is free.
     init(
         to upstream: DNSUpstream,
         loop: EventLoop,
@@ -59,7 +59,7 @@ final class DNSUpstreamChannel {
         )
     }
 
-    /// Stops watching; the socket closes when the channel's last user lets go.
+    /// Stops watching; the socket closes when the last reference to the channel is released.
     func close() {
         guard let watch else { return }
         loop.forget(watch)
@@ -67,17 +67,18 @@ final class DNSUpstreamChannel {
         waiting = [:]
     }
 
-    /// Sends a query under an identifier that no other query on this socket has.
+    /// Sends a query with an identifier that is unique on this socket.
     ///
     /// - Parameters:
-    ///   - query: Waits for the answer from now on.
-    ///   - id: Not in `waiting`.
-    /// - Throws: `SystemError` when the socket is of no more use.
+    ///   - query: The query, which waits for the answer from now on.
+    ///   - id: An identifier that is not in `waiting`.
+    /// - Throws: `SystemError` when the socket is no longer usable.
     func send(_ query: ForwardedQuery, id: UInt16) throws(SystemError) {
         let message = query.query.message(withID: id)
         switch upstream.transport {
         case .datagram:
-            // A full queue loses the datagram, as the network might; it is sent again in time.
+            // A full queue drops the datagram, as the network might; a retry follows after the
+            // timeout.
             _ = try Socket.send(descriptor, message)
         case .stream:
             stream.queue(message)
@@ -87,7 +88,7 @@ final class DNSUpstreamChannel {
         waiting[id] = query
     }
 
-    /// Ends the wait for an identifier's answer.
+    /// Stops waiting for an identifier's answer.
     func release(_ id: UInt16) {
         waiting[id] = nil
     }
@@ -132,7 +133,7 @@ extension DNSUpstreamChannel: ReadinessObserver {
         let arrival = try stream.fill(from: descriptor, through: forwarder.buffer)
         while watch != nil, let message = stream.nextMessage() { deliver(message) }
         if case .end = arrival, watch != nil {
-            // RFC 7766, 6.2.4: a server may close at any time; what it has not answered is asked
+            // RFC 7766, 6.2.4: a server may close at any time; its unanswered queries are sent
             // again.
             forwarder.channelFailed(self, because: "closed by the server", isUsable: hasAnswered)
         }

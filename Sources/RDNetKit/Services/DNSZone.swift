@@ -1,13 +1,13 @@
-/// What the gateway knows about a question without asking anybody.
+/// An answer that the gateway gives from its own knowledge.
 struct DNSLocalAnswer: Equatable {
     /// `noError`, or `nameError` for a name that does not exist.
     var code: DNSResponseCode
-    /// Empty for a name that exists without records of the type asked for.
+    /// The records; empty if the name exists without records of the requested type.
     var records: [DNSRecord]
-    /// Where the zone starts in the question's name.
+    /// The offset of the zone in the question's name.
     var zone: Int
 
-    /// Those of a name's addresses that a question asks for.
+    /// Creates an answer with those of a name's addresses that match the question's type.
     static func addresses(
         _ addresses: [IPAddress],
         for question: DNSQuestion,
@@ -20,15 +20,16 @@ struct DNSLocalAnswer: Equatable {
     }
 }
 
-/// Names under one domain that the gateway answers for, as gvproxy's API shapes them.
+/// The names under one domain that the gateway answers for, in the form of gvproxy's API.
 struct DNSZone: Equatable, Sendable {
     /// One name of a zone.
     struct Record: Equatable, Sendable {
-        /// Relative to the zone: `host`; empty where there is a pattern alone.
+        /// The name relative to the zone, such as `host`; empty if the record has only a pattern.
         let name: String
         /// Nil for a name that exists without an address.
         let address: IPAddress?
-        /// Stands for every name, relative to the zone and without a final dot, that it matches.
+        /// Matches names relative to the zone, without a final dot; the record stands for all of
+        /// them.
         let pattern: NamePattern?
         fileprivate let domain: DNSName?
 
@@ -44,15 +45,16 @@ struct DNSZone: Equatable, Sendable {
         }
     }
 
-    /// How many records a zone keeps; the oldest go first.
+    /// Limit on records in a zone; when it is exceeded, the oldest are removed.
     static let recordLimit = 4096
 
-    /// The domain as it was written; an empty one is the root, which holds every name.
+    /// The domain as it was written; an empty one is the root, which contains every name.
     let name: String
     private(set) var records: [Record]
     /// The address of every name without a record.
     private(set) var defaultAddress: IPAddress?
-    /// Nil when the name is none, such as with a label too long: it matches nothing.
+    /// Nil if the domain is not a valid name, such as with an overlong label; it then matches
+    /// nothing.
     fileprivate let domain: DNSName?
 
     init(name: String, records: [Record], defaultAddress: IPAddress? = nil) {
@@ -62,23 +64,22 @@ struct DNSZone: Equatable, Sendable {
         domain = DNSName(name)
     }
 
-    /// Takes over another version of this zone: its records go in front, its default replaces this
-    /// one's.
+    /// Merges a newer version of this zone: puts its records in front, and replaces the default.
     fileprivate mutating func merge(_ newer: DNSZone) {
         records = Array((newer.records + records).prefix(Self.recordLimit))
         defaultAddress = newer.defaultAddress
     }
 
-    /// The answer for a name in this zone; always one.
+    /// Returns the answer for a name in this zone, which always exists.
     ///
-    /// The zone's own name exists, without records: passed on, it would come back from the root as
-    /// one that does not exist, and with it nothing below it (RFC 8020). So does a name above a
-    /// record's.
+    /// The zone's own name exists without records. If its query were forwarded, the root would deny
+    /// the name, and with it every name below it (RFC 8020). A name above a record's name also
+    /// exists.
     ///
     /// - Parameters:
-    ///   - question: Of a name in the zone.
-    ///   - offset: Where the zone starts in that name.
-    /// - Returns: Negative for a name without a record or an address of the type.
+    ///   - question: A question about a name in the zone.
+    ///   - offset: The offset of the zone in that name.
+    /// - Returns: The answer; negative for a name without a record or an address of the type.
     fileprivate func answer(to question: DNSQuestion, zone offset: Int) -> DNSLocalAnswer {
         if offset == 0 { return apexAnswer(to: question) }
         let relative = question.name.prefix(before: offset)
@@ -87,7 +88,7 @@ struct DNSZone: Equatable, Sendable {
         for record in records where record.stands(for: relative) {
             isRecorded = true
             guard let address = record.address else { continue }
-            // The first of each family: a record added later stands in front and hides the older.
+            // Take the first of each family: a newer record comes first and hides the older one.
             if address.isIPv4 { ipv4 = ipv4 ?? address } else { ipv6 = ipv6 ?? address }
         }
         let known = isRecorded ? [ipv4, ipv6] : [defaultAddress]
@@ -103,7 +104,7 @@ struct DNSZone: Equatable, Sendable {
         records.contains { $0.stands(for: relative) }
     }
 
-    /// What all patterns together cost a question, in steps for each octet of its name.
+    /// The total cost of all patterns for a query, in steps per byte of its name.
     fileprivate var patternCost: Int {
         records.reduce(0) { $0 + ($1.pattern?.cost ?? 0) }
     }
@@ -114,13 +115,13 @@ struct DNSZone: Equatable, Sendable {
     }
 }
 
-/// The gateway's zones, in the order in which they are asked.
+/// The gateway's zones, in the order of their priority.
 struct DNSZones: Sendable {
-    /// How many zones there may be.
+    /// Limit on the number of zones.
     static let limit = 256
-    /// What the patterns of all zones may cost together: some milliseconds for the longest name.
+    /// Limit on the total cost of all patterns: a few milliseconds for the longest name.
     static let patternBudget = 16_384
-    /// Why a zone is not added.
+    /// The reason why a zone is not added.
     static let fullSentence =
         "too many zones: the limit is \(limit), with \(patternBudget) instructions of their expressions"
 
@@ -130,8 +131,9 @@ struct DNSZones: Sendable {
         all = zones
     }
 
-    /// The zones that every peer of ours knows: two names for the gateway's and the host's address
-    /// each.
+    /// The built-in zones: in each domain, names for the gateway's and the host's address.
+    ///
+    /// All comparable programs know these zones.
     static func builtIn(gateway: IPAddress, hostAlias: IPAddress) -> DNSZones {
         let records = [
             DNSZone.Record(name: "gateway", address: gateway),
@@ -141,13 +143,13 @@ struct DNSZones: Sendable {
         return DNSZones(names.map { DNSZone(name: $0, records: records) })
     }
 
-    /// Adds a zone, or merges it with the one of the same name, as gvproxy does.
+    /// Adds a zone, or merges it with the zone of the same name, as gvproxy does.
     ///
-    /// A known zone keeps its place, gets the new records in front of its own, and the new default
-    /// address or none; a new zone goes to the end.
+    /// An existing zone keeps its place. The new records go before its own, and the new default
+    /// address, or none, replaces its own. A new zone goes to the end.
     ///
-    /// - Parameter zone: Its name is compared without regard to case and final dot.
-    /// - Returns: Whether there was room.
+    /// - Parameter zone: The zone; its name is compared without regard to case and final dot.
+    /// - Returns: Whether the zone was within the limits.
     mutating func add(_ zone: DNSZone) -> Bool {
         let cost = all.reduce(zone.patternCost) { $0 + $1.patternCost }
         guard cost <= Self.patternBudget else { return false }
@@ -164,10 +166,10 @@ struct DNSZones: Sendable {
         return true
     }
 
-    /// The domain of the first zone, in which guests' host names are.
+    /// The domain of the first zone, which contains the guests' host names.
     var firstDomain: DNSName? { all.first { $0.domain != .root }?.domain }
 
-    /// Whether a record, and no default address, stands for a name.
+    /// Whether a record, as opposed to a default address, stands for a name.
     func hasRecord(of name: DNSName) -> Bool {
         for zone in all {
             guard let domain = zone.domain, let offset = name.offset(of: domain) else { continue }
@@ -176,7 +178,7 @@ struct DNSZones: Sendable {
         return false
     }
 
-    /// The names of the addresses in all records; of several, the first.
+    /// The names of the addresses in all records; an address with several names has the first.
     var namesByAddress: [IPAddress: DNSName] {
         var names: [IPAddress: DNSName] = [:]
         for zone in all {
@@ -189,7 +191,7 @@ struct DNSZones: Sendable {
         return names
     }
 
-    /// The answer of the first zone that the name is in; nil when it is in none.
+    /// Returns the answer of the first zone that contains the name; nil if none does.
     func answer(to question: DNSQuestion) -> DNSLocalAnswer? {
         for zone in all {
             if let domain = zone.domain, let offset = question.name.offset(of: domain) {

@@ -1,4 +1,4 @@
-/// A zone as gvproxy's API reads and writes it.
+/// The JSON form of a zone in gvproxy's API.
 extension DNSZone {
     private static let zoneFields = JSONRecord(
         name: "Zone",
@@ -10,10 +10,10 @@ extension DNSZone {
         fields: [("Name", "string"), ("IP", "net.IP"), ("Regexp", "*regexp.Regexp")]
     )
 
-    /// Why a value is no zone; told with the words of Go.
+    /// The reason why a value is not a zone, in Go's words.
     enum DocumentError: Error, Equatable, CustomStringConvertible {
         case invalidAddress(String)
-        /// The records are something else than a list.
+        /// The records are not a list.
         case noList(kind: String)
 
         var description: String {
@@ -27,7 +27,7 @@ extension DNSZone {
 
     /// Reads a zone.
     ///
-    /// - Parameter value: An object; what is missing is empty.
+    /// - Parameter value: An object; missing members are empty.
     /// - Throws: `JSONError`, `DocumentError` or `NamePatternError`.
     init(reading value: JSON) throws {
         let texts = try Self.zoneFields.read(value)
@@ -55,14 +55,14 @@ extension DNSZone {
         )
     }
 
-    /// The address that a text means; nil for none.
+    /// Parses an address; returns nil for an empty or missing text.
     static func address(_ text: String?) throws(DocumentError) -> IPAddress? {
         guard let text, !text.isEmpty else { return nil }
         guard let address = IPAddress(text) else { throw .invalidAddress(text) }
         return address
     }
 
-    /// The zone with the names of Go's fields; no records are null.
+    /// The zone with Go's field names; an empty list of records becomes null.
     var json: JSON {
         .object([
             JSON.Member("Name", .string(name)),

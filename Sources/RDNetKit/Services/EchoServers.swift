@@ -1,4 +1,4 @@
-/// Servers on 127.0.0.1 that give back what they get: the host's ends of a connectivity report.
+/// Echo servers on 127.0.0.1: the host's ends of a connectivity report.
 final class EchoServers: ReadinessObserver {
     private static let maximumStreams = 16
 
@@ -8,14 +8,14 @@ final class EchoServers: ReadinessObserver {
     private var listener: StreamListener?
     private var streams: [EchoStream] = []
     private let buffer: UnsafeMutableRawBufferPointer
-    /// The ports that the kernel chose.
+    /// The UDP port, which the kernel chose.
     let datagramPort: UInt16
     var streamPort: UInt16 { listener?.endpoint?.port ?? 0 }
 
     /// Opens both servers.
     ///
-    /// - Parameter loop: Where they run.
-    /// - Throws: `SystemError` when there are no ports.
+    /// - Parameter loop: The event loop.
+    /// - Throws: `SystemError` when no port is available.
     init(loop: EventLoop) throws(SystemError) {
         self.loop = loop
         let anyPort = Endpoint(address: .loopbackIPv4, port: 0)
@@ -37,7 +37,7 @@ final class EchoServers: ReadinessObserver {
         do {
             streams.append(try EchoStream(stream, loop: loop))
         } catch {
-            // Without a watch the connection closes, which tells the client.
+            // Without a watch the connection closes, which the client notices.
         }
     }
 
@@ -49,7 +49,7 @@ final class EchoServers: ReadinessObserver {
             let payload = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             _ = try Socket.sendDatagram(datagrams, payload, to: sender)
         } catch {
-            // A client that is gone already: nothing to answer.
+            // The client no longer exists, so no answer is due.
         }
     }
 
@@ -63,7 +63,7 @@ final class EchoServers: ReadinessObserver {
     }
 }
 
-/// One connection whose octets go back: no more is read than could be sent.
+/// One connection that echoes its bytes; it reads only after all earlier bytes are sent.
 private final class EchoStream: ReadinessObserver {
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor

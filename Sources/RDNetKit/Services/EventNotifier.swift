@@ -1,13 +1,13 @@
-/// Tells a listener at a unix socket of events: a connection each, with one line of JSON.
+/// Sends events to a listener at a unix socket: one connection per event, with one line of JSON.
 ///
-/// How it works: an event is queued, and told in the loop's next turn, in the order of events. When
-/// too many connections wait at the listener it is tried again after a while; what is too old by
-/// then is given up, and so is what comes while `capacity` events wait. A listener that is not
-/// there costs the event. Whatever happens, nothing here waits.
+/// How it works: The notifier queues each event and sends it in the loop's next turn, in order. If
+/// the listener's backlog is full, the notifier retries after a pause; it drops an event that is
+/// too old by then. It also drops new events while `capacity` events wait, and any event for which
+/// no listener exists. No operation blocks.
 final class EventNotifier: TimerObserver {
-    /// Events that wait at once.
+    /// Limit on waiting events.
     static let capacity = 100
-    /// After which an event is no news.
+    /// The maximum age of an event.
     static let patience: Duration = .seconds(5)
     private static let retryInterval: Duration = .milliseconds(20)
 
@@ -21,15 +21,15 @@ final class EventNotifier: TimerObserver {
     private let log: Logger
     private var queue: [Waiting] = []
     private var timer: TimerWheel.Token?
-    /// Events that were given up since the last one that was told: one warning is enough.
+    /// Events dropped since the last successful one; only the first causes a warning.
     private var losses = 0
 
-    /// Makes a notifier that has told nothing yet.
+    /// Creates a notifier with an empty queue.
     ///
     /// - Parameters:
-    ///   - path: Where somebody listens, at the time of each event.
-    ///   - loop: Where everything runs.
-    ///   - log: For events that nobody heard of.
+    ///   - path: The listener's socket, which is looked up for each event.
+    ///   - loop: The event loop.
+    ///   - log: Records dropped events.
     init(path: String, loop: EventLoop, log: Logger) {
         self.path = path
         self.loop = loop
@@ -45,7 +45,7 @@ final class EventNotifier: TimerObserver {
         if timer == nil { timer = loop.schedule(loop.now, observer: self) }
     }
 
-    /// Tells what can be told at once, and forgets the rest.
+    /// Sends the events that can be sent at once, and drops the rest.
     func close() {
         deliver(now: loop.now)
         queue = []

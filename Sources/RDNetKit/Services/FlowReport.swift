@@ -1,18 +1,18 @@
-/// What `/flows` shows: how many flows there are of each kind, and a bounded number of them.
+/// The content of `/flows`: the number of flows of each kind, and a limited list of them.
 struct FlowReport {
-    /// Flows of each kind in one report: more would keep everyone else waiting.
+    /// Limit on flows of each kind in one report; a longer report would delay everything else.
     static let limit = 1_000
 
     private let engine: PacketEngine
     private let offset: Int
     private let now: Instant
 
-    /// Makes a report.
+    /// Creates a report.
     ///
     /// - Parameters:
-    ///   - engine: Whose flows.
-    ///   - offset: How many flows of each kind earlier reports have shown; new ones come in
-    ///     anywhere.
+    ///   - engine: The owner of the flows.
+    ///   - offset: The number of flows of each kind in earlier reports; new flows can appear at any
+    ///     position.
     init(_ engine: PacketEngine, skipping offset: Int) {
         self.engine = engine
         self.offset = offset
@@ -73,13 +73,13 @@ struct FlowReport {
         )
     }
 
-    /// A host as guests know it: 127.0.0.1 is the host alias.
+    /// Returns a host's address as guests know it: 127.0.0.1 becomes the host alias.
     private func remote(_ host: IPAddress?) -> JSON {
         guard let host else { return .null }
         return .string("\(host.isLoopback ? engine.plan.hostAlias : host)")
     }
 
-    /// Ages are in seconds.
+    /// Returns the counters and the ages in seconds.
     private func numbers(_ traffic: FlowTraffic, since lastUse: Instant) -> [JSON.Member] {
         [
             JSON.Member("bytesToHost", .integer(traffic.octetsToHost)),
@@ -91,7 +91,7 @@ struct FlowReport {
 }
 
 extension JSON {
-    /// A duration in seconds, to the millisecond.
+    /// Creates a duration in seconds, with milliseconds.
     fileprivate static func seconds(_ duration: Duration) -> JSON {
         let milliseconds = max(duration.wholeNanoseconds / 1_000_000, 0)
         let fraction = String(1_000 + milliseconds % 1_000).dropFirst()

@@ -1,4 +1,5 @@
-/// A query on its way: which servers to ask, which were asked, and where the answer goes.
+/// A query in flight: the servers still to query, the servers already queried, and the receiver of
+/// the answer.
 final class ForwardedQuery {
     /// One message to one server.
     struct Try {
@@ -7,49 +8,49 @@ final class ForwardedQuery {
         let start: Instant
     }
 
-    /// An answer, and the place of its server in the order.
+    /// An answer, and the rank of its server.
     struct Answer {
         let message: [UInt8]
         let rank: Int
     }
 
     let query: DNSQuery
-    /// Names the query among those that came over UDP; nil for a query of a stream.
+    /// Identifies a UDP query; nil for a query from a stream.
     let key: DNSForwarder.Key?
     let deadline: Instant
     private(set) var timeout: Duration
-    /// Whether a truncated answer is of no use.
+    /// Whether a truncated answer is useless.
     let needsWhole: Bool
-    /// What a server that failed has answered: better than nothing.
+    /// The answer of a server that failed, used if no better answer arrives.
     var failure: [UInt8]?
-    /// Whether a server has answered, though not in full: no other server may deny the name.
+    /// Whether a server has answered in part, so that no other server may deny the name.
     var isKnownToExist = false
-    /// An answer that gives way to one from a server further up in the order.
+    /// An answer that gives way to one from a server earlier in the order.
     var held: Answer?
-    /// The timer that waits for the current tries, or for the end.
+    /// The timer for the current tries, or for the end.
     var timer: TimerWheel.Token?
     private(set) var tries: [Try] = []
     private(set) var isFinished = false
-    /// The servers in the order in which they decide.
+    /// The servers by rank, the first of which decides.
     private var order: [ZonedEndpoint] = []
     private var candidates: [DNSUpstream]
     private var turn = 0
     private var triesLeft: Int
-    /// Servers with a lower rank have had their time.
+    /// The lowest rank whose server still has time; servers before it have used theirs.
     private var firstPatientRank = 0
     private let reply: ([UInt8]) -> Void
     private unowned let forwarder: DNSForwarder
 
-    /// A query that no server has been asked yet.
+    /// Creates a query that no server has received yet.
     ///
     /// - Parameters:
-    ///   - query: As it came.
-    ///   - key: Nil for a query of a stream.
-    ///   - configuration: How long to wait for a server, and how often to ask it.
-    ///   - candidates: Which servers to ask, in this order, and again from the first.
-    ///   - deadline: When the requester is told that there is no answer.
+    ///   - query: The query as received.
+    ///   - key: Identifies a UDP query; nil for a query from a stream.
+    ///   - configuration: The timeout and the number of attempts per server.
+    ///   - candidates: The servers to query, in this order, and again from the first.
+    ///   - deadline: The time at which the query fails.
     ///   - forwarder: Outlives the query.
-    ///   - reply: Is called once.
+    ///   - reply: Called once with the answer.
     init(
         _ query: DNSQuery,
         key: DNSForwarder.Key?,
@@ -71,7 +72,7 @@ final class ForwardedQuery {
         order = Self.servers(of: candidates)
     }
 
-    /// Forgets which servers were asked and what they said, to start with other ones.
+    /// Discards all tries and answers, to start again with other servers.
     func restart(_ configuration: ResolverConfiguration, _ candidates: [DNSUpstream]) {
         self.candidates = candidates
         timeout = configuration.timeout
@@ -89,10 +90,10 @@ final class ForwardedQuery {
         return order
     }
 
-    /// How many servers and transports are left to ask.
+    /// The number of servers and transports left to query.
     var candidateCount: Int { candidates.count }
 
-    /// Which server to ask next, each in turn; nil when all that is allowed has been done.
+    /// Returns the next server, in turn; nil when all attempts are used.
     func nextCandidate() -> DNSUpstream? {
         guard triesLeft > 0, !candidates.isEmpty else { return nil }
         triesLeft -= 1
@@ -101,31 +102,31 @@ final class ForwardedQuery {
         return candidate
     }
 
-    /// Takes a server that failed out of the round.
+    /// Removes a server that failed from the rotation.
     func exclude(_ upstream: DNSUpstream) {
         guard let index = candidates.firstIndex(of: upstream) else { return }
         candidates.remove(at: index)
         if index < turn { turn -= 1 }
     }
 
-    /// When to go on if the servers that were asked last stay silent.
+    /// Returns when to continue if the servers queried last stay silent.
     ///
-    /// `limit` is shorter than the configured timeout if a fallback answer is already there.
+    /// `limit` is shorter than the configured timeout if a fallback answer is already available.
     func patience(from start: Instant, atMost limit: Duration? = nil) -> Instant {
         min(start + min(timeout, limit ?? timeout), deadline)
     }
 
-    /// Takes down that the servers that were asked so far have had their time.
+    /// Records that the servers queried so far have used their time.
     func endPatience() {
         for attempt in tries { firstPatientRank = max(firstPatientRank, rank(of: attempt) + 1) }
     }
 
-    /// The place in the order of an asked server; behind all others when it is not in the order.
+    /// Returns the rank of a queried server; a server that is not in the order ranks last.
     func rank(of attempt: Try) -> Int {
         order.firstIndex(of: attempt.channel.upstream.server) ?? order.count
     }
 
-    /// Whether a server further up in the order may still answer in time.
+    /// Whether a server earlier in the order may still answer in time.
     func isOutranked(_ rank: Int) -> Bool {
         tries.contains {
             (firstPatientRank..<max(rank, firstPatientRank)).contains(self.rank(of: $0))
@@ -136,17 +137,17 @@ final class ForwardedQuery {
         tries.append(attempt)
     }
 
-    /// Forgets the tries on one channel.
+    /// Removes the tries on one channel.
     func forget(_ channel: DNSUpstreamChannel) {
         tries.removeAll { $0.channel === channel }
     }
 
-    /// Forgets one try, which is over, and returns it.
+    /// Removes and returns a try that is over.
     func take(_ channel: DNSUpstreamChannel, id: UInt16) -> Try? {
         tries.firstIndex { $0.channel === channel && $0.id == id }.map { tries.remove(at: $0) }
     }
 
-    /// Answers the requester, once.
+    /// Sends the answer to the requester, once.
     func finish(_ answer: [UInt8]) {
         isFinished = true
         tries = []

@@ -1,4 +1,4 @@
-/// The API's forwards: paths, codes and texts are gvproxy's.
+/// The API's forwards, with gvproxy's paths, codes and texts.
 struct ForwardingAPI {
     private static let expose = JSONRecord(
         name: "ExposeRequest",

@@ -1,18 +1,18 @@
-/// The API's ways into the virtual network: one more link, or a TCP connection to a guest.
+/// The API's paths into the virtual network: a new link, or a TCP connection to a guest.
 ///
-/// Either takes the HTTP connection over.
+/// Both take over the HTTP connection.
 struct GuestAccessAPI {
-    /// The two octets that say that the guest has taken the connection.
+    /// The two bytes that report that the guest has accepted the connection.
     static let guestIsThere = Array("UP".utf8)
 
     /// Opens connections to guests.
     let connector: any GuestConnector
-    /// Opens one whose client is told by the guest's answer.
+    /// Opens a connection to a guest and reports the guest's answer to a closure.
     let call: (Endpoint, consuming OwnedDescriptor, @escaping GuestAnswered) -> Void
-    /// Makes a link of a connection and of its client's address.
+    /// Creates a link from a connection and its client's address.
     let attach: (consuming OwnedDescriptor, Endpoint?) -> Void
 
-    /// The connection becomes a link: frames follow the request at once, and no response is made.
+    /// Turns the connection into a link: frames follow the request at once, without a response.
     var connect: HTTPRoute {
         HTTPRoute(
             "/connect",
@@ -22,12 +22,12 @@ struct GuestAccessAPI {
         )
     }
 
-    /// The connection leads to a guest's TCP port, behind two octets that say that it was
-    /// understood.
+    /// Connects to a guest's TCP port, after two bytes that acknowledge the request.
     ///
-    /// They come before the guest is asked: one that does not take the connection closes it. To a
-    /// query with `wait=true`, which gvproxy does not know, they come when the guest has taken it,
-    /// and are others; else a response tells why not.
+    /// The bytes precede the connect to the guest; a guest that does not accept closes the
+    /// connection. A query with `wait=true`, which gvproxy does not know, waits for the guest's
+    /// answer instead. It then returns two other bytes if the guest has accepted, or else a
+    /// response with the reason.
     var tunnel: HTTPRoute {
         HTTPRoute(
             "/tunnel",
@@ -56,7 +56,7 @@ struct GuestAccessAPI {
         return try ForwardAddress.guest(address, port: query["port"] ?? "")
     }
 
-    /// Says in the connection what became of it.
+    /// Writes the guest's answer to the client's connection.
     private static func tell(
         _ answer: GuestAnswer,
         of guest: Endpoint,
@@ -81,10 +81,10 @@ struct GuestAccessAPI {
             HTTPResponse.error(502, sentence).write(to: &octets, delivery)
         }
         do {
-            // Nothing else is in the socket: there is room for this.
+            // The socket's buffer is empty, so the answer fits.
             _ = try Socket.send(client, octets)
         } catch {
-            // The client is gone, which the flow notices next.
+            // The client has disconnected; the flow notices this next.
         }
     }
 }

@@ -1,7 +1,7 @@
-/// The host names that guests gave when they got their addresses (RFC 2132, section 3.14).
+/// The host names that guests sent with their DHCP requests (RFC 2132, section 3.14).
 ///
-/// A guest may give any name: only a label of letters, digits and hyphens is kept, and it stands
-/// for nothing but its own address. There are at most as many names as leases.
+/// A guest may send any name. Only a label of letters, digits and hyphens is stored, and it stands
+/// only for the guest's own address. The limit on names is the limit on leases.
 struct GuestNames {
     private struct Entry {
         var name: String
@@ -10,10 +10,10 @@ struct GuestNames {
 
     private var entries: [IPAddress: Entry] = [:]
 
-    /// Keeps what a guest called itself, or forgets its name when it gave none.
+    /// Stores a guest's name, or removes the old name if the guest sent none.
     ///
     /// - Parameters:
-    ///   - octets: The option's value; of a domain name, the first label.
+    ///   - octets: The option's value; only the first label of a domain name is stored.
     ///   - address: The guest's address.
     ///   - end: When the lease ends.
     ///   - now: The caller's clock.
@@ -27,17 +27,17 @@ struct GuestNames {
         entries[address] = Entry(name: name, expires: end)
     }
 
-    /// Forgets the name of an address that was given back.
+    /// Removes the name of a released address.
     mutating func remove(_ address: IPAddress) {
         entries[address] = nil
     }
 
-    /// What the guest at an address calls itself.
+    /// Returns the name of the guest at an address.
     func name(of address: IPAddress, now: Instant) -> String? {
         entries[address].flatMap { $0.expires > now ? $0.name : nil }
     }
 
-    /// The address of the guest that calls itself so, in lower case; of several, the lowest.
+    /// Returns the address of the guest with a lower-case name; if several share it, the lowest.
     func address(of name: String, now: Instant) -> IPAddress? {
         entries.filter { $0.value.name == name && $0.value.expires > now }.keys.min {
             $0.low < $1.low

@@ -1,17 +1,17 @@
 /// One client's connection to an HTTP server.
 ///
-/// What the client sent is looked at first and taken out of the socket when it is answered: octets
-/// behind a request that hands the connection over were never taken, and are the new owner's.
+/// The connection peeks at its input and consumes a request only when it answers it. If a request
+/// hands the connection over, the bytes after it are still in the socket, for the new owner.
 final class HTTPConnection: ReadinessObserver, TimerObserver {
     private enum Phase {
-        /// No octet of a request is here.
+        /// No byte of a request has arrived.
         case idle
-        /// A request has begun.
+        /// A request has started.
         case reading
-        /// Answers wait to be taken.
+        /// Answers wait to be sent.
         case writing
-        /// All is said; what the client still sends is thrown away, because closing a socket with
-        /// unread octets resets it and may take the last answer with it.
+        /// All answers are sent, and further input is discarded. Closing a socket with unread bytes
+        /// would reset it, and the client might lose the last answer.
         case draining
         case closed
     }
@@ -20,7 +20,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     private static let requestsPerTurn = 32
     private static let maximumUnsent = 65_536
 
-    /// Nil once the connection is somebody else's.
+    /// Nil once the connection is handed over.
     private var stream: OwnedDescriptor?
     private let loop: EventLoop
     private let limits: HTTPServer.Limits
@@ -34,16 +34,16 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
     private var heldHere = 0
     private var unsent: [UInt8] = []
     private var sent = 0
-    /// The client has ended its direction.
+    /// Whether the client has closed its sending side.
     private var inputEnded = false
-    /// Nothing is answered after what is unsent.
+    /// Whether no further request is answered.
     private var isLast = false
-    /// Gets the connection when everything is sent.
+    /// Takes over the connection after everything is sent.
     private var newOwner: HTTPHandover?
     private var watch: EventLoop.Watch?
     private var watched: Readiness = .readable
     private var deadline: TimerWheel.Token?
-    /// When the phase began.
+    /// When the phase started.
     private(set) var since: Instant
 
     init(
@@ -65,12 +65,12 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         since = loop.now
     }
 
-    /// Whether it waits for a request.
+    /// Whether the connection waits for a request.
     var isIdle: Bool { phase == .idle }
 
-    /// Begins to wait for a request.
+    /// Starts waiting for a request.
     ///
-    /// - Returns: Whether the loop watches the connection; if not, it is over.
+    /// - Returns: Whether the loop watches the connection; if not, the connection is over.
     func start() -> Bool {
         do {
             watch = try withStream { stream throws(SystemError) in
@@ -83,7 +83,8 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         return true
     }
 
-    /// Ends the connection at once; the socket closes with this object, unless it was handed over.
+    /// Closes the connection at once; the socket closes with this object, unless it was handed
+    /// over.
     func close() {
         guard phase != .closed else { return }
         phase = .closed
@@ -130,9 +131,9 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         settle(progress: answered > 0, now: now)
     }
 
-    /// Looks at what has come, answers what is complete, and takes that much out of the socket.
+    /// Peeks at the input, answers complete requests, and consumes them from the socket.
     ///
-    /// - Returns: How many requests were answered; nil when the connection is over.
+    /// - Returns: The number of requests answered; nil if the connection is closed.
     private func read() -> Int? {
         withUnsafeTemporaryAllocation(byteCount: Self.octetsPerRead, alignment: 1) { buffer in
             do {
@@ -143,7 +144,8 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
                 if count == 0 { inputEnded = true }
                 reader.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 let (answered, rest) = answerRequests()
-                // The rest is part of what was just looked at: before, no request was complete.
+                // The rest is part of the bytes just peeked at, because earlier bytes completed no
+                // request.
                 try withStream { stream throws(SystemError) in
                     try Socket.skip(stream, count - rest, over: buffer)
                 }
@@ -173,9 +175,10 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
 
     // MARK: Answering
 
-    /// Answers what is complete, within a turn's bounds.
+    /// Answers complete requests, within a turn's limits.
     ///
-    /// - Returns: How many requests, and how many octets are left for later, or for a new owner.
+    /// - Returns: The number of requests, and the number of bytes left for later or for a new
+    ///   owner.
     private func answerRequests() -> (answered: Int, rest: Int) {
         var answered = 0
         do {
@@ -223,9 +226,11 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
         HTTPResponse.refusal(error).write(to: &unsent, delivery)
     }
 
-    /// Refuses the request, or drops the answer, that makes all connections hold too much together.
+    /// Enforces the limit on the bytes that all connections hold together.
     ///
-    /// - Returns: False when the connection is over.
+    /// Refuses the request that exceeds the limit, or closes the connection if its answers do.
+    ///
+    /// - Returns: False if the connection is closed.
     private func stayWithinLimit() -> Bool {
         account()
         guard held.count > limits.heldOctets, heldHere > 0 else { return true }
@@ -248,7 +253,7 @@ final class HTTPConnection: ReadinessObserver, TimerObserver {
 
     // MARK: Writing
 
-    /// Writes what the socket takes; false when the connection is over.
+    /// Writes as much as the socket takes; returns false if the connection is closed.
     private func flush() -> Bool {
         while sent < unsent.count {
             do {

@@ -1,46 +1,47 @@
-/// What an HTTP server does about a request.
+/// An HTTP server's reaction to a request.
 enum HTTPOutcome {
     case response(HTTPResponse)
-    /// The connection gets a new owner, which finds in it what the client sent behind the request.
+    /// Hands over the connection, which still contains the bytes that the client sent after the
+    /// request.
     ///
-    /// The octets go to the client before that, as they are: no response is made.
+    /// The bytes in `saying` go to the client first, unchanged and without a response.
     case handover(saying: [UInt8], to: HTTPHandover)
 }
 
 /// Takes a connection over from an HTTP server: a connected, non-blocking stream socket.
 typealias HTTPHandover = (consuming OwnedDescriptor) -> Void
 
-/// A path that an HTTP server answers, and how.
+/// A path of an HTTP server, and the handler of its requests.
 struct HTTPRoute {
     /// The whole path, without a query.
     let path: String
-    /// Decides about one request; the endpoint is the client's, nil for one on a unix socket.
+    /// Handles one request; the endpoint is the client's, nil on a unix socket.
     let decide: (HTTPRequest, Endpoint?) -> HTTPOutcome
 
-    /// Makes a route that may hand its connections over.
+    /// Creates a route that may hand its connections over.
     init(_ path: String, deciding decide: @escaping (HTTPRequest, Endpoint?) -> HTTPOutcome) {
         self.path = path
         self.decide = decide
     }
 
-    /// Makes a route that answers.
+    /// Creates a route that answers.
     init(_ path: String, _ answer: @escaping (HTTPRequest, Endpoint?) -> HTTPResponse) {
         self.init(path) { .response(answer($0, $1)) }
     }
 
-    /// Makes a route that changes something, by POST alone.
+    /// Creates a route that changes something, by POST only.
     init(posting path: String, _ change: @escaping (HTTPRequest, Endpoint?) -> HTTPResponse) {
         self.init(path) { request, peer in
-            // gvproxy's words.
+            // gvproxy's text.
             request.head.method == "POST" ? change(request, peer) : .error(400, "post only")
         }
     }
 
-    /// Makes a route that changes something, by POST alone, as a JSON body says.
+    /// Creates a route that makes the change described by a JSON body, by POST only.
     ///
     /// - Parameters:
     ///   - path: The whole path.
-    ///   - read: Makes a value of the body; its error is told with status 400.
+    ///   - read: Converts the body to a value; an error becomes the text of a status 400.
     ///   - change: Makes the change and answers.
     init<Value>(
         posting path: String,
@@ -58,7 +59,8 @@ struct HTTPRoute {
 }
 
 extension HTTPResponse {
-    /// 200 with a JSON value in a line of its own; gvproxy's replies do not say that they are JSON.
+    /// Creates a 200 response with one line of JSON; like gvproxy's, it does not declare its type
+    /// as JSON.
     static func json(_ value: JSON) -> HTTPResponse {
         content(value.octets + [0x0a])
     }
@@ -68,12 +70,12 @@ extension HTTPResponse {
 struct HTTPRouter {
     private let routes: [String: HTTPRoute]
 
-    /// Makes a router; of two routes for a path the later one counts.
+    /// Creates a router; if two routes have the same path, the later one counts.
     init(_ routes: [HTTPRoute]) {
         self.routes = Dictionary(routes.map { ($0.path, $0) }) { $1 }
     }
 
-    /// What to do about a request of a client.
+    /// Returns the reaction to a client's request.
     func decide(_ request: HTTPRequest, from peer: Endpoint?) -> HTTPOutcome {
         let head = request.head
         if head.path == "*" {
@@ -88,7 +90,7 @@ struct HTTPRouter {
 }
 
 extension HTTPRequestHead {
-    /// A redirection of this request to another path, with its query.
+    /// Creates a redirect of this request to another path, with its query.
     func redirect(to path: String) -> HTTPResponse {
         .redirect(to: URLPath.encoded(path) + (query.map { "?" + $0 } ?? ""), method: method)
     }

@@ -1,27 +1,27 @@
 /// An HTTP/1.1 server: the API on the gateway's port 80 and on the host.
 ///
-/// How it works: each connection reads a little, answers what is complete, and writes; all on the
-/// loop. While answers wait to be written nothing more is read, so a client that does not read
-/// slows itself. A request, an answer and idleness each have a deadline; the number of connections,
-/// the octets of a request and those of all requests and answers together have a limit. The longest
-/// idle connection gives way to a new one.
+/// How it works: Each connection reads a little, answers complete requests, and writes; everything
+/// runs on the loop. While answers wait to be written, the connection reads nothing, so a client
+/// that does not read only slows itself down. A request, an answer and an idle period each have a
+/// deadline. Limits apply to the number of connections, the bytes of a request, and the bytes of
+/// all requests and answers together. When the connections reach their limit, a new one closes the
+/// longest-idle one; if none is idle, the one whose phase is the oldest.
 ///
-/// A connection never takes more out of its socket than the requests that it answers need, so a
-/// route can hand the socket over to somebody else, with everything that the client sent behind its
-/// request.
+/// A connection consumes only the requests that it answers. A route can therefore hand the socket
+/// over to a new owner, with all bytes that the client sent after its request.
 final class HTTPServer: StreamService {
-    /// What clients may use up.
+    /// Limits on the clients' use of resources.
     struct Limits {
-        /// From a request's first octet to its last.
+        /// From a request's first byte to its last.
         var readTimeout: Duration = .seconds(10)
-        /// For an answer to be taken.
+        /// From an answer to the end of its transmission.
         var writeTimeout: Duration = .seconds(10)
         /// From an answer to the next request.
         var idleTimeout: Duration = .seconds(10)
         /// From the end of a connection's last answer to its close.
         var drainTimeout: Duration = .milliseconds(500)
         var connections = 256
-        /// Octets of requests and answers that are held for all connections together.
+        /// Bytes of requests and answers held for all connections together.
         var heldOctets = 16 << 20
     }
 
@@ -33,14 +33,14 @@ final class HTTPServer: StreamService {
     private var connections: [ObjectIdentifier: HTTPConnection] = [:]
     private let held = HTTPHeldOctets()
 
-    /// Makes a server without connections.
+    /// Creates a server without connections.
     ///
     /// - Parameters:
-    ///   - loop: Tells when clients send and when deadlines pass.
-    ///   - routes: The paths; all others are answered with 404.
-    ///   - limits: What clients may use up.
+    ///   - loop: The event loop.
+    ///   - routes: The paths; all others return 404.
+    ///   - limits: The limits on the clients' use of resources.
     ///   - limitLog: Counts connections that close early.
-    ///   - date: The time of day in seconds since 1970.
+    ///   - date: Returns the time of day in seconds since 1970.
     init(
         loop: EventLoop,
         routes: [HTTPRoute],
@@ -55,7 +55,7 @@ final class HTTPServer: StreamService {
         self.date = date
     }
 
-    /// How many clients are connected.
+    /// The number of connected clients.
     var connectionCount: Int { connections.count }
 
     func accept(_ stream: consuming OwnedDescriptor, from peer: Endpoint?) {
@@ -71,7 +71,8 @@ final class HTTPServer: StreamService {
             deciding: { [router] in router.decide($0, from: peer) },
             date: date
         ) { [weak self] in self?.connections[ObjectIdentifier($0)] = nil }
-        // A loop that cannot watch any more descriptors leaves the connection unregistered: closed.
+        // If the loop cannot watch another descriptor, the connection is not stored and therefore
+        // closes.
         if connection.start() { connections[ObjectIdentifier(connection)] = connection }
     }
 
@@ -88,7 +89,7 @@ final class HTTPServer: StreamService {
     }
 }
 
-/// How many octets of unfinished requests and of answers a server holds.
+/// The number of bytes of unfinished requests and unsent answers that a server holds.
 final class HTTPHeldOctets {
     var count = 0
 }

@@ -1,10 +1,10 @@
-/// The names in a hosts file (hosts(5)), as a guest has to see them.
+/// The names in a hosts file (hosts(5)), as a guest should see them.
 ///
-/// The host's own names often stand beside a loopback address, as `127.0.1.1 thismachine` does. To
-/// a guest that address is the guest itself, so an IPv4 loopback address becomes the host alias,
-/// behind which the engine reaches the host's loopback; an IPv6 one, for which there is no alias,
-/// is left out. Only `localhost` and the names below it keep theirs (RFC 6761, 6.3): there the
-/// guest is what is meant.
+/// The host's own names often have a loopback address, as in `127.0.1.1 thismachine`. To a guest,
+/// that address is the guest itself. An IPv4 loopback address therefore becomes the host alias,
+/// through which the engine reaches the host's loopback. An IPv6 loopback address, which has no
+/// alias, is left out. Only `localhost` and the names below it keep their addresses (RFC 6761,
+/// 6.3), because they do mean the guest.
 struct HostsTable: Equatable {
     private static let addressesPerName = 16
     static let nameLimit = 100_000
@@ -22,7 +22,7 @@ struct HostsTable: Equatable {
 
     init() {}
 
-    /// Reads a hosts file; lines that make no sense are skipped.
+    /// Reads a hosts file; skips invalid lines.
     init(parsing contents: [UInt8], hostAlias: IPAddress) {
         let lines = ByteOrderMark.skipped(in: contents)
         for line in lines.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
@@ -46,7 +46,7 @@ struct HostsTable: Equatable {
     private mutating func add(_ address: IPAddress, _ name: DNSName, hostAlias: IPAddress) {
         if Self.isLocal(name) { return }
         guard let visible = Self.visible(address, hostAlias: hostAlias) else {
-            // The name exists all the same.
+            // The name exists without an address.
             addresses[name, default: []] += []
             return
         }
@@ -66,10 +66,10 @@ struct HostsTable: Equatable {
         localNames.contains(name) || name.offset(of: localhost) != nil
     }
 
-    /// The answer to a question about `localhost`, whatever the file says.
+    /// Returns the answer to a question about `localhost`, regardless of the file.
     ///
-    /// - Parameter question: Any.
-    /// - Returns: Nil for other names and addresses.
+    /// - Parameter question: Any question.
+    /// - Returns: The answer; nil for other names and addresses.
     static func localhostAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
         if isLocal(question.name) {
             return .addresses([.loopbackIPv4, .loopbackIPv6], for: question, zone: 0)
@@ -80,13 +80,13 @@ struct HostsTable: Equatable {
         return DNSLocalAnswer(code: .noError, records: [.pointer(localhost)], zone: 0)
     }
 
-    /// The answer to an address or reverse question about a name that the file has.
+    /// Returns the answer to an address or reverse question about a name in the file.
     ///
-    /// A name with addresses of one family only has none of the other, whatever the world's servers
-    /// say.
+    /// A name with addresses of only one family has none of the other, even if public servers know
+    /// one.
     ///
-    /// - Parameter question: Any.
-    /// - Returns: Nil for other names and other types.
+    /// - Parameter question: Any question.
+    /// - Returns: The answer; nil for other names and other types.
     func answer(to question: DNSQuestion) -> DNSLocalAnswer? {
         switch question.type {
         case .a, .aaaa, .any:
@@ -102,9 +102,9 @@ struct HostsTable: Equatable {
     }
 }
 
-/// The host's hosts file, read again when it changes.
+/// The host's hosts file, reloaded when it changes.
 struct HostsFile {
-    /// What is read of it, in octets.
+    /// Limit on the bytes read from the file.
     static let limit = 4 << 20
 
     private let hostAlias: IPAddress

@@ -1,27 +1,32 @@
-/// Which address belongs to which client, and until when (RFC 2131, 2.2).
+/// The assignment of addresses to clients, with its duration (RFC 2131, 2.2).
 ///
-/// How it works: an address gets an entry when it is first offered. The entry is *offered* for a
-/// minute, *bound* for the lease, or *declined* for ten minutes. After that it has *lapsed*: anyone
-/// can have the address, but the entry still remembers its holder, who gets it back if it returns
-/// in time. A live entry belongs to an identifier and a MAC address together, because cloned VMs
-/// send the same identifier: neither can another machine get the address, nor release or decline
-/// it. A holder gets, in this order: its fixed address, the one it remembers, a lapsed one of its
-/// identifier, the one it requests, the lowest address never used, the address that lapsed first.
-/// Reserved addresses, fixed addresses of others, network and broadcast are never given out. The
-/// table has at most `capacity` entries, and at most one bound address per holder. When every entry
-/// is live, a new holder gets no answer, and nobody loses an address.
+/// How it works: An address gets an entry when it is first offered. The entry is *offered* for a
+/// minute, *bound* for the lease, or *declined* for ten minutes. After that it has *lapsed*: any
+/// client can get the address, but the entry still remembers its holder, who gets it back if it
+/// returns in time. A live entry belongs to an identifier and a MAC address together, because
+/// cloned VMs send the same identifier. Another machine can therefore neither get the address nor
+/// release or decline it, unless the same client returns with a new MAC address and the old one is
+/// no longer present.
+///
+/// A holder gets the first available address in this order: its fixed address, the address it
+/// remembers, a lapsed or abandoned address of its identifier, the address it requests, the lowest
+/// address never used, the address that lapsed first. Reserved addresses, fixed addresses of
+/// others, network and broadcast are never leased. The table has at most `capacity` entries, and at
+/// most one bound address per holder. When every entry is live, a new holder gets no answer, and no
+/// holder loses its address.
 struct LeasePool {
-    /// How a client identifies itself: by identifier, or else by MAC address (RFC 2131, 4.2).
+    /// A client's identity: its identifier, or else its MAC address (RFC 2131, 4.2).
     enum Client: Hashable {
         case identifier([UInt8])
         case hardware(MACAddress)
 
         /// Identifies the sender of a message.
         ///
-        /// The usual identifier, hardware type 1 and an Ethernet address, counts as that address:
-        /// a boot loader that sends none and a system that sends it are one client.
+        /// The usual identifier, hardware type 1 and a MAC address, counts as that MAC address. A
+        /// boot loader that sends no identifier and a system that sends this one are thus the same
+        /// client.
         init(of message: DHCPMessage) {
-            // 255 octets is what one option holds; longer ones would only fill the table.
+            // One option holds 255 bytes; longer identifiers would only fill the table.
             guard let identifier = message.options[.clientIdentifier],
                 (2...255).contains(identifier.count)
             else {
@@ -37,7 +42,7 @@ struct LeasePool {
         }
     }
 
-    /// One machine: its identification and the MAC address it sends from.
+    /// One machine: its identity and the MAC address it sends from.
     struct Holder: Hashable {
         var client: Client
         var hardwareAddress: MACAddress
@@ -55,11 +60,11 @@ struct LeasePool {
         var expires: Instant
     }
 
-    /// How long an offer is kept for its client.
+    /// The time for which an offer is reserved for its client.
     static let offerTime: Duration = .seconds(60)
-    /// How long an address that is in use by a stranger is not given.
+    /// The time for which a declined address is not leased, because another machine uses it.
     static let quarantine: Duration = .seconds(600)
-    /// The most addresses that are remembered, however large the subnet is.
+    /// Limit on remembered addresses, regardless of the size of the subnet.
     static let capacity = 4096
 
     private let subnet: Subnet
@@ -68,17 +73,19 @@ struct LeasePool {
     private let fixedAddresses: Set<IPAddress>
     private var entries: [IPAddress: Entry] = [:]
     private var addresses: [Holder: IPAddress] = [:]
-    /// Whether a MAC address is on an attached link: a client with a new one may take over the live
-    /// address of one that is not.
+    /// Whether a MAC address is on an attached link.
+    ///
+    /// A client with a new MAC address may take over the live address of its old one if that is
+    /// absent.
     var isPresent: (MACAddress) -> Bool = { _ in true }
 
-    /// Makes an empty pool.
+    /// Creates an empty pool.
     ///
     /// - Parameters:
-    ///   - subnet: All its host addresses can be given.
-    ///   - reserved: But not these.
-    ///   - fixed: Addresses that belong to one Ethernet address; those outside the subnet or
-    ///     reserved are left out.
+    ///   - subnet: The subnet whose host addresses are leased.
+    ///   - reserved: Addresses that are never leased.
+    ///   - fixed: Addresses by MAC address; addresses that are reserved or outside the subnet are
+    ///     ignored.
     init(subnet: Subnet, reserved: Set<IPAddress>, fixed: [MACAddress: IPAddress]) {
         self.subnet = subnet
         self.reserved = reserved.union([subnet.network, subnet.broadcast])
@@ -87,9 +94,10 @@ struct LeasePool {
         fixedAddresses = Set(self.fixed.values)
     }
 
-    /// Chooses an address for a client and keeps it for a minute; nil when there is none.
+    /// Chooses an address for a client and reserves it for a minute; returns nil if none is
+    /// available.
     ///
-    /// A bound address stays bound as it is.
+    /// An address that is already bound to the client stays bound.
     mutating func offer(to holder: Holder, requested: IPAddress?, now: Instant) -> IPAddress? {
         guard let address = choose(for: holder, requested: requested, now: now) else { return nil }
         if isBound(address, to: holder, now: now) { return address }
@@ -100,12 +108,12 @@ struct LeasePool {
     /// Binds an address to a client.
     ///
     /// - Parameters:
-    ///   - address: What the client asks for.
+    ///   - address: The address that the client requests.
     ///   - holder: The client.
-    ///   - duration: How long.
+    ///   - duration: The duration of the lease.
     ///   - now: The caller's clock.
-    /// - Returns: Whether the client may have it: false for a stranger's address, a reserved one,
-    ///   one of another network, or a full table.
+    /// - Returns: Whether the client may have the address. False if it belongs to another client,
+    ///   is reserved, is in another network, or if the table is full.
     mutating func bind(
         _ address: IPAddress,
         to holder: Holder,
@@ -118,21 +126,21 @@ struct LeasePool {
         return true
     }
 
-    /// Frees what was offered: the client took another server's offer (RFC 2131, 3.1 item 4).
+    /// Withdraws an offer, because the client took another server's (RFC 2131, 3.1 item 4).
     mutating func withdrawOffer(to holder: Holder, now: Instant) {
         guard let address = addresses[holder], case .offered? = entries[address]?.standing
         else { return }
         entries[address]?.expires = now
     }
 
-    /// Ends a lease; the address is remembered (RFC 2131, 4.3.4).
+    /// Ends a lease; the entry still remembers its holder (RFC 2131, 4.3.4).
     mutating func release(_ address: IPAddress, by holder: Holder, now: Instant) -> Bool {
         guard isBound(address, to: holder, now: now) else { return false }
         entries[address]?.expires = now
         return true
     }
 
-    /// Keeps an address from everyone for a while: its client met a stranger there (RFC 2131,
+    /// Blocks an address for a while, because its client found another machine there (RFC 2131,
     /// 4.3.3).
     mutating func decline(_ address: IPAddress, by holder: Holder, now: Instant) -> Bool {
         guard let entry = entries[address], entry.holder == holder, entry.expires > now
@@ -143,7 +151,7 @@ struct LeasePool {
         return true
     }
 
-    /// Addresses that are bound now and by whom, in order of address.
+    /// The currently bound addresses and their MAC addresses, in order of address.
     func leases(now: Instant) -> [(IPAddress, MACAddress)] {
         entries.filter { $0.value.expires > now && $0.value.standing == .bound }
             .map { ($0.key, $0.value.holder.hardwareAddress) }
@@ -160,7 +168,7 @@ struct LeasePool {
         guard subnet.contains(address), !reserved.contains(address) else { return false }
         let own = fixed[holder.hardwareAddress]
         if fixedAddresses.contains(address), own != address { return false }
-        // A client with a fixed address is brought back to it, unless that is in quarantine.
+        // A client with a fixed address must return to it, unless that address is in quarantine.
         if let own, own != address, !isDeclined(own, now: now) { return false }
         guard let entry = entries[address], entry.expires > now else { return true }
         if entry.standing == .declined { return false }
@@ -193,7 +201,9 @@ struct LeasePool {
         return firstLapsed(now: now)
     }
 
-    /// The lowest address without an entry; ends after one more step than there are entries.
+    /// Returns the lowest address without an entry; skips reserved and fixed addresses.
+    ///
+    /// The search takes at most one step more than the number of entries and skipped addresses.
     private func lowestUnknownAddress() -> IPAddress? {
         for number in 1..<(subnet.size - 1) {
             let address = subnet.host(number)
@@ -206,8 +216,10 @@ struct LeasePool {
         return nil
     }
 
-    /// The latest address that a client had with a MAC address that is gone: a VM with a new
-    /// network card.
+    /// Returns the latest address that a client had with an absent MAC address, or whose entry
+    /// lapsed.
+    ///
+    /// This finds the address of a VM with a new network card.
     private func earlierAddress(of client: Client, now: Instant) -> IPAddress? {
         guard case .identifier = client else { return nil }
         return entries.filter { _, entry in
@@ -216,8 +228,8 @@ struct LeasePool {
         }.max { ($0.value.expires, $1.key.low) < ($1.value.expires, $0.key.low) }?.key
     }
 
-    /// Whether a live entry's machine is gone, and a client is the same one with another MAC
-    /// address.
+    /// Whether a client may take over an entry: it is the same client, and the old MAC address is
+    /// absent.
     private func isAbandoned(_ entry: Entry, to client: Client) -> Bool {
         entry.standing != .declined && entry.holder.client == client
             && !isPresent(entry.holder.hardwareAddress)
@@ -228,7 +240,7 @@ struct LeasePool {
             .min { ($0.value.expires, $0.key.low) < ($1.value.expires, $1.key.low) }?.key
     }
 
-    /// Forgets the entry that lapsed first when the table is full; false when all are live.
+    /// Removes the entry that lapsed first if the table is full; returns false if all are live.
     private mutating func makeRoom(now: Instant) -> Bool {
         if entries.count < Self.capacity { return true }
         guard let address = firstLapsed(now: now) else { return false }

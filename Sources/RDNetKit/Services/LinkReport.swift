@@ -1,6 +1,6 @@
-/// What `/links` shows.
+/// The content of `/links`.
 enum LinkReport {
-    /// Each link with its number, its counters and the addresses learned behind it.
+    /// Returns each link with its number, its counters and the MAC addresses learned on it.
     static func links(of ethernet: VirtualEthernet) -> JSON {
         let addresses = Dictionary(grouping: ethernet.addresses, by: \.link)
         return .array(

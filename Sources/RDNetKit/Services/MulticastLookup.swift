@@ -1,15 +1,15 @@
-/// One name that is asked for on the host's links, and those who wait for it.
+/// A lookup of one name on the host's links, and the requests that wait for it.
 ///
-/// A lookup lives for a fixed second, answered or not. A question about the same name gets what is
-/// known by then, and the number of lookups bounds the traffic on the links. A lookup asks for the
-/// addresses of both families, as guests do, because only both answers tell "no such address" from
-/// "no such name".
+/// A lookup lasts exactly one second, answered or not. Later questions about the same name get the
+/// result so far, and the limit on lookups bounds the traffic on the links. A lookup queries the
+/// addresses of both families, as guests do, because only both answers distinguish "no such
+/// address" from "no such name".
 final class MulticastLookup {
     typealias Reply = (MulticastDNS.Response?) -> Void
 
-    /// How long answers are waited for.
+    /// The time for which the lookup waits for answers.
     static let lifetime = Duration.seconds(1)
-    /// How long the other family's answer may take after the first sign that a name exists.
+    /// The time for the other family's answer after the first sign that a name exists.
     static let settlingTime = Duration.milliseconds(250)
     private static let waiterLimit = 64
 
@@ -24,18 +24,18 @@ final class MulticastLookup {
     private var waiters: [(type: DNSType, reply: Reply)] = []
     private var found: [DNSType: MulticastDNS.Response] = [:]
     private var exists = false
-    /// Whether all who waited have been answered.
+    /// Whether all waiting requests have been answered.
     private var isSettled = false
     private var timer: TimerWheel.Token?
 
-    /// A lookup that has not begun.
+    /// Creates a lookup that has not started.
     ///
     /// - Parameters:
-    ///   - name: Below `local`.
-    ///   - links: Where to ask, and where answers may come from.
-    ///   - loop: Gives time.
+    ///   - name: A name below `local`.
+    ///   - links: The links to query, from which answers may come.
+    ///   - loop: The event loop.
     ///   - isUsable: Whether an address means the same to a guest.
-    ///   - ended: Is called once, after a second.
+    ///   - ended: Called once, after a second.
     init(
         _ name: DNSName,
         on links: [MulticastLink],
@@ -51,13 +51,13 @@ final class MulticastLookup {
         end = loop.now + Self.lifetime
     }
 
-    /// Asks all links.
+    /// Sends queries on all links.
     ///
     /// - Parameters:
-    ///   - types: What to ask for.
+    ///   - types: The record types to query.
     ///   - buffer: Scratch memory.
-    ///   - random: Gives the identifiers.
-    /// - Returns: Whether a query has left; else the lookup is over.
+    ///   - random: Generates the identifiers.
+    /// - Returns: Whether a query was sent; if not, the lookup is over.
     func start(
         _ types: [DNSType],
         buffer: ReceiveBuffer,
@@ -95,26 +95,26 @@ final class MulticastLookup {
                 [weak self] message, sender in self?.receive(message, from: sender)
             }
         } catch {
-            // A host without the family, or without a descriptor to spare.
+            // The host lacks the address family, or no descriptor is free.
             return nil
         }
     }
 
-    /// Answers a question about the name, now or before the second is over.
+    /// Answers a question about the name, at once or within the second.
     ///
     /// - Parameters:
-    ///   - type: One of those that the lookup asks for.
-    ///   - reply: Is called once; with nil when the name is not known.
+    ///   - type: One of the types that the lookup queries.
+    ///   - reply: Called once; with nil if the name is unknown.
     func wait(for type: DNSType, reply: @escaping Reply) {
         if let response = found[type] { return reply(response) }
         if isSettled || waiters.count >= Self.waiterLimit { return reply(denial) }
         waiters.append((type, reply))
     }
 
-    /// Sockets open at the moment.
+    /// The number of open sockets.
     var socketCount: Int { queriers.count }
 
-    /// What those learn whose type nobody has.
+    /// The response for a type without an answer.
     private var denial: MulticastDNS.Response? {
         exists ? MulticastDNS.Response(exists: true) : nil
     }
@@ -142,7 +142,7 @@ final class MulticastLookup {
         for waiter in satisfied { waiter.reply(response) }
     }
 
-    /// Stops listening; those who still wait learn what is known.
+    /// Stops listening; requests that still wait get the result so far.
     func close() {
         if let timer { loop.cancel(timer) }
         timer = nil

@@ -1,7 +1,7 @@
-/// One socket that asks for names on the host's links in one address family.
+/// One socket that queries names on the host's links in one address family.
 final class MulticastQuerier: ReadinessObserver {
     private static let datagramsPerTurn = 64
-    /// Datagrams after which nothing more is read: no link has as many responders.
+    /// Limit on datagrams, after which the socket closes: no link has that many responders.
     private static let datagramLimit = 256
 
     private let descriptor: OwnedDescriptor
@@ -12,14 +12,14 @@ final class MulticastQuerier: ReadinessObserver {
     private var watch: EventLoop.Watch?
     private var datagrams = 0
 
-    /// Opens a socket at a random port of the kernel's choice.
+    /// Opens a socket at a random port that the kernel chooses.
     ///
     /// - Parameters:
-    ///   - isIPv6: The family.
-    ///   - loop: Watches it until `close`.
+    ///   - isIPv6: The address family.
+    ///   - loop: Watches the socket until `close`.
     ///   - buffer: Scratch memory.
-    ///   - received: Is given every datagram and its sender.
-    /// - Throws: `SystemError` without the family or a descriptor.
+    ///   - received: Receives every datagram and its sender.
+    /// - Throws: `SystemError` if the address family or a descriptor is not available.
     init(
         forIPv6 isIPv6: Bool,
         loop: EventLoop,
@@ -35,7 +35,7 @@ final class MulticastQuerier: ReadinessObserver {
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
     }
 
-    /// Sends a message on a link; whether it left.
+    /// Sends a message on a link; returns whether it was sent.
     func send(_ message: [UInt8], on link: MulticastLink) -> Bool {
         Socket.send(descriptor, message, toGroup: group, on: link.index)
     }
@@ -62,7 +62,7 @@ final class MulticastQuerier: ReadinessObserver {
                 }
                 received(buffer.prefix(count), source)
             } catch {
-                // An error that waited in the socket concerns one link's query.
+                // A pending error of the socket concerns one link's query.
                 datagrams += 1
                 if datagrams > Self.datagramLimit { return close() }
             }

@@ -1,18 +1,19 @@
-/// Finds names below `local` on the host's links when the host's resolvers do not know them.
+/// Looks up names below `local` on the host's links when the host's resolvers do not know them.
 ///
-/// It sends one-shot queries (RFC 6762, section 5.1) to both groups on every link that can carry
-/// them, and takes the first answer. An answer must come from port 5353 of a machine on the link,
-/// and match the query's identifier, name and type. The guest's answer is made anew from the
-/// records; nothing else of a responder's message reaches a guest.
-/// Limits: names at a time, links, datagrams for each name, records of an answer, one second.
+/// The resolver sends one-shot queries (RFC 6762, section 5.1) to both groups on every link that
+/// can carry them, and takes the first answer. An answer must come from port 5353 of a machine on
+/// the link, and must match the query's identifier, name and type. The resolver builds the guest's
+/// answer from the records; nothing else of a responder's message reaches a guest. Limits apply to
+/// the concurrent names, the links, the datagrams per name, the records of an answer, and the time
+/// (one second).
 final class MulticastResolver {
-    /// How many names are looked up at a time; each takes its second.
+    /// Limit on concurrent lookups; each lasts one second.
     static let lookupLimit = 32
     private static let linksLifetime = Duration.seconds(1)
 
-    /// What has happened so far.
+    /// Counters of lookups.
     struct Counters: Equatable {
-        /// Names that were asked for on the links.
+        /// Names that were queried on the links.
         var lookups = 0
         /// Questions answered with records.
         var answered = 0
@@ -33,12 +34,12 @@ final class MulticastResolver {
     private var links: [MulticastLink] = []
     private var linksEnd: Instant?
 
-    /// A resolver without lookups.
+    /// Creates a resolver without lookups.
     ///
     /// - Parameters:
-    ///   - loop: Gives time, and watches sockets.
+    ///   - loop: The event loop.
     ///   - buffer: Scratch memory.
-    ///   - random: Gives identifiers.
+    ///   - random: Generates identifiers.
     ///   - limitLog: Counts names beyond the limit.
     ///   - isUsable: Whether an address means the same to a guest.
     init(
@@ -55,16 +56,16 @@ final class MulticastResolver {
         self.isUsable = isUsable
     }
 
-    /// Sockets open at the moment.
+    /// The number of open sockets.
     var socketCount: Int { lookups.values.reduce(0) { $0 + $1.socketCount } }
 
-    /// Replaces a resolver's answer that knows nothing.
+    /// Replaces a resolver's answer if it does not know the name.
     ///
     /// - Parameters:
-    ///   - answer: The resolver's, or a failure made here.
-    ///   - query: About a name that `MulticastDNS.serves`.
-    ///   - reply: Is called once, with the answer itself when it says something or the links know
-    ///     nothing.
+    ///   - answer: The resolver's answer, or a failure created locally.
+    ///   - query: A query about a name that `MulticastDNS.serves`.
+    ///   - reply: Called once; with `answer` itself if it is conclusive or the links do not know
+    ///     the name.
     func complete(
         _ answer: [UInt8],
         to query: DNSQuery,
@@ -86,7 +87,8 @@ final class MulticastResolver {
         }
     }
 
-    /// Whether it is a failure, or a denial that does not come from a company's own `local` zone.
+    /// Whether an answer is a failure, or a denial that does not come from a company's own `local`
+    /// zone.
     private static func knowsNothing(_ answer: [UInt8]) -> Bool {
         guard answer.count >= DNSHeader.length else { return false }
         let flags = DNSFlags(rawValue: UInt16(answer[2]) << 8 | UInt16(answer[3]))
@@ -118,7 +120,7 @@ final class MulticastResolver {
         lookup.wait(for: question.type, reply: reply)
     }
 
-    /// The host's links, looked at again after a second.
+    /// Returns the host's links, refreshed after a second.
     private func currentLinks() -> [MulticastLink] {
         let now = loop.now
         if let linksEnd, now < linksEnd { return links }

@@ -1,4 +1,4 @@
-/// The API's DNS zones, which can be added to while the program runs.
+/// The API's DNS zones; clients can add zones while the program runs.
 struct NameAPI {
     let dns: DNSService
 

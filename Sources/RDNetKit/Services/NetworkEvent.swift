@@ -1,15 +1,15 @@
-/// What happens to a network, as gvproxy tells it.
+/// An event of a network, in gvproxy's format.
 enum NetworkEvent: Equatable {
-    /// Every socket is there.
+    /// Every socket is open.
     case ready
-    /// A machine is heard for the first time.
+    /// The first frame from a machine has arrived.
     case connectionEstablished(MACAddress)
-    /// The link behind which a machine was heard has ended.
+    /// The link of a machine has closed.
     case connectionClosed(MACAddress)
-    /// A way for machines to connect cannot be had, or has failed.
+    /// A listener or link for machines could not be opened, or has failed.
     case hypervisorError
 
-    /// One line of JSON.
+    /// The event as one line of JSON.
     var line: [UInt8] {
         let (name, mac): (String, MACAddress?) =
             switch self {

@@ -1,19 +1,19 @@
-/// The API's view of what runs: leases, links, flows, numbers; and the capture.
+/// The API's view of the running program: leases, links, flows and counters; and the capture.
 struct ObservationAPI {
-    /// A guest's address and the Ethernet address that has it.
+    /// A guest's IP address and its MAC address.
     struct Lease {
         var address: IPAddress
         var mac: MACAddress
     }
 
-    /// Asked at each request.
+    /// Called for each request.
     let leases: () -> [Lease]
-    /// Asked at each request.
+    /// Called for each request.
     let statistics: () -> Statistics
     let engine: PacketEngine
     let capture: CaptureSwitch
 
-    /// gvproxy's own.
+    /// The routes of gvproxy.
     var routes: [HTTPRoute] {
         [
             HTTPRoute("/services/dhcp/leases") { _, _ in .json(leaseTable()) },
@@ -23,7 +23,7 @@ struct ObservationAPI {
         ]
     }
 
-    /// What gvproxy does not have.
+    /// The routes that gvproxy does not have.
     var ownRoutes: [HTTPRoute] {
         [
             HTTPRoute("/metrics") { _, _ in
@@ -77,7 +77,7 @@ struct ObservationAPI {
 }
 
 extension JSON {
-    /// An object in the order of its members' names as texts, in which Go writes a map.
+    /// Creates an object with its members in lexical order, as Go writes a map.
     static func table(_ members: [Member]) -> JSON {
         .object(members.sorted { $0.name < $1.name })
     }

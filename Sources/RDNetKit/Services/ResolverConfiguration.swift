@@ -1,4 +1,4 @@
-/// Which servers the host asks, and how patiently (resolv.conf(5)).
+/// The host's resolvers, with their timeouts and attempts (resolv.conf(5)).
 struct ResolverConfiguration: Equatable, Sendable {
     static let port: UInt16 = 53
     static let serverLimit = 8
@@ -6,24 +6,24 @@ struct ResolverConfiguration: Equatable, Sendable {
     private static let attemptRange = 1...5
     private static let secondsRange = 1...5
 
-    /// In the order of the file; none when the host has no resolver.
+    /// The servers in the order of the file; empty if the host has no resolver.
     var servers: [ZonedEndpoint] = []
-    /// The domains that the host's short names are looked up in.
+    /// The domains that complete the host's short names.
     var searchDomains: [String] = []
-    /// How long a server has before the next one is asked too.
+    /// The time after which a silent server is joined by the next one.
     var timeout = Duration.seconds(2)
-    /// How often each server is asked.
+    /// The number of attempts per server.
     var attempts = 2
     /// Servers beyond `serverLimit`, which are ignored.
     private(set) var ignoredServers = 0
     /// Domains beyond `searchLimit`, which are ignored.
     private(set) var ignoredDomains = 0
-    /// Whether the servers are equal, so that any of them may be asked first.
+    /// Whether the servers are equal, so that any of them may be queried first.
     var rotates = false
 
     init() {}
 
-    /// Reads the octets of a resolv.conf; what is unknown or makes no sense is skipped.
+    /// Reads a resolv.conf; skips unknown and invalid lines.
     init(parsing contents: [UInt8]) {
         let text = ByteOrderMark.skipped(in: contents)
         for line in text.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
@@ -73,7 +73,7 @@ struct ResolverConfiguration: Equatable, Sendable {
     }
 }
 
-/// The host's resolver configuration, read again when its file changes.
+/// The host's resolver configuration, reloaded when its file changes.
 struct HostResolvers {
     static let limit = 64 << 10
 
@@ -83,11 +83,12 @@ struct HostResolvers {
     /// Whether the file is larger than `limit`; the rest is ignored.
     var isCut: Bool { file.isCut }
 
-    /// The resolvers that a file names.
+    /// Creates a configuration that follows a file.
     ///
     /// - Parameters:
-    ///   - path: /etc/resolv.conf.
-    ///   - fixedServers: Asked instead of the file's servers; none leaves it to the file.
+    ///   - path: The path of the file: /etc/resolv.conf.
+    ///   - fixedServers: Servers to query instead of the file's; if empty, the file's servers are
+    ///     used.
     init(path: String, fixedServers: [ZonedEndpoint]) {
         file = FollowedFile(path: path, limit: Self.limit)
         self.fixedServers = fixedServers
@@ -96,7 +97,7 @@ struct HostResolvers {
     /// Reads the file if it has changed.
     ///
     /// - Parameter now: The caller's clock.
-    /// - Returns: Whether the configuration is another one now, or read for the first time.
+    /// - Returns: Whether the file was read, for the first time or because it has changed.
     mutating func refresh(now: Instant) -> Bool {
         guard let contents = file.contentsIfChanged(now: now) else { return false }
         configuration = ResolverConfiguration(parsing: contents)

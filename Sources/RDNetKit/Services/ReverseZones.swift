@@ -1,10 +1,10 @@
 /// The reverse zones that the gateway answers itself, because no other server can know them (RFC
 /// 6303).
 ///
-/// They are the virtual network's own, and those of addresses that mean something else on every
-/// machine or link: "this network", loopback, link-local, documentation and broadcast. The other
-/// private networks of RFC 1918 and RFC 4193 go to the host's resolvers, which know the company's
-/// names in them.
+/// They are the virtual network's own zones, and those of addresses that mean something different
+/// on every machine or link: "this network", loopback, link-local, documentation and broadcast.
+/// Queries about the other private networks of RFC 1918 and RFC 4193 go to the host's resolvers,
+/// which know the company's names in them.
 struct ReverseZones: Sendable {
     private static let arpa = DNSName("arpa") ?? .root
     private static let everywhere = [
@@ -17,12 +17,12 @@ struct ReverseZones: Sendable {
 
     private let zones: Set<DNSName>
 
-    /// The zones of a virtual network, and those of every network.
+    /// Creates the zones of a virtual network, and those of every network.
     ///
     /// - Parameters:
-    ///   - subnet: Cut at the octet boundary: 192.168.0.0/20 has 16 zones of three octets. Behind a
-    ///     prefix of more than 24 bits the zone of three octets is not ours alone, so each address
-    ///     is a zone.
+    ///   - subnet: The virtual network, split at a byte boundary: 192.168.0.0/20 has 16 zones of
+    ///     three bytes. A network with a prefix of more than 24 bits shares its three-byte zone
+    ///     with others, so each of its addresses is a zone.
     ///   - prefix: The network's 64-bit IPv6 prefix, if it has one.
     init(subnet: Subnet, prefix: IPAddress? = nil) {
         let parts = subnet.prefixLength > 24 ? 4 : (subnet.prefixLength + 7) / 8
@@ -38,7 +38,7 @@ struct ReverseZones: Sendable {
         self.zones = zones
     }
 
-    /// Where in a name its zone starts; nil when it is in none of these.
+    /// Returns the offset of the zone in a name; nil if the name is in none of these zones.
     private func offset(in name: DNSName) -> Int? {
         guard name.offset(of: Self.arpa) != nil else { return nil }
         var offset = 0
@@ -49,12 +49,12 @@ struct ReverseZones: Sendable {
         return nil
     }
 
-    /// The answer to a question about a name in one of these zones.
+    /// Returns the answer to a question about a name in one of these zones.
     ///
     /// - Parameters:
-    ///   - question: Any.
-    ///   - name: Gives the name of an address, if it has one.
-    /// - Returns: Nil for names outside these zones.
+    ///   - question: Any question.
+    ///   - name: Returns the name of an address, if it has one.
+    /// - Returns: The answer; nil for names outside these zones.
     func answer(
         to question: DNSQuestion,
         naming name: (IPAddress) -> DNSName?
@@ -68,7 +68,7 @@ struct ReverseZones: Sendable {
         if offset == 0, question.type == .soa || question.type == .any {
             return DNSLocalAnswer(code: .noError, records: [.authority(0)], zone: 0)
         }
-        // The zone exists, and so do the names between it and an address (RFC 8020).
+        // The zone exists, and so do the names between the zone and an address (RFC 8020).
         let code: DNSResponseCode =
             offset == 0 || question.name.isShortReverseName ? .noError : .nameError
         return DNSLocalAnswer(code: code, records: [], zone: offset)

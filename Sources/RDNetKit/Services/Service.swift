@@ -2,12 +2,12 @@
 struct ServiceDatagram {
     var source: Endpoint
     var destination: Endpoint
-    /// The Ethernet source: DHCP answers guests that have no address yet.
+    /// The Ethernet source, because DHCP answers guests that have no IP address yet.
     var sourceMAC: MACAddress
     var payload: [UInt8]
 }
 
-/// The way back for a service's datagrams.
+/// Sends a service's datagrams back to guests.
 protocol DatagramSender: AnyObject {
     /// Sends one datagram from a gateway address to a guest.
     func send(_ payload: [UInt8], from source: Endpoint, to destination: Endpoint)

@@ -1,32 +1,32 @@
-/// A tree of named numbers, shown as JSON (`/stats`) and to Prometheus (`/metrics`).
+/// A tree of named numbers, exported as JSON (`/stats`) and for Prometheus (`/metrics`).
 struct Statistics {
     /// One number, or a group of numbers.
     enum Value {
-        /// Only ever grows while the program runs.
+        /// A number that only increases while the program runs.
         case counter(UInt64)
-        /// Comes and goes.
+        /// A number that can increase and decrease.
         case gauge(UInt64)
         case group([Entry])
     }
 
-    /// A name, in the capitals of gvproxy's `/stats`, and what it stands for.
+    /// A name, capitalized as in gvproxy's `/stats`, and its value.
     struct Entry {
         let name: String
-        /// One sentence for people; a group's numbers have their own.
+        /// One human-readable sentence; empty for a group, whose members have their own.
         let help: String
         let value: Value
 
-        /// A number that only grows.
+        /// Creates a number that only increases.
         static func counter(_ name: String, _ help: String, _ value: UInt64) -> Entry {
             Entry(name: name, help: help, value: .counter(value))
         }
 
-        /// A number that comes and goes.
+        /// Creates a number that can increase and decrease.
         static func gauge(_ name: String, _ help: String, _ value: UInt64) -> Entry {
             Entry(name: name, help: help, value: .gauge(value))
         }
 
-        /// Numbers that belong together.
+        /// Creates a group of related numbers.
         static func group(_ name: String, _ entries: [Entry]) -> Entry {
             Entry(name: name, help: "", value: .group(entries))
         }
@@ -40,7 +40,7 @@ struct Statistics {
 
     // MARK: JSON
 
-    /// The tree as nested objects, names in alphabetical order.
+    /// The tree as nested objects, with names in alphabetical order.
     var json: JSON { Self.json(entries) }
 
     private static func json(_ entries: [Entry]) -> JSON {
@@ -95,7 +95,8 @@ struct Statistics {
         output += "# HELP \(name) \(escaped)\n# TYPE \(name) \(type)\n\(name) \(number)\n"
     }
 
-    /// `TCPSegmentsSent` → `tcp_segments_sent`; what may not stand in a metric's name becomes `_`.
+    /// Converts `TCPSegmentsSent` to `tcp_segments_sent`; characters that a metric's name may not
+    /// contain become `_`.
     private static func snakeCase(_ name: String) -> String {
         let letters = Array(name)
         var output = ""
