@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
-# Measures user-space network stacks side by side, and what of it reaches the bars.
+# Compares user-space network stacks, and checks the results against the bars.
 #
-#   bench.sh [--json FILE] [STACK ...]      stacks: loopback veth up switch classic qemu slirp4netns pasta
-#   RUNS=5 SECONDS=1 MTUS="1500 65520"      how often, how long, with what; only TCP's throughput at a second MTU
-#   PHASES="start memory rr crr udp tcp"    what: RUNS=3 MTUS=1500 PHASES="rr crr" up switch pasta takes half a minute
-#   HELD="4000 50000"                       connections held open for the figures of memory
-#   SCALE=1                                 cost against scale instead, of up and switch if none is named:
+#   bench.sh [--json FILE] [STACK ...]
+#       stacks: loopback veth up switch classic qemu slirp4netns pasta
+#   RUNS=5 SECONDS=1 MTUS="1500 65520"      runs, duration, MTUs; a second MTU only measures TCP
+#                                           throughput
+#   PHASES="start memory rr crr udp tcp"    what to measure; RUNS=3 MTUS=1500 PHASES="rr crr"
+#                                           up switch pasta takes half a minute
+#   HELD="4000 50000"                       connections held open for the memory figures
+#   SCALE=1                                 cost against scale instead (default: up, switch):
 #       HELD="0 1000 4000 10000 50000"      connections held open
-#       FLOWS="1 10 100 1000 10000"         among which a gigabyte is divided
+#       FLOWS="1 10 100 1000 10000"         flows that share a gigabyte
 #
-# loopback and veth are the machine itself, as a yardstick; classic is gvproxy with a guest end that knows no offloads, and qemu
-# gvproxy with an emulated machine.
-# Needs root. Two namespaces of its own: "host" has the servers and the stack, "guest" the clients; nothing leaves them.
+# loopback and veth are the machine itself, for comparison. classic is gvproxy with a guest end that
+# knows no offloads, qemu is gvproxy with an emulated machine. Needs root. The script creates two
+# namespaces: "host" runs the servers and the stack, "guest" the clients. No traffic leaves them.
 set -uo pipefail
-# bash counts in SECONDS, beginning with what the environment says.
+# bash increments SECONDS, starting from the environment's value.
 duration=$SECONDS
 ((duration > 0)) || duration=1
 runs=${RUNS:-5} mtus=${MTUS:-1500 65520} held=${HELD:-4000 50000}
@@ -45,7 +48,7 @@ readonly host=rdnet-bench-$$-host guest=rdnet-bench-$$-guest
 directory=$(mktemp -d) || exit 1
 rows=$directory/rows
 pids=() servers=() entered=() console=() target='' missing='' stack='' machine=''
-# For 50,000 connections; whoever may not have so many gets what is allowed.
+# For 50,000 connections; without permission, raises the limit to the hard limit.
 ulimit -n 131072 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
 # shellcheck source=Tests/Bench/stacks.sh
@@ -67,7 +70,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-# pasta copies the addresses of the interface with the default route: a cable that leads nowhere.
+# pasta copies the addresses of the interface with the default route: here a link to nowhere.
 make_host() {
     make_namespace "$host" || exit 1
     ip -n "$host" link add outside type veth peer name nowhere
@@ -77,7 +80,7 @@ make_host() {
     ip -n "$host" route add default via 10.99.0.254
     local command
     for command in "iperf3 -s -p 5201" "$load echo 7" "$load udp-server 7" "$load bulk-server 9"; do
-        # shellcheck disable=SC2086 # words on purpose
+        # shellcheck disable=SC2086 # splits into words
         ip netns exec "$host" $command </dev/null >/dev/null 2>&1 &
         servers+=($!)
     done
@@ -110,7 +113,7 @@ stop_stack() {
 measure() {
     local mtu=$1 phase wanted=$phases
     fields=(stack "$stack" mtu "$mtu") missing='' pids=() entered=(ip netns exec "$guest")
-    # The rest does not depend on the MTU.
+    # Everything except TCP throughput is independent of the MTU.
     [ "$mtu" = "${mtus%% *}" ] || { [[ " $phases " == *" tcp "* ]] && wanted=tcp || return; }
     make_namespace "$guest" || exit 1
     echo "bench: $stack, MTU $mtu" >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws TCP throughput at MTU 1500 as SVG from what "bench.sh --json FILE" wrote.
+# Draws TCP throughput at MTU 1500 as SVG from the output of "bench.sh --json FILE".
 #
 #   chart.sh FILE >throughput.svg
 set -euo pipefail
@@ -7,7 +7,7 @@ set -euo pipefail
 jq -r '
     def stacks: ["up", "switch", "classic", "slirp4netns", "pasta", "veth"];
     def title: {up: "rdnet up", switch: "host-switch + vm-switch", classic: "gvproxy\u2019s protocol"}[.] // .;
-    # Grays carry the peers, so that the colors are ours.
+    # Gray for the peers; only our stacks have color.
     def color: if . == "up" or . == "switch" then ["#2563eb", "#93c5fd"] else ["#6b7280", "#d1d5db"] end;
     [.rows[] | select(.mtu == 1500 and (.up_1 | type) == "number")] as $rows
     | [stacks[] as $stack | $rows[] | select(.stack == $stack)] as $rows

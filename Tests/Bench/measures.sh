@@ -1,4 +1,4 @@
-# What bench.sh measures: each measure_NAME puts fields into the row of the stack that runs.
+# The measurements of bench.sh: each measure_NAME adds fields to the row of the running stack.
 # shellcheck shell=bash disable=SC2154 # what bench.sh has
 
 fields=()
@@ -6,14 +6,14 @@ put() { fields+=("$1" "${2:-null}"); }
 
 median() { sort -n | awk '{ value[NR] = $1 } END { if (NR) print value[int((NR + 1) / 2)] }'; }
 
-# Seconds of CPU that the stack has used.
+# Prints the stack's CPU seconds so far.
 cpu_seconds() {
     local pid
     for pid in "${pids[@]}"; do cat "/proc/$pid/stat"; done 2>/dev/null |
         awk -v hertz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); ticks += $12 + $13 } END { print ticks / hertz }'
 }
 
-# Megabytes in memory: of the largest process, and of all.
+# Records resident memory in megabytes: the largest process, and all of them.
 put_resident() {
     local pid
     ((${#pids[@]} > 0)) || return
@@ -25,7 +25,7 @@ put_resident() {
     put "rss_$1_all" "$3"
 }
 
-# The load program's lines, one a run.
+# Prints the load program's output, one line per run.
 repeat_load() {
     local run
     for ((run = 0; run < runs; run++)); do
@@ -47,7 +47,7 @@ measure_crr() {
     put_medians crr16 "$(repeat_load crr "$target" 7 "$duration" 16)" rate
 }
 
-# iperf3, with one stream and eight: payload as received, and the stack's CPU seconds for each of its gigabytes.
+# iperf3 with one stream and with eight: received payload, and the stack's CPU seconds per gigabyte.
 measure_tcp() {
     local direction streams lines
     for direction in up down; do
@@ -73,7 +73,7 @@ throughput() {
     done 2>/dev/null
 }
 
-# Datagrams of 1400 octets: as fast as the sender can, and the highest rate without loss (rdnet-load searches).
+# Datagrams of 1400 bytes: unpaced, and at the highest rate without loss (searched by rdnet-load).
 measure_udp() {
     local direction lines at_once
     for direction in up down; do
@@ -81,7 +81,7 @@ measure_udp() {
         put "udp_$direction" "$(jq -r '.mbit / 1000' <<<"$lines" | median)"
         put "udp_${direction}_loss" \
             "$(jq -r 'select(.sent > 0) | .lost * 100 / .sent' <<<"$lines" | median)"
-        # One datagram a call, and 32 (UDP_SEGMENT), as programs do that send many.
+        # One datagram per call, and 32 (UDP_SEGMENT), like programs that send many.
         for at_once in 1 32; do
             lines=$(repeat_load "udp-lossless-$direction" "$target" 7 0.2 1400 "$at_once")
             put "lossless_${direction}_$at_once" "$(jq -r '.mbit / 1000' <<<"$lines" | median)"
@@ -89,7 +89,8 @@ measure_udp() {
     done
 }
 
-# hold COUNT COMMAND ...: runs the command while the guest has so many connections open; fails when they are not all alive after.
+# hold COUNT COMMAND ...: runs the command while the guest holds COUNT connections open; fails if
+# any of them is dead afterwards.
 hold() {
     local count=$1 answer=
     shift
@@ -106,9 +107,10 @@ hold() {
     [[ $answer == *alive* ]]
 }
 
-# Whether so many connections can be held here: each costs a descriptor in the guest, the stack and the server.
+# Whether this many connections are possible: each takes a descriptor in the guest, the stack and
+# the server.
 may_hold() {
-    # A quarter of a megabyte each: 50,000 would need more than such machines have.
+    # slirp4netns takes 250 KB each: 50,000 would exceed the memory of typical machines.
     [[ $stack = slirp4netns && $1 -gt 10000 ]] && return 1
     (($1 + 100 <= $(ulimit -n))) && return
     put "unheld_$1" "$(ulimit -n)"
@@ -117,7 +119,7 @@ may_hold() {
 
 measure_memory() {
     local count
-    # The yardsticks have no process, and on a console nothing can be held open beside a command.
+    # The yardsticks have no process, and a console cannot hold connections open during a command.
     { ((${#pids[@]} > 0)) && [ -z "$machine" ]; } || return
     for count in $held; do
         may_hold "$count" || continue
@@ -125,7 +127,7 @@ measure_memory() {
     done
 }
 
-# From its start until a program is of use; the stack that runs is not concerned.
+# Time from a program's start until it is usable; independent of the running stack.
 measure_start() {
     case $stack in
     up)
@@ -136,7 +138,7 @@ measure_start() {
     switch)
         put_medians ready "$(ip netns exec "$host" "$load" ready "unix:$directory/ready" 11 \
             "$rdnet" host-switch --link "unix://$directory/ready" --logfile "$directory/ready.log")" p50_us
-        # The host end runs already: a second guest, until it has its address.
+        # The host end already runs: measures a second guest until it has its address.
         make_namespace "$guest-2"
         put_medians ready_guest "$(ip netns exec "$guest-2" "$load" ready address:192.168.127.3 11 \
             "$rdnet" vm-switch --link "unix://$directory/link" --tap-mac-address 02:00:00:00:00:03 \

@@ -1,17 +1,18 @@
-# The rows that bench.sh collects, as tables: a line a figure, a column a stack; then what reaches the bars.
+# Prints the rows of bench.sh as tables: a line per figure, a column per stack; then the bars and
+# whether they are reached.
 
 def digits($n): if type == "number" then . * pow(10; $n) | round / pow(10; $n) | tostring else "-" end;
 def left($width): . + " " * ([$width - length, 0] | max);
 def right($width): " " * ([$width - length, 0] | max) + .;
 
-# Rows of cells, the first of them headings, as lines.
+# Formats rows of cells as lines; the first row has the headings.
 def table:
     . as $cells
     | [range(0; $cells[0] | length) as $i | [$cells[][$i] | length] | max] as $widths
     | $cells[] | [range(0; length) as $i | .[$i] | if $i == 0 then left($widths[$i]) else right($widths[$i]) end]
     | join("  ");
 
-# What is shown, with the key of the figure and its digits.
+# The figures, each with its title, key and number of digits.
 def figures:
     ["TCP up, 1 stream, Gbit/s", "up_1", 2], ["TCP up, 8 streams, Gbit/s", "up_8", 2],
     ["TCP down, 1 stream, Gbit/s", "down_1", 2], ["TCP down, 8 streams, Gbit/s", "down_8", 2],
@@ -36,7 +37,7 @@ def scale_figures:
         ["\(.) held: connections of 16 at once, per s", "crr16_\(.)_rate", 0]),
     ["afterwards: memory, largest process, MB", "rss_afterwards", 1];
 
-# Times are kept in microseconds and shown in the unit that the line names.
+# Times are stored in microseconds and shown in the unit of the title.
 def shown($line): if ($line[0] | endswith(", ms")) and type == "number" then . / 1000 else . end;
 
 def stacks_table($rows; $mtu; figures):
@@ -50,7 +51,8 @@ def stacks_table($rows; $mtu; figures):
 
 def figure($rows; $stack; $mtu; $key): first($rows[] | select(.stack == $stack and .mtu == $mtu) | .[$key]) // null;
 
-# One line: what, how much it is, the bar, whether it is reached. An absolute bar of throughput is this machine's.
+# One line: title, value, bar, and whether the bar is reached. Absolute throughput bars are scaled
+# to this machine.
 def bar($what; $value; $relation; $limit; $n):
     select($value != null and $limit != null)
     | [$what, ($value | digits($n)), "\($relation) \($limit | digits($n))",
@@ -60,7 +62,7 @@ def times($factor): if . == null then null else . * $factor end;
 
 def bars($rows):
     def at($stack; $mtu; $key): figure($rows; $stack; $mtu; $key);
-    # The absolute ones were set on a machine whose veth pair carries 24 Gbit/s.
+    # The absolute bars were set on a machine whose veth pair carries 24 Gbit/s.
     ((at("veth"; 1500; "up_1") // 24) / 24) as $machine
     | (("up", "down") as $way
         | (bar("switch TCP \($way), MTU 1500"; at("switch"; 1500; "\($way)_1"); ">="; 10 * $machine; 2),

@@ -1,7 +1,7 @@
 # Cost against scale: what grows, and what should not.
 # shellcheck shell=bash disable=SC2154 # what bench.sh has
 
-# Octets of a transfer in all, whatever the number of flows.
+# The total size of a transfer in bytes, for any number of flows.
 readonly scale_octets=1000000000
 
 measure_scale() {
@@ -14,11 +14,11 @@ measure_scale() {
         put_bulk "$count" up
         put_bulk "$count" down
     done
-    # What stays when all of them are gone.
+    # The memory that remains after all connections are closed.
     put_resident afterwards
 }
 
-# The clock runs from when all connections stand until the last octet has come and been compared.
+# The clock runs from the last connection's handshake until the last byte was received and verified.
 put_bulk() {
     local lines
     lines=$(repeat_load "bulk-$2" "$target" 9 "$1" "$scale_octets")

@@ -1,11 +1,12 @@
 # The stacks that bench.sh measures. Each start_NAME MTU sets
-#   pids     its processes, whose memory and processor time count
-#   target   the host's address, seen from the guest
-#   entered  how to run something in the guest
+#   pids     its processes, whose memory and CPU time count
+#   target   the host's address, as the guest sees it
+#   entered  the command prefix that runs something in the guest
 # or sets missing and fails.
 # shellcheck shell=bash disable=SC2034,SC2154 # what bench.sh has and uses
 
-# Enough ports, and old connections forgotten soon: connection rates measure the stack, not TIME_WAIT.
+# Provides enough ports and forgets old connections soon, so that connection rates measure the
+# stack, not TIME_WAIT.
 tune_namespace() {
     "$@" sysctl -qw net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_max_tw_buckets=1000
 }
@@ -14,12 +15,12 @@ make_namespace() {
     ip netns add "$1" && ip -n "$1" link set lo up && tune_namespace ip netns exec "$1"
 }
 
-# The machine itself, as a yardstick: the guest is the host.
+# The machine itself, for comparison: the guest is the host.
 start_loopback() {
     target=127.0.0.1 entered=(ip netns exec "$host")
 }
 
-# What a container has without any of this: a pair of interfaces.
+# What a container has without a user-space stack: a veth pair.
 start_veth() {
     target=10.98.0.1
     ip -n "$host" link add bench0 mtu "$1" type veth peer name bench0 mtu "$1" netns "$guest"
@@ -41,13 +42,13 @@ start_up() {
         sleep 0.05
     done
     [ -s "$inside" ] || { missing="not in this binary"; return 1; }
-    # The engine, and the process in the namespace that keeps the lease.
+    # The engine, and the process in the namespace that renews the lease.
     pids+=("$(awk '/^PPid:/ { print $2 }' "/proc/$(cat "$inside")/status")")
     entered=(nsenter -t "$(cat "$inside")" -n)
     tune_namespace in_guest
 }
 
-# start_host_end SOCKET COMMAND ...: the host end of ours, until somebody may connect to a socket of it.
+# start_host_end SOCKET COMMAND ...: starts our host end and waits until its socket exists.
 start_host_end() {
     local socket=$1 tries
     shift
@@ -70,7 +71,7 @@ start_switch() {
     pids+=($!)
 }
 
-# gvproxy with a guest end that negotiates nothing; only the host end is ours, and counts.
+# gvproxy with a guest end that negotiates nothing; only the host end is ours and counts.
 start_classic() {
     target=192.168.127.254
     (($1 <= 4000)) || { missing="classic guest ends take 4000 at most"; return 1; }
@@ -87,7 +88,7 @@ start_classic() {
     ip -n "$guest" route add default via 192.168.127.1
 }
 
-# gvproxy with QEMU: software emulation, so the guest's own processor is what limits.
+# gvproxy with QEMU: the processor is emulated, so the guest's own CPU is the bottleneck.
 start_qemu() {
     target=192.168.127.254 entered=(run_in_qemu)
     (($1 <= 4000)) || { missing="measured with the usual MTU only"; return 1; }
@@ -110,7 +111,7 @@ start_qemu() {
     return 1
 }
 
-# read_console SECONDS: what the guest prints until a command has ended, whose status it returns.
+# read_console SECONDS: prints the guest's output until a command exits; returns its status.
 read_console() {
     local line deadline=$((EPOCHSECONDS + $1))
     while ((EPOCHSECONDS < deadline)) && IFS= read -r -t "$1" -u "${console[0]}" line; do
@@ -124,7 +125,7 @@ read_console() {
     return 1
 }
 
-# Runs a command, of plain words, on the guest's console.
+# Runs a command without special characters on the guest's console.
 run_in_qemu() {
     printf '%s\n' "$*" >&"${console[1]}" && read_console 90
 }
@@ -138,7 +139,7 @@ start_slirp4netns() {
 }
 
 start_pasta() {
-    # The gateway's address stands for the host.
+    # The gateway's address leads to the host.
     target=10.99.0.254
     command -v pasta >/dev/null || { missing="not installed"; return 1; }
     ip netns exec "$host" pasta -f -q --config-net -m "$1" --ns-ifname tap0 --runas 0 --netns-only \

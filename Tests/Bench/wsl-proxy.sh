@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures TCP through wsl-proxy beside the same connection without it: client in one namespace, server in another, a veth
-# pair between them, and the proxy beside the client. One stream, up and down, one after the other, medians.
+# Compares TCP through wsl-proxy with the same connection without it: client and proxy in one
+# namespace, server in another, joined by a veth pair. One stream at a time, up and down, medians.
 #
-#   wsl-proxy.sh        RUNS=5 SECONDS=2   how often, how long
+#   wsl-proxy.sh        RUNS=5 SECONDS=2   runs, duration
 #
-# Needs root. Ends with status 1 when the proxy's median is below 80 % of the other.
+# Needs root. Exits with status 1 if the proxy's median is below 80 % of the direct one.
 set -uo pipefail
-# bash counts in SECONDS, beginning with what the environment says.
+# bash increments SECONDS, starting from the environment's value.
 duration=$SECONDS
 ((duration > 0)) || duration=2
 runs=${RUNS:-5}
@@ -62,7 +62,7 @@ median() { sort -n | awk '{ value[NR] = $1 } END { print (value[int((NR + 1) / 2
 
 proxy_ticks() { sed 's/.*) //' "/proc/$proxy/stat" | awk '{ print $12 + $13 }'; }
 
-# measure HOST [iperf3's options]: Gbit/s, and the proxy's CPU seconds a GB.
+# measure HOST [iperf3's options]: Gbit/s, and the proxy's CPU seconds per GB.
 measure() {
     local host=$1 before result
     shift

@@ -1,11 +1,10 @@
 import Glibc
 import RDNetKit
 
-// rdnet, counting: the linker sends every call of the allocator's functions here first (--wrap), so
-// the figure is exact, and everything else is the program as it is built for use.
+// rdnet with an allocation counter. The linker redirects every call of the allocator's functions to
+// this file (--wrap), so the count is exact; everything else is the program as built for use.
 
-/// Where the count lies: the file that RDNET_ALLOCATIONS names, mapped, so that a test reads it
-/// while the program runs.
+/// The counter, in the mapped file that RDNET_ALLOCATIONS names; a test reads it at run time.
 nonisolated(unsafe) private var allocations: UnsafeMutablePointer<UInt64>?
 
 @_silgen_name("__real_malloc")

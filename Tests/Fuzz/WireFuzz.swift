@@ -1,12 +1,11 @@
-/// What libFuzzer calls with octets of its own making: the first one chooses a parser, which gets
-/// the rest.
+/// Runs one parser on libFuzzer's bytes; the first byte selects the parser, which gets the rest.
 ///
-/// The file is compiled together with Wire/ (see fuzz.sh). An error is as good an answer as a
-/// value; only a trap, a hang or a growth without end is a finding.
+/// The file is compiled together with Wire/ (see fuzz.sh). An error is as good a result as a value;
+/// only traps, hangs and unbounded memory growth are findings.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     guard count > 0 else { return 0 }
-    // Sound: libFuzzer's memory is good for this call, and nothing keeps it.
+    // Sound: libFuzzer's memory is valid for this call, and nothing keeps the pointer.
     let input = Array(UnsafeBufferPointer(start: octets, count: count))
     let (choice, rest) = (Int(input[0]), Array(input[1...]))
     do {
@@ -17,7 +16,7 @@ public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     return 0
 }
 
-/// The parsers of outside octets.
+/// The parsers of external data.
 private enum Parser {
     static func parse(_ octets: [UInt8], choice: Int) throws {
         let bytes = octets.span.bytes
@@ -50,7 +49,7 @@ private enum Parser {
         _ = try DNSName(reading: octets.span.bytes, at: &offset)
     }
 
-    /// A response to the question that it repeats.
+    /// Parses a response to the question that it repeats.
     private static func multicast(_ octets: [UInt8]) throws {
         var offset = DNSHeader.length
         let question = try DNSQuestion(reading: octets.span.bytes, at: &offset)
@@ -58,14 +57,14 @@ private enum Parser {
         _ = (question.name.reverseAddress, question.name.isShortReverseName)
     }
 
-    /// The expression up to the first zero octet, tried on what follows.
+    /// Tries the expression before the first zero byte on the bytes after it.
     private static func pattern(_ octets: [UInt8]) throws {
         let parts = octets.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
         let pattern = try NamePattern(String(decoding: parts[0], as: UTF8.self))
         _ = pattern.matches(parts.count > 1 ? parts[1].prefix(255) : [])
     }
 
-    /// The same octets in two pieces must amount to the same as in one.
+    /// Checks that the same bytes in two pieces give the same messages as in one.
     private static func http<Head: HTTPMessageHead>(_ octets: [UInt8], of kind: Head.Type) {
         guard let cut = octets.first.map({ Int($0) % octets.count }) else { return }
         let whole = messages([octets[...]], of: kind)

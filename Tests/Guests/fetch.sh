@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# fetch.sh DIRECTORY: Debian's cloud kernel and its static busybox, unpacked into a directory: vmlinuz, busybox, modules.
+# fetch.sh DIRECTORY: downloads Debian's cloud kernel and static busybox, and unpacks them into
+# DIRECTORY: vmlinuz, busybox, modules.
 #
-# Nothing is installed, so the machine's own kernel and busybox stay as they are. A directory that is complete is left alone.
+# Nothing is installed, so the machine's own kernel and busybox stay as they are. A complete
+# directory is left alone.
 set -euo pipefail
 
 [ $# = 1 ] || { echo "usage: fetch.sh DIRECTORY" >&2; exit 2; }
@@ -12,14 +14,14 @@ download() {
     local kernel
     kernel=$(apt-cache depends --important linux-image-cloud-amd64 2>/dev/null |
         awk '/Depends: linux-image-/ { print $2; exit }')
-    # As root apt warns that its own user cannot write here.
+    # As root, apt warns that its own user cannot write here.
     [ -n "$kernel" ] && apt-get -qq -o APT::Sandbox::User=root download "$kernel" busybox-static
 }
 
 mkdir -p "$1"
 cd "$1"
 rm -rf tree root ./*.deb
-# The lists may be absent, or older than what the archive still has.
+# The package lists may be absent, or older than the archive's contents.
 download 2>/dev/null || { apt-get -qq update && download; }
 for package in *.deb; do dpkg -x "$package" tree; done
 rm ./*.deb

@@ -1,7 +1,8 @@
 #!/bin/busybox sh
-# The guest's first process: makes the system usable, then runs the lines that come in on the console, one after another.
+# The guest's first process: prepares the system, then runs the lines from the console in sequence.
 #
-# Behind the output of each it prints a line of its own, "@@" and the status, by which the other end knows that it has ended.
+# After each command's output it prints a line with "@@" and the status, which marks the command's
+# end.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root
 mount -t proc proc /proc
@@ -12,7 +13,7 @@ ip link set lo up
 stty -echo -onlcr
 echo "@@ready"
 while read -r line; do
-    # In a process of its own, so that no command takes the loop away.
+    # In a separate process, so that no command ends the loop.
     sh -c "$line" </dev/null 2>&1
     echo "@@$?"
 done

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# initrd.sh [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT: a file system for a guest, as an archive.
+# initrd.sh [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT: creates a guest's file system, as
+# an archive.
 #
-# DIRECTORY is fetch.sh's. In the guest are busybox's tools, the kernel modules named, which init loads with all that they
-# need, and the files named. init then runs the lines that come in on the console: see init.sh.
+# DIRECTORY is fetch.sh's. The guest has busybox's tools, the named files, and the named kernel
+# modules with their dependencies, which init loads. Then init runs the lines from the console: see
+# init.sh.
 set -euo pipefail
 
 modules=()
@@ -25,12 +27,12 @@ cp "$directory/busybox" "$root/bin/busybox"
 cp "$here/init.sh" "$root/init"
 cp "$here/udhcpc.sh" "$root/etc/udhcpc.sh"
 
-# modules.dep has a line for each module: its file, a colon, the files that it needs, those needed first last.
+# modules.dep has a line per module: its file, a colon, its dependencies in reverse loading order.
 source=$(echo "$directory"/root/lib/modules/*)
 : >"$root/modules/order"
 for module in "${modules[@]}"; do
     line=$(grep -m 1 -E "/${module//[_-]/[_-]}\.ko(\.[a-z]+)?:" "$source/modules.dep") || {
-        # It may be part of the kernel.
+        # It may be built into the kernel.
         grep -q -E "/${module//[_-]/[_-]}\.ko" "$source/modules.builtin" && continue
         echo "initrd.sh: the kernel has no module $module" >&2
         exit 1

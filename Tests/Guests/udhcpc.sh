@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# What udhcpc does with a lease: address, MTU, route, name server.
+# Applies udhcpc's lease: address, MTU, route, name server.
 case $1 in
 deconfig)
     ip address flush dev "$interface"

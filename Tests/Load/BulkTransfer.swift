@@ -1,16 +1,16 @@
 import CLinux
 import Glibc
 
-/// Many octets over any number of connections, each checked as it comes.
+/// Bulk data over any number of connections, verified on arrival.
 ///
-/// A connection begins with an order of 24 octets: how many the server is to send, how many come
-/// after the order, where in the pattern both streams begin. When all has come the server sends one
-/// octet more: so the client knows.
+/// A connection begins with an order of 24 bytes: the number of bytes that the server sends, the
+/// number that follow the order, and the offset at which both streams start in the pattern. Once it
+/// has received everything, the server sends one more byte to notify the client.
 private struct BulkStream {
     static let orderLength = 24
 
     let descriptor: Int32
-    /// Where in the pattern both streams begin.
+    /// The offset in the pattern at which both streams start.
     var seed = 0
     var toSend = 0
     var toReceive = 0
@@ -24,7 +24,7 @@ private struct BulkStream {
     var hasSentAll: Bool { sent == toSend }
     var hasReceivedAll: Bool { received == toReceive }
 
-    /// Sends a part of what is left; false when the connection is gone.
+    /// Sends part of the remaining data; returns false if the connection is closed.
     mutating func push() -> Bool {
         guard !hasSentAll else { return true }
         let count = StreamPattern.lend(at: seed + sent, toSend - sent) {
@@ -34,7 +34,7 @@ private struct BulkStream {
         return count > 0 || errno == EAGAIN
     }
 
-    /// Takes a part of what has come; false when the connection is gone or brought something else.
+    /// Receives available data; returns false if the connection is closed or the data is wrong.
     mutating func pull(_ buffer: UnsafeMutableRawBufferPointer) -> Bool {
         let room = min(toReceive - received, buffer.count)
         guard room > 0 else { return true }
@@ -53,7 +53,7 @@ private struct BulkStream {
     }
 }
 
-/// Serves bulk transfers until the process is ended.
+/// Serves bulk transfers until the process is killed.
 struct BulkServer: StreamServer {
     let listener: Int32
     var readiness = Readiness()
@@ -99,7 +99,7 @@ struct BulkServer: StreamServer {
 
     private func advance(_ stream: inout BulkStream) -> Bool {
         if stream.hasReceivedAll, stream.hasSentAll {
-            // Nothing more is expected but the end.
+            // The transfer is complete; only the end can follow.
             return false
         }
         if !stream.hasReceivedAll {
@@ -110,7 +110,7 @@ struct BulkServer: StreamServer {
     }
 }
 
-/// A bulk transfer from the client's side.
+/// The client's side of a bulk transfer.
 struct BulkTransfer {
     private var readiness = Readiness()
     private var streams: [Int32: BulkStream] = [:]
@@ -119,8 +119,9 @@ struct BulkTransfer {
         alignment: 64
     )
 
-    /// Moves so many octets in all, over so many connections, and prints how fast; the clock runs
-    /// once all are connected.
+    /// Transfers data over several connections and prints the throughput.
+    ///
+    /// `octets` is the total. The clock starts once all connections are established.
     mutating func run(_ peer: Peer, isUpload: Bool, connections: Int, octets: Int) {
         let descriptors = ConnectionSet.connect(peer, count: connections)
         let share = max(octets / connections, 1)

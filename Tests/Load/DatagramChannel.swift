@@ -1,22 +1,21 @@
 import CLinux
 import Glibc
 
-/// What a conversation of datagrams is about: stands in front of every one of them, in this
-/// machine's order.
+/// The parameters of a datagram exchange; every datagram starts with them, in host byte order.
 struct DatagramOrder {
     static let length = 48
 
     enum Kind: UInt64 { case upload, download, payload, end }
 
     var kind: Kind
-    /// A payload's number, or a count.
+    /// The payload's number, or a count.
     var number: UInt64 = 0
     var milliseconds: UInt64 = 0
-    /// 0 for as fast as it goes.
+    /// The rate; 0 means unlimited.
     var megabits: UInt64 = 0
-    /// Octets of a payload's datagram.
+    /// The size of a payload datagram in bytes.
     var octets: UInt64 = 1_400
-    /// Datagrams that the sender hands to its kernel in one piece (UDP_SEGMENT).
+    /// The number of datagrams that the sender passes to its kernel at once (UDP_SEGMENT).
     var atOnce: UInt64 = 1
 
     init(_ kind: Kind, number: UInt64 = 0) {
@@ -44,16 +43,16 @@ struct DatagramOrder {
     }
 }
 
-/// What has come of a conversation's payload.
+/// The payload received in one exchange.
 struct DatagramCount {
     var received: UInt64 = 0
-    /// With other octets than were sent.
+    /// Datagrams whose content differs from what was sent.
     var wrong: UInt64 = 0
-    /// Nil when the end was not heard.
+    /// The number sent; nil if the end was not received.
     var sent: UInt64?
 }
 
-/// A datagram socket with room for many datagrams a call.
+/// A datagram socket that receives many datagrams per system call.
 struct DatagramChannel {
     private static let batch = 32
     private static let room = 1 << 16
@@ -91,11 +90,11 @@ struct DatagramChannel {
         pieces.deallocate()
     }
 
-    // MARK: Inwards
+    // MARK: Receiving
 
-    /// Waits for datagrams, and hands over those that are there.
+    /// Waits for datagrams and passes the available ones to `take`.
     ///
-    /// - Returns: Whether any came in time.
+    /// - Returns: Whether any arrived in time.
     func receive(milliseconds: Int32, _ take: (UnsafeRawBufferPointer) -> Void) -> Bool {
         var count = recvmmsg(descriptor, messages, UInt32(Self.batch), 0, nil)
         if count <= 0 {
@@ -111,14 +110,14 @@ struct DatagramChannel {
         return true
     }
 
-    /// The next datagrams' first order, if one comes in time.
+    /// Returns the first order in the next datagrams, if one arrives in time.
     func receiveOrder(milliseconds: Int32) -> DatagramOrder? {
         var order: DatagramOrder?
         _ = receive(milliseconds: milliseconds) { order = order ?? DatagramOrder($0) }
         return order
     }
 
-    /// Counts payload until the end is announced or nothing comes for two seconds.
+    /// Counts payload until its end is announced or nothing arrives for two seconds.
     func countPayload() -> DatagramCount {
         var count = DatagramCount()
         while count.sent == nil {
@@ -139,7 +138,7 @@ struct DatagramChannel {
         return count
     }
 
-    // MARK: Outwards
+    // MARK: Sending
 
     func send(_ order: DatagramOrder) {
         withUnsafeTemporaryAllocation(byteCount: DatagramOrder.length, alignment: 8) { room in
@@ -148,10 +147,10 @@ struct DatagramChannel {
         }
     }
 
-    /// Sends payload at a rate until the time is over; how many datagrams were sent.
+    /// Sends payload at a rate for the ordered time; returns the number of datagrams.
     ///
-    /// A sender with a rate sends what is due, sleeps for 50 µs at least, and so on: no processor
-    /// is spent on waiting.
+    /// A rate-limited sender sends what is due, then sleeps for at least 50 µs, so that it never
+    /// spins.
     func sendPayload(_ order: DatagramOrder) -> UInt64 {
         let (length, atOnce) = (Int(order.octets), Int(order.atOnce))
         if atOnce > 1 {

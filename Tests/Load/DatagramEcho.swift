@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// Sends each datagram back to where it came from.
+/// Sends each datagram back to its sender.
 enum DatagramEchoServer {
     static func run(port: UInt16) -> Never {
         let descriptor = makeSocket(SOCK_DGRAM)
@@ -12,8 +12,8 @@ enum DatagramEchoServer {
         while true {
             RequestResponse.waitForever(descriptor)
             var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-            // Sound: the call gets the storage's own length, and sendto(2) the length that came
-            // back.
+            // Sound: recvfrom(2) gets the storage's own length, and sendto(2) the length that it
+            // returned.
             withUnsafeMutableBytes(of: &client) { bytes in
                 let address = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
                 let count = recvfrom(descriptor, &buffer, buffer.count, 0, address, &length)
@@ -23,21 +23,19 @@ enum DatagramEchoServer {
     }
 }
 
-/// Sockets that each send datagrams of their own, and take nobody else's back.
+/// Sockets that each send different datagrams and accept only their own back.
 struct DatagramClients {
     private static let rounds = 3
-    /// Datagrams that wait for their answer at a time: more could find a full queue, and be lost as
-    /// datagrams are.
+    /// Limit on unanswered datagrams; more could overflow a queue and be lost.
     private static let maximumUnanswered = 64
 
     private var readiness = Readiness()
-    /// What each socket has sent last, and how many of its datagrams have come back.
+    /// Each socket's latest datagram, and the number of its answers.
     private var sent: [Int32: UInt64] = [:]
     private var answers: [Int32: Int] = [:]
     private var unanswered = 0
 
-    /// Sends a datagram from each of so many sockets, three times over, and counts the sockets that
-    /// got each of theirs back.
+    /// Sends datagrams from `count` sockets, three each; reports the sockets that got all answers.
     mutating func run(_ peer: Peer, count: Int) {
         var descriptors: [Int32] = []
         for _ in 0..<count {
@@ -59,7 +57,7 @@ struct DatagramClients {
         report(["answered": answers.values.count { $0 == Self.rounds }])
     }
 
-    /// Takes answers until no more than so many are missing, or none has come for two seconds.
+    /// Collects answers until at most `most` are missing, or none arrives for two seconds.
     private mutating func collect(until most: Int) {
         while unanswered > most {
             let ready = readiness.wait(milliseconds: 2_000)

@@ -1,30 +1,30 @@
 import CLinux
 import Glibc
 
-/// Numbered datagrams in one direction, and how many came.
+/// Numbered datagrams in one direction, and a count of those received.
 ///
-/// A conversation begins with an order that says who is to send, for how long, how fast and in
-/// which pieces. The receiver counts and compares; `end` is repeated until it is answered.
+/// An exchange begins with an order: which side sends, for how long, at what rate and in what
+/// pieces. The receiver counts and verifies the datagrams. `end` is repeated until it is answered.
 struct DatagramLoad {
     let peer: Peer
     var isUpload: Bool
     var seconds: Double
-    /// Datagrams' length and how many the sender hands over at once.
+    /// The datagrams' size, and the number that the sender passes to its kernel at once.
     var shape: (octets: Int, atOnce: Int) = (1_400, 1)
 
-    /// What one conversation came to.
+    /// The result of one exchange.
     private struct Outcome {
         var count: DatagramCount
         var megabits: Double
         var sent: UInt64 { count.sent ?? 0 }
         var lost: UInt64 { sent > count.received ? sent - count.received : 0 }
-        /// Fewer than one in a thousand were lost.
+        /// Whether fewer than one datagram in a thousand was lost.
         var isGood: Bool { sent > 0 && lost * 1_000 < sent }
     }
 
     // MARK: Client
 
-    /// Sends at a rate, 0 for as fast as it goes, and prints what came.
+    /// Sends at a rate (0: unlimited) and prints the result.
     func run(megabits: UInt64) {
         let outcome = converse(megabits: megabits)
         report([
@@ -34,11 +34,11 @@ struct DatagramLoad {
         ])
     }
 
-    /// Prints the highest rate at which fewer than one datagram in a thousand is lost.
+    /// Prints the highest rate that loses fewer than one datagram in a thousand.
     ///
-    /// By halving the interval between a sixteenth of what an unpaced sender sends and all of it,
-    /// six times, on a logarithmic scale (the last step is 4 %). A rate is refused when two
-    /// conversations in a row lost something at it: one may have met another program.
+    /// A bisection between 1/16 and all of an unpaced sender's rate, with six steps on a
+    /// logarithmic scale (the last step is 4 %). A rate fails only if two consecutive exchanges
+    /// lose too much: one may have collided with another program.
     func searchLossless() {
         let unpaced = converse(megabits: 0)
         var best = unpaced.isGood ? unpaced.megabits : 0
@@ -71,7 +71,7 @@ struct DatagramLoad {
     }
 
     private func upload(_ channel: DatagramChannel, _ order: DatagramOrder) -> DatagramCount {
-        // Again and again: the server may still be busy with the conversation before.
+        // Repeats the order, because the server may still be busy with the previous exchange.
         var isHeard = false
         for _ in 0..<50 where !isHeard {
             channel.send(order)
@@ -114,7 +114,7 @@ struct DatagramLoad {
         }
     }
 
-    /// Waits for a client, connects to it and does what it ordered.
+    /// Waits for a client, connects to it and executes its order.
     private static func serveOne(_ channel: DatagramChannel) {
         RequestResponse.waitForever(channel.descriptor)
         guard let order = connectToClient(channel.descriptor) else { return }
@@ -140,7 +140,8 @@ struct DatagramLoad {
         var client = sockaddr_storage()
         var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
         var octets = [UInt8](repeating: 0, count: 2_048)
-        // Sound: the call gets the storage's own length, and connect(2) the length that came back.
+        // Sound: recvfrom(2) gets the storage's own length, and connect(2) the length that it
+        // returned.
         let count = withUnsafeMutableBytes(of: &client) { bytes -> Int in
             let address = bytes.assumingMemoryBound(to: sockaddr.self).baseAddress
             let count = recvfrom(descriptor, &octets, octets.count, 0, address, &length)

@@ -1,10 +1,10 @@
 import CLinux
 import Glibc
 
-/// Sends back what comes in, for any number of connections; one that does not read waits alone.
+/// Echoes data on any number of connections; a client that does not read delays only itself.
 struct EchoServer: StreamServer {
     private struct Connection {
-        /// What was read and not yet taken back.
+        /// Data that was read but not yet sent back.
         var pending: ArraySlice<UInt8> = []
         var hasEnded = false
     }
@@ -43,7 +43,7 @@ struct EchoServer: StreamServer {
         connections[descriptor] = connection
     }
 
-    /// Writes what is pending; false when the connection is gone.
+    /// Sends pending data; returns false if the connection is closed.
     private func flush(_ connection: inout Connection, _ descriptor: Int32) -> Bool {
         while !connection.pending.isEmpty {
             let count = connection.pending.withUnsafeBytes {

@@ -1,17 +1,16 @@
 import CLinux
 import Glibc
 
-/// A guest's device as libkrun's is: the kernel leaves checksums and TCP segmentation to it, and no
-/// header on the socket says so.
+/// A guest's device like libkrun's: the kernel leaves checksums and TCP segmentation to it.
 ///
-/// Frames pass as they are between a TAP, which stands for the guest's interface, and a socket of
-/// any kind that a host listens at. One thread carries each direction.
+/// No header on the socket says so. Frames pass unchanged between a TAP interface, which represents
+/// the guest's, and a host's socket of any kind. Each direction has its own thread.
 final class HeaderlessRelay: Sendable {
-    /// How frames travel on the socket.
+    /// The transport of frames on the socket.
     enum Transport: String {
-        /// A 16-bit little-endian or a 32-bit big-endian length in front of each frame.
+        /// Each frame follows its length: 16 bits little-endian, or 32 bits big-endian.
         case short, qemu
-        /// A packet or a datagram each.
+        /// Each frame is a packet or a datagram.
         case bess, vfkit
 
         var prefixLength: Int {
@@ -29,7 +28,7 @@ final class HeaderlessRelay: Sendable {
     private let socket: Int32
     private let transport: Transport
 
-    /// Makes the interface and connects to the host.
+    /// Creates the interface and connects to the host.
     init(_ transport: Transport, path: String, interface: String) {
         self.transport = transport
         tap = openTAP(interface)
@@ -46,7 +45,7 @@ final class HeaderlessRelay: Sendable {
         for option in [SO_SNDBUF, SO_RCVBUF] { setOption(socket, SOL_SOCKET, option, 4 << 20) }
     }
 
-    /// Carries frames until the host goes away.
+    /// Forwards frames until the host closes the connection.
     func run() -> Never {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
@@ -91,7 +90,9 @@ final class HeaderlessRelay: Sendable {
         }
     }
 
-    /// Writes every complete frame to the interface and moves the rest to the front; its length.
+    /// Writes every complete frame to the interface and moves the rest to the front.
+    ///
+    /// Returns the length of the rest.
     private func forward(_ octets: inout [UInt8], _ filled: Int) -> Int {
         var start = 0
         let prefix = transport.prefixLength
@@ -99,7 +100,7 @@ final class HeaderlessRelay: Sendable {
             let length = prefix == 0 ? filled : frameLength(octets[start..<start + prefix])
             guard filled - start >= prefix + length else { break }
             octets.withUnsafeBytes { whole in
-                // The interface drops what it does not take, as a wire does.
+                // The interface drops frames that it cannot take, as a wire does.
                 _ = write(tap, whole.baseAddress.map { $0 + start + prefix }, length)
             }
             start += prefix + length

@@ -1,18 +1,18 @@
 import CLinux
 import Glibc
 
-/// Writes a text to a descriptor at once.
+/// Writes a text to a descriptor in one call.
 func say(_ text: String, to descriptor: Int32 = STDOUT_FILENO) {
     check("write") { write(descriptor, text, text.utf8.count) }
 }
 
-/// Ends the program with one sentence.
+/// Ends the program with an error message.
 func fail(_ sentence: String) -> Never {
     say("rdnet-load: \(sentence)\n", to: STDERR_FILENO)
     exit(1)
 }
 
-/// What a call returned, or the end of the program when it failed.
+/// Returns the result of a system call, or ends the program if it fails.
 @discardableResult
 func check<Result: FixedWidthInteger>(_ call: String, _ body: () -> Result) -> Result {
     while true {
@@ -22,7 +22,7 @@ func check<Result: FixedWidthInteger>(_ call: String, _ body: () -> Result) -> R
     }
 }
 
-/// Nanoseconds on a clock that only goes forwards.
+/// Returns the monotonic clock in nanoseconds.
 func nanoseconds() -> UInt64 {
     var time = timespec()
     check("clock_gettime") { clock_gettime(CLOCK_MONOTONIC, &time) }
@@ -33,7 +33,7 @@ func nanoseconds() -> UInt64 {
 struct Peer {
     private var address = sockaddr_in()
 
-    /// Any address of this machine.
+    /// The wildcard address.
     static func any(port: UInt16) -> Peer { Peer(host: "0.0.0.0", port: port) }
 
     init(host: String, port: UInt16) {
@@ -44,9 +44,9 @@ struct Peer {
         }
     }
 
-    /// Lends the address to a system call.
+    /// Passes the address to a system call.
     func lend<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
-        // Sound: a sockaddr_in begins as every sockaddr does, and the call gets its length.
+        // Sound: a sockaddr_in begins like every sockaddr, and the call gets its length.
         withUnsafePointer(to: address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -55,7 +55,7 @@ struct Peer {
     }
 }
 
-/// Makes a stream or datagram socket that does not block.
+/// Creates a nonblocking stream or datagram socket.
 func makeSocket(_ kind: __socket_type) -> Int32 {
     let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     let descriptor = check("socket") { socket(AF_INET, Int32(kind.rawValue) | flags, 0) }
@@ -63,7 +63,7 @@ func makeSocket(_ kind: __socket_type) -> Int32 {
     return descriptor
 }
 
-/// Sets an option that is an integer.
+/// Sets an integer option.
 func setOption(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int32) {
     var value = value
     check("setsockopt") {
@@ -71,7 +71,7 @@ func setOption(_ descriptor: Int32, _ level: Int32, _ name: Int32, _ value: Int3
     }
 }
 
-/// Makes a socket that listens on a port of any address.
+/// Creates a socket that listens on a port of every address.
 func listenSocket(port: UInt16) -> Int32 {
     let listener = makeSocket(SOCK_STREAM)
     setOption(listener, SOL_SOCKET, SO_REUSEADDR, 1)
@@ -80,7 +80,7 @@ func listenSocket(port: UInt16) -> Int32 {
     return listener
 }
 
-/// Takes the next connection, if there is one; it does not block.
+/// Accepts the next connection, if any; it does not block.
 func acceptConnection(_ listener: Int32) -> Int32? {
     let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
     let descriptor = accept4(listener, nil, nil, flags)
@@ -89,7 +89,7 @@ func acceptConnection(_ listener: Int32) -> Int32? {
     return descriptor
 }
 
-/// Begins a connection.
+/// Starts a connection without waiting.
 func startConnection(to peer: Peer) -> Int32 {
     let descriptor = makeSocket(SOCK_STREAM)
     let result = peer.lend { connect(descriptor, $0, $1) }
@@ -97,7 +97,7 @@ func startConnection(to peer: Peer) -> Int32 {
     return descriptor
 }
 
-/// Why a connection was not made; 0 when it was.
+/// Returns the error of a failed connection; 0 if it succeeded.
 func connectionError(_ descriptor: Int32) -> Int32 {
     var code: Int32 = 0
     var length = socklen_t(MemoryLayout<Int32>.size)
@@ -105,7 +105,7 @@ func connectionError(_ descriptor: Int32) -> Int32 {
     return code
 }
 
-/// Lets the process have as many descriptors as it is allowed to.
+/// Raises the process's limit on descriptors as far as permitted.
 func raiseDescriptorLimit() {
     var limit = rlimit()
     check("getrlimit") { getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) }
@@ -118,7 +118,7 @@ struct Readiness {
     private let descriptor = check("epoll_create1") { epoll_create1(Int32(EPOLL_CLOEXEC)) }
     private var events = [epoll_event](repeating: epoll_event(), count: 256)
 
-    /// Watches a descriptor for reading unless told not to, and for writing when told to.
+    /// Watches a descriptor, by default only for reading.
     func watch(_ watched: Int32, reading: Bool = true, writing: Bool = false, isNew: Bool) {
         var event = epoll_event()
         event.events = (reading ? EPOLLIN.rawValue : 0) | (writing ? EPOLLOUT.rawValue : 0)
@@ -128,12 +128,12 @@ struct Readiness {
         }
     }
 
-    /// Gives the descriptor back.
+    /// Closes the descriptor.
     func end() {
         close(descriptor)
     }
 
-    /// The descriptors that are ready, after this many milliseconds at most.
+    /// Waits up to this many milliseconds; returns the ready descriptors.
     mutating func wait(milliseconds: Int32) -> [Int32] {
         let count = check("epoll_wait") {
             epoll_wait(descriptor, &events, Int32(events.count), milliseconds)

@@ -1,9 +1,9 @@
 import CLinux
 import Glibc
 
-/// Connections to one peer that are made a hundred at a time.
+/// Connections to one peer, established a hundred at a time.
 enum ConnectionSet {
-    /// Connects so many, or ends the program.
+    /// Opens `count` connections, or ends the program.
     static func connect(_ peer: Peer, count: Int) -> [Int32] {
         var readiness = Readiness()
         defer { readiness.end() }
@@ -39,7 +39,7 @@ enum ConnectionSet {
         return connected
     }
 
-    /// Opens them, says so, waits for a line on standard input, and checks that each still answers.
+    /// Opens connections, reports that, waits for a line of input, and checks each with an echo.
     static func hold(_ peer: Peer, count: Int) {
         let open = connect(peer, count: count)
         report(["held": open.count])
@@ -49,7 +49,7 @@ enum ConnectionSet {
     }
 }
 
-/// Connections that each send so many octets and get them back, beside one that never reads.
+/// Connections that each send data and receive its echo, next to one that never reads.
 struct EchoedConnections {
     private struct Progress {
         var sent = 0
@@ -93,12 +93,12 @@ struct EchoedConnections {
         report(["finished": count - 1, "unread": progress[deaf]?.sent ?? 0, "ms": Int(elapsed)])
     }
 
-    /// What a connection sends at a place in its stream: different for each.
+    /// The byte at an offset of a connection's stream; it differs between connections.
     private func octet(_ number: Int, at offset: Int) -> UInt8 {
         UInt8(truncatingIfNeeded: (offset &* 31) ^ (offset >> 8) ^ (number &* 7))
     }
 
-    /// The one that never reads sends as long as it can.
+    /// Sends on the connection that never reads, as much as its socket takes.
     private mutating func shout() -> Bool {
         let count = buffer.withUnsafeBytes {
             send(deaf, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL))
@@ -108,7 +108,7 @@ struct EchoedConnections {
         return false
     }
 
-    /// Moves one connection on; whether it has just finished.
+    /// Continues one connection; returns whether it has just finished.
     private mutating func advance(_ descriptor: Int32) -> Bool {
         guard var state = progress[descriptor], let number = numbers[descriptor] else {
             return false

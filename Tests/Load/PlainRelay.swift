@@ -1,12 +1,13 @@
 import CLinux
 import Glibc
 
-/// A guest end that knows no offloads, as gvforwarder and those are that rdnet replaces: a plain
-/// TAP, a stream that is asked for `/connect`, 16-bit little-endian lengths on it, one write a
-/// frame, each direction in a thread of its own.
+/// A guest end without offloads, like gvforwarder and the programs that rdnet replaces.
+///
+/// A plain TAP interface; a stream from `/connect` with 16-bit little-endian lengths; one write per
+/// frame; one thread per direction.
 final class PlainRelay: Sendable {
     private static let maximumFrameLength = 4_014
-    /// What gvproxy answers with frames.
+    /// The request that gvproxy answers with frames.
     private static let call = Array(
         "POST /connect HTTP/1.1\r\nHost: \r\nContent-Length: 0\r\n\r\n".utf8
     )
@@ -14,7 +15,7 @@ final class PlainRelay: Sendable {
     private let tap: Int32
     private let stream: Int32
 
-    /// Makes the interface and dials the host.
+    /// Creates the interface and connects to the host.
     init(path: String, interface: String) {
         tap = openTAP(interface)
         stream = connectToPath(path)
@@ -22,7 +23,7 @@ final class PlainRelay: Sendable {
         check("write") { [stream] in write(stream, Self.call, Self.call.count) }
     }
 
-    /// Carries frames until the host goes away.
+    /// Forwards frames until the host closes the connection.
     func run() -> Never {
         var thread = pthread_t()
         let context = Unmanaged.passRetained(self).toOpaque()
@@ -65,7 +66,7 @@ final class PlainRelay: Sendable {
                 let length = Int(octets[start]) | Int(octets[start + 1]) << 8
                 guard filled - start >= 2 + length else { break }
                 octets.withUnsafeBytes { whole in
-                    // What the interface does not take is lost, as on a wire.
+                    // Frames that the interface does not take are lost, as on a wire.
                     _ = write(tap, whole.baseAddress.map { $0 + start + 2 }, length)
                 }
                 start += 2 + length
@@ -78,11 +79,11 @@ final class PlainRelay: Sendable {
     }
 }
 
-/// Makes a TAP whose frames have nothing in front of them.
+/// Creates a TAP interface whose frames have no prefix.
 func openTAP(_ interface: String) -> Int32 {
     let tap = check("/dev/net/tun") { open("/dev/net/tun", O_RDWR | O_CLOEXEC) }
     var request = ifreq()
-    // Sound: the name fits with its end, or the program has ended.
+    // Sound: the name fits including its terminator, or the program has ended.
     withUnsafeMutableBytes(of: &request.ifr_ifrn) { name in
         guard interface.utf8.count < Int(IFNAMSIZ) else { fail("\"\(interface)\" is too long") }
         name.copyBytes(from: interface.utf8)
@@ -92,13 +93,13 @@ func openTAP(_ interface: String) -> Int32 {
     return tap
 }
 
-/// A blocking socket that is connected to a unix socket; -1 while nobody listens there.
+/// Returns a blocking socket that is connected to a unix socket; -1 if nothing listens there.
 ///
 /// - Parameters:
-///   - path: Where somebody listens.
-///   - kind: The same as the listener's.
-///   - name: What it is bound to first, so that it can be answered without a connection.
-/// - Returns: The descriptor.
+///   - path: The listener's path.
+///   - kind: The listener's kind.
+///   - name: The path to bind to first, for answers without a connection.
+/// - Returns: The descriptor, or -1.
 func connectToPath(
     _ path: String,
     _ kind: __socket_type = SOCK_STREAM,
@@ -112,19 +113,19 @@ func connectToPath(
     return -1
 }
 
-/// Lends a unix socket's address to a system call.
+/// Passes a unix socket's address to a system call.
 private func lendAddress(
     _ path: String,
     _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
 ) -> Int32 {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
-    // Sound: the path fits with its end, or the program has ended.
+    // Sound: the path fits including its terminator, or the program has ended.
     withUnsafeMutableBytes(of: &address.sun_path) { room in
         guard path.utf8.count < room.count else { fail("\"\(path)\" is too long") }
         room.copyBytes(from: path.utf8)
     }
-    // Sound: a sockaddr_un begins as every sockaddr does, and the call gets its length.
+    // Sound: a sockaddr_un begins like every sockaddr, and the call gets its length.
     return withUnsafePointer(to: address) { pointer in
         pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
             body($0, socklen_t(MemoryLayout<sockaddr_un>.size))

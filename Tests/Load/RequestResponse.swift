@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// One octet there and back, over and over, on one connection.
+/// Round trips of one byte on one connection.
 enum RequestResponse {
     static func run(_ peer: Peer, seconds: Double) {
         let descriptor = startConnection(to: peer)
@@ -12,8 +12,7 @@ enum RequestResponse {
         let start = nanoseconds()
         let end = start + UInt64(seconds * 1e9)
         var now = start
-        // At least one, so that its absence says something about the peer and nothing about the
-        // machine.
+        // At least one round trip: a failure then says something about the peer, not the machine.
         repeat {
             let sent = now
             exchange(descriptor)
@@ -23,7 +22,7 @@ enum RequestResponse {
         samples.report(over: now - start)
     }
 
-    /// Sends one octet and waits for one.
+    /// Sends one byte and waits for its echo.
     static func exchange(_ descriptor: Int32) {
         var octet: UInt8 = 0x2a
         check("send") { send(descriptor, &octet, 1, Int32(MSG_NOSIGNAL)) }
@@ -32,13 +31,13 @@ enum RequestResponse {
         guard count == 1, octet == 0x2a else { fail("the connection ended") }
     }
 
-    /// Waits until something can be read.
+    /// Waits until data can be read, without a limit.
     static func waitForever(_ descriptor: Int32) {
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         check("poll") { poll(&entry, 1, -1) }
     }
 
-    /// Waits, a minute at most.
+    /// Waits for an event, for a minute at most.
     static func waitFor(_ descriptor: Int32, _ event: Int32) {
         var entry = pollfd(fd: descriptor, events: Int16(event), revents: 0)
         let count = check("poll") { poll(&entry, 1, 60_000) }
@@ -46,13 +45,13 @@ enum RequestResponse {
     }
 }
 
-/// Connect, one octet there and back, close: several at once, over and over.
+/// Connections in parallel, each with one round trip of one byte.
 struct ConnectionRate {
-    /// How many connections are made at most.
+    /// Limit on the number of connections.
     var most = Int.max
     private let peer: Peer
     private var readiness = Readiness()
-    /// When each connection was begun, and whether its octet is under way.
+    /// The start of each connection, and whether its byte was sent.
     private var begun: [Int32: (at: UInt64, hasSent: Bool)] = [:]
     private var samples = Samples()
     private var failures = 0

@@ -1,4 +1,4 @@
-/// Durations that were measured, as one line of JSON can tell them.
+/// Measured durations, reported as one line of JSON.
 struct Samples {
     private var nanoseconds: [UInt32] = []
     var count: Int { nanoseconds.count }

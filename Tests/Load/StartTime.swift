@@ -1,17 +1,17 @@
 import CLinux
 import Glibc
 
-/// How long a program takes from its start until it is of use.
+/// The time from a program's start until it is usable.
 enum StartTime {
-    /// What ends the time.
+    /// The event that ends the measurement.
     enum Sign {
         /// The program's end.
         case exit
-        /// Its first octet of output.
+        /// The program's first byte of output.
         case output
-        /// A unix socket that takes a connection.
+        /// A unix socket accepts a connection.
         case socket(String)
-        /// An address of this namespace.
+        /// This namespace has an address.
         case address(Peer)
 
         init(_ text: String) {
@@ -32,8 +32,7 @@ enum StartTime {
 
     private static let limit: UInt64 = 10_000_000_000
 
-    /// Starts the program so many times, ends it each time by SIGTERM, and prints the time's
-    /// percentiles.
+    /// Starts a program `count` times and prints percentiles of the time; ends it with SIGTERM.
     static func run(_ sign: Sign, count: Int, command: [String]) {
         var samples = Samples()
         let start = nanoseconds()
@@ -72,7 +71,7 @@ enum StartTime {
         return process
     }
 
-    /// Waits a little, and says whether the sign is there.
+    /// Waits briefly; returns whether the event has occurred.
     private static func hasCome(_ sign: Sign, of process: pid_t, output: Int32) -> Bool {
         switch sign {
         case .exit:
@@ -88,14 +87,14 @@ enum StartTime {
             if descriptor >= 0 { close(descriptor) }
             return descriptor >= 0 || pause()
         case .address(let address):
-            // Only an address of one's own can be bound to.
+            // bind(2) succeeds only with an address of this namespace.
             let descriptor = makeSocket(SOCK_DGRAM)
             defer { close(descriptor) }
             return address.lend { bind(descriptor, $0, $1) } == 0 || pause()
         }
     }
 
-    /// Sleeps for a tenth of a millisecond; false.
+    /// Sleeps for 0.1 ms; returns false.
     private static func pause() -> Bool {
         usleep(100)
         return false

@@ -1,10 +1,10 @@
 import Glibc
 
-/// Octets that tell when they are not where they belong: one endless pattern, begun anywhere.
+/// An endless pattern of bytes, started at any offset, that reveals misplaced data.
 enum StreamPattern {
-    /// A prime longer than most segments, so that a segment in another one's place shows.
+    /// A prime larger than most segments, so that a segment in the wrong place is detected.
     private static let period = 65_521
-    /// The most that one slice lends.
+    /// Limit on the length of one slice.
     static let longest = 1 << 18
 
     private static let table: [UInt8] = {
@@ -18,7 +18,7 @@ enum StreamPattern {
         return (0..<(period + longest)).map { first[$0 % period] }
     }()
 
-    /// Lends the octets at a place of the pattern, at most `longest`.
+    /// Passes the bytes at an offset of the pattern to `body`, at most `longest`.
     static func lend<Result>(
         at offset: Int,
         _ count: Int,
@@ -30,7 +30,7 @@ enum StreamPattern {
         }
     }
 
-    /// Whether octets, at most `longest`, are those at a place of the pattern.
+    /// Whether bytes, at most `longest`, equal those at an offset of the pattern.
     static func matches(_ octets: UnsafeRawBufferPointer, at offset: Int) -> Bool {
         guard let first = octets.baseAddress else { return true }
         return lend(at: offset, octets.count) { expected in

@@ -1,16 +1,16 @@
-/// A server of any number of TCP connections.
+/// A server for any number of TCP connections.
 protocol StreamServer {
     var listener: Int32 { get }
-    /// Watches the listener already.
+    /// Already watches the listener.
     var readiness: Readiness { get set }
-    /// Takes note of a new connection, which is watched for reading.
+    /// Records a new connection; the caller watches it for reading.
     mutating func accepted(_ descriptor: Int32)
-    /// Goes on with a connection that is ready.
+    /// Continues a connection that is ready.
     mutating func serve(_ descriptor: Int32)
 }
 
 extension StreamServer {
-    /// Serves until the process is ended.
+    /// Serves until the process is killed.
     mutating func run() -> Never {
         while true {
             for descriptor in readiness.wait(milliseconds: -1) {

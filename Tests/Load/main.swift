@@ -27,7 +27,7 @@ private func misuse() -> Never {
     exit(2)
 }
 
-/// The number that is this operand; the default where it may be left out.
+/// Returns a numeric operand; an absent one has the default, if any.
 private func number(_ index: Int, default value: Double? = nil) -> Double {
     guard CommandLine.arguments.count > index else {
         guard let value else { misuse() }

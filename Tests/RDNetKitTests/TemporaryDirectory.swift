@@ -3,7 +3,7 @@ import Foundation
 import Glibc
 import Testing
 
-/// A directory of a test's own, removed with all that is in it.
+/// A temporary directory for one test, removed with its contents.
 final class TemporaryDirectory {
     let path: String
 
@@ -20,6 +20,6 @@ final class TemporaryDirectory {
         }
     }
 
-    /// The path of a file in it.
+    /// Returns the path of a file in the directory.
     func file(_ name: String) -> String { path + "/" + name }
 }

@@ -17,7 +17,7 @@ struct ArgumentGrammarTests {
 
     struct Row: Sendable {
         var arguments: [String]
-        /// As `name=value`.
+        /// The options, as `name=value`.
         var given: [String] = []
         var operands: [String] = []
         var asksForHelp = false

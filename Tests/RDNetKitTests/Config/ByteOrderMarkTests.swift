@@ -3,8 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Texts as Windows editors write them: with a byte-order mark first, and CRLF at the end of each
-/// line.
+/// Text as Windows editors write it: a byte-order mark first, and CRLF at the end of each line.
 @Suite("byte-order mark and CRLF")
 struct ByteOrderMarkTests {
     private static let mark = "\u{feff}"

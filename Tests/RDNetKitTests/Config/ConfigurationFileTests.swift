@@ -76,7 +76,7 @@ struct ConfigurationFileTests {
     }
 }
 
-/// A small generator with a seed (Steele, Lea, Flood 2014), so that a failure can be repeated.
+/// A small seeded generator (Steele, Lea, Flood 2014), which makes failures reproducible.
 private struct SplitMix64: RandomNumberGenerator {
     var state: UInt64
 

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("configuration")
 struct ConfigurationTests {
-    /// A machine with one file at most and a few variables.
+    /// A machine with at most one file and a few variables.
     private struct Machine {
         var file: String?
         var path = CommonSettings.defaultConfigurationFile

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// `gvproxy`'s command line and file, and what becomes of the two.
+/// `gvproxy`'s command line and file, and the configuration that they yield together.
 @Suite("gvproxy's configuration")
 struct GVProxyConfigurationTests {
     private func settings(_ arguments: [String]) throws -> GVProxySettings {

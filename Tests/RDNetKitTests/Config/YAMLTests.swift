@@ -2,9 +2,9 @@ import Testing
 
 @testable import RDNetKit
 
-/// The part of YAML in which gvproxy's configuration is written.
+/// The subset of YAML that gvproxy's configuration uses.
 @Suite struct YAMLTests {
-    /// A document in one line of JSON's looks, without line numbers.
+    /// Returns a document as one JSON-like line, without line numbers.
     private func shape(_ node: YAMLNode) -> String {
         switch node.value {
         case .scalar(let text, let isQuoted):

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("descriptors that flows share")
 struct DescriptorBudgetTests {
-    /// Above the numbers that other tests use at the same time.
+    /// Above the descriptor numbers of tests that run in parallel.
     private static let limit = 4_096
     private let limits = LimitLog.discarding()
     private let budget: DescriptorBudget
@@ -28,9 +28,9 @@ struct DescriptorBudgetTests {
         }
     }
 
-    /// Opens a descriptor whose number is at least so high, as if all below were open.
+    /// Opens a descriptor numbered `number` or higher, as if all lower numbers were taken.
     ///
-    /// - Returns: Whether the flow has moved to a lower number.
+    /// - Returns: Whether the budget moved the flow to a lower number.
     @discardableResult
     private func open(
         _ purpose: DescriptorBudget.Purpose,

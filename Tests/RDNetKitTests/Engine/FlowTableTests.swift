@@ -33,7 +33,7 @@ struct FlowTableTests {
             let key = key(&random)
             let ends = Ends(guest: key.guest, remote: key.remote)
             #expect(table[key] === model[ends])
-            // Grows for a while, shrinks for a while.
+            // The table grows and shrinks in turn.
             let grows = (round / 2000).isMultiple(of: 2)
             let wantsInsertion = Int.random(in: 0..<10, using: &random) < (grows ? 8 : 3)
             if wantsInsertion, model[ends] == nil {

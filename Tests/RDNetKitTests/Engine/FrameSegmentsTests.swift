@@ -51,7 +51,7 @@ struct FrameSegmentsTests {
             #expect(number(packet, at: 16, 2) == packet.count - 14)
             #expect(number(packet, at: 18, 2) == (0xfffe + index) & 0xffff)
             #expect(number(packet, at: 38, 4) == (0xffff_ff00 + index * size) & 0xffff_ffff)
-            // FIN and PSH on the last only, CWR on the first only (RFC 3168, 6.1.2).
+            // FIN and PSH only on the last segment, CWR only on the first (RFC 3168, 6.1.2).
             let isLast = index == packets.count - 1
             #expect(packet[47] == 0x10 | (isLast ? 0x09 : 0) | (index == 0 ? 0x80 : 0))
         }

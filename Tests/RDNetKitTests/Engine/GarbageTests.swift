@@ -11,7 +11,7 @@ struct GarbageTests {
         guest = try ScriptedGuest()
     }
 
-    /// Afterwards an echo and a connection work as if nothing had been.
+    /// Checks that ping and a new connection still work.
     private func expectService() throws {
         guest.forgetPackets()
         try guest.advance(.seconds(1))
@@ -100,7 +100,8 @@ struct GarbageTests {
             var frame = (0..<Int.random(in: 0...200, using: &random)).map { _ in
                 random.next(upperBound: 255 as UInt8)
             }
-            // Some way in, or nearly all of them end at the destination address.
+            // Makes most frames partly valid; a random destination address would stop nearly all of
+            // them.
             let depth = Int.random(in: 0..<5, using: &random)
             if depth > 0, frame.count >= 14 {
                 frame.replaceSubrange(0..<6, with: MACAddress.standardGateway.octets)
@@ -124,8 +125,7 @@ struct GarbageTests {
         try expectService()
     }
 
-    /// An offload header of any content, as an untrusted guest's end of an extended stream may send
-    /// it.
+    /// An offload header with random fields, as an untrusted guest may send on an extended stream.
     private func offload(_ random: inout SeededRandom) -> VirtioNetHeader {
         var header = VirtioNetHeader()
         header.needsChecksum = Bool.random(using: &random)
@@ -164,14 +164,14 @@ struct GarbageTests {
         #expect(largest <= 4096)
         #expect(guest.engine.tcp.counters.opened >= 20_000)
         try expectService()
-        // What is left of the flood goes by itself.
+        // The rest of the flood times out.
         for _ in 0..<80 { try guest.advance(.seconds(1)) }
         #expect(guest.engine.tcp.count <= 1)
     }
 }
 
 extension SeededRandom {
-    /// A number from 0 to a bound, the bound included.
+    /// A random number from 0 to `upperBound`, inclusive.
     mutating func next(upperBound: UInt8) -> UInt8 {
         UInt8.random(in: 0...upperBound, using: &self)
     }

@@ -6,7 +6,7 @@ import Testing
 @Suite("flows of guests that are gone or came back")
 final class GuestPresenceTests {
     private let guest: ScriptedGuest
-    /// Kept, as one that is let go closes its connection.
+    /// Keeps the peers alive: a released peer closes its connection.
     private var hosts: [HostPeer] = []
 
     init() throws {
@@ -21,7 +21,7 @@ final class GuestPresenceTests {
         return (tcp, host)
     }
 
-    /// So many connections to a service of the gateway.
+    /// Opens this many connections to a service of the gateway.
     private func connectMany(_ count: Int) throws -> [ScriptedConnection] {
         let remote = Endpoint(address: ScriptedGuest.gateway, port: 7)
         return try (0..<count).map { _ in
@@ -96,7 +96,7 @@ final class GuestPresenceTests {
         probes += try tcp.takeAll().count
         #expect(probes == 7)
         #expect(guest.engine.tcp.count == 1)
-        // Every wait ends up to one step late.
+        // Every wait overshoots by up to one step.
         for _ in 0..<10 { try guest.advance(.seconds(1)) }
         #expect(guest.engine.tcp.count == 0)
     }

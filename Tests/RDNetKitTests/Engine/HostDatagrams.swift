@@ -1,6 +1,6 @@
 @testable import RDNetKit
 
-/// A UDP socket of the host on 127.0.0.1.
+/// A UDP socket on the host, on 127.0.0.1 by default.
 final class HostDatagrams {
     private let descriptor: OwnedDescriptor
     let port: UInt16
@@ -11,7 +11,7 @@ final class HostDatagrams {
         port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
     }
 
-    /// Reads what waits; says whether anything was ever received.
+    /// Reads every waiting datagram; returns whether any was ever received.
     func receive() throws -> Bool {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
@@ -30,7 +30,7 @@ final class HostDatagrams {
         try send(payload, to: latest.sender)
     }
 
-    /// Hears from then on of ICMP errors of the latest sender.
+    /// Connects to the latest sender, so that the socket reports its ICMP errors.
     func connectToLatest() throws {
         guard let latest = received.last else { return }
         _ = try Socket.connect(descriptor, to: SocketAddress(latest.sender))

@@ -3,21 +3,21 @@ import Glibc
 
 @testable import RDNetKit
 
-/// The far end of a flow: a stream socket on the host, used without waiting.
+/// The far end of a flow: a nonblocking stream socket on the host.
 final class HostPeer {
     private var descriptor: OwnedDescriptor?
     /// Everything read so far.
     private(set) var received: [UInt8] = []
     /// Whether the stream's end was read.
     private(set) var hasEnded = false
-    /// The errno that reading met.
+    /// The errno of a failed read.
     private(set) var failure: Int32?
 
     init(_ descriptor: consuming OwnedDescriptor) {
         self.descriptor = .some(consume descriptor)
     }
 
-    /// Writes what the socket takes; says how much.
+    /// Writes as much as the socket takes; returns the number of bytes.
     @discardableResult
     func write(_ octets: some Sequence<UInt8>) throws -> Int {
         let octets = Array(octets)
@@ -28,7 +28,7 @@ final class HostPeer {
         }
     }
 
-    /// Reads up to so many octets of what waits, or its end or error.
+    /// Reads up to `limit` waiting bytes, or the stream's end or error.
     func read(atMost limit: Int = .max) {
         var buffer = [UInt8](repeating: 0, count: min(limit, 65_536))
         var remaining = limit
@@ -72,13 +72,13 @@ final class HostPeer {
         }
     }
 
-    /// What has arrived, as text.
+    /// Everything received so far, as text.
     var text: String {
         read()
         return String(decoding: received, as: UTF8.self)
     }
 
-    /// Ends this end's sending direction.
+    /// Shuts down this end's sending direction.
     func endSending() {
         switch descriptor {
         case .some(let descriptor): Socket.shutDownSending(descriptor)
@@ -86,12 +86,12 @@ final class HostPeer {
         }
     }
 
-    /// Closes it, with whatever that means to the kernel.
+    /// Closes the socket; the kernel resets the connection if unread data is left.
     func close() {
         descriptor = nil
     }
 
-    /// Closes it with a reset.
+    /// Closes the socket with a reset.
     func reset() {
         switch descriptor {
         case .some(let descriptor): Socket.resetOnClose(descriptor)
@@ -108,7 +108,7 @@ final class HostPeer {
         }
     }
 
-    /// Makes the kernel keep little for this socket.
+    /// Shrinks the kernel's buffers for this socket.
     func shrinkBuffers(to size: Int32) throws {
         switch descriptor {
         case .some(let descriptor):
@@ -119,7 +119,7 @@ final class HostPeer {
     }
 }
 
-/// A listening socket on 127.0.0.1 or ::1, at a port of the kernel's choice unless it matters.
+/// A listening socket, on a free port of 127.0.0.1 by default.
 final class HostListener {
     private let descriptor: OwnedDescriptor
     let port: UInt16
@@ -130,20 +130,20 @@ final class HostListener {
         receiveBuffer: Int32? = nil
     ) throws {
         descriptor = try ListeningSocket.tcp(Endpoint(address: address, port: port))
-        // Accepted sockets inherit it; it has to be there before the window is agreed on.
+        // Accepted sockets inherit the buffer, which must be set before the window is negotiated.
         if let receiveBuffer {
             try Socket.set(descriptor, SOL_SOCKET, SO_RCVBUF, to: receiveBuffer)
         }
         self.port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
     }
 
-    /// The next connection that waits.
+    /// Accepts the next waiting connection, if any.
     func accept() throws -> HostPeer? {
         guard let accepted = try Socket.accept(descriptor) else { return nil }
         return HostPeer(try accepted.descriptor.duplicate())
     }
 
-    /// A port of 127.0.0.1 that nobody listens on.
+    /// Returns a port of 127.0.0.1 that refuses connections.
     static func refusedPort() throws -> UInt16 {
         let socket = try Socket.make(AF_INET, .stream)
         let nowhere = SocketAddress(Endpoint(address: .loopbackIPv4, port: 0))

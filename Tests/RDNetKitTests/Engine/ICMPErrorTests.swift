@@ -15,7 +15,7 @@ struct ICMPErrorTests {
         Endpoint(address: ScriptedGuest.hostAlias, port: try HostDatagrams().port)
     }
 
-    /// A header with a value in every field that an error has to quote.
+    /// A header with a distinct value in every field that an error must quote.
     private func distinctHeader(_ transport: UInt8) -> IPv4Header {
         var header = guest.header(transport, to: ScriptedGuest.hostAlias)
         header.identification = 0x1234
@@ -25,7 +25,7 @@ struct ICMPErrorTests {
         return header
     }
 
-    /// The guest's packet from the IP header on.
+    /// The guest's packet, from its IP header on.
     private func packet(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
         Array(guest.frame(header, payload)[14...])
     }
@@ -125,11 +125,11 @@ struct ICMPErrorTests {
             }
             return arrived.count == limits.count
         })
-        // The host alias is no hop away, and the kernel cannot send a hop limit of 0.
+        // The host alias is not a hop, and the kernel cannot send a hop limit of 0.
         #expect(arrived == [63, 63, 8, 1, 1, 127, 254, 63])
     }
 
-    // MARK: From the guest
+    // MARK: Errors from the guest
 
     /// Reports that one of the guest's ports is closed.
     private func refuse(_ port: UInt16, from host: Endpoint) {

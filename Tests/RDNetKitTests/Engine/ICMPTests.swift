@@ -62,7 +62,7 @@ struct ICMPTests {
         }
         #expect(header.source == ScriptedGuest.address)
         #expect(header.destination == remote.address)
-        // Ports and length of the datagram (RFC 792: the first 64 bits).
+        // The quote includes the datagram's ports and length (RFC 792: its first 64 bits).
         #expect(Array(quoted[20..<26]) == Array(datagram[..<6]))
     }
 

@@ -37,7 +37,7 @@ struct IPv4FragmentTests {
         let parts = [0..<1000, 1000..<2000, 2000..<3008]
         for index in order { send(parts[index], last: index == 2) }
         let replies = try guest.takeICMP()
-        // The reply is longer than the MTU and comes in fragments itself.
+        // The reply exceeds the MTU, so it arrives in fragments as well.
         #expect(replies.count == 3)
         let whole = try guest.reassemble(replies.map { ($0.header, $0.octets) })
         #expect(Array(whole.dropFirst(8)) == Array(message.dropFirst(8)))
@@ -85,7 +85,7 @@ struct IPv4FragmentTests {
     {
         send(0..<1000, last: false, identification: 1)
         try guest.advance(.seconds(10))
-        // The order does not matter, as long as the first one is there.
+        // The order does not matter, provided that the first fragment arrived.
         send(1000..<2000, last: false, identification: 2)
         send(0..<1000, last: false, identification: 2)
         for (wait, identification) in [(20, 1), (10, 2)] as [(Int, UInt8)] {
@@ -96,8 +96,8 @@ struct IPv4FragmentTests {
             #expect(errors.map { $0.message.kind } == [.timeExceeded(code: 1)])
             let error = try #require(errors.first)
             #expect(error.header.source == ScriptedGuest.gateway)
-            // The quote: identification, "more fragments" at offset 0, then what the fragment began
-            // with.
+            // The quote: identification, "more fragments" with offset 0, then the start of the
+            // fragment's payload.
             let quote = Array(error.octets.dropFirst(8))
             #expect(Array(quote[4..<8]) == [0, identification, 0x20, 0])
             #expect(Array(quote.dropFirst(20)) == Array(message.prefix(quote.count - 20)))
@@ -202,7 +202,7 @@ struct IPv4FragmentTests {
 }
 
 extension ScriptedGuest {
-    /// Puts fragments together that came in order.
+    /// Reassembles fragments that arrived in order.
     func reassemble(_ parts: [(header: IPv4Header, payload: [UInt8])]) throws -> [UInt8] {
         var whole: [UInt8] = []
         for (header, payload) in parts {

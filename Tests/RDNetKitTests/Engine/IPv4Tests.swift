@@ -14,8 +14,9 @@ struct IPv4Tests {
         ScriptedGuest.icmp(.echoRequest, rest: 0x0001_0001, data)
     }
 
-    /// A frame with a ping of the gateway in it, changed before it is sent; its header checksum is
-    /// corrected or not.
+    /// Sends a ping to the gateway after `change`; returns the number of replies.
+    ///
+    /// `fixing` corrects the header checksum after the change.
     private func send(fixing: Bool, _ change: (inout [UInt8]) -> Void) throws -> Int {
         var frame = guest.frame(guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway), echo())
         change(&frame)

@@ -5,7 +5,7 @@ import Testing
 @Suite("frames with unfinished checksums and no header")
 struct InferredOffloadTests {
     private let guest: ScriptedGuest
-    /// Another guest's link, to which frames are switched.
+    /// The link of another guest, to which the switch forwards frames.
     private let other = RecordingLink()
     private let otherMAC = MACAddress(rawValue: 0x0200_0000_0009)
     private let otherAddress = IPAddress(ipv4: 0xc0a8_7f03)
@@ -22,7 +22,7 @@ struct InferredOffloadTests {
             targetAddress: otherAddress
         )
         guest.send(announcement, from: otherMAC)
-        // The announcement came over the first link: the next frame moves the address to its own.
+        // The announcement arrived on the first link; this frame moves the address to the second.
         otherSpeaks()
         other.sent = []
         guest.forgetPackets()
@@ -37,7 +37,7 @@ struct InferredOffloadTests {
         }
     }
 
-    /// The folded sum of an IPv4 pseudo-header, which is what an unfinished checksum field holds.
+    /// The folded sum of the IPv4 pseudo-header: the content of an unfinished checksum field.
     private func pseudoSum(_ frame: [UInt8]) -> UInt16 {
         let length = Int(frame[16]) << 8 | Int(frame[17]) - 20
         let pseudo =
@@ -45,14 +45,14 @@ struct InferredOffloadTests {
         return ~PlainChecksum.of(pseudo)
     }
 
-    /// The same frame as a kernel leaves it to a device that finishes checksums.
+    /// The same frame as a kernel leaves it for a device that finishes checksums.
     private func unfinished(_ frame: [UInt8]) -> [UInt8] {
         var frame = frame
         PlainChecksum.store(pseudoSum(frame), in: &frame, at: 34 + (frame[23] == 6 ? 16 : 6))
         return frame
     }
 
-    /// A frame of the guest's with a UDP datagram in it, checksum complete.
+    /// A frame from the guest with a UDP datagram and complete checksums.
     private func datagram(to remote: Endpoint, _ payload: [UInt8]) -> [UInt8] {
         guest.frame(
             guest.header(IPProtocol.udp, to: remote.address),
@@ -64,7 +64,7 @@ struct InferredOffloadTests {
         mac.octets + frame[6...]
     }
 
-    // MARK: For the gateway
+    // MARK: Frames to the gateway
 
     @Test func `a datagram is accepted, and one with a wrong checksum is not`() throws {
         let socket = try HostDatagrams()
@@ -103,7 +103,7 @@ struct InferredOffloadTests {
         #expect(guest.dropped(.badChecksum) == 1)
     }
 
-    // MARK: For another guest
+    // MARK: Frames to another guest
 
     @Test func `a datagram reaches another guest with its checksum finished`() throws {
         let remote = Endpoint(address: otherAddress, port: 9)
@@ -130,7 +130,7 @@ struct InferredOffloadTests {
     @Test func `a checksum that is complete and equals the sum by chance stays as it is`() throws {
         let remote = Endpoint(address: otherAddress, port: 9)
         var frame = addressed(datagram(to: remote, [0, 0]), to: otherMAC)
-        // Data that makes the complete checksum the pseudo-header's sum.
+        // This payload makes the complete checksum equal the pseudo-header's sum.
         let sum = UInt32(frame[40]) << 8 | UInt32(frame[41])
         let data = (sum + UInt32(~pseudoSum(frame))) % 0xffff
         PlainChecksum.store(UInt16(data), in: &frame, at: 42)

@@ -2,12 +2,12 @@ import Glibc
 
 @testable import RDNetKit
 
-/// One connection between a simulated guest and a host program, over a link that loses, doubles,
-/// delays and reorders.
+/// One connection between a simulated guest and a host program, over a lossy link.
 ///
-/// Everything follows from the seed; no real time passes. What must hold: both streams arrive octet
-/// for octet, both ends close cleanly, the engine never takes an offered window back nor sends
-/// beyond the guest's, and in the end no flow is left.
+/// The link loses, duplicates, delays and reorders packets. The seed determines everything; no real
+/// time passes. The invariants: both streams arrive byte for byte, both ends close cleanly, the
+/// engine never shrinks an offered window and never sends beyond the guest's, and no flow is left
+/// at the end.
 final class LossySimulation {
     private struct Flight {
         var arrival: Instant
@@ -62,7 +62,7 @@ final class LossySimulation {
 
     // MARK: Running
 
-    /// Runs to the end; nil when all held, else what did not.
+    /// Runs to the end; returns nil, or the invariant that failed.
     func run() throws -> String? {
         try open()
         var step = Duration.milliseconds(1)
@@ -90,7 +90,7 @@ final class LossySimulation {
         """
     }
 
-    /// Whether every octet and both ends have arrived.
+    /// Whether both streams have arrived, including their ends.
     private var isComplete: Bool {
         guard let host else { return false }
         return host.hasEnded && host.received.count == plan.upload && guest.hasEnd
@@ -108,7 +108,7 @@ final class LossySimulation {
         }
         let pair = try Socket.pair()
         host = HostPeer(try pair.other.duplicate())
-        // A host that reads slowly has a kernel that takes little: the engine has to keep the rest.
+        // A slow host gets a small kernel buffer, so that the engine must keep the rest.
         if plan.hostReads < Int.max { try Socket.set(pair.one, SOL_SOCKET, SO_SNDBUF, to: 4096) }
         scripted.engine.connect(
             to: Endpoint(address: ScriptedGuest.address, port: Self.guestPort),
@@ -256,7 +256,7 @@ final class LossySimulation {
         remote.port = header.sourcePort
         let payload = frame.octets[(34 + header.headerLength)...]
         check(header, payload.count)
-        // Cut as the guest's kernel would see it.
+        // Cuts the frame into segments, as the guest's kernel would see it.
         let size =
             frame.header.segmentation == .none
             ? max(payload.count, 1) : Int(frame.header.segmentSize)
@@ -275,7 +275,7 @@ final class LossySimulation {
         } while offset < payload.count
     }
 
-    /// What must hold of every segment as it leaves the engine.
+    /// Checks the invariants of a segment that leaves the engine.
     private func check(_ header: TCPHeader, _ count: Int) {
         if header.flags.contains(.syn) { engineInitial = header.sequence }
         guard let engineInitial, !header.flags.contains(.rst) else { return }

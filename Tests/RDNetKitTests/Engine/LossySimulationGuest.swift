@@ -2,35 +2,34 @@ import Glibc
 
 @testable import RDNetKit
 
-/// A guest's TCP for simulations, written from RFC 9293 and knowing nothing of the engine's.
+/// A guest's TCP for simulations, written from RFC 9293 and independent of the engine's code.
 ///
-/// Both directions carry the same octets: number `n` of a stream is `data[n]`. Positions count from
-/// a SYN: 0 is the SYN, 1 the first octet, and behind the last octet stands the FIN. A timeout goes
-/// back to the first unacknowledged position (go-back-N), so the engine sees overlaps of every
-/// kind.
+/// Both directions carry the same data: byte `n` of a stream is `data[n]`. Positions count from a
+/// SYN: 0 is the SYN, 1 the first byte, and the FIN follows the last byte. A timeout returns to the
+/// first unacknowledged position (go-back-N), so the engine sees every kind of overlap.
 final class SimulatedGuest {
-    /// How a guest behaves; drawn from a seed.
+    /// A guest's behavior, drawn from a seed.
     struct Behaviour {
         var segmentSize = 1460
         var scale: UInt8? = 7
         var reportsSACK = true
-        /// Where its clock stands at first; nil without timestamps.
+        /// The clock's initial value; nil without timestamps.
         var clock: UInt32?
-        /// Octets that it buffers.
+        /// The receive buffer's size in bytes.
         var capacity = 65_535
-        /// Octets that its program reads in a millisecond.
+        /// Bytes that the guest's program reads per millisecond.
         var readingSpeed = 1_000_000
         var initial: UInt32 = 0
-        /// Whether its program ends its half only when it has read the host's end.
+        /// Whether the guest's program waits for the host's end before it closes its half.
         var endsLast = false
-        /// Whether a shut window is probed with one octet beyond it, as BSD does, or one below, as
-        /// Linux does.
+        /// Whether a probe of a shut window carries one byte beyond it, as BSD's does.
+        ///
+        /// Otherwise it is empty and one below, as Linux's.
         var probesWithOctet = false
         var timeout = Duration.milliseconds(250)
     }
 
-    /// What the outside does with a segment: flags, position, acknowledged position, window field,
-    /// payload.
+    /// A segment for the link to carry; `payload` is a range of `data`.
     struct Outgoing {
         var flags: TCPFlags
         var sequence: SequenceNumber
@@ -44,7 +43,7 @@ final class SimulatedGuest {
     private let data: [UInt8]
     private let upload: Int
     private(set) var outgoing: [Outgoing] = []
-    /// What went wrong, if anything.
+    /// The first violation of the protocol, if any.
     private(set) var failure: String?
 
     // Sending.
@@ -82,15 +81,15 @@ final class SimulatedGuest {
         lastDrained = now
     }
 
-    /// Whether the host's stream was received to its end.
+    /// Whether the host's stream arrived completely.
     var hasEnd: Bool { finish.map { expected > $0 } ?? false }
-    /// Octets of the host's stream received in order.
+    /// Bytes of the host's stream received in order.
     var received: Int { max(expected - 1 - (hasEnd ? 1 : 0), 0) }
-    /// Whether everything it sent, the FIN included, is acknowledged.
+    /// Whether everything that the guest sent is acknowledged, including the FIN.
     var isAcknowledged: Bool { unacknowledged == upload + 2 }
-    /// The first position that it never offered to take.
+    /// The first position beyond every window that the guest offered.
     var offeredEdge: Int { edge }
-    /// Behind everything it ever sent.
+    /// The first position that the guest never sent.
     var sentEdge: Int { highest }
     var isReset: Bool { wasReset }
 
@@ -101,7 +100,7 @@ final class SimulatedGuest {
         return outgoing
     }
 
-    /// When it wants to be called next.
+    /// The time of the guest's next timer; nil if none runs.
     var deadline: Instant? { timer }
 
     // MARK: Opening
@@ -134,7 +133,7 @@ final class SimulatedGuest {
         )
     }
 
-    // MARK: Inwards
+    // MARK: Receiving
 
     func receive(_ header: TCPHeader, _ payload: ArraySlice<UInt8>, now: Instant) {
         milliseconds = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000)
@@ -153,8 +152,7 @@ final class SimulatedGuest {
         if length == 0, position != expected { needsACK = true }
     }
 
-    /// Whether a segment's clock is as it should be, and not older than the latest one in order
-    /// (RFC 7323, 5.3).
+    /// Whether a segment's timestamp is valid and not outdated (RFC 7323, 5.3).
     private func checkClock(_ header: TCPHeader) -> Bool {
         guard let offer = behaviour.clock else {
             if header.options.timestamps != nil, header.flags.contains(.ack) {
@@ -186,7 +184,7 @@ final class SimulatedGuest {
 
     private func receiveSYN(_ header: TCPHeader, now: Instant) {
         guard peerInitial == nil else {
-            // Our SYN-ACK, or our ACK of theirs, was lost.
+            // The peer lost our SYN-ACK, or our ACK of its SYN-ACK.
             if unacknowledged == 0 { sendSYN() } else { needsACK = true }
             return
         }
@@ -231,7 +229,7 @@ final class SimulatedGuest {
         needsACK = true
         let end = position + payload.count
         if position < 1 {
-            // A probe below the first octet.
+            // A probe below the first byte.
             return
         }
         if !isGenuine(payload, at: position - 1) { failure = "wrong octets at \(position)" }
@@ -239,7 +237,7 @@ final class SimulatedGuest {
             if let finish, finish != end { failure = "the FIN moved from \(finish) to \(end)" }
             finish = end
         }
-        // What does not fit is thrown away, as a full guest does.
+        // Discards what exceeds the window, as a full guest does.
         let visible = position..<max(position, min(end, edge))
         if !visible.isEmpty { keep(visible) }
         let before = expected
@@ -269,9 +267,9 @@ final class SimulatedGuest {
         early.insert(merged, at: index)
     }
 
-    // MARK: Outwards
+    // MARK: Sending
 
-    /// Reads, sends what may be sent, and what is due.
+    /// Reads, handles a due timer, and sends whatever the window allows.
     func tick(now: Instant) {
         milliseconds = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000)
         guard !wasReset else { return }
@@ -280,7 +278,7 @@ final class SimulatedGuest {
         guard peerInitial != nil, unacknowledged > 0 else { return }
         sendStream(now: now)
         if needsACK { sendACK() }
-        // Something waits and the window is shut: probe.
+        // Data waits and the window is shut: starts the probe timer.
         if timer == nil, end > unacknowledged { timer = now + behaviour.timeout }
     }
 
@@ -290,7 +288,7 @@ final class SimulatedGuest {
         guard read > 0 || unread == 0 else { return }
         lastDrained = now
         unread -= read
-        // A window that was shut is announced when it is worth it.
+        // Announces a reopened window once it is large enough.
         if lastOffer < behaviour.segmentSize,
             room >= min(behaviour.capacity / 2, behaviour.segmentSize)
         {
@@ -298,7 +296,7 @@ final class SimulatedGuest {
         }
     }
 
-    /// Behind everything that the program has written, its end included.
+    /// The position after everything that the program wrote, including the FIN.
     private var end: Int {
         let mayEnd = !behaviour.endsLast || hasEnd
         return upload + (mayEnd ? 2 : 1)
@@ -337,7 +335,7 @@ final class SimulatedGuest {
         if unacknowledged < highest {
             next = unacknowledged
             duplicates = 0
-            // Even into a shut window: it was open once.
+            // Resends even into a shut window: it was open once.
             if next >= peerEdge { sendSegment(at: next, limit: next + 1) }
             return
         }
@@ -359,7 +357,8 @@ final class SimulatedGuest {
         guard let peerInitial else { return }
         needsACK = false
         let scale = Int(behaviour.scale ?? 0)
-        // Rounded down, as a field below the window's true size is no lie; but never to the left.
+        // The field rounds down, because it may be smaller than the true window; the edge never
+        // moves left.
         var field = min(room >> scale, 65_535)
         let kept = (max(edge - expected, 0) + (1 << scale) - 1) >> scale
         field = min(max(field, kept), 65_535)
@@ -386,7 +385,7 @@ final class SimulatedGuest {
     }
 }
 
-/// Compares as fast as memcmp(3): a debug build compares arrays octet by octet.
+/// Compares two slices with memcmp(3), because a debug build compares arrays byte by byte.
 func isSame(_ left: ArraySlice<UInt8>, _ right: ArraySlice<UInt8>) -> Bool {
     guard left.count == right.count else { return false }
     return left.withUnsafeBytes { left in

@@ -1,7 +1,7 @@
 @testable import RDNetKit
 
 extension LossySimulation {
-    /// What a seed stands for.
+    /// The parameters that a seed determines.
     struct Plan: CustomStringConvertible {
         var guest = SimulatedGuest.Behaviour()
         var upload = 0
@@ -11,7 +11,7 @@ extension LossySimulation {
         var reordering = 0.0
         var delay = Duration.milliseconds(1)
         var jitter = Duration.zero
-        /// Octets that the host reads a turn.
+        /// The maximum number of bytes that the host reads per turn.
         var hostReads = Int.max
         var hostEndsLast = false
         /// Whether the host sends back what it reads.
@@ -32,7 +32,7 @@ extension LossySimulation {
 }
 
 extension LossySimulation.Plan {
-    /// Draws everything from a seed.
+    /// Draws all parameters from a random generator.
     init(drawnWith random: inout SeededRandom) {
         self.init()
         func chance(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &random) < percent }

@@ -2,9 +2,9 @@ import Testing
 
 @testable import RDNetKit
 
-/// The Internet checksum as RFC 1071 writes it down: one 16-bit word after the other.
+/// The Internet checksum as in RFC 1071: the sum of one 16-bit word after another.
 enum PlainChecksum {
-    /// The checksum of octets, an odd last one padded with zero.
+    /// The checksum of some bytes; an odd last one is padded with zero.
     static func of(_ octets: [UInt8]) -> UInt16 {
         var sum: UInt32 = 0
         var index = 0
@@ -29,14 +29,14 @@ enum PlainChecksum {
         ]
     }
 
-    /// Writes a checksum in network order.
+    /// Writes a checksum in network byte order.
     static func store(_ sum: UInt16, in octets: inout [UInt8], at offset: Int) {
         octets[offset] = UInt8(sum >> 8)
         octets[offset + 1] = UInt8(sum & 255)
     }
 }
 
-/// Records an issue unless every checksum of an Ethernet frame with IPv4 in it adds up.
+/// Records an issue unless every checksum of an IPv4 packet in an Ethernet frame is correct.
 func expectGoodChecksums(_ frame: [UInt8]) {
     guard frame.count >= 34, frame[12] == 8, frame[13] == 0 else { return }
     let headerLength = Int(frame[14] & 15) * 4

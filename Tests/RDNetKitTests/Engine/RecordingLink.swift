@@ -1,6 +1,6 @@
 @testable import RDNetKit
 
-/// A link that keeps what it is given, with a queue that a test can make small.
+/// A link that records the engine's frames; tests can limit its queue.
 final class RecordingLink: FrameLink {
     /// A frame as the engine committed it.
     struct Sent {
@@ -12,9 +12,9 @@ final class RecordingLink: FrameLink {
     var counters = LinkCounters()
     var receivesOffloadHeaders = false
     private(set) var isClosed = false
-    /// What left the engine and was not taken yet.
+    /// The frames that the engine sent and no test has taken.
     var sent: [Sent] = []
-    /// Octets of bulk frames that fit between two flushes.
+    /// Bytes of bulk frames that fit between two flushes.
     var bulkLimit = Int.max
     /// Whether a flush empties the queue.
     var isDraining = true
@@ -56,7 +56,7 @@ final class RecordingLink: FrameLink {
         isClosed = true
     }
 
-    /// Everything sent since the last call, as packets on a wire: cut to size, checksums complete.
+    /// Returns the packets sent since the last call, as on a wire: segmented, checksums complete.
     func takePackets() throws -> [[UInt8]] {
         defer { sent = [] }
         return try sent.flatMap { try Self.packets($0) }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A segment from the engine, numbers counted from each side's SYN.
+/// A segment from the engine; its numbers count from each side's SYN.
 struct ScriptedSegment: CustomStringConvertible {
     var flags: TCPFlags
     var sequence: Int
@@ -12,7 +12,7 @@ struct ScriptedSegment: CustomStringConvertible {
     var payload: [UInt8]
 
     var text: String { String(decoding: payload, as: UTF8.self) }
-    /// Sequence space taken.
+    /// The sequence space that the segment occupies.
     var length: Int {
         payload.count + (flags.contains(.fin) ? 1 : 0) + (flags.contains(.syn) ? 1 : 0)
     }
@@ -30,7 +30,7 @@ struct ScriptedSegment: CustomStringConvertible {
 }
 
 extension TCPOptions {
-    /// What most guests offer, with a scale that keeps window fields readable.
+    /// Options as most guests offer them; the scale of 0 keeps window fields readable.
     static var usual: TCPOptions {
         var options = TCPOptions()
         options.maximumSegmentSize = 1460
@@ -40,21 +40,20 @@ extension TCPOptions {
     }
 }
 
-/// One TCP connection of a scripted guest: `send` a segment, `expect` one; numbers count from each
-/// side's SYN.
+/// One TCP connection of a scripted guest; numbers count from each side's SYN.
 final class ScriptedConnection {
     let guest: ScriptedGuest
     let local: Endpoint
     let remote: Endpoint
-    /// The guest's SYN stands here.
+    /// The sequence number of the guest's SYN.
     let initial: SequenceNumber
-    /// The engine's SYN stands here; known from the first segment that carries one.
+    /// The sequence number of the engine's SYN, known once a segment carries it.
     private(set) var peerInitial = SequenceNumber(0)
-    /// The window field of segments that do not say otherwise.
+    /// The default window field of sent segments.
     var window = 65_535
-    /// Behind everything the guest has sent in order.
+    /// The position after everything that the guest sent in order.
     var next = 0
-    /// Behind everything the guest has seen in order.
+    /// The position after everything that the guest received in order.
     private(set) var seen = 0
     private var waiting: [ScriptedSegment] = []
 
@@ -70,9 +69,9 @@ final class ScriptedConnection {
         local = Endpoint(address: ScriptedGuest.address, port: port ?? guest.freshPort())
     }
 
-    // MARK: Out
+    // MARK: Sending
 
-    /// The octets of a segment, checksum complete.
+    /// Returns the bytes of a segment, checksum complete.
     func segment(
         _ flags: TCPFlags,
         _ payload: [UInt8] = [],
@@ -106,8 +105,7 @@ final class ScriptedConnection {
         return octets
     }
 
-    /// Sends a segment: without a place, behind what was sent; without an acknowledgment, of all
-    /// that was seen.
+    /// Sends a segment, by default after all sent data and with an ACK of all received data.
     func send(
         _ flags: TCPFlags,
         _ payload: [UInt8],
@@ -142,9 +140,9 @@ final class ScriptedConnection {
         send(flags, Array(text.utf8), at: sequence, ack: ack, window: window, options: options)
     }
 
-    // MARK: In
+    // MARK: Receiving
 
-    /// Everything that came and no `expect` has taken.
+    /// Takes every segment that no `expect` has taken.
     func takeAll() throws -> [ScriptedSegment] {
         try guest.settle()
         try collect()
@@ -182,7 +180,7 @@ final class ScriptedConnection {
         if segment.sequence <= seen { seen = max(seen, segment.sequence + segment.length) }
     }
 
-    /// Takes the next segment, which must be like this.
+    /// Takes the next segment and checks it.
     @discardableResult
     func expect(
         _ flags: TCPFlags,
@@ -216,7 +214,7 @@ final class ScriptedConnection {
         return segment
     }
 
-    /// Nothing has come, and nothing comes without time passing.
+    /// Checks that no segment waits, and that none arrives without the passage of time.
     func expectNothing(sourceLocation: SourceLocation = #_sourceLocation) throws {
         try guest.settle()
         try collect()
@@ -224,7 +222,7 @@ final class ScriptedConnection {
         waiting = []
     }
 
-    /// Reads so many octets in order, acknowledging every segment.
+    /// Receives this many bytes in order and acknowledges every segment.
     func receive(_ count: Int) throws -> [UInt8] {
         var octets: [UInt8] = []
         while octets.count < count {
@@ -237,7 +235,7 @@ final class ScriptedConnection {
 
     // MARK: Openings
 
-    /// The guest's half of the handshake.
+    /// Performs the guest's half of the handshake.
     func shakeHands(_ options: TCPOptions = .usual) throws {
         send(.syn, options: options)
         try expect([.syn, .ack], at: 0, ack: 1)
@@ -247,7 +245,7 @@ final class ScriptedConnection {
 }
 
 extension ScriptedGuest {
-    /// A connection to a listener on the host, through the host alias.
+    /// Connects to a listener on the host, through the host alias.
     func connect(
         to listener: HostListener,
         initial: UInt32 = 1000,
@@ -269,7 +267,7 @@ extension ScriptedGuest {
         return (tcp, try #require(host))
     }
 
-    /// A connection to a gateway port, whose far end is a unix socket.
+    /// Connects to a gateway port whose far end is a unix socket.
     func connectToService(
         initial: UInt32 = 1000,
         options: TCPOptions = .usual,

@@ -2,16 +2,16 @@ import Testing
 
 @testable import RDNetKit
 
-/// What a script waited for in vain.
+/// An expected event did not happen in time.
 struct ScriptError: Error, CustomStringConvertible {
     let description: String
 }
 
-/// A guest whose every frame a test writes: an engine on 192.168.127.0/24 behind a link that
-/// records, on a clock that is moved by hand.
+/// A guest whose every frame a test writes.
 ///
-/// Sockets of the host are real ones on loopback. What the kernel has to do is waited for by turns
-/// of the loop, the simulated clock standing still.
+/// It consists of an engine on 192.168.127.0/24, a recording link and a manual clock. The host's
+/// sockets are real, on loopback. Turns of the loop wait for the kernel while the simulated clock
+/// stands still.
 final class ScriptedGuest {
     static let address = IPAddress(ipv4: 0xc0a8_7f02)
     static let gateway = IPAddress(ipv4: 0xc0a8_7f01)
@@ -22,12 +22,12 @@ final class ScriptedGuest {
     let loop: EventLoop
     let engine: PacketEngine
     let link = RecordingLink()
-    /// The far ends of connections to gateway ports, in the order in which they were opened.
+    /// The far ends of connections to gateway ports, in the order of their opening.
     private(set) var served: [HostPeer] = []
-    /// Packets that the engine sent and no script has looked at.
+    /// Packets that the engine sent and no script has taken.
     private(set) var inbox: [[UInt8]] = []
     private var nextPort: UInt16 = 40_000
-    /// Whether frames wait for others of their batch.
+    /// Whether frames wait for the rest of their batch.
     var isBatching = false
 
     init(
@@ -54,7 +54,7 @@ final class ScriptedGuest {
         engine.stop()
     }
 
-    /// Lets the engine learn the guest's address, as its own ARP announcement would.
+    /// Sends the guest's ARP announcement, from which the engine learns its address.
     func announce(from mac: MACAddress = ScriptedGuest.mac) {
         let packet = ARPPacket(
             operation: .request,
@@ -66,14 +66,14 @@ final class ScriptedGuest {
         send(packet, from: mac)
     }
 
-    /// Lets a gateway port take connections; their far ends appear in `served`.
+    /// Makes a gateway port accept connections; their far ends appear in `served`.
     func serve(_ port: UInt16) {
         engine.tcp.services[port] = { [unowned self] descriptor, _ in
             served.append(HostPeer(descriptor))
         }
     }
 
-    /// A port that no connection of this guest has used.
+    /// Returns a port that no connection of this guest has used.
     func freshPort() -> UInt16 {
         defer { nextPort += 1 }
         return nextPort
@@ -81,19 +81,19 @@ final class ScriptedGuest {
 
     // MARK: Time
 
-    /// Runs a few turns; what loopback sockets have to say is there afterwards.
+    /// Runs a few turns, enough to deliver everything that loopback sockets hold.
     func settle() throws {
         for _ in 0..<4 { try loop.turn(waitingAtMost: .zero) }
         try collect()
     }
 
-    /// Moves the clock and runs what was due.
+    /// Advances the clock and runs whatever is due.
     func advance(_ duration: Duration) throws {
         clock.advance(duration)
         try settle()
     }
 
-    /// Runs turns until something is so, at most for the guard against hangs.
+    /// Runs turns until a condition holds; throws after `hangGuard`.
     func turn(
         until condition: () throws -> Bool,
         _ what: @autoclosure () -> String = "what was waited for"
@@ -117,7 +117,7 @@ final class ScriptedGuest {
         }
     }
 
-    /// Takes out the packets that something can be made of.
+    /// Takes the packets that `read` recognizes.
     func take<Content>(_ read: ([UInt8]) throws -> Content?) throws -> [Content] {
         try collect()
         var taken: [Content] = []
@@ -129,13 +129,13 @@ final class ScriptedGuest {
         return taken
     }
 
-    /// Throws away what no script has looked at.
+    /// Discards every packet that no script has taken.
     func forgetPackets() {
         link.sent = []
         inbox = []
     }
 
-    /// Takes out the IPv4 packets of one protocol.
+    /// Takes the IPv4 packets of one protocol.
     func takeIPv4(_ transport: UInt8) throws -> [(header: IPv4Header, payload: [UInt8])] {
         try take { packet in
             guard let (header, payload) = try Self.readIPv4(packet), header.transport == transport
@@ -144,7 +144,7 @@ final class ScriptedGuest {
         }
     }
 
-    /// Takes out the ICMP messages.
+    /// Takes the ICMP messages.
     func takeICMP() throws -> [(header: IPv4Header, message: ICMPMessage, octets: [UInt8])] {
         try settle()
         return try takeIPv4(IPProtocol.icmp).map { header, octets in
@@ -152,7 +152,7 @@ final class ScriptedGuest {
         }
     }
 
-    /// Takes out the UDP datagrams.
+    /// Takes the UDP datagrams.
     func takeUDP() throws -> [(ip: IPv4Header, udp: UDPHeader, payload: [UInt8])] {
         try takeIPv4(IPProtocol.udp).map { header, octets in
             let udp = try octets.withUnsafeBytes { try UDPHeader(reading: $0.bytes) }
@@ -160,7 +160,7 @@ final class ScriptedGuest {
         }
     }
 
-    /// Takes out the ARP packets.
+    /// Takes the ARP packets.
     func takeARP() throws -> [(ethernet: EthernetHeader, packet: ARPPacket)] {
         try take { octets in
             try octets.withUnsafeBytes { frame in
@@ -183,7 +183,7 @@ final class ScriptedGuest {
         }
     }
 
-    /// How many packets were dropped for a reason.
+    /// The number of packets dropped for a reason.
     func dropped(_ reason: DropReason) -> UInt64 {
         engine.drops.all.first { $0.reason == reason }?.count ?? 0
     }

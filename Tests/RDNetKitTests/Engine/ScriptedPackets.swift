@@ -3,17 +3,16 @@
 // MARK: Packets into the engine
 
 extension ScriptedGuest {
-    /// Hands the engine one frame, as a batch of its own unless a batch has begun.
+    /// Hands one frame to the engine, as its own batch unless a batch has begun.
     func send(frame: [UInt8], _ header: VirtioNetHeader = .finished) {
-        // Below an Ethernet header a link drops frames itself.
+        // A link drops frames shorter than an Ethernet header itself.
         frame.withUnsafeBytes { octets in
             engine.receive(Frame(octets, header), from: link, now: clock.now)
         }
         if !isBatching { engine.batchEnded(on: link, now: clock.now) }
     }
 
-    /// Makes one batch of everything that is sent meanwhile, as a link does that reads many frames
-    /// at once.
+    /// Turns everything that `send` sends into one batch, as a link that reads many frames at once.
     func batch(_ send: () -> Void) {
         isBatching = true
         send()
@@ -21,7 +20,7 @@ extension ScriptedGuest {
         engine.batchEnded(on: link, now: clock.now)
     }
 
-    /// Sends an ARP packet; a request goes to everyone.
+    /// Sends an ARP packet; a request is broadcast.
     func send(_ packet: ARPPacket, from source: MACAddress = ScriptedGuest.mac) {
         var frame = [UInt8](repeating: 0, count: 60)
         frame.withUnsafeMutableBytes { room in
@@ -37,7 +36,7 @@ extension ScriptedGuest {
         send(frame: frame)
     }
 
-    /// The frame of an IPv4 packet from the guest to the gateway's Ethernet address.
+    /// Returns an IPv4 packet in a frame from the guest to the gateway's Ethernet address.
     func frame(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
         var frame = [UInt8](repeating: 0, count: 34)
         var header = header
@@ -55,7 +54,7 @@ extension ScriptedGuest {
         return frame + payload
     }
 
-    /// An IPv4 header from the guest.
+    /// Returns an IPv4 header from the guest.
     func header(_ transport: UInt8, to destination: IPAddress) -> IPv4Header {
         IPv4Header(
             transport: transport,
@@ -70,7 +69,7 @@ extension ScriptedGuest {
         send(frame: frame(header, payload))
     }
 
-    /// A UDP datagram, checksum complete, for the guest to send.
+    /// Returns a UDP datagram for the guest to send, checksum complete.
     func datagram(
         from port: UInt16,
         to remote: Endpoint,
@@ -106,7 +105,7 @@ extension ScriptedGuest {
         )
     }
 
-    /// An ICMP message, checksum complete.
+    /// Returns an ICMP message, checksum complete.
     static func icmp(_ kind: ICMPMessage.Kind, rest: UInt32, _ data: [UInt8]) -> [UInt8] {
         var octets = [UInt8](repeating: 0, count: 8) + data
         let message = ICMPMessage(kind: kind, rest: rest, dataLength: data.count)
@@ -118,7 +117,7 @@ extension ScriptedGuest {
         return octets
     }
 
-    /// Pings an address and says whether the same data came back.
+    /// Pings an address; returns whether the same data came back.
     func ping(_ address: IPAddress) throws -> Bool {
         let data = Array("are you there".utf8)
         send(

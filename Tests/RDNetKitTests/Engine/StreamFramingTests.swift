@@ -17,7 +17,7 @@ struct StreamFramingTests {
         return header
     }
 
-    /// A frame's octets as they stand on the stream.
+    /// A frame's bytes as they appear on the stream.
     private func encoded(_ frame: [UInt8], _ format: StreamFormat) -> [UInt8] {
         let count = frame.count
         switch format {
@@ -31,7 +31,7 @@ struct StreamFramingTests {
         }
     }
 
-    /// Fills an input from octets, as one read would.
+    /// Fills an input with bytes, as one read would.
     private func feed(_ octets: ArraySlice<UInt8>, to input: inout StreamInput) throws {
         _ = try input.fill { (room) throws(SystemError) -> Int? in
             room.copyBytes(from: octets)

@@ -43,7 +43,7 @@ struct StreamLinkTests {
         link.flush(now: loop.now)
     }
 
-    /// A negotiation message of a guest's end.
+    /// A negotiation message from a guest's end.
     private func negotiation(_ kind: OffloadMessage.Kind, longest: Int = 65_535) -> [UInt8] {
         var octets = [UInt8](repeating: 0, count: OffloadMessage.length)
         let message = OffloadMessage(
@@ -59,7 +59,7 @@ struct StreamLinkTests {
         return octets
     }
 
-    /// The frames of an extended stream, without what stands in front of each.
+    /// The frames of an extended stream, without their prefixes.
     private func extendedFrames(_ stream: ArraySlice<UInt8>) -> [[UInt8]] {
         var (rest, frames) = (stream, [[UInt8]]())
         while rest.count >= 14 {
@@ -70,7 +70,7 @@ struct StreamLinkTests {
         return frames
     }
 
-    /// A relay between two links that passes on octets in pieces of random sizes.
+    /// A relay between two links that forwards bytes in pieces of random size.
     private struct Relay {
         let left: HostPeer
         let right: HostPeer
@@ -81,7 +81,7 @@ struct StreamLinkTests {
             self.right = right
         }
 
-        /// Passes a piece each way; says whether anything waited.
+        /// Forwards one piece in each direction; returns whether anything waited.
         mutating func pass(_ random: inout SeededRandom) throws -> Bool {
             var moved = false
             for (index, pair) in [(left, right), (right, left)].enumerated() {
@@ -173,7 +173,7 @@ struct StreamLinkTests {
         )
         peer.read()
         let frames = extendedFrames(peer.received.dropFirst(62))
-        // Too long to leave whole: cut into its packets.
+        // This frame exceeds the peer's maximum, so it leaves as separate packets.
         #expect(frames.count == 28 + 2)
         #expect(frames.prefix(28).flatMap { $0.dropFirst(54) } == payload)
         #expect(frames.suffix(2) == [fitting, frame(1, 9_000)])
@@ -264,7 +264,7 @@ struct StreamLinkTests {
         let hostEnd = link(try pair.one.duplicate(), .silent)
         try hostEnd.start(for: host, now: loop.now)
         let peer = HostPeer(try pair.other.duplicate())
-        // The pair's own descriptor is the second one of the peer's end.
+        // The pair's own descriptor is a second one for the peer's end.
         Socket.shutDownBoth(pair.other)
         peer.close()
         try turn()

@@ -2,7 +2,7 @@
 
 /// Frames that are larger than a packet.
 enum SuperFrame {
-    /// A TCP super-frame over IPv4 as the engine makes it: checksum unfinished.
+    /// Returns a TCP super-frame over IPv4 as the engine makes it, checksum unfinished.
     static func tcp(payload: [UInt8], flags: UInt8 = 0x18, options: [UInt8] = []) -> [UInt8] {
         var ip: [UInt8] = [
             0x45, 0, 0, 0, 0xff, 0xfe, 0x40, 0, 64, 6, 0, 0,
@@ -10,7 +10,7 @@ enum SuperFrame {
         ]
         let tcp: [UInt8] = [
             0, 80, 0x9c, 0x40,  // ports
-            0xff, 0xff, 0xff, 0x00,  // a sequence number that wraps on the way
+            0xff, 0xff, 0xff, 0x00,  // a sequence number that wraps inside the frame
             0, 0, 0, 7, UInt8((20 + options.count) / 4) << 4, flags, 1, 0, 0xab, 0xcd, 0, 0,
         ]
         let total = ip.count + tcp.count + options.count + payload.count
@@ -21,7 +21,7 @@ enum SuperFrame {
             + tcp + options + payload
     }
 
-    /// What stands in front of a TCP frame to be cut.
+    /// Returns the offload header of a TCP frame that needs segmentation.
     static func tcpHeader(segmentSize: UInt16) -> VirtioNetHeader {
         var header = VirtioNetHeader()
         header.needsChecksum = true

@@ -46,7 +46,7 @@ struct TCPClosingTests {
         try tcp.expect(.ack, at: 10, ack: 15)
         host.read()
         #expect(host.hasEnded)
-        // A repeated FIN is still answered (RFC 9293, 3.10.7.4).
+        // A repeated FIN still gets an answer (RFC 9293, 3.10.7.4).
         #expect(guest.engine.tcp.count == 1)
         tcp.send([.fin, .ack], at: 14)
         try tcp.expect(.ack, at: 10, ack: 15)
@@ -198,8 +198,8 @@ struct TCPClosingTests {
             let answer = try tcp.takeAll().first
             #expect(answer?.flags == [.syn, .ack])
             tcp.send(.ack)
-            // Not just closed: a child of another suite may hold a copy until it has become its
-            // program.
+            // Closing is not enough: a child of another suite may hold a copy of the descriptor
+            // until it executes its program.
             guest.served.last?.endSending()
             guest.served.last?.close()
             try guest.loop.turn(waitingAtMost: .zero)

@@ -42,7 +42,7 @@ struct TCPHandshakeTests {
         let host = try #require(try listener.accept())
         try host.write([UInt8](repeating: 7, count: 3000))
         let lengths = try tcp.takeAll().map { $0.payload.count }
-        // 536 octets where the guest does not say (RFC 9293, 3.7.1).
+        // The default segment size is 536 bytes (RFC 9293, 3.7.1).
         #expect(lengths.max() == 536)
         #expect(lengths.reduce(0, +) == 3000)
     }
@@ -200,7 +200,7 @@ struct TCPHandshakeTests {
         ] {
             let tcp = connection(listener.port)
             var octets = tcp.segment(.syn, options, at: 0, ack: 0, window: 65_535)
-            // What follows the fixed header is declared to be options.
+            // Declares everything after the fixed header to be options.
             octets[12] = UInt8((20 + options.count) / 4) << 4
             PlainChecksum.store(0, in: &octets, at: 16)
             let pseudo = PlainChecksum.pseudoHeader(

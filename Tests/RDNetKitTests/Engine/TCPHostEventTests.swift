@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Events of the host's socket that come together, or while the guest cannot be reached.
+/// Events of the host's socket that coincide, or that occur while the guest is unreachable.
 @Suite("events of a host connection")
 struct TCPHostEventTests {
     private let guest: ScriptedGuest
@@ -18,7 +18,8 @@ struct TCPHostEventTests {
         let remote = Endpoint(address: ScriptedGuest.hostAlias, port: listener.port)
         let tcp = ScriptedConnection(guest, to: remote)
         tcp.send(.syn, options: .usual)
-        // The kernel has connected already; the loop has not turned, so all of this is one edge.
+        // The kernel has already connected. The loop has not turned yet, so all of this is one
+        // edge.
         let host = try #require(try listener.accept())
         try host.write("hello".utf8)
         host.endSending()

@@ -41,7 +41,7 @@ struct TCPReceiverTests {
         while !receiver.isFinished, rounds < 20_000 {
             rounds += 1
             let edge = receiver.edge - first
-            // Around what is expected next, some of it far beyond the offer.
+            // Segments near the next expected byte, some of them far beyond the offer.
             let low = max(0, contiguous - 200)
             let start = Int.random(in: low...min(data.count, contiguous + 1500), using: &random)
             let end = min(data.count, start + Int.random(in: 0...300, using: &random))
@@ -85,7 +85,7 @@ struct TCPReceiverTests {
             let (start, end) = (block.start - first, block.end - first)
             #expect(start > contiguous && start < end && end <= arrived.count)
             #expect(arrived[start..<end].allSatisfy { $0 })
-            // Isolated: nothing that touches it has arrived (RFC 2018, 3).
+            // The block is isolated: its neighboring bytes have not arrived (RFC 2018, 3).
             #expect(!arrived[start - 1])
             #expect(end == arrived.count || !arrived[end])
         }
@@ -114,7 +114,7 @@ struct TCPReceiverTests {
             (0, 0, true, true), (-1, 0, false, false), (1, 0, true, false), (100, 0, true, false),
             (101, 0, false, false), (0, 1, true, false), (-1, 1, false, false),
             (99, 5, true, false), (100, 1, false, false),
-            // Around the whole window: trimmed, like everything else that overlaps it.
+            // A segment larger than the window is trimmed, like any other that overlaps it.
             (-1, 2, true, true), (-50, 500, true, true),
         ]
         for (sequence, length, isOpen, isShut) in cases {

@@ -203,7 +203,7 @@ struct TCPReceivingTests {
     @Test func `urgent data are data like any other (RFC 6093)`() throws {
         let (tcp, host) = try guest.connectToService()
         var octets = tcp.segment(.ack, Array("urgent".utf8), at: 1, ack: 1, window: 65_535)
-        // URG, urgent pointer 3; the checksum is corrected by what they add.
+        // Sets URG and urgent pointer 3, then recomputes the checksum.
         octets[13] |= 0x20
         octets[19] = 3
         PlainChecksum.store(0, in: &octets, at: 16)

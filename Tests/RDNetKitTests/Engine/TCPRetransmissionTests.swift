@@ -102,7 +102,7 @@ struct TCPRetransmissionTests {
         try host.write(octets)
         try guest.settle()
         #expect(try tcp.takeAll().count == 10)
-        // The second, the fourth and the fifth were lost.
+        // The second, fourth and fifth segments were lost.
         tcp.acknowledge(1461, holding: [2921..<4381])
         tcp.acknowledge(1461, holding: [7301..<8761, 2921..<4381])
         tcp.acknowledge(1461, holding: [7301..<14_601, 2921..<4381])
@@ -207,12 +207,12 @@ extension ScriptedConnection {
         send(.ack, ack: sequence, options: options)
     }
 
-    /// Reports that one of the engine's segments was too long for a router behind the guest.
+    /// Reports that a segment of the engine's was too long for a router beyond the guest.
     func reportTooLong(mtu: Int, sequence: Int) {
         reportUnreachable(.fragmentationNeeded, mtu: mtu, sequence: sequence)
     }
 
-    /// Reports that one of the engine's segments did not reach its destination.
+    /// Reports that a segment of the engine's did not reach its destination.
     func reportUnreachable(_ reason: ICMPMessage.Unreachable, mtu: Int, sequence: Int) {
         var ip = IPv4Header(
             transport: IPProtocol.tcp,

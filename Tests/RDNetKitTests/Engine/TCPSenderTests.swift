@@ -94,7 +94,7 @@ struct TCPSenderTests {
             if segments.isEmpty, let timeout = sender.timeout {
                 now = max(now, timeout)
                 sender.timedOut(now: now)
-                // After a timeout nothing is taken for granted (RFC 2018, 8).
+                // After a timeout the sender must not rely on SACK (RFC 2018, 8).
                 reported = []
             }
         }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("TCP to a guest")
 struct TCPSendingTests {
-    /// Both ways of looking at a socket's octets without taking them.
+    /// The two methods of peeking at a socket's bytes.
     enum Peeking: CaseIterable {
         case atOffset
         case readingOver
@@ -114,7 +114,7 @@ struct TCPSendingTests {
         try guest.advance(.milliseconds(1010))
         try tcp.expect([.fin, .ack], at: 1)
         tcp.send(.ack)
-        // Below the 4 minutes after which a half-closed flow is probed.
+        // Less than the 4 minutes after which a half-closed flow is probed.
         try guest.advance(.seconds(200))
         try tcp.expectNothing()
     }
@@ -159,7 +159,7 @@ struct TCPSendingTests {
         let guest = try ScriptedGuest()
         let (tcp, host) = try guest.connect(to: HostListener(), window: 3000)
         try host.write(pattern(10_000))
-        // 80 octets of window are left: less than a segment, and not worth one (RFC 9293,
+        // 80 bytes of window remain: less than a segment, and not worth sending (RFC 9293,
         // 3.8.6.2.1).
         #expect(try tcp.takeAll().map { $0.payload.count } == [1460, 1460])
         tcp.send(.ack)
@@ -173,7 +173,7 @@ struct TCPSendingTests {
         let octets = pattern(60_000)
         try host.write(octets)
         var received: [UInt8] = []
-        // No acknowledgment wakes the flow: the link's room alone does.
+        // No acknowledgment wakes the flow, only the link's room.
         for _ in 0..<60 {
             try guest.settle()
             for segment in try tcp.takeAll() { received += segment.payload }
@@ -189,7 +189,7 @@ struct TCPSendingTests {
         try first.write(pattern(1000))
         try second.write(pattern(1000))
         try guest.loop.turn(waitingAtMost: .zero)
-        // The blocked one is due at once: the loop must not sleep, however long it may.
+        // The blocked flow is due at once: the loop must not sleep, whatever its limit.
         try guest.loop.turn(waitingAtMost: .seconds(3600))
         try guest.settle()
         #expect(try tcp.takeAll().map { $0.payload.count } == [1000])

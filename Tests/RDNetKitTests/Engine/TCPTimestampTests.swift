@@ -6,7 +6,7 @@ import Testing
 final class TCPTimestampTests {
     private let guest: ScriptedGuest
     private let listener: HostListener
-    /// Kept, as one that is let go closes its connection.
+    /// Keeps the peers alive: a released peer closes its connection.
     private var hosts: [HostPeer] = []
 
     init() throws {
@@ -37,7 +37,7 @@ final class TCPTimestampTests {
         guest.forgetPackets()
         try host.write("data".utf8)
         let frame = try nextFrame().octets
-        // Data offset 8: 20 octets of header and 12 of options.
+        // Data offset 8: a header of 20 bytes and 12 bytes of options.
         #expect(frame[46] >> 4 == 8)
         // NOP, NOP, kind 8, length 10, TSval, TSecr.
         #expect(frame[54..<58] == [1, 1, 8, 10])
@@ -57,7 +57,7 @@ final class TCPTimestampTests {
         let other = ScriptedConnection(guest, to: Endpoint(address: ScriptedGuest.gateway, port: 7))
         other.send(.syn, options: .clock(5, .usual))
         let elsewhere = try other.expect([.syn, .ack]).options.timestamps
-        // One in 2,000 million that both starts are this close to each other.
+        // Random offsets are this close to each other once in 4 million runs.
         #expect(try #require(elsewhere).value &- first > 1_000)
     }
 
@@ -92,7 +92,7 @@ final class TCPTimestampTests {
         #expect((data.options.timestamps != nil) == guestHasIt)
     }
 
-    // MARK: Room
+    // MARK: Segment sizes
 
     @Test("the option's 12 octets come off every segment", arguments: [536, 1460, 9000])
     func segmentSize(offered: UInt16) throws {
@@ -210,7 +210,7 @@ final class TCPTimestampTests {
         let (tcp, host, _) = try open(clock: 1)
         try host.write("data".utf8)
         try tcp.expect(.ack, at: 1, text: "data")
-        // The path takes 3 s: the first timeout, of 1 s, and the second come too early.
+        // The path takes 3 s, so both the first timeout (1 s) and the second are premature.
         try guest.advance(.milliseconds(1_010))
         let second = try tcp.expect(.ack, at: 1, text: "data").options.timestamps
         try guest.advance(.milliseconds(500))
@@ -218,7 +218,7 @@ final class TCPTimestampTests {
         try guest.settle()
         try host.write("more".utf8)
         try tcp.expect(.ack, at: 5, text: "more")
-        // 500 ms and four times half of it: without the echo the timeout would still be 1 s.
+        // 500 ms plus four times half of that; without the echo, the timeout would still be 1 s.
         try guest.advance(.milliseconds(1_100))
         try tcp.expectNothing()
         try guest.advance(.milliseconds(450))
@@ -260,7 +260,8 @@ final class TCPTimestampTests {
         try guest.settle()
         let answer = try next.takeAll().first
         #expect((answer?.flags == [.syn, .ack]) == replaces)
-        // Never silence: a guest that has started again answers with a reset, which ends TIME-WAIT.
+        // The answer is never silence: a restarted guest responds to it with a reset, which ends
+        // TIME-WAIT.
         #expect(answer != nil)
     }
 
@@ -275,19 +276,19 @@ final class TCPTimestampTests {
         try next.expect([.syn, .ack], at: 0, ack: 1)
     }
 
-    // MARK: Scenes
+    // MARK: Scene
 
     private var alias: Endpoint {
         Endpoint(address: ScriptedGuest.hostAlias, port: listener.port)
     }
 
-    /// The first frame that leaves the engine now, as it leaves.
+    /// Returns the first frame that the engine sends, unchanged.
     private func nextFrame() throws -> RecordingLink.Sent {
         try guest.loop.turn { !guest.link.sent.isEmpty }
         return try #require(guest.link.sent.first)
     }
 
-    /// A connection whose SYNs carried the option.
+    /// Opens a connection with timestamps.
     private func open(
         clock: UInt32
     ) throws -> (ScriptedConnection, HostPeer, answer: ScriptedSegment) {
@@ -311,7 +312,7 @@ final class TCPTimestampTests {
 }
 
 extension TCPOptions {
-    /// Options with a timestamp.
+    /// Returns options with a timestamp.
     static func clock(
         _ value: UInt32,
         _ others: TCPOptions = TCPOptions(),
@@ -324,7 +325,7 @@ extension TCPOptions {
 }
 
 extension TCPHeader {
-    /// An ACK at a sequence number, for tests of arithmetic.
+    /// Returns an ACK with a sequence number, for tests of `TCPTimestamps` alone.
     fileprivate static func segment(at sequence: UInt32, _ options: TCPOptions) -> TCPHeader {
         var header = TCPHeader(
             sourcePort: 1,

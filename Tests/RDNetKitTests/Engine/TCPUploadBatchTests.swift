@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// What the frames of many flows become that one read of a link finds.
+/// Batches in which one read of a link finds frames of many flows.
 @Suite("TCP from a guest, many flows in a batch")
 struct TCPUploadBatchTests {
     private let guest: ScriptedGuest
@@ -28,7 +28,7 @@ struct TCPUploadBatchTests {
             tcp.send(.ack, octets)
         }
 
-        /// Whether all has arrived, and with one ACK.
+        /// Checks that everything has arrived, acknowledged by one ACK.
         func expectArrival(sourceLocation: SourceLocation = #_sourceLocation) throws {
             try tcp.expect(.ack, ack: 1 + sent.count, length: 0, sourceLocation: sourceLocation)
             try tcp.expectNothing(sourceLocation: sourceLocation)
@@ -68,7 +68,7 @@ struct TCPUploadBatchTests {
         for upload in uploads { try upload.expectArrival() }
     }
 
-    /// More octets, and more pieces, than the engine puts together at once.
+    /// More bytes, and more pieces, than the engine collects at once.
     @Test(
         "a batch of more than is kept together arrives",
         arguments: [(flows: 24, rounds: 4, octets: 15_000), (flows: 2, rounds: 1_500, octets: 1)]

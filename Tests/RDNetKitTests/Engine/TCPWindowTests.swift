@@ -10,7 +10,7 @@ struct TCPWindowTests {
         guest = try ScriptedGuest()
     }
 
-    /// Sends segments of 1,000 octets until the window is full; returns what was sent.
+    /// Sends segments of 1,000 bytes until the window is full; returns the data sent.
     private func fill(_ tcp: ScriptedConnection, ack: Int? = nil) throws -> [UInt8] {
         var sent: [UInt8] = []
         var edge = 1 + 65_535
@@ -35,7 +35,7 @@ struct TCPWindowTests {
         try host.shrinkBuffers(to: 4096)
         let sent = try fill(tcp)
         #expect(sent.count < 2 << 20, "the window has a limit")
-        // Everything that was offered is kept.
+        // The engine keeps everything that the window allowed.
         tcp.send(.ack, "", at: tcp.next - 1)
         let shut = try tcp.expect(.ack, ack: tcp.next)
         #expect(shut.window << 7 < 1000)
@@ -59,13 +59,13 @@ struct TCPWindowTests {
         try host.write("hello".utf8)
         try tcp.expect(.ack, length: 5)
         _ = try fill(tcp, ack: 1)
-        // Fill to the very edge.
+        // Fills the window to the last byte.
         tcp.send(.ack, "", at: tcp.next - 1, ack: 1)
         let last = try #require(try tcp.takeAll().last)
         let edge = last.acknowledgment + last.window << 7
         if edge > tcp.next { tcp.send(.ack, [UInt8](repeating: 1, count: edge - tcp.next), ack: 1) }
         _ = try tcp.takeAll()
-        // A probe with one octet beyond the edge, as BSD sends it, acknowledges all the same.
+        // A BSD-style probe with one byte beyond the edge still acknowledges.
         tcp.send(.ack, "x", at: tcp.next, ack: 6)
         let probed = try tcp.takeAll()
         #expect(probed.allSatisfy { $0.acknowledgment == tcp.next })

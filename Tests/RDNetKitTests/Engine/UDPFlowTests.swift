@@ -83,11 +83,11 @@ struct UDPFlowTests {
         let error = try #require(try guest.takeICMP().first)
         #expect(error.message.kind == .destinationUnreachable(.port))
         #expect(error.header.source == ScriptedGuest.hostAlias)
-        // Behind the ICMP header: the guest's IP header, then its ports.
+        // The guest's IP header follows the ICMP header, then come its ports.
         #expect(Array(error.octets[28..<30]) == [UInt8(5000 >> 8), UInt8(5000 & 255)])
         #expect(Array(error.octets[30..<32]) == [UInt8(port >> 8), UInt8(port & 255)])
         #expect(Array(error.octets[20..<24]) == ScriptedGuest.address.octets)
-        // The flow lives on.
+        // The flow survives.
         let socket = try HostDatagrams()
         guest.sendUDP(from: 5000, to: alias(socket), [1])
         try guest.turn(until: { try socket.receive() })

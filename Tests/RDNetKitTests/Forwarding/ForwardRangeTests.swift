@@ -48,7 +48,7 @@ struct ForwardRangeTests {
         )
         #expect(forwards.entries.last == entry)
         try forwards.unexpose("udp", local: entry.local)
-        // The rest can go one by one, but not as a range that is not whole any more.
+        // The remaining ports can be removed one by one, but not as an incomplete range.
         #expect(throws: ForwardError.notFound) { try forwards.unexpose("udp", local: Self.local) }
         #expect(forwards.entries.count == 19)
         try forwards.unexpose("", local: "127.0.0.1:10000-10018")
@@ -71,7 +71,7 @@ struct ForwardRangeTests {
         #expect(forwards.entries.isEmpty)
         _ = consume other
         try expose(transport, in: forwards)
-        // Neither is a range made that has a port of another one.
+        // A range that includes a port of another one fails as a whole.
         let running = ForwardError.alreadyRunning(protocol: transport, local: "127.0.0.1:10019")
         #expect(throws: running) { try expose(transport, "127.0.0.1:10019-10038", in: forwards) }
         #expect(forwards.entries.count == 20)

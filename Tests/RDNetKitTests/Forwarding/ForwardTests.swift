@@ -53,7 +53,7 @@ struct TCPForwardTests {
         #expect(throws: SystemError.self) { _ = try connect(to: endpoint) }
         try connector.streams[0].send("still here")
         #expect(client.receive().text == "still here")
-        // The port is free again at once.
+        // The port is free again immediately.
         try forwards.expose(local: "\(endpoint)", remote: "192.168.127.2:80")
     }
 
@@ -133,7 +133,8 @@ struct StreamListenerTests {
     @Test func `rests when a connection cannot be taken, and goes on`() throws {
         let clock = HandMovedClock()
         let loop = try EventLoop { clock.now }
-        // Not listening yet: the loop reports it and accept fails, as when descriptors run out.
+        // The socket does not listen yet: the loop reports it and accept(2) fails, as without
+        // descriptors.
         let socket = try Socket.make(AF_INET, SOCK_STREAM)
         let same = try socket.duplicate()
         let local = SocketAddress(Endpoint(address: .loopbackIPv4, port: 0))
@@ -248,7 +249,7 @@ struct UDPForwardTests {
         connector.ports[0].receiver.guestRefused(now: clock.now)
         #expect(connector.ports[0].isClosed)
         #expect(forward.clientCount == 0)
-        // The service may come back.
+        // The service may restart.
         try client.send([2])
         try loop.turn(until: { connector.ports.count == 2 })
         #expect(connector.ports[1].sent == [[2]])
@@ -271,7 +272,7 @@ struct UDPForwardTests {
         }
     }
 
-    /// A host program's UDP socket.
+    /// The UDP socket of a program on the host.
     private final class Client {
         private let socket: OwnedDescriptor
         private let server: SocketAddress

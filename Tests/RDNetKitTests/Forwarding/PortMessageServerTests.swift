@@ -31,7 +31,7 @@ struct PortMessageServerTests {
         }
     }
 
-    /// An agent's connection.
+    /// Opens an agent's connection.
     private func connect() throws -> StreamClient {
         let socket = try Socket.makeUnix()
         _ = try Socket.connect(socket, to: try #require(SocketAddress(path: path)))
@@ -54,7 +54,7 @@ struct PortMessageServerTests {
             let isRemoval = number % 2 == 1
             try say(message("\(number)", isRemoval: isRemoval))
             expected.append((isRemoval ? "-" : "+") + "\(number)")
-            // Sometimes one waits in the queue, sometimes many.
+            // One message waits in the queue, or several.
             if number % 7 == 0 { try loop.turn(waitingAtMost: .zero) }
         }
         try loop.turn(until: { received.ports.count == expected.count })
@@ -153,7 +153,7 @@ struct PortMessageServerTests {
         var status = stat()
         #expect(lstat(path, &status) == 0 && status.st_mode & 0o777 == 0o600)
         #expect(throws: SystemError.self) { try serve() }
-        // Who looked whether anyone listens said nothing, and that is no message.
+        // Checking for a listener sends nothing, and that does not count as a message.
         try say(message("1"))
         try loop.turn(until: { !received.ports.isEmpty })
         #expect(received.ports == ["+1"])

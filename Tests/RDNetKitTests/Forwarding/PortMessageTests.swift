@@ -6,7 +6,7 @@ import Testing
 struct PortMessageTests {
     private typealias Binding = PortMessage.Binding
 
-    /// What each of the agent's sources sends, and what it means as `transport hostIP hostPort`.
+    /// The message of each of the agent's sources, and its meaning as `transport hostIP hostPort`.
     @Test(
         "every source of Rancher Desktop's agent is understood",
         arguments: [
@@ -40,12 +40,12 @@ struct PortMessageTests {
                 #"{"remove":false,"ports":{"30080/tcp":[{"HostIp":"127.0.0.1","HostPort":"30080"}]},"connectAddrs":null}"#,
                 false, ["tcp 127.0.0.1 30080"]
             ),
-            // The scan of /proc/net.
+            // The agent's scan of /proc/net.
             (
                 #"{"remove":false,"ports":{"9000/udp":[{"HostIp":"0.0.0.0","HostPort":"9000"}]},"connectAddrs":null}"#,
                 false, ["udp 0.0.0.0 9000"]
             ),
-            // A port that is exposed and not published.
+            // A port that is exposed but not published.
             (#"{"remove":false,"ports":{"80/tcp":null},"connectAddrs":null}"#, false, []),
             (#"{"remove":true,"ports":null,"connectAddrs":null}"#, true, []),
         ] as [(String, Bool, [String])]
@@ -77,7 +77,7 @@ struct PortMessageTests {
                 #"{"ports":{"1/tcp":[null,{"HostIp":null,"HostPort":"2"}]}}"#, false,
                 ["tcp  ", "tcp  2"]
             ),
-            // A second map adds to the first one and replaces its entries; null empties it.
+            // A second map adds to the first and replaces its entries; null empties the first.
             (
                 #"{"ports":{"1":[{"HostPort":"1"}],"2":[]},"ports":{"2":[{"HostPort":"2"}],"1":[{"HostPort":"3"}]}}"#,
                 false, ["tcp  3", "tcp  2"]

@@ -28,7 +28,7 @@ struct PortPublishersTests {
 
     private func start(_ program: String = "sleep") throws -> RunningProgram {
         let running = try RunningProgram(program == "sleep" ? ["sleep", "1000"] : [program])
-        // env(1) becomes the program.
+        // Waits until env(1) executes the program.
         let name = "/" + program
         let isThere = comesTrue {
             ProcessEnvironment.program(of: running.number)?.hasSuffix(name) == true
@@ -37,7 +37,7 @@ struct PortPublishersTests {
         return running
     }
 
-    /// A message of a process: who that is.
+    /// Registers a message of a process and returns its publisher.
     private func message(_ program: RunningProgram) throws -> PortPublisher {
         let process = PeerProcess(running: program.number)
         try #require(process != nil)

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("published ports")
 struct PublishedPortsTests {
-    /// The machine's ports, as far as listening on them goes.
+    /// A model of the machine's listening ports.
     private final class FakePorts {
         final class Listener: OpenForward {
             let endpoint: Endpoint?
@@ -20,9 +20,9 @@ struct PublishedPortsTests {
             func close() { closed() }
         }
 
-        /// `+` and `-` for each listener that was opened and closed.
+        /// `+` for each opened listener, `-` for each closed one.
         var history: [String] = []
-        /// Who listens on a port, other programs included: addresses.
+        /// The addresses on which a port is taken, including those of other programs.
         var taken: [String: Set<String>] = [:]
 
         func open(
@@ -62,8 +62,9 @@ struct PublishedPortsTests {
 
     private func publisher(_ number: UInt64) -> PortPublisher { PortPublisher(number: number) }
 
-    /// Applies `add` or `remove` of `transport hostIP hostPort`, as one publisher; a dot stands for
-    /// an empty address.
+    /// Applies `add` or `remove` of `transport hostIP hostPort` as one publisher.
+    ///
+    /// A dot stands for an empty address.
     private func apply(_ steps: String..., as number: UInt64 = 1) throws {
         for step in steps {
             let words = step.split(separator: " ").map { $0 == "." ? "" : String($0) }
@@ -94,7 +95,7 @@ struct PublishedPortsTests {
         [1, 2, 3] as [UInt64]
     )
     func addedTwice(adder: UInt64, remover: UInt64) throws {
-        // Processes of a script have ended before the next one says something.
+        // Each process of a script ends before the next one sends a message.
         ended.publishers.formUnion([publisher(2), publisher(3)])
         try apply("add tcp 0.0.0.0 80", as: adder)
         try apply("add tcp :: 80", "add tcp . 80", as: adder)
@@ -191,7 +192,8 @@ struct PublishedPortsTests {
         fake.taken["80/tcp"] = ["127.0.0.1"]
         try apply("add tcp 127.0.0.1 80", "add tcp 127.0.0.2 80")
         #expect(ports.listening == ["127.0.0.2:80/tcp"])
-        // The wildcard cannot be had either: what there was must not be lost over it.
+        // The wildcard address is not available either; the existing listener must survive the
+        // attempt.
         try apply("add tcp 0.0.0.0 80")
         #expect(ports.listening == ["127.0.0.2:80/tcp"])
         try apply("remove tcp 0.0.0.0 80")

@@ -38,7 +38,7 @@ struct RelayDatagramTests {
         )
     }
 
-    /// A UDP socket of a client, or of the server.
+    /// The UDP socket of a client or of the server.
     private final class Peer {
         let socket: OwnedDescriptor
         let endpoint: Endpoint
@@ -65,7 +65,7 @@ struct RelayDatagramTests {
         }
     }
 
-    /// Takes turns until a peer has received a datagram.
+    /// Turns the loop until a peer has received a datagram.
     private func next(of peer: Peer) throws -> (text: String, sender: Endpoint) {
         let deadline = ContinuousClock.now + hangGuard
         while ContinuousClock.now < deadline {
@@ -130,7 +130,7 @@ struct RelayDatagramTests {
             clock.advance(.milliseconds(5))
         }
         #expect(forwards[0].clientCount == 7)
-        // A reserve of one descriptor is TCP's.
+        // One descriptor is reserved for TCP.
         try clients[0].send("b", to: locals[1])
         #expect(try next(of: server).text == "b")
         #expect(forwards.map(\.clientCount) == [6, 1])
@@ -174,7 +174,7 @@ struct RelayDatagramTests {
         #expect(answer.text == "answer" && answer.sender != local)
         try client.send("more", to: answer.sender)
         let more = try next(of: other)
-        // The server sees one client, and may have connected its second socket to it.
+        // The server sees one client, and may have connected its second socket to that client.
         #expect(more.text == "more" && more.sender == origin)
         try other.send("last", to: origin)
         let last = try next(of: client)

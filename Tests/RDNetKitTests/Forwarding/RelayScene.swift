@@ -4,9 +4,9 @@ import Testing
 
 @testable import RDNetKit
 
-/// One end of a relayed connection, used without waiting.
+/// One end of a relayed connection; it never blocks.
 final class RelayedPeer {
-    /// What reading came to, besides octets.
+    /// The state of the received stream.
     enum State: Equatable {
         case open
         case ended
@@ -14,7 +14,7 @@ final class RelayedPeer {
     }
 
     let descriptor: OwnedDescriptor
-    /// All that has been received.
+    /// Everything received so far.
     private(set) var received: [UInt8] = []
     private(set) var state = State.open
 
@@ -22,7 +22,7 @@ final class RelayedPeer {
         self.descriptor = descriptor
     }
 
-    /// Sends what fits; how many octets.
+    /// Sends as much as fits; returns the number of bytes.
     @discardableResult
     func send(_ octets: ArraySlice<UInt8>) throws -> Int {
         try octets.withUnsafeBytes { try Socket.send(descriptor, $0) } ?? 0
@@ -40,7 +40,7 @@ final class RelayedPeer {
         Socket.resetOnClose(descriptor)
     }
 
-    /// Receives what waits, up to so many octets, and looks at the stream's state.
+    /// Receives up to `most` waiting bytes and updates the state.
     func receive(upTo most: Int = .max) {
         var buffer = [UInt8](repeating: 0, count: 65_536)
         var remaining = most
@@ -65,13 +65,13 @@ final class RelayedPeer {
     var text: String { String(decoding: received, as: UTF8.self) }
 }
 
-/// Takes one waiting connection.
+/// Accepts one waiting connection, if any.
 func acceptOne(_ listener: borrowing OwnedDescriptor) -> OwnedDescriptor? {
     let number = accept4(listener.number, nil, nil, CInt(SOCK_NONBLOCK.rawValue))
     return number >= 0 ? OwnedDescriptor(adopting: number) : nil
 }
 
-/// A forward to a server of the test's own, all on 127.0.0.1, in one loop.
+/// A forward to the test's server, all on 127.0.0.1 and in one loop.
 final class RelayScene {
     let loop: EventLoop
     let clock = HandMovedClock()
@@ -81,14 +81,13 @@ final class RelayScene {
     private let listener: OwnedDescriptor
     private let forward: TCPForward
 
-    /// Makes everything.
+    /// Creates the forward and its server.
     ///
     /// - Parameters:
-    ///   - descriptors: How many sockets the relays may have.
-    ///   - usesPipes: Whether there are pipes, or all are taken.
-    ///   - serverBuffer: Octets that the kernel keeps for a server that does not read; nil for its
-    ///     own choice.
-    /// - Throws: When a socket cannot be had.
+    ///   - descriptors: The limit on the relays' sockets.
+    ///   - usesPipes: Whether pipes are available; otherwise all of them are taken.
+    ///   - serverBuffer: Size of the kernel's receive buffer for the server; nil for the default.
+    /// - Throws: If a socket cannot be created.
     init(descriptors: Int = 10_000, usesPipes: Bool = true, serverBuffer: Int32? = nil) throws {
         let clock = clock
         loop = try EventLoop { clock.now }
@@ -118,7 +117,7 @@ final class RelayScene {
         connector.close()
     }
 
-    /// A client that has connected to the forward.
+    /// Creates a client that is connected to the forward.
     func connect() throws -> RelayedPeer {
         let endpoint = try #require(forward.endpoint)
         let socket = try Socket.make(AF_INET, SOCK_STREAM)
@@ -126,7 +125,7 @@ final class RelayScene {
         return RelayedPeer(socket)
     }
 
-    /// What the server accepts next.
+    /// Waits for the server's next connection.
     func accept() throws -> RelayedPeer {
         let deadline = ContinuousClock.now + hangGuard
         while ContinuousClock.now < deadline {
@@ -136,13 +135,13 @@ final class RelayScene {
         throw ProgramFailure(description: "nothing was relayed to the server")
     }
 
-    /// A client and what the server sees of it.
+    /// Connects a client; returns it with the server's end.
     func connectBoth() throws -> (client: RelayedPeer, server: RelayedPeer) {
         let client = try connect()
         return (client, try accept())
     }
 
-    /// Takes turns until something is true.
+    /// Turns the loop until a condition holds; records an issue after `hangGuard`.
     func turn(until isDone: () throws -> Bool) throws {
         let deadline = ContinuousClock.now + hangGuard
         while ContinuousClock.now < deadline {
@@ -152,7 +151,7 @@ final class RelayScene {
         Issue.record("it did not happen")
     }
 
-    /// Takes turns until a peer has received a text or come to a state.
+    /// Turns the loop until a peer has received a text, reached a state, or both.
     func turn(until peer: RelayedPeer, has text: String? = nil, is state: RelayedPeer.State? = nil)
         throws
     {

@@ -48,7 +48,7 @@ struct SSHTargetTests {
         )
         let arguments = target.arguments(listeningAt: "/s", key: "/k")
         #expect(arguments.last == "192.168.127.2")
-        // What a user is called is never an option of its own.
+        // A user name never becomes a separate option.
         for (name, value) in [("-L", option), ("-l", "-oProxyCommand=x"), ("-i", "/k")] {
             let index = try #require(arguments.firstIndex(of: name))
             #expect(arguments[index + 1] == value)

@@ -25,7 +25,7 @@ struct TCPRelayTests {
                     sent[index] += try source.send(stream[sent[index]..<end])
                     if sent[index] == stream.count { source.endSending() }
                 }
-                // A receiver that is sometimes too slow, so that something has to be kept.
+                // The receiver is sometimes too slow, so that the relay must keep data.
                 if Int.random(in: 0..<3, using: &random) == 0 {
                     sink.receive(upTo: Int.random(in: 1...2_000_000, using: &random))
                 }
@@ -116,7 +116,7 @@ struct TCPRelayTests {
         try scene.turn(until: other, is: .ended)
         resetting?.resetOnClose()
         resetting = nil
-        // What has ended cannot be read to be reset; writing tells.
+        // Reading an ended stream does not report a reset, but the socket's error does.
         try scene.turn { scene.connector.relayCount == 0 }
         #expect(Socket.takeError(other.descriptor) != 0)
     }
@@ -127,7 +127,7 @@ struct TCPRelayTests {
         var server: RelayedPeer? = try scene.accept()
         try client.send("a body that nobody reads")
         try server?.send("413")
-        // Closing with octets unread resets.
+        // Closing a socket with unread data sends a reset.
         try scene.turn { hasUnread(server) }
         server = nil
         try scene.turn(until: client, is: .reset)
@@ -200,7 +200,7 @@ struct TCPRelayTests {
         #expect(!scene.connector.hasRoom)
         first = nil
         firstServer.endSending()
-        // The listener looks again after a while.
+        // The listener tries again after its pause.
         try scene.turn { scene.connector.relayCount == 1 }
         scene.clock.advance(StreamListener.rest + .milliseconds(2))
         let thirdServer = try scene.accept()
@@ -218,7 +218,7 @@ struct TCPRelayTests {
         for _ in 0..<SplicePipePool.limit + 6 {
             let pair = try scene.connectBoth()
             var count = 0
-            // Until the kernel and the relay together take no more.
+            // Sends until the kernel and the relay together take no more.
             try scene.turn {
                 let more = try pair.client.send(block[...])
                 count += more
@@ -233,7 +233,7 @@ struct TCPRelayTests {
         try scene.turn(until: server, has: "hello")
         try server.send("and back")
         try scene.turn(until: client, has: "and back")
-        // And nothing of what was kept is lost.
+        // None of the buffered data is lost.
         for (index, pair) in deaf.enumerated() {
             pair.client.endSending()
             try scene.turn(until: pair.server, is: .ended)
@@ -245,7 +245,7 @@ struct TCPRelayTests {
     }
 }
 
-/// A connection between a client of the test and a listener of the test.
+/// A connection between a client and a listener, both the test's.
 private final class ConnectedPair {
     let endpoint: Endpoint
     let client: RelayedPeer
@@ -267,7 +267,7 @@ private final class ConnectedPair {
     }
 }
 
-/// A listener whose queue is full: it answers no handshake.
+/// A listener whose queue is full, so that it completes no handshake.
 private final class DeafServer {
     let endpoint: Endpoint
     private let listener: OwnedDescriptor

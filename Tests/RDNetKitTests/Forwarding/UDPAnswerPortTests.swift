@@ -41,7 +41,7 @@ final class UDPAnswerPortTests {
         }
     }
 
-    /// The guest's server answers from a port; whether anybody took it.
+    /// Sends the guest's answer from a port; returns whether the forward took it.
     private func answer(_ octets: [UInt8], from port: UInt16) throws -> Bool {
         let receiver = try #require(connector.ports.first).receiver
         return octets.withUnsafeBytes {
@@ -49,7 +49,7 @@ final class UDPAnswerPortTests {
         }
     }
 
-    /// The next datagram at the client.
+    /// Returns the client's next datagram.
     private func received() throws -> (octet: UInt8, sender: Endpoint)? {
         var buffer: [UInt8] = [0]
         let datagram = try buffer.withUnsafeMutableBytes {
@@ -70,7 +70,7 @@ final class UDPAnswerPortTests {
         let sibling = try #require(connector.ports.first?.siblings[5_000])
         try loop.turn(until: { !sibling.sent.isEmpty })
         #expect(sibling.sent == [[3]])
-        // The first port still leads to the first port.
+        // The first host port still leads to the guest's first port.
         try send([4], to: try #require(forward.endpoint))
         try loop.turn(until: { connector.ports.first?.sent.count == 2 })
         #expect(connector.ports.first?.sent == [[1], [4]])
@@ -84,7 +84,7 @@ final class UDPAnswerPortTests {
         #expect(try answer([2], from: 5_000))
         let second = try #require(try received()).sender
         let stranger = try Socket.make(AF_INET, SOCK_DGRAM)
-        // The kernel refuses it, as there is no socket for it.
+        // The kernel refuses the datagram, because no socket matches its sender.
         _ = try Socket.connect(stranger, to: SocketAddress(second))
         _ = try [9].withUnsafeBytes { try Socket.send(stranger, $0) }
         try send([3], to: second)

@@ -9,12 +9,11 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct UDPForwardAddressTests {
-    /// A client's address, and the server's that it talks to: not the one that the kernel would
-    /// answer from.
+    /// A client's address and the server's, which is not the kernel's default source address.
     struct Ends: CustomTestStringConvertible {
         var client: String
         var server: String
-        /// Whether the socket is one of IPv4 alone, as on a machine without IPv6.
+        /// Whether the socket is IPv4-only, as on a machine without IPv6.
         var isOnlyIPv4 = false
 
         var testDescription: String { "\(client) to \(server)" + (isOnlyIPv4 ? ", IPv4" : "") }
@@ -62,7 +61,7 @@ struct UDPForwardAddressTests {
         }
     }
 
-    /// An address of the namespace; fe80::/10 is one of the interface `wide`.
+    /// Returns an address of the namespace; link-local addresses are on the interface `wide`.
     private func address(_ text: String, _ port: UInt16) throws -> SocketAddress {
         let address = try #require(IPAddress(text))
         guard address.isLinkLocal else {
@@ -89,7 +88,7 @@ struct UDPForwardAddressTests {
         }
     }
 
-    /// Sends a datagram, and lets the guest answer the same.
+    /// Sends a datagram to the guest and lets the guest echo it.
     private func exchange(
         _ octet: UInt8,
         _ client: borrowing OwnedDescriptor,
@@ -124,7 +123,7 @@ struct UDPForwardAddressTests {
         let forward = try makeForward(isOnlyIPv4: ends.isOnlyIPv4)
         let server = try address(ends.server, try #require(forward.endpoint).port)
         let client = try makeClient(at: ends.client)
-        // From now on the client's kernel drops what comes from elsewhere.
+        // From now on, the client's kernel drops datagrams from other addresses.
         _ = try Socket.connect(client, to: server)
         for octet in 1...3 as ClosedRange<UInt8> {
             try exchange(octet, client, server)

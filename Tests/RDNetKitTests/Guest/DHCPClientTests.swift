@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A client on a clock that is moved by hand.
+/// A client on a manual clock.
 private final class DHCPClientScene {
     static let mac = MACAddress(rawValue: 0x5a94_efe4_0cee)
 
@@ -44,7 +44,7 @@ private final class DHCPClientScene {
         return reply
     }
 
-    /// From the start to BOUND; the lease begins at `now`.
+    /// Runs the client from the start to BOUND; the lease begins at `now`.
     func bind(lease: UInt32 = 3600) throws {
         let discover = try #require(handle(.started).message)
         let offer = try Self.reply(.offer, to: discover)
@@ -68,7 +68,7 @@ private final class DHCPClientScene {
 }
 
 extension [DHCPClientAction] {
-    /// The message that is sent.
+    /// The broadcast or unicast message among the actions, if any.
     fileprivate var message: DHCPMessage? {
         for case .broadcast(let message) in self { return message }
         for case .unicast(let message, _) in self { return message }
@@ -303,7 +303,7 @@ struct DHCPClientTests {
         #expect(wait < .seconds(2))
     }
 
-    // MARK: The end
+    // MARK: Stopping
 
     @Test func `RFC 2131 4.4.6: stopping gives the lease back`() throws {
         try scene.bind()
@@ -339,7 +339,7 @@ struct DHCPClientTests {
         #expect(scene.stateName == "SELECTING")
     }
 
-    // MARK: Back to back
+    // MARK: Client against server
 
     @Test(
         "our client and our server agree over days of lost datagrams",

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("DHCP script")
 struct DHCPScriptTests {
-    /// A clock that can be moved ahead of the kernel's.
+    /// A clock that can run ahead of the kernel's.
     private final class Clock {
         var ahead = Duration.zero
         func now() -> Instant { EventLoop.monotonicClock() + ahead }
@@ -38,7 +38,7 @@ struct DHCPScriptTests {
         )
     }
 
-    /// Turns the loop until something is true, at most for the guard against hangs.
+    /// Turns the loop until a condition holds; fails after `hangGuard`.
     private func turn(until isDone: () throws -> Bool) throws {
         let deadline = EventLoop.monotonicClock() + hangGuard
         while try !isDone() {
@@ -79,7 +79,7 @@ struct DHCPScriptTests {
         clock.ahead = DHCPScript.patience
         try turn { done.count == 2 }
         #expect(done == [1, 2])
-        // The script's own child is dead too: gone, or waiting for whoever reaps orphans.
+        // The script's own child is dead too: reaped, or a zombie that waits for a reaper.
         let status = "/proc/\(try #require(child))/stat"
         try turn {
             let state = FileManager.default.contents(atPath: status) ?? Data()
@@ -92,7 +92,7 @@ struct DHCPScriptTests {
         let script = try recipient("true")
         var done: [Int] = []
         for number in 0..<20 { script.apply(.lost) { done.append(number) } }
-        // The first runs; eight wait; the others were overtaken.
+        // The first runs, eight wait, and the queue dropped the others.
         #expect(done == Array(1...11))
         try turn { done.count == 20 }
         #expect(done.last == 19)

@@ -5,11 +5,11 @@ import Testing
 
 @testable import RDNetKit
 
-/// Our server at one end of a wire, in a namespace of its own.
+/// Our DHCP server on one end of a veth pair, in its own namespace.
 private final class ServerOnWire: ReadinessObserver {
     private let socket: PacketSocket
     private(set) var server: DHCPServer
-    /// Whether it answers.
+    /// Whether the server answers.
     var isListening = true
 
     init(interface: String, configuration: DHCPServer.Configuration, loop: EventLoop) throws {
@@ -119,7 +119,7 @@ private final class Wire {
         return client
     }
 
-    /// Turns the loop until something is true, at most for the guard against hangs.
+    /// Turns the loop until a condition holds; fails after `hangGuard`.
     func turn(until isDone: () -> Bool) throws {
         let deadline = EventLoop.monotonicClock() + hangGuard
         while !isDone() {
@@ -128,7 +128,7 @@ private final class Wire {
         }
     }
 
-    /// A script that appends its event and environment to `log`.
+    /// Creates a script that appends its event and environment to `log`.
     func script() throws -> String {
         let path = directory.appendingPathComponent("script").path
         let log = directory.appendingPathComponent("log").path
@@ -229,7 +229,7 @@ struct GuestDHCPTests {
         #expect(Self.boundEnvironment(ourLog).contains("search=lan corp.example"))
     }
 
-    /// The variables of the `bound` event, but for the shell's own and NOTIFY_SOCKET.
+    /// The variables of the `bound` event, except the shell's own and NOTIFY_SOCKET.
     private static func boundEnvironment(_ log: String) -> [String] {
         let lines = log.split(separator: "\n").map(String.init)
         let foreign = ["PWD=", "SHLVL=", "_=", "OLDPWD=", "PATH=", "NOTIFY_SOCKET="]

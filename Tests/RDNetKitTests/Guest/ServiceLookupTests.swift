@@ -6,7 +6,7 @@ import Testing
 
 @Suite("service lookup")
 struct ServiceLookupTests {
-    /// A clock that can be moved ahead of the kernel's.
+    /// A clock that can run ahead of the kernel's.
     private final class Clock {
         var ahead = Duration.zero
         func now() -> Instant { EventLoop.monotonicClock() + ahead }
@@ -15,7 +15,7 @@ struct ServiceLookupTests {
     private let clock = Clock()
     private let directory = TemporaryDirectory()
 
-    /// What a `systemctl` that is a script answers.
+    /// Returns the result of a lookup whose `systemctl` is this script.
     private func answer(
         _ script: String,
         waiting wait: Duration = .zero

@@ -3,7 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The virtual machine's end on unix sockets, and the means to play its host octet by octet.
+/// The virtual machine's end on unix sockets, and a host that the test plays byte by byte.
 private final class CalledGuest {
     static let phrase = RancherProfile.current.signature
 
@@ -28,18 +28,18 @@ private final class CalledGuest {
         try guest?.start()
     }
 
-    /// Listens as a host that is ready does.
+    /// Listens on the data port, as a ready host does.
     func openDataPort() throws {
         closeDataPort()
         dataPort = .some(try ListeningSocket.unix(path: directory.file("data")))
     }
 
-    /// Stops listening without removing the file, as a host that was killed.
+    /// Stops listening without removing the file, as a killed host does.
     func closeDataPort() {
         dataPort = nil
     }
 
-    /// The next connection to the data port.
+    /// Accepts the next connection to the data port.
     func acceptData() throws -> HostPeer? {
         switch dataPort {
         case .some(let port):
@@ -56,7 +56,7 @@ private final class CalledGuest {
         return HostPeer(socket)
     }
 
-    /// Calls, says something, and closes without reading, as the products' host does.
+    /// Connects, sends a text, and closes without reading, as the products' host does.
     func announce(_ text: String = "READY") throws {
         let caller = try call()
         try caller.write(text.utf8)
@@ -71,7 +71,7 @@ private final class CalledGuest {
 }
 
 extension EventLoop {
-    /// Delivers what is ready and what follows from it, without waiting.
+    /// Delivers all pending events and their consequences, without waiting.
     func settle() throws {
         for _ in 0..<10 { try turn(waitingAtMost: .zero) }
     }
@@ -202,7 +202,7 @@ struct GuestHandshakeTests {
             try scene.announce()
             #expect(scene.streams.count == round)
             try expectStream()
-            // Who calls now finds nobody: the host has what it wanted.
+            // The guest no longer listens: the host has its stream.
             #expect(throws: SystemError.self) { try scene.call() }
             try scene.guest?.start()
         }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// What an exchange is fed with, and what it answers at last.
+/// The events of an exchange and its last step.
 struct ExchangeCase: Sendable, CustomTestStringConvertible {
     let testDescription: String
     let events: [ExchangeEvent]
@@ -16,7 +16,7 @@ struct ExchangeCase: Sendable, CustomTestStringConvertible {
 }
 
 extension ExchangeEvent {
-    /// Octets that came, as text.
+    /// Received bytes, as text.
     static func said(_ text: String) -> ExchangeEvent { .received(Array(text.utf8)) }
 }
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The host's end on a clock that is moved by hand.
+/// The host's end on a manual clock.
 private struct HostStateScene {
     static let machine = VirtualMachine.context(3)
     static let other = VirtualMachine.context(4)
@@ -18,20 +18,20 @@ private struct HostStateScene {
         state.next(event, now: now)
     }
 
-    /// Moves the clock to the next deadline, but never back.
+    /// Advances the clock to the next deadline, but never moves it back.
     mutating func passDeadline() throws -> [HostHandshakeAction] {
         now = max(now, try #require(state.nextDeadline))
         return handle(.deadlinePassed)
     }
 
-    /// From the beginning to READY.
+    /// Runs the handshake from the start to READY.
     mutating func announce() throws {
         #expect(handle(.started).isEmpty)
         #expect(try passDeadline() == [.ask(except: nil)])
         try answer()
     }
 
-    /// From a round's question to READY.
+    /// Runs the handshake from a round's query to READY.
     mutating func answer() throws {
         #expect(handle(.found(Self.machine)) == [.endRound, .announce(Self.machine)])
         #expect(handle(.announced).isEmpty)
@@ -86,7 +86,7 @@ struct HostHandshakeStateTests {
         for _ in 1...4 {
             #expect(try scene.passDeadline() == [.closeDataPort, .report(cause)])
             #expect(try scene.passDeadline() == [.ask(except: HostStateScene.machine)])
-            // Left out of one round and no more.
+            // The machine sits out only one round.
             #expect(try scene.passDeadline() == [.ask(except: nil)])
             try scene.answer()
         }
@@ -112,7 +112,7 @@ struct HostHandshakeStateTests {
         for _ in 1...20 {
             scene.now = scene.now + .seconds(60)
             #expect(scene.handle(.streamEnded).isEmpty)
-            // The machine is asked at once.
+            // The host queries the machine at once.
             #expect(scene.state.nextDeadline.map { $0 <= scene.now } == true)
             #expect(try scene.passDeadline() == [.ask(except: nil)])
             try scene.answer()
@@ -132,7 +132,7 @@ struct HostHandshakeStateTests {
             #expect(scene.handle(.streamEnded).isEmpty)
             let actions = try scene.passDeadline()
             #expect(scene.now - start == .seconds(second))
-            // Whoever hangs up at once must not keep others from being found.
+            // A machine that disconnects at once must not prevent the host from finding others.
             #expect(actions == [.ask(except: HostStateScene.machine)])
             try scene.answer()
             #expect(scene.handle(.streamCame) == [.closeDataPort, .serve])

@@ -3,7 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A virtual machine's handshake port on a unix socket, played octet by octet.
+/// A virtual machine's handshake port on a unix socket, played byte by byte.
 private final class ScriptedMachine {
     private let listening: OwnedDescriptor
     let path: String
@@ -13,7 +13,7 @@ private final class ScriptedMachine {
         listening = try ListeningSocket.unix(path: path)
     }
 
-    /// The next call.
+    /// Accepts the next connection.
     func accept() throws -> HostPeer? {
         guard let accepted = try Socket.accept(listening) else { return nil }
         return HostPeer(try accepted.descriptor.duplicate())
@@ -24,7 +24,7 @@ private final class ScriptedMachine {
     }
 }
 
-/// The host's end on unix sockets and a clock that is moved by hand.
+/// The host's end on unix sockets and a manual clock.
 private final class HostScene {
     static let phrase = RancherProfile.current.signature
 
@@ -55,7 +55,7 @@ private final class HostScene {
         host?.start()
     }
 
-    /// Lets time pass, and what comes of it happen.
+    /// Advances the clock and handles whatever becomes due.
     func pass(_ duration: Duration) throws {
         clock.advance(duration + .milliseconds(2))
         try loop.settle()
@@ -69,7 +69,7 @@ private final class HostScene {
         FileManager.default.fileExists(atPath: directory.file("\(name)_6656"))
     }
 
-    /// Calls the data port as a virtual machine does.
+    /// Connects to the data port as a virtual machine does.
     func dial(_ name: String = "vm") throws -> HostPeer {
         let address = try #require(SocketAddress(path: directory.file("\(name)_6656")))
         let socket = try Socket.makeUnix()
@@ -78,7 +78,7 @@ private final class HostScene {
         return HostPeer(socket)
     }
 
-    /// Answers a waiting call with the phrase; what the caller says to that.
+    /// Answers a waiting connection with the phrase; returns the host's reply.
     func answer(_ machine: ScriptedMachine) throws -> String {
         try pass(.zero)
         let call = try #require(try machine.accept())
@@ -89,7 +89,7 @@ private final class HostScene {
         return text
     }
 
-    /// From the question to READY.
+    /// Runs the handshake from the query to READY.
     func shakeHands(_ machine: ScriptedMachine, _ name: String = "vm") throws {
         #expect(try answer(machine).isEmpty)
         #expect(waitsForStream(name))
@@ -136,7 +136,7 @@ struct HostHandshakeTests {
         let call = try #require(try machine.accept())
         try scene.pass(.seconds(4))
         #expect(call.text.isEmpty && !call.hasEnded)
-        // A stream before READY is not the machine's new system.
+        // A stream before READY is not from the machine's new system.
         let early = try scene.dial()
         early.read()
         #expect(early.hasEnded && scene.streams.isEmpty)
@@ -196,7 +196,7 @@ struct HostHandshakeTests {
             #expect(call.text.isEmpty)
             #expect(!scene.waitsForStream())
         }
-        // A machine that has become the right one meanwhile is recognised, however slow the others
+        // A machine that meanwhile became the right one is recognized, however slow the others
         // were.
         try scene.shakeHands(machine)
         try scene.expectStream()

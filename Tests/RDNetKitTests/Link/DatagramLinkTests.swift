@@ -9,7 +9,7 @@ struct DatagramLinkTests {
 
     init() throws {
         scene = try LinkScene()
-        // A rest after a link that ended is counted from the beginning of time.
+        // The listener's pause after a closed link begins at time zero; move the clock past it.
         scene.clock.advance(.seconds(10))
         try scene.listen(at: .datagrams(scene.path))
     }
@@ -22,7 +22,7 @@ struct DatagramLinkTests {
         )
     }
 
-    /// A guest whose link is there.
+    /// Creates a guest whose link is open.
     private func attachedGuest(_ name: String = "guest", isConnected: Bool = true) throws
         -> PacketPeer
     {
@@ -145,7 +145,7 @@ struct DatagramLinkTests {
         var received = 0
         for _ in 0..<10_000 where received < count {
             received += try guest.receiveAll().count
-            // A millisecond is how soon the rest is offered.
+            // The link offers the rest after 1 ms at the earliest.
             try scene.pass(.milliseconds(2))
         }
         #expect(received == count)
@@ -161,7 +161,7 @@ struct DatagramLinkTests {
         for _ in 0..<200 { try scene.pass(.milliseconds(10)) }
         #expect(!link.isClosed)
         #expect(link.counters.dropped > 0)
-        // There is room again, and it goes the same way.
+        // The queue has room again, and it drains the same way.
         scene.send(LinkScene.frame(1), to: link)
         #expect(Int(link.counters.dropped) < first + 1)
         let kept = try guest.receiveAll().count

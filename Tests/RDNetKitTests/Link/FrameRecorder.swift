@@ -1,6 +1,6 @@
 @testable import RDNetKit
 
-/// Keeps what a link hands over.
+/// Records what a link delivers.
 final class FrameRecorder: FrameReceiver {
     var frames: [(octets: [UInt8], header: VirtioNetHeader)] = []
     var closings: [String] = []

@@ -2,15 +2,15 @@ import Testing
 
 @testable import RDNetKit
 
-/// An address that is listened at, on a clock that is moved by hand, and what comes of it.
+/// A listening link address on a manual clock, with every link that it opened.
 final class LinkScene {
     let clock = HandMovedClock()
     let loop: EventLoop
     let directory = TemporaryDirectory()
     let recorder = FrameRecorder()
-    /// Every link that there was, in order.
+    /// Every link so far, in order.
     private(set) var links: [any FrameLink] = []
-    /// Whether new links are turned away.
+    /// Whether the scene refuses new links.
     var refuses = false
     private var listener: LinkListener?
 
@@ -28,7 +28,7 @@ final class LinkScene {
         listener = nil
     }
 
-    /// The path of the socket.
+    /// The socket's path.
     var path: String { directory.file("link") }
 
     func listen(at address: LinkAddress, mtu: Int = 1500) throws {
@@ -44,13 +44,13 @@ final class LinkScene {
         for _ in 0..<count { try loop.turn(waitingAtMost: .zero) }
     }
 
-    /// Moves the clock and lets timers fire.
+    /// Advances the clock and fires the timers that are due.
     func pass(_ time: Duration) throws {
         clock.advance(time)
         try turn()
     }
 
-    /// A frame of octets that tell which it is.
+    /// Returns a frame whose payload bytes identify it.
     static func frame(_ number: Int, _ count: Int = 60) -> [UInt8] {
         let head = [UInt8](repeating: 0x11, count: 12) + [8, 0]
         return head + [UInt8](repeating: UInt8(number & 255), count: count - head.count)
@@ -64,7 +64,7 @@ final class LinkScene {
 }
 
 extension FrameLink {
-    /// Queues full-sized frames until the queue is full or so many went; says how many.
+    /// Queues full-sized frames until the queue is full; returns their number, at most `limit`.
     func fill(upTo limit: Int, now: Instant) -> Int {
         var count = 0
         while count < limit, reserve(1514, .bulk) != nil {

@@ -5,7 +5,7 @@ import Testing
 
 @Suite("queue to a socket of packets")
 struct PacketOutputTests {
-    /// Queues frames of 60 octets.
+    /// Creates a queue with this many 60-byte frames.
     private func queue(_ count: Int) -> PacketOutput {
         var output = PacketOutput(mtu: 1500)
         var counters = LinkCounters()
@@ -17,7 +17,7 @@ struct PacketOutputTests {
         return output
     }
 
-    /// What each call of the kernel would answer: so many taken, none now, or an error.
+    /// The kernel's answer to one system call: packets taken, none for now, or an error.
     private enum Answer {
         case taken(Int)
         case blocked

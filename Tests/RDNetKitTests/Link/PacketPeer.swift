@@ -4,7 +4,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A guest's end of a link over packets or datagrams, used without waiting.
+/// The guest's end of a packet or datagram link; it never blocks.
 final class PacketPeer {
     private let descriptor: OwnedDescriptor
 
@@ -12,14 +12,13 @@ final class PacketPeer {
         self.descriptor = descriptor
     }
 
-    /// Connects to a socket of packets, as BESS's clients do.
+    /// Connects to a packet socket, as BESS's clients do.
     init(packetsAt path: String) throws {
         descriptor = try Socket.make(AF_UNIX, SocketKind.packet)
         #expect(try Socket.connect(descriptor, to: #require(SocketAddress(path: path))))
     }
 
-    /// Binds a socket of datagrams and connects it, as vfkit and libkrun do; unbound it has no
-    /// name.
+    /// Creates a datagram socket, as vfkit and libkrun do; without a name it stays unbound.
     init(datagramsAt path: String, from name: String?, isConnected: Bool = true) throws {
         descriptor = try Socket.make(AF_UNIX, SocketKind.datagram)
         if let name {
@@ -36,7 +35,7 @@ final class PacketPeer {
         #expect(try Socket.connect(descriptor, to: #require(SocketAddress(path: path))))
     }
 
-    /// Sends one packet; false when the other end takes none now.
+    /// Sends one packet; returns false if the other end takes none now.
     @discardableResult
     func send(_ octets: [UInt8]) throws -> Bool {
         try octets.withUnsafeBytes { packet in
@@ -46,21 +45,21 @@ final class PacketPeer {
         }
     }
 
-    /// The next packet that waits; empty at the end of a connection too.
+    /// Returns the next waiting packet; it is also empty at the end of a connection.
     func receive() throws -> [UInt8]? {
         var room = [UInt8](repeating: 0, count: 70_000)
         let count = try room.withUnsafeMutableBytes { try Socket.receive(descriptor, into: $0) }
         return count.map { Array(room.prefix($0)) }
     }
 
-    /// Every packet that waits.
+    /// Returns every waiting packet.
     func receiveAll() throws -> [[UInt8]] {
         var packets: [[UInt8]] = []
         while let packet = try receive() { packets.append(packet) }
         return packets
     }
 
-    /// Says that no more will come.
+    /// Shuts down the sending direction.
     func endSending() {
         Socket.shutDownSending(descriptor)
     }

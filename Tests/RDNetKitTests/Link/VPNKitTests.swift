@@ -80,7 +80,7 @@ struct VPNKitTests {
         try peer.write([UInt8](repeating: 0xff, count: 90))
         try scene.turn()
         #expect(scene.links.count == 1)
-        // What follows is garbage to the link, too: a frame of 65535 octets that never ends.
+        // The link finds only garbage after that: a frame of 65535 bytes that never ends.
         try peer.write([UInt8](repeating: 0xff, count: 90))
         try scene.turn()
         #expect(scene.recorder.frames.isEmpty)

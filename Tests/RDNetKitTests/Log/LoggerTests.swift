@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A sink with a given amount of room.
+/// A sink with limited room.
 private final class BoundedSink {
     var room: Int
     private(set) var octets: [UInt8] = []

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The tables of another program's documents, and of those that a running network rarely has.
+/// Tables of another program's documents, and of documents that a live network rarely produces.
 @Suite("ctl's tables")
 struct CtlReportTests {
     private func document(_ text: String) throws -> JSON {

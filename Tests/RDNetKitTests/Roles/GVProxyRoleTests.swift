@@ -24,7 +24,7 @@ struct GVProxyRoleTests {
     }
 
     @Test func `its own file is not taken for the common one`() {
-        // /etc/rdnet.conf is not there, which is no failure: --config names the other file.
+        // A missing /etc/rdnet.conf is no failure, because --config names gvproxy's own file.
         #expect(run("-config", "/yaml") == .failure)
         let reason = "failed to read config file: open /yaml: no such file or directory"
         #expect(recorded.error == "rdnet gvproxy: \(reason)\n")

@@ -9,7 +9,7 @@ struct InstallationTests {
     private let names = RoleRegistry.standard.roles.map(\.name)
     private var usualNames: [String] { names.filter { !["up", "ctl"].contains($0) } }
 
-    /// Runs `--install` with a program and an empty directory beside it.
+    /// Calls `body` with an empty directory and a program next to it, the target of `--install`.
     private func withDirectory(_ body: (_ directory: String, _ program: String) throws -> Void)
         throws
     {
@@ -82,7 +82,7 @@ struct InstallationTests {
             )
             #expect(FileLink.areSame(file, program))
             #expect(FileLink.areSame(link, program))
-            // No temporary name is left.
+            // No temporary file is left.
             let present = try FileManager.default.contentsOfDirectory(atPath: directory)
             #expect(Set(present) == Set(usualNames))
         }

@@ -12,7 +12,7 @@ struct ManualPageTests {
     /// The pages with generated lists.
     private static let names =
         ["rdnet.8", "rdnet.conf.5"] + RoleRegistry.standard.roles.map { "rdnet-\($0.name).8" }
-    /// The pages without.
+    /// The pages without generated lists.
     private static let articles = ["internals", "news", "performance"].map { "rdnet-\($0).7" }
 
     private func page(_ name: String) throws -> String {

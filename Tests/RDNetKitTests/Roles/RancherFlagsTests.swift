@@ -2,14 +2,14 @@ import Testing
 
 @testable import RDNetKit
 
-/// A flag of Rancher Desktop's tools, as their tables have it.
+/// A flag of Rancher Desktop's tools, with the default from their tables.
 struct RancherFlag: CustomTestStringConvertible, Sendable {
     let role: String
     let name: String
-    /// Empty for none, or for what the generation of tools decides.
+    /// The default; empty if there is none or if it depends on the product's generation.
     let standard: String
     let good: String
-    /// A value that is refused; nil when any text will do.
+    /// An invalid value; nil if any text is valid.
     let bad: String?
 
     var testDescription: String { "\(role) -\(name)" }
@@ -65,7 +65,7 @@ struct RancherFlag: CustomTestStringConvertible, Sendable {
 struct RancherFlagsTests {
     private let recorded = RecordedSurroundings()
 
-    /// Runs a role that only prints what it has understood.
+    /// Runs a role that only prints its parsed options.
     private func printed(_ flag: RancherFlag, _ arguments: [String]) -> (ExitCode, String) {
         let words = [flag.role] + arguments + ["-print-config"]
         return (RoleRegistry.standard.run(words, recorded.surroundings), recorded.output)
@@ -108,7 +108,7 @@ struct RancherFlagsTests {
 
     @Test("a missing value is one sentence, and status 2", arguments: RancherFlag.all)
     func missingValue(flag: RancherFlag) {
-        // A truth value needs none.
+        // A Boolean flag needs no value.
         guard !flag.isBoolean else { return }
         let status = RoleRegistry.standard.run([flag.role, "-\(flag.name)"], recorded.surroundings)
         #expect(status == .misuse)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// What a run printed, and the surroundings that caught it.
+/// Surroundings that record what a run prints.
 final class RecordedSurroundings {
     private(set) var output = ""
     private(set) var error = ""

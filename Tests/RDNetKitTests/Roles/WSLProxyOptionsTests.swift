@@ -22,7 +22,7 @@ struct WSLProxyOptionsTests {
         )
     }
 
-    /// Socket, upstream, buffer, log file, level.
+    /// The settings as text: socket, upstream, buffer, log file, level.
     private func text(_ settings: WSLProxySettings) -> String {
         [
             settings.socketFile, "\(settings.effectiveUpstream)", "\(settings.udpBuffer)",
@@ -43,7 +43,7 @@ struct WSLProxyOptionsTests {
                 "/run/wsl-proxy.sock 192.168.143.1 8388608 /logs/wsl-proxy.log debug"
             ),
             (["-debug=false"], defaults),
-            // Up to 1.18: the second word is an operand, which nobody looks at.
+            // Rancher Desktop up to 1.18: the second word is an operand, which is ignored.
             (
                 ["-debug", "false"],
                 "/run/wsl-proxy.sock 192.168.143.1 8388608 /var/log/wsl-proxy.log debug"
@@ -52,7 +52,7 @@ struct WSLProxyOptionsTests {
                 ["-debug", "true", "-logfile", "/x"],
                 "/run/wsl-proxy.sock 192.168.143.1 8388608 /var/log/wsl-proxy.log debug"
             ),
-            // openSUSE's unit.
+            // The unit of openSUSE's distribution.
             (["-debug"], "/run/wsl-proxy.sock 192.168.143.1 8388608 /var/log/wsl-proxy.log debug"),
             (
                 ["--socketFile", "/s", "-upstreamAddress=10.0.0.1", "-udpBuffer", "0x1000"],

@@ -3,15 +3,14 @@ import Glibc
 
 @testable import RDNetKit
 
-/// An API over an engine with a scripted guest, and over forwards that lead to a recording
-/// connector.
+/// An API over an engine with a scripted guest, and over forwards to a recording connector.
 final class APIFixture {
     let guest: ScriptedGuest
     let connector = RecordingConnector()
     let forwards: ForwardTable
     let dns: DNSService
     let directory = TemporaryDirectory()
-    /// Connections that became links, and who their clients are.
+    /// Connections that became links, with the clients' addresses.
     private(set) var links: [(client: StreamClient, peer: Endpoint?)] = []
     private(set) var api: API?
 
@@ -75,7 +74,7 @@ final class APIFixture {
     var serviceRoutes: [HTTPRoute] { api?.serviceRoutes ?? [] }
     var guestRoutes: [HTTPRoute] { api?.guestRoutes ?? [] }
 
-    /// The answer to a request that is not handed over.
+    /// Returns the response to a request that ends in no handover.
     func ask(
         _ method: String,
         _ target: String,
@@ -91,7 +90,7 @@ final class APIFixture {
         }
     }
 
-    /// A body as text.
+    /// Returns a response's body as text.
     func text(_ method: String, _ target: String, _ body: String = "") -> String {
         String(decoding: ask(method, target, body).body, as: UTF8.self)
     }

@@ -3,7 +3,7 @@ import Glibc
 
 @testable import RDNetKit
 
-/// A clock that a test moves by hand.
+/// A manual clock.
 final class HandMovedClock {
     var now = Instant(nanoseconds: 1_000_000_000)
 
@@ -12,7 +12,7 @@ final class HandMovedClock {
     }
 }
 
-/// The client's end of a connection to a service, used without waiting.
+/// The client's end of a connection to a service; it never blocks.
 final class StreamClient {
     private let descriptor: OwnedDescriptor
 
@@ -20,7 +20,7 @@ final class StreamClient {
         self.descriptor = descriptor
     }
 
-    /// Sends what the socket takes; says how many octets.
+    /// Sends as much as the socket takes; returns the number of bytes.
     @discardableResult
     func send(_ text: String) throws -> Int {
         try Array(text.utf8).withUnsafeBytes { try Socket.send(descriptor, $0) ?? 0 }
@@ -30,7 +30,7 @@ final class StreamClient {
         Socket.shutDownSending(descriptor)
     }
 
-    /// What has arrived, and whether the stream has ended or was reset.
+    /// Returns the waiting bytes, and whether the stream ended or was reset.
     func receive() -> (text: String, ended: Bool) {
         var octets: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -50,7 +50,7 @@ final class StreamClient {
     }
 }
 
-/// A packet engine that remembers what it was asked for.
+/// A guest connector that records its requests.
 final class RecordingConnector: GuestConnector {
     final class Port: GuestDatagramPort {
         let guest: Endpoint
@@ -67,7 +67,7 @@ final class RecordingConnector: GuestConnector {
             sent.append(Array(payload))
         }
 
-        /// Ports that share this one's number, by the guest's port.
+        /// Ports with the same number on this side, by the guest's port.
         var siblings: [UInt16: Port] = [:]
 
         func openSibling(
@@ -88,7 +88,7 @@ final class RecordingConnector: GuestConnector {
     var streams: [StreamClient] = []
     var ports: [Port] = []
     var hasPorts = true
-    /// What becomes of a call.
+    /// The outcome of every `call`.
     var answer = GuestAnswer.connected
 
     func call(
@@ -117,7 +117,7 @@ final class RecordingConnector: GuestConnector {
 }
 
 extension EventLoop {
-    /// Turns until something has happened, at most for the guard against hangs.
+    /// Turns the loop until `done` holds, at most for `hangGuard`.
     func turn(until done: () -> Bool) throws {
         let deadline = ContinuousClock.now + hangGuard
         while !done(), ContinuousClock.now < deadline {

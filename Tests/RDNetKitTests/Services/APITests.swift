@@ -189,7 +189,7 @@ struct APITests {
         let body = #"{"local":":0","protocol":""}"#
         #expect(ask("POST", "/services/forwarder/unexpose", body) == .empty)
         #expect(forwards.entries.map(\.transport) == [.udp])
-        // What Rancher Desktop's agent sends for UDP ports when it removes everything.
+        // Rancher Desktop's agent sends this for UDP ports when it removes everything.
         #expect(ask("POST", "/services/forwarder/unexpose", body) == .empty)
         #expect(forwards.entries.isEmpty)
     }

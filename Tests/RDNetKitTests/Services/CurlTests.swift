@@ -66,7 +66,7 @@ struct CurlTests {
         #expect(output == "invalid remote addr: example.com is not an IPv4 address\n500")
     }
 
-    /// What curl prints, each answer followed by its status.
+    /// Returns curl's output: each response, followed by its status.
     private func curl(_ arguments: [String]) throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/curl")

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A server on 192.168.127.0/24, and a guest that talks to it.
+/// A server on 192.168.127.0/24 and its clients.
 final class DHCPServerScene {
     static let start = Instant(nanoseconds: 1_000_000_000_000)
     static let guest = mac(0x5a94_efe4_0cee)
@@ -44,11 +44,13 @@ final class DHCPServerScene {
         return message
     }
 
+    /// Returns the server's response to a client's message.
+    ///
     /// - Parameters:
-    ///   - message: What a client sends.
-    ///   - port: The client's.
-    ///   - sender: The frame's source where it is not the client that the message names.
-    /// - Returns: The server's answer.
+    ///   - message: The client's message.
+    ///   - port: The client's port.
+    ///   - sender: The frame's source, if it differs from the client's address in the message.
+    /// - Returns: The response; nil if the server sends none.
     func response(
         to message: DHCPMessage,
         port: UInt16 = 68,
@@ -67,7 +69,7 @@ final class DHCPServerScene {
         try response(to: message).map { try DHCPMessage(reading: $0.octets.span.bytes) }
     }
 
-    /// DISCOVER, OFFER, REQUEST, ACK; the address, nil when no offer comes.
+    /// Runs DISCOVER, OFFER, REQUEST, ACK; returns the address, or nil without an offer.
     func lease(to mac: MACAddress) throws -> String? {
         guard let offer = try reply(to: Self.message(.discover, from: mac)) else { return nil }
         let offered = "\(offer.yourAddress)"

@@ -344,7 +344,7 @@ struct DHCPServerTests {
                 given.insert(address)
             }
         }
-        // 254 hosts, less gateway, host alias and the guest's fixed address.
+        // 254 hosts, minus the gateway, the host alias and the guest's fixed address.
         #expect(given.count == 251)
         #expect(scene.server.statistics.exhausted == 49)
         for taken in [".0", ".1", ".2", ".254", ".255"] {

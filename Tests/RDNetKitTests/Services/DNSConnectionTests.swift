@@ -132,7 +132,7 @@ struct DNSConnectionTests {
         stream.endSending()
         try fixture.run { fixture.upstreams[0].received.count == 1 }
         #expect(!stream.hasEnded)
-        // The connection is the fake's; the query is answered by letting its time run out.
+        // The upstream sends nothing, so the query's timeout produces the answer.
         try fixture.pass(.milliseconds(10_010))
         #expect(DNSOctets.code(try stream.message()) == 2)
         stream.read()
@@ -195,7 +195,7 @@ struct DNSConnectionTests {
         let fixture = try DNSFixture()
         let stream = try fixture.connect()
         let queries = (0..<100).flatMap { GuestStream.framed(DNSOctets.query("a.example", id: $0)) }
-        // Nobody answers, so the client's own socket must fill up.
+        // The upstream sends no answers, so the client's own socket must fill up.
         #expect(try stream.flood(queries, limit: 16 << 20) < 2 << 20)
         #expect(fixture.service.counters.inFlight == 16)
     }

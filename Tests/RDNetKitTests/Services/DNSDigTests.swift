@@ -5,7 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The service's two doors on loopback, as the gateway would be for a guest.
+/// The service's UDP and TCP sockets on loopback, as guests reach them at the gateway.
 private final class LoopbackDoors: ReadinessObserver, DatagramSender {
     private let fixture: DNSFixture
     private let datagrams: OwnedDescriptor
@@ -126,8 +126,7 @@ struct DNSDigTests {
         for text in expected { #expect(output.contains(text), "\(output)") }
     }
 
-    /// An answer with TXT records that say "forwarded", padded to 200 octets each when there are
-    /// several.
+    /// Returns "forwarded" in TXT records; several copies have about 200 bytes each.
     private static func text(_ query: [UInt8], copies: UInt8) -> [UInt8] {
         let word = "forwarded" + String(repeating: "!", count: copies > 1 ? 190 : 0)
         let value = [UInt8(word.utf8.count)] + Array(word.utf8)
@@ -143,7 +142,7 @@ struct DNSDigTests {
 }
 
 extension [UInt8] {
-    /// Whether the name behind a header is this one.
+    /// Whether the name after the header equals this one.
     fileprivate func starts(with name: [UInt8], by equal: (UInt8, UInt8) -> Bool) -> Bool {
         dropFirst(12).starts(with: name, by: equal)
     }

@@ -5,7 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A clock that a test moves by hand.
+/// A manual clock.
 final class HandClock {
     var now = Instant(nanoseconds: 1_000_000_000_000)
 
@@ -14,7 +14,7 @@ final class HandClock {
     }
 }
 
-/// Keeps what a service sends.
+/// Records the datagrams that a service sends.
 final class DatagramRecorder: DatagramSender {
     struct Sent {
         var payload: [UInt8]
@@ -29,7 +29,7 @@ final class DatagramRecorder: DatagramSender {
     }
 }
 
-/// A directory of a test's own, removed with its last user.
+/// A directory for one test, removed with its last user.
 final class ScratchDirectory {
     let path: String
 
@@ -51,7 +51,7 @@ final class ScratchDirectory {
     }
 }
 
-/// Octets of queries and answers, made without the code under test.
+/// Queries and answers, encoded without the code under test.
 enum DNSOctets {
     static func name(_ text: String) -> [UInt8] {
         text.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) } + [0]
@@ -76,7 +76,7 @@ enum DNSOctets {
             + option
     }
 
-    /// A server's answer: the query turned round, a code, and octets behind the question.
+    /// A server's answer: the query as a response, with a code, and records after the question.
     static func answer(_ query: [UInt8], code: UInt8 = 0, records: [UInt8] = []) -> [UInt8] {
         var answer = query
         answer[2] |= 0x80
@@ -87,7 +87,7 @@ enum DNSOctets {
     static func code(_ message: [UInt8]) -> UInt8? { message.count > 3 ? message[3] & 0x0f : nil }
 }
 
-/// A service, its loop, its clock and fake servers.
+/// A service with its loop, its clock and fake servers.
 final class DNSFixture {
     static let gateway = Endpoint(address: IPAddress(ipv4: 0xc0a8_7f01), port: 53)
     static let guest = Endpoint(address: IPAddress(ipv4: 0xc0a8_7f02), port: 40_000)
@@ -147,7 +147,7 @@ final class DNSFixture {
         service.receive(datagram, now: loop.now)
     }
 
-    /// Asks and waits for one more answer.
+    /// Sends a query and waits for one more answer.
     func answer(to message: [UInt8]) throws -> [UInt8] {
         let before = recorder.sent.count
         ask(message)
@@ -155,7 +155,7 @@ final class DNSFixture {
         return try #require(recorder.sent.last).payload
     }
 
-    /// Takes turns until something is so; loopback answers within a turn or two.
+    /// Turns the loop until a condition holds; loopback answers within a turn or two.
     func run(_ what: Comment? = nil, until condition: () -> Bool) throws {
         let deadline = ContinuousClock.now + hangGuard
         while ContinuousClock.now < deadline {
@@ -165,18 +165,18 @@ final class DNSFixture {
         Issue.record(what ?? "it never happened")
     }
 
-    /// Takes turns until all that is on its way has arrived: loopback delivers within the call.
+    /// Delivers everything in flight: loopback delivers within the sending system call.
     func settle() throws {
         for _ in 0..<8 { try loop.turn(waitingAtMost: .zero) }
     }
 
-    /// Lets time pass, and what it brings happen.
+    /// Advances the clock and handles whatever becomes due.
     func pass(_ duration: Duration) throws {
         clock.advance(duration)
         try settle()
     }
 
-    /// A guest's stream to the service.
+    /// Opens a guest's stream to the service.
     func connect() throws -> GuestStream {
         let pair = try Socket.pair()
         let guest = GuestStream(try pair.one.duplicate(), self)
@@ -201,7 +201,7 @@ final class GuestStream {
         [UInt8(message.count >> 8), UInt8(message.count & 0xff)] + message
     }
 
-    /// Sends octets; a stream that is closed already takes none.
+    /// Sends bytes; on a closed stream, only sets `hasEnded`.
     func send(_ octets: [UInt8]) throws {
         do {
             let count = try Socket.send(descriptor, octets)
@@ -211,9 +211,9 @@ final class GuestStream {
         }
     }
 
-    /// Sends the same octets over and over until the stream takes no more.
+    /// Sends the same bytes repeatedly until the stream takes no more.
     ///
-    /// - Returns: How many octets it took, at most about the limit.
+    /// - Returns: The number of bytes it took, at most approximately `limit`.
     func flood(_ octets: [UInt8], limit: Int) throws -> Int {
         var (total, offset) = (0, 0)
         while total < limit {
@@ -231,7 +231,7 @@ final class GuestStream {
         Socket.shutDown(descriptor, Int32(SHUT_WR))
     }
 
-    /// Reads what there is.
+    /// Reads all waiting bytes.
     func read() {
         let buffer = ReceiveBuffer()
         do {
@@ -247,7 +247,7 @@ final class GuestStream {
         }
     }
 
-    /// The next message, waited for.
+    /// Waits for the next message and takes it.
     func message() throws -> [UInt8] {
         var length = 0
         try fixture.run("no message on the stream") {

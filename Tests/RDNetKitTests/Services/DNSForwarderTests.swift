@@ -134,7 +134,7 @@ struct DNSForwarderTests {
 
     @Test("asks the next server at once when one cannot be reached", arguments: ["255.255.255.255"])
     func asksTheNextWhenUnreachable(address: String) throws {
-        // connect(2) to the broadcast address is refused by the kernel itself: nothing leaves.
+        // The kernel itself refuses connect(2) to the broadcast address: no packet leaves.
         let unreachable = Endpoint(address: try #require(IPAddress(address)), port: 53)
         let fixture = try DNSFixture(upstreams: 1) {
             $0.servers.insert(ZonedEndpoint(unreachable), at: 0)
@@ -215,7 +215,7 @@ struct DNSForwarderTests {
         #expect(fixture.recorder.sent.count == 3)
         #expect(fixture.upstreams[0].received.count == 3)
         #expect(fixture.service.counters.forwarder.retransmissions == 4)
-        // Answered: the same query again is a new one.
+        // The query has been answered, so the same query counts as new.
         fixture.ask(query)
         try fixture.run { fixture.upstreams[0].received.count == 4 }
     }

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The first server of resolv.conf decides, whatever became of other queries.
+/// The first server of resolv.conf decides, regardless of the outcome of other queries.
 @Suite("DNS server order")
 struct DNSServerOrderTests {
     private static let internalName = DNSOctets.query("intranet.corp.example", id: 1)
@@ -15,8 +15,7 @@ struct DNSServerOrderTests {
         [DNSOctets.answer(query.message, records: [7])]
     }
 
-    /// Two servers, of which the first leaves one query without an answer and the second denies
-    /// every name.
+    /// Two servers: the first has left one query unanswered, the second denies every name.
     private static func afterSilence(
         settings: (inout DNSSettings) -> Void = { _ in }
     ) throws -> DNSFixture {
@@ -122,7 +121,7 @@ struct DNSServerOrderTests {
         let fixture = try Self.afterSilence()
         for id in 0..<100 { fixture.ask(DNSOctets.query("a.example", id: UInt16(id))) }
         try fixture.run { fixture.upstreams[1].received.count == 101 }
-        // The first server answers in reverse, and loses every other query.
+        // The first server answers in reverse order, and loses every other query.
         let asked = fixture.upstreams[0].received.dropFirst().reversed()
         for (number, query) in asked.enumerated() where number % 2 == 0 {
             let client = try #require(query.source)

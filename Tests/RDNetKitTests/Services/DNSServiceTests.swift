@@ -88,7 +88,7 @@ struct DNSServiceTests {
         #expect(DNSOctets.code(try fixture.answer(to: DNSOctets.query("a.example"))) == 2)
         #expect(fixture.service.counters.forwarder.tries == 0)
 
-        // Nobody listens there: what counts is that it is asked.
+        // Nothing listens at that address; the test only checks that the service tries it.
         try fixture.files.write("nameserver 127.77.0.53\nsearch two.example\n", to: "resolv.conf")
         try fixture.pass(.seconds(1))
         #expect(DNSOctets.code(try fixture.answer(to: DNSOctets.query("a.example"))) == 2)
@@ -116,7 +116,7 @@ struct DNSServiceTests {
         let fixture = try DNSFixture(seed: seed)
         var random = SeededRandom(seed: seed)
         fixture.upstreams[0].answer = { query in
-            // A server as mad as the clients.
+            // The server is as erratic as the clients.
             var answer = DNSOctets.answer(query.message)
             for _ in 0..<Int.random(in: 0...4, using: &random) {
                 let index = Int.random(in: 0..<answer.count, using: &random)

@@ -21,7 +21,7 @@ struct DNSZoneTests {
             ("host.containers.internal", 1, .noError, [.address(host)]),
             ("HOST.Docker.INTERNAL", 1, .noError, [.address(host)]),
             ("host.docker.internal", 255, .noError, [.address(host)]),
-            ("host.docker.internal", 28, .noError, []),  // AAAA: exists, none of this type
+            ("host.docker.internal", 28, .noError, []),  // AAAA: exists, no such record
             ("host.docker.internal", 65, .noError, []),  // HTTPS
             ("nobody.docker.internal", 1, .nameError, []),
             ("nobody.docker.internal", 28, .nameError, []),

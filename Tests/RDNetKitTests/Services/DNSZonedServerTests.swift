@@ -5,7 +5,7 @@ import Testing
 /// `nameserver fe80::1%eth0`, with a real kernel's link-local addresses.
 @Suite("link-local name server", .enabled(if: canMakeNamespaces, "needs root"))
 struct DNSZonedServerTests {
-    /// Two links with a server at fe80::2 each, whose answers end with the link's number.
+    /// Two links, each with a server at fe80::2 whose answers end with the link's number.
     private final class Scene {
         let links: LinkedNamespaces
         let fixture: DNSFixture
@@ -71,7 +71,7 @@ struct DNSZonedServerTests {
             resolver: "nameserver fe80::2%uplink1\nnameserver fe80::2%uplink0\n"
         )
         try scene.links.host.run("ip", "link", "delete", "uplink1")
-        // The clock stands still: nothing waits.
+        // The clock stands still, so no timeout is involved.
         #expect(try scene.answer(id: 1).last == 0)
         try scene.links.connect(1)
         #expect(try scene.answer(id: 2).last == 1)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A notifier on a clock that is moved by hand, and the socket that it tells of events.
+/// A notifier on a manual clock, and the socket that receives its events.
 private final class NotifierScene {
     let clock = HandMovedClock()
     let loop: EventLoop
@@ -30,14 +30,14 @@ private final class NotifierScene {
         return EventNotifier(path: path, loop: loop, log: log)
     }
 
-    /// Listens for so many connections at a time, and one more.
+    /// Listens with a backlog; the kernel queues one connection more.
     func listen(backlog: Int32) throws {
         let socket = try ListeningSocket.unix(path: path)
         #expect(Glibc.listen(socket.number, backlog) == 0)
         listener = .some(socket)
     }
 
-    /// What the next connection says until its end; nil when none waits.
+    /// Returns the next connection's data up to its end; nil if none waits.
     func next() throws -> String? {
         switch listener {
         case .some(let listener):

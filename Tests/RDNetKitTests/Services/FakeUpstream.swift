@@ -4,7 +4,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A UDP socket and a TCP socket, bound to one free port of 127.0.0.1.
+/// A UDP socket and a TCP socket, bound to the same free port of 127.0.0.1.
 struct LoopbackPorts: ~Copyable {
     let datagrams: OwnedDescriptor
     let streams: OwnedDescriptor
@@ -23,7 +23,7 @@ struct LoopbackPorts: ~Copyable {
             do {
                 try Socket.bind(streams, to: address, named: "loopback")
             } catch {
-                // Somebody's connection has the port that was free for UDP.
+                // Another connection uses the port, which was free only for UDP.
                 guard attempts < 100 else { throw error }
                 continue
             }
@@ -35,7 +35,7 @@ struct LoopbackPorts: ~Copyable {
     }
 }
 
-/// A server on loopback: UDP and TCP on one port, in the loop of the code under test.
+/// A fake server on loopback, with UDP and TCP on one port, in the loop of the code under test.
 final class FakeUpstream {
     enum Transport {
         case datagram
@@ -55,7 +55,7 @@ final class FakeUpstream {
     fileprivate var streams: [FakeStream] = []
     let endpoint: Endpoint
     var received: [Query] = []
-    /// What is sent back to a query; nothing by default.
+    /// Returns the answers to a query; none by default.
     var answer: (Query) -> [[UInt8]] = { _ in [] }
     var closesAfterAnswer = false
 
@@ -65,7 +65,7 @@ final class FakeUpstream {
         endpoint = ports.endpoint
         datagrams = try ports.datagrams.duplicate()
         listener = try ports.streams.duplicate()
-        // Bound and not listening, the port is closed, and nobody else's.
+        // A socket that is bound but not listening keeps the port closed and reserved.
         if withTCP { try listen() }
         watches.append(try loop.watch(datagrams.number, for: .readable, observer: self))
     }

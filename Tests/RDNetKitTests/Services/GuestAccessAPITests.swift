@@ -32,7 +32,7 @@ struct GuestAccessAPITests {
     func link(method: String) throws {
         let peer = Endpoint(address: .loopbackIPv4, port: 40_000)
         let client = try connect(from: peer)
-        // The request that gvforwarder sends, octet for octet, and frames at once behind it.
+        // The exact bytes of gvforwarder's request, directly followed by frames.
         try client.send(
             "\(method) /connect HTTP/1.1\r\nHost: \r\nUser-Agent: Go-http-client/1.1\r\n"
                 + "Content-Length: 0\r\n\r\nfirst"

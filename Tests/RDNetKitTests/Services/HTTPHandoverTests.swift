@@ -4,7 +4,7 @@ import Testing
 
 @Suite("an HTTP connection that is handed over")
 struct HTTPHandoverTests {
-    /// Keeps what a route has handed over.
+    /// Keeps the streams that a route handed over.
     private final class Owner {
         var streams: [StreamClient] = []
     }

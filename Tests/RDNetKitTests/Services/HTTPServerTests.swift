@@ -106,7 +106,7 @@ struct HTTPServerTests {
         clock.advance(.milliseconds(9_900))
         try settle()
         #expect(server.connectionCount == 1)
-        // A trickle starts no new deadline; the first octet of a request does.
+        // A trickle does not restart the deadline; the first byte of a request starts it.
         if !start.isEmpty { try client.send("T") }
         clock.advance(.milliseconds(200))
         try settle()
@@ -121,7 +121,7 @@ struct HTTPServerTests {
         let slow = try connect(to: server)
         let request = "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
         var unread = 0
-        // Until neither direction takes anything any more.
+        // Repeats until both directions are full.
         for _ in 0..<2_000 where unread < 20 {
             unread = try slow.send(request) == 0 ? unread + 1 : 0
             try settle()
@@ -169,7 +169,7 @@ struct HTTPServerTests {
         let request = "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
         let clients = try (0..<40).map { _ in try connect(to: server) }
         for client in clients {
-            // More than the socket takes: the rest is held.
+            // The answers exceed the socket's buffer, so the server holds the rest.
             try client.send(String(repeating: request, count: 10))
             for _ in 0..<10 { try settle() }
         }
@@ -217,7 +217,7 @@ struct HTTPServerTests {
         let (text, ended) = client.receive()
         #expect(text.hasSuffix("400 Bad Request: malformed HTTP request line"))
         #expect(ended)
-        // The client has half a second to read and go.
+        // The client has half a second to read and close.
         #expect(server.connectionCount == 1)
         clock.advance(.milliseconds(600))
         try settle()

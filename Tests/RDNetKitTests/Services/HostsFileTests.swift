@@ -30,11 +30,11 @@ struct HostsFileTests {
             ("db", 1, ["192.0.2.7"]),
             ("DB", 28, ["2001:db8::7"]),
             ("database.example.org", 1, ["192.0.2.7"]),
-            ("database.example.org", 28, []),  // no IPv6 here: none, whatever DNS says
+            ("database.example.org", 28, []),  // no IPv6 address here, so none, whatever DNS says
             ("db", 255, ["192.0.2.7", "2001:db8::7"]),
             ("ads.example", 1, ["0.0.0.0"]),
             ("good", 1, ["192.0.2.11"]),
-            // The host's own names: its loopback as the guest sees it.
+            // The host's own names lead to its loopback address as the guest sees it.
             ("thismachine", 1, ["192.168.127.254"]),
             ("box", 1, ["192.168.127.254"]),
             ("thismachine", 28, []),
@@ -56,8 +56,7 @@ struct HostsFileTests {
         "leaves the rest to the resolvers",
         arguments: [
             ("db", 15), ("unknown", 1), ("hidden", 1), ("nothing", 1),
-            // getaddrinfo(3) passes over addresses with a zone as well, and a guest has no such
-            // link.
+            // getaddrinfo(3) ignores addresses with a zone as well, and a guest has no such link.
             ("scoped", 28),
             ("9.2.0.192.in-addr.arpa", 12),
         ] as [(String, UInt16)]
@@ -118,7 +117,7 @@ struct HostsFileTests {
         now = now + .seconds(1)
         let read5 = file.refresh(now: now)
         #expect(!read5)
-        // As long as before: another inode tells.
+        // The length is unchanged, but the inode differs.
         try files.write("192.0.2.2 a", to: "hosts")
         now = now + .seconds(1)
         let read6 = file.refresh(now: now)

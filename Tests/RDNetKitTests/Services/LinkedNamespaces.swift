@@ -4,10 +4,10 @@ import Testing
 
 @testable import RDNetKit
 
-/// A host and its neighbors, each in a namespace, joined by links of their own.
+/// A host and its neighbors, each in its own namespace and on its own link.
 ///
-/// Neighbor N is behind the host's interface `uplinkN`: 10.99.N.1 and fe80::1 on the host,
-/// 10.99.N.2 and fe80::2 on the neighbor, whose end is `peer`.
+/// Neighbor N is on the host's interface `uplinkN`: 10.99.N.1 and fe80::1 on the host, 10.99.N.2
+/// and fe80::2 on the neighbor, whose interface is `peer`.
 final class LinkedNamespaces {
     let host: NetworkNamespace
     private(set) var neighbors: [NetworkNamespace] = []
@@ -23,7 +23,7 @@ final class LinkedNamespaces {
         }
     }
 
-    /// Makes a neighbor's link, also again after it was removed.
+    /// Creates a neighbor's link, possibly again after its removal.
     func connect(_ number: Int) throws {
         let neighbor = neighbors[number]
         try host.run(
@@ -48,7 +48,7 @@ final class LinkedNamespaces {
     }
 }
 
-/// A UDP socket in a namespace that answers each datagram, in a test's loop.
+/// A UDP socket in a namespace that answers each datagram, driven by a test's loop.
 final class DatagramResponder: ReadinessObserver {
     private let loop: EventLoop
     private let socket: OwnedDescriptor
@@ -57,7 +57,7 @@ final class DatagramResponder: ReadinessObserver {
     private let answer: ([UInt8]) -> [[UInt8]]
     private(set) var received: [(message: [UInt8], sender: Endpoint)] = []
 
-    /// Creates a responder whose socket `prepare` makes inside the namespace.
+    /// Creates a responder; `prepare` makes its socket inside the namespace.
     init(
         in namespace: NetworkNamespace,
         loop: EventLoop,

@@ -4,21 +4,26 @@ import Testing
 
 @testable import RDNetKit
 
-/// Names below `local`, with responders behind the links of a namespace.
+/// Names under `local`, with responders on the links of a namespace.
 @Suite("mDNS", .enabled(if: canMakeNamespaces, "needs root"))
 struct MulticastResolverTests {
     private static let printer = DNSOctets.query("printer.local", id: 1)
 
-    /// Two links, and a responder at 10.99.N.2 behind each that was asked for.
+    /// Two links; `respond` starts a responder at 10.99.N.2 on link N.
     private final class Scene {
         let links: LinkedNamespaces
         let fixture: DNSFixture
         var responders: [DatagramResponder] = []
 
-        // The upstreams are servers of the host that know no name.
+        /// Creates the links and a service in the host's namespace.
+        ///
+        /// - Parameters:
+        ///   - upstreams: The number of the host's servers, which deny every name.
+        ///   - settings: Changes the service's settings.
+        /// - Throws: If a namespace or socket cannot be created.
         init(upstreams: Int = 0, settings: (inout DNSSettings) -> Void = { _ in }) throws {
             links = try LinkedNamespaces(links: 2)
-            // Made within the host's namespace, so that their addresses are there.
+            // The service needs the host's addresses, so it is created in the host's namespace.
             let host = links.host
             fixture = try host.enter { try DNSFixture(upstreams: upstreams, settings: settings) }
             for upstream in fixture.upstreams {
@@ -57,7 +62,7 @@ struct MulticastResolverTests {
             )
         }
 
-        /// A socket at port 5353 that is in 224.0.0.251.
+        /// Returns a socket on port 5353 that has joined 224.0.0.251.
         private static func groupIPv4(link: Int) throws -> OwnedDescriptor {
             let socket = try Socket.make(AF_INET, .datagram)
             let any = Endpoint(address: .anyIPv4, port: 5353)
@@ -98,12 +103,12 @@ struct MulticastResolverTests {
             return socket
         }
 
-        /// Asks and waits for an answer; the clock stands still.
+        /// Sends a query and waits for its answer; the clock stands still.
         func answer(to query: [UInt8]) throws -> [UInt8] {
             try links.host.enter { try fixture.answer(to: query) }
         }
 
-        /// Asks, and lets a lookup's second pass.
+        /// Sends a query and lets the lookup's second pass.
         func lateAnswer(to query: [UInt8]) throws -> [UInt8] {
             try links.host.enter {
                 fixture.ask(query)
@@ -117,7 +122,7 @@ struct MulticastResolverTests {
         }
     }
 
-    /// A responder that has `printer.local` at one IPv4 address.
+    /// Returns a responder that has `printer.local` at one IPv4 address.
     private static func printer(at address: [UInt8]) -> ([UInt8]) -> [[UInt8]] {
         { query in
             let name = query.dropFirst(12).dropLast(4).map(\.foldedASCII)
@@ -188,7 +193,7 @@ struct MulticastResolverTests {
         let scene = try Scene(upstreams: 1)
         let honest = Self.printer(at: [10, 99, 0, 7])
         if what == "another network" {
-            // The same link, but an address of no network that the host has there.
+            // The address is on the same link, but in no network that the host has there.
             let neighbor = scene.links.neighbors[0]
             try neighbor.run("ip", "address", "add", "198.51.100.9/32", "dev", "peer")
             try neighbor.run(
@@ -282,7 +287,7 @@ struct MulticastResolverTests {
             for id in 0..<100 as Range<UInt16> {
                 scene.fixture.ask(DNSOctets.query("name\(id).local", id: id))
             }
-            // Those beyond the limit have no answer but the servers'.
+            // Names beyond the limit get only the servers' answer.
             #expect(scene.fixture.recorder.sent.count == 68)
             #expect(scene.fixture.service.counters.upstreamSockets == 64)
             try scene.fixture.pass(.milliseconds(1_010))

@@ -57,7 +57,7 @@ struct NameAPITests {
         #expect(try address(of: "any.crc.testing") == [.address(ScriptedGuest.address)])
     }
 
-    /// What gvproxy's own tests ask of it.
+    /// The same cases as in gvproxy's own tests.
     @Test func `zones merge: place kept, new records first, default replaced even by nothing`() {
         for body in [
             #"{"Name":"a.","DefaultIP":"10.0.0.1","Records":[{"Name":"x","IP":"10.0.0.2"}]}"#,

@@ -161,7 +161,7 @@ struct ObservationAPITests {
         #expect(fixture.text("GET", "/capture") == state(false))
         #expect(fixture.ask("GET", "/capture/on") == .error(400, "post only"))
         for _ in 0..<2 {
-            // Twice the same is no mistake.
+            // Repeating a command is no error.
             for _ in 0..<2 { #expect(fixture.ask("POST", "/capture/on") == .empty) }
             #expect(fixture.text("GET", "/capture") == state(true))
             #expect(try guest.ping(ScriptedGuest.gateway))
@@ -170,7 +170,7 @@ struct ObservationAPITests {
             #expect(fixture.text("GET", "/capture") == state(false))
         }
         let octets = try #require(FileManager.default.contents(atPath: path))
-        // One header, then two times a request and its reply.
+        // One file header, then two requests and their replies.
         #expect(octets.count > 24 + 4 * (16 + 42))
         #expect(Array(octets.prefix(4)) == [0xd4, 0xc3, 0xb2, 0xa1])
         #expect(octets.dropFirst(4).range(of: Data([0xd4, 0xc3, 0xb2, 0xa1])) == nil)

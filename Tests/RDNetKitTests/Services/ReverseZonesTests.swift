@@ -16,7 +16,7 @@ struct ReverseZonesTests {
         return fixture
     }
 
-    /// Whether a question stays here.
+    /// Whether the service answers a question itself.
     private static func isLocal(_ name: String, in fixture: DNSFixture) throws -> Bool {
         let before = fixture.upstreams[0].received.count
         _ = try fixture.answer(to: DNSOctets.query(name, type: pointer))
@@ -102,7 +102,7 @@ struct ReverseZonesTests {
             return Array(try fixture.answer(to: query).dropFirst(query.count + 12))
         }
         #expect(try name(1) == DNSOctets.name("gateway.rancher-desktop.internal"))
-        // The hosts file calls the host itself by its name.
+        // The host alias has the host's own name from the hosts file.
         #expect(try name(254) == DNSOctets.name("thishost"))
         #expect(try name(7) == DNSOctets.name("db.lab"))
         #expect(try name(9) == DNSOctets.name("build.example"))
@@ -121,7 +121,7 @@ struct ReverseZonesTests {
         let answer = try Self.fixture().answer(to: DNSOctets.query(name, type: type))
         #expect(DNSOctets.code(answer) == code)
         #expect(answer[9] == authorities)
-        // A negative answer repeats the question and ends with the zone's SOA; see RFC 2308.
+        // A negative answer repeats the question and ends with the zone's SOA (RFC 2308).
         #expect(answer[7] == 1 - authorities)
     }
 

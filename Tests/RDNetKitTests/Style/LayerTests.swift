@@ -3,7 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A folder of RDNetKit, and the folders that it may know of.
+/// A folder of RDNetKit and the folders that it may depend on.
 struct Layer: CustomTestStringConvertible, Sendable {
     let folder: String
     let below: [String]
@@ -13,9 +13,9 @@ struct Layer: CustomTestStringConvertible, Sendable {
     private static let foundation = ["Wire", "Log", "Config", "Handshake", "System", "Link"]
     private static let engine = foundation + ["Switch", "Gateway", "Flow"]
 
-    /// The edges that exist.
+    /// The permitted dependencies.
     ///
-    /// Everything else is an error; Roles, which is not here, may know all.
+    /// Any other dependency is an error. Roles is not listed: it may depend on every folder.
     static let all = [
         Layer(folder: "Wire", below: []),
         Layer(folder: "Log", below: []),
@@ -28,11 +28,11 @@ struct Layer: CustomTestStringConvertible, Sendable {
         Layer(folder: "Flow", below: foundation + ["Switch", "Gateway"]),
         Layer(folder: "Forwarding", below: engine),
         Layer(folder: "Services", below: engine + ["Forwarding"]),
-        // The report of `up` names ICMP errors as the gateway does.
+        // The report of `up` uses the gateway's names for ICMP errors.
         Layer(folder: "Guest", below: foundation + ["Gateway"]),
     ]
 
-    /// Those that see octets, values and `now`, and no descriptor.
+    /// Folders that handle only bytes, values and `now`, and no descriptors.
     static let pure = ["Wire", "Log", "Config", "Handshake", "Switch", "Gateway"]
 }
 

@@ -3,13 +3,13 @@ import Testing
 
 @testable import RDNetKit
 
-/// Something that the sources do without.
+/// A pattern that the sources avoid.
 struct Habit: CustomTestStringConvertible, Sendable {
     let testDescription: String
-    /// A regular expression over one line without its comment.
+    /// A regular expression, matched against a line without its comment.
     let pattern: String
     var inComments = false
-    /// Files where it may stand all the same.
+    /// Files that may contain the pattern.
     var exceptions: [String] = []
 
     static let unwanted = [
@@ -27,7 +27,7 @@ struct Habit: CustomTestStringConvertible, Sendable {
         Habit(
             testDescription: "print",
             pattern: #"(^|[^\w.])(print|debugPrint|dump)\("#,
-            // They print where they are told to.
+            // These files print to whatever stream the caller chose.
             exceptions: ["System/StandardStream.swift", "Guest/ConnectivityReport.swift"]
         ),
         Habit(testDescription: "concurrency", pattern: #"\b(async|await|Task|DispatchQueue)\b"#),
@@ -55,7 +55,7 @@ struct SourceStyleTests {
         }
     }
 
-    /// A line without its comment and without what stands in quotation marks.
+    /// Returns a line without its comment and its quoted strings.
     private func code(of line: Substring) -> String {
         let parts = line.split(separator: "\"", omittingEmptySubsequences: false)
         let unquoted = stride(from: 0, to: parts.count, by: 2).map { parts[$0] }.joined(

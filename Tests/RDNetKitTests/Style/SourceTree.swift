@@ -1,12 +1,12 @@
 import Foundation
 
-/// The project's files, as the tests of its shape see them.
+/// The project's files, for the tests of its structure.
 enum SourceTree {
     static let root = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
 
-    /// The Swift files of a folder and of those within it, by path from the root.
+    /// Returns the Swift files of a folder and its subfolders, as paths from the root.
     static func files(in folder: String) throws -> [String] {
         let start = root.appendingPathComponent(folder)
         guard let walk = FileManager.default.enumerator(atPath: start.path) else {

@@ -11,7 +11,7 @@ struct ChildLinesTests {
         loop = try EventLoop()
     }
 
-    /// What is told of a script's standard error.
+    /// Returns the lines of a script's standard error.
     private func lines(of script: String) throws -> [String] {
         var (lines, hasEnded): ([String], Bool) = ([], false)
         let output = try ChildLines(loop: loop) { lines.append($0) }

@@ -26,7 +26,7 @@ struct ChildProcessTests {
         return end
     }
 
-    /// Turns the loop until something is true, at most for the guard against hangs.
+    /// Turns the loop until a condition holds, at most for `hangGuard`.
     private func turn(until isDone: () -> Bool) throws {
         let deadline = EventLoop.monotonicClock() + hangGuard
         while !isDone(), EventLoop.monotonicClock() < deadline {
@@ -69,7 +69,7 @@ struct ChildProcessTests {
 
     @Test func `gets the descriptors that it is given, whatever their numbers were`() throws {
         let directory = TemporaryDirectory()
-        // Two files whose numbers are each other's places in the program.
+        // Two files that trade descriptor numbers: each number is the other file's in the program.
         let names = ["one", "two"]
         let files = try names.map { name in
             try AtomicFile.replace(directory.file(name), with: name)
@@ -131,7 +131,7 @@ struct ChildProcessTests {
         #expect(kill(child.process, 0) == -1)
         let text = try String(contentsOfFile: pidFile, encoding: .utf8)
         let number = try #require(Int32(text.dropLast()))
-        // Somebody else waits for that one.
+        // Another process reaps that one, so its end takes a moment.
         #expect(comesTrue { kill(number, 0) == -1 })
         child.end()
         try loop.turn(waitingAtMost: .zero)

@@ -136,8 +136,7 @@ struct ClaimedFileTests {
         #expect(file.isMountPoint)
         #expect(try file.write("new\n") == .written)
         #expect(try text("source") == "new\n")
-        // The mount goes away, and with it the path to the file; the file itself gets its text
-        // back.
+        // Unmounting removes the path to the file; the file itself gets its text back.
         try run("umount", "-l", path)
         #expect(try file.write("newer\n") == .replaced)
         #expect(try text() == "below\n")

@@ -75,7 +75,7 @@ struct NetlinkTests {
         try namespace.enter {
             var netlink = try Netlink()
             let link = try netlink.link(named: "one").index
-            // The first is the second's primary: removing it takes the second along.
+            // The second address is secondary to the first: removing the first removes both.
             try netlink.removeAddresses(ofLink: link)
             #expect(try netlink.addresses(ofLink: link).isEmpty)
             let other = try netlink.link(named: "two").index

@@ -5,18 +5,18 @@ import Testing
 
 @testable import RDNetKit
 
-/// Whether this process may make network namespaces.
+/// Whether this process can create network namespaces.
 let canMakeNamespaces = geteuid() == 0
 
-/// A network namespace with a name of a test's own, which goes away with it.
+/// A network namespace with a unique name, deleted with this object.
 final class NetworkNamespace {
     let name: String
     private let descriptor: OwnedDescriptor
 
-    /// Makes one, or gives a name to a process's.
+    /// Creates a namespace, or names the namespace of a process.
     ///
-    /// - Parameter process: Whose namespace it is; nil for a fresh one.
-    /// - Throws: When ip(8) cannot.
+    /// - Parameter process: The process whose namespace gets the name; nil for a new namespace.
+    /// - Throws: `ProgramFailure` if ip(8) fails, `SystemError` if the namespace cannot be opened.
     init(of process: Int32? = nil) throws {
         let name = "rdnet-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         self.name = name
@@ -34,38 +34,38 @@ final class NetworkNamespace {
         }
     }
 
-    /// Does something on this thread while it is in the namespace.
+    /// Calls `body` while this thread is in the namespace.
     func enter<Result: ~Copyable>(_ body: () throws -> Result) throws -> Result {
         let path = "/proc/thread-self/ns/net"
         let home = OwnedDescriptor(adopting: try systemCall("open") { open(path, O_RDONLY) })
         let (inside, outside) = (descriptor.number, home.number)
         try systemCall("setns") { setns(inside, CInt(CLINUX_CLONE_NEWNET)) }
         defer {
-            // Staying would break every test that runs on this thread later.
+            // A thread that stays would break every later test that runs on it.
             if setns(outside, CInt(CLINUX_CLONE_NEWNET)) != 0 { fatalError("cannot leave \(name)") }
         }
         return try body()
     }
 
-    /// Runs a program in the namespace; its output.
+    /// Runs a program in the namespace and returns its output.
     @discardableResult
     func run(_ arguments: String...) throws -> String {
         try RDNetKitTests.run(["ip", "netns", "exec", name] + arguments)
     }
 }
 
-/// A program that ended with another status than 0.
+/// A program exited with a status other than 0.
 struct ProgramFailure: Error, CustomStringConvertible {
     let description: String
 }
 
-/// Runs a program from PATH; its output.
+/// Runs a program from PATH and returns its output.
 @discardableResult
 func run(_ arguments: String...) throws -> String {
     try run(arguments)
 }
 
-/// Runs a program from PATH; its output.
+/// Runs a program from PATH and returns its output.
 @discardableResult
 func run(_ arguments: [String]) throws -> String {
     let (process, output) = (Process(), Pipe())

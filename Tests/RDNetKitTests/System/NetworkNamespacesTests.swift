@@ -10,7 +10,7 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct NetworkNamespacesTests {
-    /// Which namespace a thread is in: the kernel's text for it.
+    /// Returns this thread's namespace, as the kernel names it.
     private func here() throws -> String {
         try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/thread-self/ns/net")
     }
@@ -55,7 +55,7 @@ struct NetworkNamespacesTests {
         let other = try NetworkNamespace()
         let residents = try (0..<3).map { _ in try RunningProgram(["sleep", "60"], in: crowded) }
         let bystander = try RunningProgram(["sleep", "60"], in: other)
-        // ip(8) becomes the program: until then it is at home.
+        // ip(8) enters the namespace before it executes the program.
         let areThere = try comesTrue {
             try run("ip", "netns", "pids", crowded.name).split(separator: "\n").count == 3
         }

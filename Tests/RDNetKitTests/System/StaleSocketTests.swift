@@ -25,10 +25,7 @@ struct StaleSocketTests {
         try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted()
     }
 
-    /// Leaves a socket as a killed program does.
-    ///
-    /// A program that another test starts at this moment has a copy of every descriptor until it
-    /// calls execve(2): until then the socket is live.
+    /// Leaves a socket file behind, as a killed program does.
     private func leaveStaleSocket(_ kind: SocketKind = .stream) throws {
         _ = try ListeningSocket.unix(path: path, kind)
         try waitUntilStale()
@@ -75,7 +72,7 @@ struct StaleSocketTests {
                 withIntermediateDirectories: false
             )
         default:
-            // A symbolic link to a stale socket is no socket.
+            // A symbolic link to a stale socket is not a socket.
             let target = directory.file("target")
             _ = try ListeningSocket.unix(path: target)
             try FileManager.default.createSymbolicLink(
@@ -97,7 +94,7 @@ struct StaleSocketTests {
                 do throws(SystemError) {
                     owners.add(try ListeningSocket.unix(path: path).release())
                 } catch {
-                    // Another one has it.
+                    // Another thread owns the socket.
                 }
             }
             #expect(owners.count == 1)
@@ -132,7 +129,7 @@ struct StaleSocketTests {
     }
 }
 
-/// Descriptors that threads add at the same time.
+/// Descriptors that several threads add concurrently.
 private final class Owners: @unchecked Sendable {
     private let lock = NSLock()
     private var descriptors: [Int32] = []

@@ -1,6 +1,6 @@
 import Testing
 
-/// A guest's first words: who has 192.168.127.1? Tell 192.168.127.2.
+/// A guest's first frame: who has 192.168.127.1? Tell 192.168.127.2.
 enum ARPQuestion {
     static let guest: [UInt8] = [0x52, 0x54, 0, 0x12, 0x34, 0x56]
 
@@ -9,7 +9,7 @@ enum ARPQuestion {
         + [0, 1, 0x08, 0, 6, 4, 0, 1]  // Ethernet, IPv4, request
         + guest + [192, 168, 127, 2] + [0, 0, 0, 0, 0, 0] + [192, 168, 127, 1]
 
-    /// With its length in front, as Rancher Desktop's tools send it.
+    /// The frame after its length, as Rancher Desktop's tools send it.
     static let framed = [UInt8(frame.count), 0] + frame
 
     /// Checks the gateway's answer.

@@ -5,10 +5,10 @@ import Testing
 
 @testable import RDNetKit
 
-/// A program that counts its allocations, and where it counts them.
+/// A program that counts its allocations, and the file with the count.
 private struct CountingProgram {
     private let directory = TemporaryDirectory()
-    /// What to run.
+    /// The command that runs the program.
     let command: [String]
 
     init() throws {
@@ -18,7 +18,7 @@ private struct CountingProgram {
         command = ["env", "RDNET_ALLOCATIONS=\(file)", program]
     }
 
-    /// Calls of the allocator since the start.
+    /// Allocator calls since the start.
     var allocations: Int {
         get throws {
             let octets = try Data(contentsOf: URL(fileURLWithPath: directory.file("count")))
@@ -34,12 +34,10 @@ private struct CountingProgram {
     .enabled(if: BuiltProgram.counting != nil, "needs RDNET_COUNTING, which make test builds")
 )
 struct AllocationTests {
-    /// What a conversation of so many connections may cost in all: each flow's own state, and
-    /// queues that grow once.
+    /// Allocations allowed for this many connections: each flow's state, and queues that grow once.
     private static func allowance(connections: Int) -> Int { 64 + 8 * connections }
 
-    /// Traffic of thousands of frames: the load program's arguments without the host, and its
-    /// connections.
+    /// Loads of thousands of frames: arguments of the load program (host omitted), and connections.
     private static let traffic: [(arguments: (String, [String]), connections: Int)] = [
         (("bulk-up", ["9", "1", "200000000"]), 1), (("bulk-down", ["9", "1", "200000000"]), 1),
         (("bulk-up", ["9", "8", "200000000"]), 8), (("bulk-down", ["9", "8", "200000000"]), 8),
@@ -74,7 +72,7 @@ struct AllocationTests {
         try world.waitForListener(7, in: world.guest, kind: "-uln")
         try world.publish(7, "0.0.0.0", "udp")
         #expect(try program.allocations > 100)
-        // The first round lets the tables grow.
+        // The tables grow in the first round.
         for isWarm in [false, true] {
             for way in ["udp-up", "udp-down"] {
                 let before = try program.allocations
@@ -96,7 +94,7 @@ struct AllocationTests {
         try scene.waitForListener(9, in: scene.host)
         try scene.waitForListener(7, in: scene.host, kind: "-uln")
         for program in programs { #expect(try program.allocations > 100) }
-        // The first round lets the tables grow.
+        // The tables grow in the first round.
         for isWarm in [false, true] {
             for ((name, operands), connections) in Self.traffic {
                 let before = try programs.map { try $0.allocations }

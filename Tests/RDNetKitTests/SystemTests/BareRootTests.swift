@@ -4,7 +4,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The program where there is nothing but its own file: no library, no shell, no /proc, no /dev.
+/// The program in a root that contains only its own file: no library, shell, /proc or /dev.
 @Suite("in a root of its own", .enabled(if: canMakeNamespaces, "needs root for chroot(2)"))
 struct BareRootTests {
     private let root = TemporaryDirectory()

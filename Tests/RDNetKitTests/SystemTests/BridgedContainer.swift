@@ -1,21 +1,19 @@
 import Testing
 
-/// A namespace behind a Linux bridge in a guest, as container engines make them.
+/// A namespace behind a Linux bridge in a guest, as container engines create them.
 final class BridgedContainer {
-    /// How the guest passes on what is not its own.
+    /// The way in which the guest forwards the container's traffic.
     enum Way: CaseIterable {
-        /// An address range of the bridge's own, masqueraded; port 8080 of the guest leads to port
-        /// 80.
+        /// A subnet of the bridge, masqueraded; port 8080 of the guest leads to port 80.
         case masquerade
-        /// The guest's interface is a port of the bridge, and the container an equal on the virtual
-        /// Ethernet.
+        /// The guest's interface is a bridge port, so the container joins the virtual Ethernet.
         case bridge
     }
 
     let namespace: NetworkNamespace
     private let guest: NetworkNamespace
 
-    /// Makes a container, its MTU 1500 whatever the guest's is.
+    /// Creates a container; its MTU is 1500 whatever the guest's is.
     init(in guest: NetworkNamespace, _ way: Way) throws {
         self.guest = guest
         namespace = try NetworkNamespace()
@@ -72,8 +70,9 @@ final class BridgedContainer {
         try namespace.run("ip", "route", "add", "default", "via", "192.168.127.1")
     }
 
-    /// Takes from the container's cable all that a plain one does not do: what passes it now is
-    /// finished packets, whose checksums the receiver believes only after adding up.
+    /// Disables every offload of the container's link.
+    ///
+    /// Afterwards only finished packets pass, and the receiver verifies their checksums.
     func dropOffloads() throws {
         let off = ["tso", "gso", "gro", "tx", "rx", "sg"].flatMap { [$0, "off"] }
         for (namespace, name) in [(guest, "port0"), (namespace, "eth0")] {

@@ -6,7 +6,7 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct BridgedContainerTests {
-    /// One way to have a guest, and a container in it.
+    /// A kind of guest, with a container in it.
     struct Case: CustomTestStringConvertible {
         let isUp: Bool
         let mtu: Int
@@ -44,15 +44,14 @@ struct BridgedContainerTests {
         try transfer(scene, SwitchedGuest.hostAlias, "9", from: container.namespace)
         try sendDatagrams(scene, from: container.namespace, isRouted: each.way == .masquerade)
         if each.way == .masquerade { try transfer(scene, "127.0.0.1", "8080", from: scene.host) }
-        // What a cable with offloads carries unfinished, one without them shows.
+        // A link with offloads carries unfinished packets; one without them exposes bad checksums.
         try container.dropOffloads()
         try transfer(scene, SwitchedGuest.hostAlias, "9", from: container.namespace)
         try sendDatagrams(scene, from: container.namespace, isRouted: each.way == .masquerade)
         if each.way == .masquerade { try transfer(scene, "127.0.0.1", "8080", from: scene.host) }
     }
 
-    /// The load program compares what it gets with what was sent, at both ends, and fails when they
-    /// differ.
+    /// Transfers data; the load program compares it at both ends and fails if they differ.
     private func transfer(
         _ scene: any GuestScene,
         _ host: String,
@@ -79,8 +78,8 @@ struct BridgedContainerTests {
         from namespace: NetworkNamespace,
         isRouted: Bool
     ) throws {
-        // Octets of a datagram, and how many the sender gives its kernel at once. A bridge does not
-        // cut what is too long for a port.
+        // The datagram's size in bytes, and the number passed to the kernel at once. A bridge does
+        // not fragment packets that are too long for a port.
         let shapes = [("1400", "1"), ("1200", "40")] + (isRouted ? [("8000", "1")] : [])
         for direction in ["udp-up", "udp-down"] {
             for (octets, atOnce) in shapes {
@@ -96,8 +95,8 @@ struct BridgedContainerTests {
                 )
                 let received = result["received"] ?? 0
                 #expect(result["wrong"] == 0)
-                // Nothing promises that all come: where the processors are busy, bursts fill a
-                // queue. What vanishes, vanishes whole.
+                // Datagrams may be lost: on busy processors, bursts fill a queue. A lost datagram
+                // is lost completely.
                 #expect(received > 0, "\(direction) \(octets): \(result)")
             }
         }

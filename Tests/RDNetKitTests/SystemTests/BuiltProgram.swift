@@ -5,15 +5,14 @@ import Testing
 
 @testable import RDNetKit
 
-/// The executables that real-kernel tests run: those that `make test` names, else those beside the
-/// tests.
+/// The executables under test: those that `make test` names, otherwise those next to the tests.
 enum BuiltProgram {
     static let rdnet = path("RDNET_BINARY", "rdnet")
     static let load = path("RDNET_LOAD", "rdnet-load")
-    /// rdnet that counts its allocations, optimised as the real one is; only `make test` has it.
+    /// rdnet with an allocation counter, optimized like rdnet itself; only `make test` builds it.
     static let counting = ProcessInfo.processInfo.environment["RDNET_COUNTING"]
 
-    /// The one file that is shipped; a build of `swift test` alone needs libraries.
+    /// Returns the path of the shipped file; a build by `swift test` alone needs libraries.
     static func staticFile() throws -> String {
         let variable = ProcessInfo.processInfo.environment["RDNET_BINARY"]
         return try #require(variable, "make test says where the static file is")
@@ -26,7 +25,7 @@ enum BuiltProgram {
     }
 }
 
-/// A program that runs beside a test and ends with it.
+/// A program that runs next to a test and ends with it.
 final class RunningProgram {
     private let process = Process()
     private let input = Pipe()
@@ -34,11 +33,11 @@ final class RunningProgram {
     /// Starts a program from PATH.
     ///
     /// - Parameters:
-    ///   - arguments: Its name first.
-    ///   - namespace: Where; ip(8) becomes the program there, so signals reach it.
-    ///   - stream: What it gets as descriptor 0, instead of a pipe for lines.
-    ///   - output: The file for its output; none to throw it away.
-    /// - Throws: When it cannot be started.
+    ///   - arguments: The program's name and its arguments.
+    ///   - namespace: Where to run it; ip(8) executes the program, so signals reach it.
+    ///   - stream: Descriptor 0, instead of a pipe for lines.
+    ///   - output: The file for its output; nil discards the output.
+    /// - Throws: If the program cannot be started.
     init(
         _ arguments: [String],
         in namespace: NetworkNamespace? = nil,
@@ -68,27 +67,26 @@ final class RunningProgram {
     var isRunning: Bool { process.isRunning }
     var status: Int32 { process.terminationStatus }
 
-    /// What it has in memory, in octets.
+    /// Returns the resident size in bytes.
     func residentSize() throws -> Int {
         let status = try String(contentsOfFile: "/proc/\(number)/status", encoding: .utf8)
         let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
         return try #require(line.split(separator: " ").compactMap { Int($0) }.first) * 1_024
     }
 
-    /// Gives it a line on standard input.
+    /// Writes a line to the program's standard input.
     func write(line: String) throws {
         try input.fileHandleForWriting.write(contentsOf: Data((line + "\n").utf8))
     }
 
-    /// Lets it read the end of its input.
+    /// Closes the program's standard input.
     func closeInput() throws {
         try input.fileHandleForWriting.close()
     }
 
-    /// Sends a signal and waits for the end, which SIGKILL forces when the guard against hangs has
-    /// passed.
+    /// Sends a signal and waits for the program's end; sends SIGKILL after `hangGuard`.
     ///
-    /// - Returns: Whether it ended of its own accord: it handled the signal, and exited.
+    /// - Returns: Whether the program handled the signal and exited.
     @discardableResult
     func end(with signal: Int32 = SIGTERM) -> Bool {
         guard process.isRunning else { return true }
@@ -99,11 +97,12 @@ final class RunningProgram {
     }
 }
 
-/// How long a test waits for what must happen: it only keeps a hang from being endless, and no
-/// machine is too slow for it.
+/// The timeout of a test that waits for an event.
+///
+/// It only bounds a hang: even the slowest machine takes less.
 let hangGuard: Duration = .seconds(120)
 
-/// Waits until something is true; false when that has not happened before the guard against hangs.
+/// Waits until a condition holds; returns false if it does not within the limit.
 func comesTrue(within limit: Duration = hangGuard, _ condition: () throws -> Bool) rethrows
     -> Bool
 {

@@ -4,7 +4,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// The test itself is whoever `ctl` asks: another program, or one that means it no good.
+/// The test plays the server that `ctl` queries: another program, or a hostile one.
 @Suite("ctl and who answers it")
 final class CtlPeerTests {
     private let directory = TemporaryDirectory()
@@ -15,7 +15,7 @@ final class CtlPeerTests {
         listener = try ListeningSocket.unix(path: directory.file("api"))
     }
 
-    /// Takes a question, gives an answer and hangs up; the question.
+    /// Accepts a request, answers it and disconnects; returns the request.
     @discardableResult
     private func answer(_ text: String) throws -> String {
         var peer: HostPeer?

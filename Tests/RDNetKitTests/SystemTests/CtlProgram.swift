@@ -4,19 +4,19 @@ import Testing
 
 @testable import RDNetKit
 
-/// `rdnet ctl`, what it prints, and how it ends.
+/// A run of `rdnet ctl`, with its output and status.
 final class CtlProgram {
     private let process = Process()
     private let directory = TemporaryDirectory()
     private let standardInput = Pipe()
 
-    /// Starts it.
+    /// Starts the program.
     ///
     /// - Parameters:
-    ///   - arguments: Behind `ctl`.
-    ///   - api: What it is told to ask in its environment; nil to tell it nothing.
-    ///   - input: The file that it reads; nil for a pipe.
-    /// - Throws: When it cannot be started.
+    ///   - arguments: The arguments after `ctl`.
+    ///   - api: The API's address for its environment; nil for an empty environment.
+    ///   - input: The file for its standard input; nil for a pipe.
+    /// - Throws: If the program cannot be started.
     init(_ arguments: [String], api: String?, input: String? = nil) throws {
         process.executableURL = URL(fileURLWithPath: BuiltProgram.rdnet)
         process.arguments = ["ctl"] + arguments
@@ -42,16 +42,16 @@ final class CtlProgram {
         return try FileHandle(forWritingTo: url)
     }
 
-    /// What it has printed so far.
+    /// The standard output so far.
     var output: Data { FileManager.default.contents(atPath: directory.file("output")) ?? Data() }
     var text: String { String(decoding: output, as: UTF8.self) }
-    /// What it has said on standard error.
+    /// The standard error output so far.
     var error: String {
         let octets = FileManager.default.contents(atPath: directory.file("error")) ?? Data()
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// Gives it something to read.
+    /// Writes to the program's standard input.
     func write(_ text: String) throws {
         try standardInput.fileHandleForWriting.write(contentsOf: Data(text.utf8))
     }
@@ -60,7 +60,7 @@ final class CtlProgram {
         try standardInput.fileHandleForWriting.close()
     }
 
-    /// Waits for its end, and returns its status.
+    /// Waits for the program's end and returns its status.
     func end() throws -> Int32 {
         try #require(comesTrue { !process.isRunning }, "it does not end: \(error)")
         return process.terminationStatus

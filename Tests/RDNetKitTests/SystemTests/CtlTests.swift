@@ -18,7 +18,7 @@ struct CtlTests {
         world = try SwitchedGuest(hostOptions: ["--capture", "/dev/null"])
     }
 
-    /// What it prints; all has to go well.
+    /// Runs `ctl`, which must succeed; returns its output.
     private func ctl(_ words: String...) throws -> String {
         let program = try CtlProgram(words, api: api)
         #expect(try program.end() == 0, "\(words)")
@@ -26,7 +26,7 @@ struct CtlTests {
         return program.text
     }
 
-    /// The one sentence with which it fails.
+    /// Runs `ctl`, which must fail; returns its error message.
     private func failure(_ words: String..., status: Int32 = 1) throws -> String {
         let program = try CtlProgram(words, api: api)
         #expect(try program.end() == status, "\(words)")
@@ -52,7 +52,7 @@ struct CtlTests {
             """
         #expect(try ctl("forwards") == table)
 
-        // They are what they say: an echo through each of the two that lead there.
+        // The TCP forward carries an echo, and the unix socket exists.
         try world.serveEcho(7, in: world.guest)
         #expect(try world.load("rr", "127.0.0.1", "8080", "0.05", in: world.host)["count"] ?? 0 > 0)
         #expect(FileManager.default.fileExists(atPath: path))
@@ -196,7 +196,7 @@ struct CtlTests {
                 == "rdnet ctl: unix:///nonexistent/api: No such file or directory; "
                 + "expected the API of a host-switch or gvproxy there\n"
         )
-        // Its own link takes frames, and answers no questions.
+        // The link of host-switch accepts frames, and answers no requests.
         let link = "unix://" + world.directory.file("link")
         #expect(
             try failure("leases", "--api", link) == "rdnet ctl: \(link): no answer in time\n"

@@ -5,7 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A tunnel's guest is the test itself, on a socket in the guest's namespace.
+/// The test plays the tunnel's guest, on a socket in the guest's namespace.
 @Suite(
     "ctl's tunnel",
     .serialized,
@@ -19,7 +19,7 @@ final class CtlTunnelTests {
     private let payload: Data
 
     init() throws {
-        // Over TCP too: there a reset is a reset.
+        // The API listens on TCP too, where a reset arrives as a reset.
         world = try SwitchedGuest(hostOptions: ["--api", "tcp://127.0.0.1:7777"])
         let port = Endpoint(address: .anyIPv4, port: 5_000)
         listener = try world.guest.enter { try ListeningSocket.tcp(port) }
@@ -63,7 +63,7 @@ final class CtlTunnelTests {
             return guest.hasEnded
         }
         #expect(hasEnded && guest.received == Array(payload))
-        // Only now does the guest begin.
+        // The guest sends only after that.
         let answer = Data(payload.reversed())
         try send(answer, from: guest)
         guest.close()

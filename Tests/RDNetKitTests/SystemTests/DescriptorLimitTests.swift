@@ -41,7 +41,7 @@ struct DescriptorLimitTests {
         #expect(try exchange(1_200, port: "7") == 1_200)
         let before = try #require(try statistics()["UDPFlows"] as? Int)
         #expect(before <= 768)
-        // More than there are descriptors left, so that TCP has to displace UDP flows.
+        // These are more than the remaining descriptors, so TCP must displace UDP flows.
         let echoed = try world.load(
             "echo-many",
             SwitchedGuest.hostAlias,
@@ -58,14 +58,14 @@ struct DescriptorLimitTests {
             $0.contains("limit reached") && $0.contains("maximum=1024")
         }
         #expect(!warnings.isEmpty)
-        // One a minute: thousands of flows gave way.
+        // The log has at most one warning a minute, although thousands of flows were displaced.
         #expect(warnings.count < 10)
     }
 
     @Test func `a finished query gives its descriptor back within seconds`() throws {
         #expect(try exchange(50, port: "53") == 50)
         #expect(try exchange(3, port: "7") == 3)
-        // Those of port 7 stay for minutes.
+        // The flows to port 7 stay for minutes.
         #expect(try comesTrue { try statistics()["UDPFlows"] as? Int == 3 })
     }
 }

@@ -4,13 +4,13 @@ import Testing
 
 @testable import RDNetKit
 
-/// A guest that only speaks frames, over any of the links that a host listens at.
+/// A guest that only exchanges frames, over any kind of link that a host supports.
 final class ForeignGuest {
-    /// How its frames travel.
+    /// The transport of the guest's frames.
     enum Transport: String, CaseIterable, Sendable {
         case rancher, qemu, vpnkit, bess, vfkit, connect
 
-        /// The `--link` that is for it; nil for `/connect`, which is the API's.
+        /// The `--link` value for this transport; nil for `/connect`, which belongs to the API.
         fileprivate func link(at path: String) -> String? {
             switch self {
             case .rancher: "unix://\(path)"
@@ -28,7 +28,7 @@ final class ForeignGuest {
         case packets(PacketPeer)
     }
 
-    /// What a host-switch is told so that guests of every kind can come.
+    /// Returns host-switch's options for guests of every kind.
     static func links(in directory: TemporaryDirectory) -> [String] {
         Transport.allCases.flatMap { transport in
             transport.link(at: directory.file(transport.rawValue)).map { ["--link", $0] } ?? []
@@ -37,7 +37,7 @@ final class ForeignGuest {
 
     private let transport: Transport
     private let ends: Ends
-    /// What came before the first frame, and is none.
+    /// The number of bytes before the first frame.
     private var greetingLength = 0
 
     /// Connects to a host-switch that was started with `links`, and with its API at `api`.
@@ -71,7 +71,7 @@ final class ForeignGuest {
         }
     }
 
-    /// Sends a frame; false when the other end takes none of it now.
+    /// Sends a frame; returns false if the other end takes none now.
     @discardableResult
     func send(_ frame: [UInt8]) throws -> Bool {
         switch ends {
@@ -86,7 +86,7 @@ final class ForeignGuest {
         }
     }
 
-    /// Every frame so far.
+    /// Returns every frame received so far.
     func frames() throws -> [[UInt8]] {
         switch ends {
         case .packets(let peer):
@@ -115,24 +115,24 @@ final class ForeignGuest {
         return frames
     }
 
-    /// Whether the other end has hung up.
+    /// Whether the other end has closed the connection.
     var hasEnded: Bool {
         guard case .stream(let peer) = ends else { return false }
         peer.read()
         return peer.hasEnded || peer.failure != nil
     }
 
-    /// Asks for the gateway's Ethernet address, as 192.168.127.77, and waits for the answer.
+    /// Queries the gateway's Ethernet address as 192.168.127.77; returns whether an answer arrived.
     func asksGateway() throws -> Bool {
         let before = try answers()
         var question = ARPQuestion.frame
         question[31] = 77
-        // Where nothing was read for long, there may be no room at first.
+        // A guest that has not read for a while may find no room at first.
         #expect(try comesTrue { try send(question) })
         return try comesTrue { try answers() > before }
     }
 
-    /// How many ARP replies have come.
+    /// Returns the number of ARP replies so far.
     private func answers() throws -> Int {
         try frames().count {
             $0.count >= 42 && $0[12...13] == [0x08, 0x06] && $0[20...21] == [0, 2]

@@ -5,9 +5,9 @@ import Testing
 
 @testable import RDNetKit
 
-/// `gvforwarder` in a namespace, and a `/connect` of the test's own that leads to `host-switch`.
+/// `gvforwarder` in a namespace, and the test's own `/connect`, which leads to `host-switch`.
 final class ForwardedGuest {
-    /// What the original says, to the octet.
+    /// The original's request, byte for byte.
     static let request =
         "POST /connect HTTP/1.1\r\nHost: \r\nUser-Agent: Go-http-client/1.1\r\n"
         + "Content-Length: 0\r\n\r\n"
@@ -27,7 +27,7 @@ final class ForwardedGuest {
         endHost()
     }
 
-    /// Starts gvforwarder, with a URL that leads to `accept` unless there is another.
+    /// Starts gvforwarder with a URL; by default, `accept` accepts its connection.
     func start(_ options: String..., url: String? = nil) throws {
         let path = directory.file("connect")
         if url == nil { listener = .some(try ListeningSocket.unix(path: path)) }
@@ -40,7 +40,7 @@ final class ForwardedGuest {
         )
     }
 
-    /// Takes gvforwarder's next connection.
+    /// Accepts gvforwarder's next connection.
     func accept() throws -> HostPeer {
         var peer: HostPeer?
         let hasCome = try comesTrue {
@@ -57,8 +57,7 @@ final class ForwardedGuest {
         return try #require(peer)
     }
 
-    /// What comes in on a connection in place of a request of a known length; what follows is for
-    /// another reader.
+    /// Reads exactly as many bytes as the request has; leaves the rest to another reader.
     func readRequest(_ peer: HostPeer) -> String {
         let length = Self.request.utf8.count
         _ = comesTrue {
@@ -68,7 +67,7 @@ final class ForwardedGuest {
         return String(decoding: peer.received, as: UTF8.self)
     }
 
-    /// Lets host-switch go on with a connection.
+    /// Makes host-switch continue a connection.
     func serve(_ peer: HostPeer, _ options: String...) throws {
         endHost()
         let stream = try peer.duplicate()
@@ -94,7 +93,7 @@ final class ForwardedGuest {
 
     func waitForAddress(_ interface: String) throws {
         let hasCome = try comesTrue {
-            // Of all interfaces: the one that is waited for may not be there yet.
+            // Lists all interfaces, because this one may not exist yet.
             try guest.run("ip", "-4", "-o", "address").contains(
                 "\(interface)    inet 192.168.127.2/24"
             )

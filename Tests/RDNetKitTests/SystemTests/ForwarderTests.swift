@@ -15,7 +15,7 @@ struct ForwarderTests {
         try world.start()
         let peer = try world.accept()
         #expect(world.readRequest(peer) == ForwardedGuest.request)
-        // gvproxy would lose what comes in one piece with the request.
+        // gvproxy would lose data that arrives together with the request.
         let before = peer.received.count
         peer.read()
         #expect(peer.received.count == before)
@@ -95,7 +95,7 @@ struct ForwarderTests {
         let peer = try world.accept()
         _ = world.readRequest(peer)
         try world.serve(peer)
-        // Neither address nor state is its business.
+        // gvforwarder leaves a preexisting interface's address and state alone.
         #expect(try !world.guest.run("ip", "link", "show", "vsock0").contains(",UP"))
         try world.guest.run("ip", "link", "set", "vsock0", "up")
         try world.guest.run("ip", "address", "add", "192.168.127.2/24", "dev", "vsock0")

@@ -3,7 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Whoever listens for gvproxy's notifications.
+/// A listener for gvproxy's notifications.
 private final class NotificationListener {
     private let descriptor: OwnedDescriptor
     private(set) var lines: [String] = []
@@ -12,7 +12,7 @@ private final class NotificationListener {
         descriptor = try ListeningSocket.unix(path: path)
     }
 
-    /// Waits until so many have come.
+    /// Waits until this many notifications have arrived.
     func wait(for count: Int) throws {
         let hasCome = try comesTrue {
             while let accepted = try Socket.accept(descriptor) {

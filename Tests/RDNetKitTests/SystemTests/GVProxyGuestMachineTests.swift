@@ -12,7 +12,7 @@ import Testing
 struct GVProxyGuestMachineTests {
     private static let otherMAC = MACAddress(rawValue: 0x5254_0012_3457)
 
-    /// Asks gvproxy's API, in the words of its documentation.
+    /// Runs a curl command from gvproxy's documentation.
     private func curl(_ command: String, in network: GuestNetwork) throws -> String {
         try run(
             "sh",
@@ -21,7 +21,7 @@ struct GVProxyGuestMachineTests {
         )
     }
 
-    /// What the host gets at one of its ports.
+    /// Returns the checksum of `own`, fetched from a port of the host.
     private func fetch(_ port: Int, in network: GuestNetwork) throws -> String {
         try network.host.run(
             "sh",
@@ -30,7 +30,7 @@ struct GVProxyGuestMachineTests {
         )
     }
 
-    /// Exposes a port of the guest's, fetches from it, and takes it back.
+    /// Exposes a port of the guest, fetches a file from it, and unexposes it.
     private func expose(_ guest: GuestMachine, in network: GuestNetwork) throws {
         let expected = try guest.serveOwnFile(port: 6_443)
         let api = "curl -s --unix-socket /tmp/network.sock http:/unix/services/forwarder"
@@ -45,7 +45,7 @@ struct GVProxyGuestMachineTests {
         #expect(!listeners.contains(":6443"))
         #expect(try !curl(api + "/all", in: network).contains("6443"))
 
-        // From inside, where the gateway completes the address.
+        // Exposes a port from inside the guest, where the gateway completes the address.
         let url = "http://192.168.127.1/services/forwarder"
         try guest.run(
             #"wget -q -O - --post-data '{"local":":6444","remote":":6443"}' \#(url)/expose"#
@@ -53,7 +53,7 @@ struct GVProxyGuestMachineTests {
         #expect(try fetch(6_444, in: network) == expected)
     }
 
-    /// Has the host log in, as far as SSH goes, at its port 2222.
+    /// Waits until the host reads an SSH greeting from the guest at its port 2222.
     private func greet(_ guest: GuestMachine, in network: GuestNetwork) throws {
         try guest.run("(echo SSH-2.0-guest | nc -l -p 22) >/dev/null 2>&1 &")
         let hasCome = try comesTrue {
@@ -63,7 +63,7 @@ struct GVProxyGuestMachineTests {
         #expect(hasCome, "\(network.log)")
     }
 
-    /// Measures TCP both ways; whatever the figure, octets must have come.
+    /// Measures TCP in both directions; any throughput above 1 Mbit/s passes.
     private func measure(_ guest: GuestMachine, in network: GuestNetwork) throws {
         let server = try RunningProgram(["iperf3", "-s"], in: network.host)
         let isThere = try comesTrue { try network.host.run("ss", "-Hltn").contains(":5201") }
@@ -77,11 +77,11 @@ struct GVProxyGuestMachineTests {
             let unit = try #require(words.firstIndex(of: "Mbits/sec"))
             #expect(try #require(Double(words[unit - 1])) > 1, "\(report)")
         }
-        // What a test's thread starts has SIGTERM blocked.
+        // A process that a test's thread starts has SIGTERM blocked.
         server.end(with: SIGKILL)
     }
 
-    /// Waits until gvproxy has gone with its last guest.
+    /// Waits until gvproxy exits after its last guest.
     private func waitForEnd(_ network: GuestNetwork) throws {
         let hasEnded = comesTrue { network.program?.isRunning == false }
         try #require(hasEnded, "\(network.log)")

@@ -101,7 +101,7 @@ struct GVProxyLifeTests {
             }
         }
         #expect(comesTrue { scene.log.contains("link closed") || scene.log.contains("link ended") })
-        // It has also received what the first one broadcast.
+        // The second machine has also received the first one's broadcast.
         second.read()
         let before = second.received.count
         try second.write([0, 0, 0, 42] + ARPQuestion.frame)

@@ -3,13 +3,13 @@ import Testing
 
 @testable import RDNetKit
 
-/// A command line that gvproxy does not begin with, and what it says.
+/// A command line that gvproxy refuses, with its status and message.
 private struct Refusal: CustomTestStringConvertible, Sendable {
     let options: [String]
     /// The YAML file at `@/yaml`, if there is one.
     var yaml: String?
     var status: Int32 = 1
-    /// What its one line of standard error begins with, after the program's name.
+    /// The start of its only line on standard error, after the program's name.
     let sentence: String
 
     var testDescription: String { sentence }
@@ -169,7 +169,7 @@ struct GVProxyRefusalTests {
         #expect(try scene.fail(options) == refusal.status)
         let path = scene.directory.path
         let expected = refusal.sentence.replacingOccurrences(of: "@", with: path)
-        // The network's own lines may come before it.
+        // The network's own log lines may precede the message.
         let lines = scene.log.split(separator: "\n").filter { !$0.hasPrefix("time=") }
         #expect(lines.count == 1 && lines[0].hasPrefix("rdnet gvproxy: \(expected)"), "\(lines)")
         #expect(try scene.files() == (refusal.yaml == nil ? [] : ["yaml"]))

@@ -4,16 +4,16 @@ import Testing
 
 @testable import RDNetKit
 
-/// `gvproxy` in a namespace, with all its files in a directory of the test's own.
+/// `gvproxy` in a namespace, with all its files in one temporary directory.
 ///
-/// In its options and files `@` stands for that directory.
+/// In options and files, `@` stands for that directory.
 final class GVProxyScene {
     let host: NetworkNamespace
     let directory = TemporaryDirectory()
     private(set) var program: RunningProgram?
     private var starts = 0
 
-    /// Makes the namespace; nothing runs yet.
+    /// Creates the namespace; nothing runs yet.
     init(in namespace: NetworkNamespace? = nil) throws {
         host = try namespace ?? NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
@@ -23,20 +23,20 @@ final class GVProxyScene {
         program?.end(with: SIGKILL)
     }
 
-    /// Starts gvproxy, and waits until it takes clients.
+    /// Starts gvproxy and waits until it accepts clients.
     func start(_ options: String...) throws {
         try launch(with: options)
         let isThere = comesTrue { log.contains("waiting for clients...") }
         try #require(isThere, "\(log)")
     }
 
-    /// Starts gvproxy, and waits until it has ended; its status.
+    /// Starts gvproxy and waits until it exits; returns its status.
     func fail(_ options: [String]) throws -> Int32 {
         try launch(with: options)
         return try waitForEnd()
     }
 
-    /// Starts gvproxy, and waits for nothing.
+    /// Starts gvproxy without waiting.
     func launch(_ options: String...) throws {
         try launch(with: options)
     }
@@ -50,7 +50,7 @@ final class GVProxyScene {
         )
     }
 
-    /// Waits until gvproxy has ended; its status.
+    /// Waits until gvproxy exits; returns its status.
     func waitForEnd() throws -> Int32 {
         let program = try #require(program)
         let hasEnded = comesTrue { !program.isRunning }
@@ -62,27 +62,27 @@ final class GVProxyScene {
         text.replacingOccurrences(of: "@", with: directory.path)
     }
 
-    /// Makes a file.
+    /// Writes a file.
     func write(_ name: String, _ text: String) throws {
         try Data(expanded(text).utf8).write(to: URL(fileURLWithPath: directory.file(name)))
     }
 
-    /// What is in a file; nothing where there is none.
+    /// Returns a file's text; empty if the file does not exist.
     func text(_ name: String) -> String {
         let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// What the program has printed since its last start.
+    /// The program's output since its last start.
     var log: String { text("log\(starts)") }
 
-    /// The directory's files, but for logs.
+    /// Returns the directory's files, except logs.
     func files() throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: directory.path)
             .filter { !$0.hasPrefix("log") }.sorted()
     }
 
-    /// Asks the API at `@/network.sock`.
+    /// Sends a request to the API at `@/network.sock`.
     func ask(_ path: String, body: String? = nil) throws -> String {
         let data = body.map { ["-d", $0] } ?? []
         return try run(
@@ -93,7 +93,7 @@ final class GVProxyScene {
 
     // MARK: Machines
 
-    /// Connects to a unix socket of streams.
+    /// Connects to a unix stream socket.
     func connect(_ name: String) throws -> HostPeer {
         let address = try #require(SocketAddress(path: directory.file(name)))
         let socket = try Socket.makeUnix()
@@ -102,7 +102,7 @@ final class GVProxyScene {
         return HostPeer(socket)
     }
 
-    /// Waits until so many octets have come on a connection, and returns them.
+    /// Waits until this many bytes have arrived on a connection; returns all of them.
     func read(_ peer: HostPeer, _ count: Int) throws -> [UInt8] {
         let hasCome = comesTrue {
             peer.read()

@@ -12,8 +12,7 @@ import Testing
 struct GVProxyTransportTests {
     private static let length: [UInt8] = [0, 0, 0, 42]
 
-    /// Asks for the gateway behind QEMU's prefix, and checks the answer, which comes behind so many
-    /// octets.
+    /// Queries the gateway with QEMU's length prefix; the answer must follow `count` bytes.
     private func exchange(
         _ peer: HostPeer,
         after count: Int = 0,
@@ -25,7 +24,7 @@ struct GVProxyTransportTests {
         ARPQuestion.expectAnswer(Array(answer.dropFirst(4)))
     }
 
-    /// Asks for the gateway behind two octets, and checks the answer.
+    /// Queries the gateway with a two-byte prefix; the answer must follow `count` bytes.
     private func exchangeShort(
         _ peer: HostPeer,
         after count: Int = 0,
@@ -75,8 +74,8 @@ struct GVProxyTransportTests {
         let (first, second) = (try scene.connect("qemu.sock"), try scene.connect("qemu.sock"))
         try exchange(first, in: scene)
         first.close()
-        // Whoever has closed is gone for sure once another has had an answer; the first question
-        // came here too.
+        // An answer to the second guest proves that gvproxy has processed the first one's close.
+        // The first guest's query also reached the second.
         try exchange(second, after: 46, in: scene)
         let third = try scene.connect("qemu.sock")
         try exchange(third, in: scene)
@@ -114,7 +113,7 @@ struct GVProxyTransportTests {
         ARPQuestion.expectAnswer(try scene.read(#require(peer)))
         peer = nil
         try FileManager.default.removeItem(atPath: own)
-        // What is sent to a machine shows that it is not there.
+        // Only a frame to the machine reveals that it no longer exists.
         let client = try scene.connect("network.sock")
         try client.write("POST /tunnel?ip=192.168.127.2&port=22 HTTP/1.1\r\nHost: x\r\n\r\n".utf8)
         #expect(try scene.read(client, 2) == Array("OK".utf8))
@@ -132,7 +131,7 @@ struct GVProxyTransportTests {
             #expect(try scene.read(peer, 49) == hello)
             try peer.write([1] + Array("C3D68012-0208-11EA-9FD7-F2189899AB08".utf8) + [0, 0, 0, 0])
             let answer = try scene.read(peer, 49 + 258)[49...]
-            // 4000 and 4014, and the usual machine's address.
+            // The MTU 4000, the maximum frame 4014, and the standard guest's MAC address.
             let start: [UInt8] = [1, 0xa0, 0x0f, 0xae, 0x0f, 0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee]
             #expect(Array(answer) == start + [UInt8](repeating: 0, count: 247))
             try exchangeShort(peer, after: 49 + 258, in: scene)

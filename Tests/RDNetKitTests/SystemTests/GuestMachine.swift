@@ -4,7 +4,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// What guests boot: Debian's kernel and busybox, fetched once (Tests/Guests/fetch.sh).
+/// The guests' system: Debian's kernel and busybox, fetched once (Tests/Guests/fetch.sh).
 enum GuestImage {
     private static let scripts = SourceTree.root.appendingPathComponent("Tests/Guests").path
     private static let fetched = Result {
@@ -13,12 +13,12 @@ enum GuestImage {
         return directory
     }
 
-    /// The kernel's file.
+    /// Returns the path of the kernel.
     static func kernel() throws -> String {
         try fetched.get() + "/vmlinuz"
     }
 
-    /// A program of this machine, and the libraries that it needs, by their paths in the guest.
+    /// Returns a program of this machine and its libraries, keyed by their paths in the guest.
     static func program(_ name: String) throws -> [String: String] {
         let path = try run("sh", "-c", "command -v \(name)").trimmingCharacters(in: .newlines)
         var files = ["/bin/\(name)": path]
@@ -29,9 +29,9 @@ enum GuestImage {
         return files
     }
 
-    /// Makes a file system: an archive with kernel modules to load, those that they need, and files
-    /// by their paths in the guest.
+    /// Creates a guest's file system: an archive with kernel modules and additional files.
     ///
+    /// The modules' dependencies are included. `files` has the files by their paths in the guest.
     /// See Tests/Guests/initrd.sh.
     static func makeFileSystem(
         _ path: String,
@@ -44,11 +44,11 @@ enum GuestImage {
     }
 }
 
-/// A guest with a kernel of its own, which runs the lines that it is given on its console.
+/// A guest with its own kernel, which runs commands from its console.
 final class GuestMachine {
     private let program: RunningProgram
     private let console: URL
-    /// Octets of the console's output that were looked at.
+    /// The number of bytes of console output already processed.
     private var seen = 0
 
     private init(_ arguments: [String], console: String) throws {
@@ -60,10 +60,10 @@ final class GuestMachine {
         kill()
     }
 
-    /// Starts QEMU, which emulates the processor: that needs no privilege, and a few seconds.
+    /// Starts QEMU with an emulated processor, which needs no privileges and takes a few seconds.
     ///
-    /// The console's output goes to a file. The network is `-netdev`'s argument without its name,
-    /// and the Ethernet address; memory is in mebibytes.
+    /// The console's output goes to a file. `network` is the argument of `-netdev` without its
+    /// name, and the Ethernet address; memory is in mebibytes.
     static func qemu(
         _ fileSystem: String,
         console: String,
@@ -102,14 +102,14 @@ final class GuestMachine {
         )
     }
 
-    /// Waits until the guest takes commands.
+    /// Waits until the guest accepts commands.
     func waitUntilReady() throws {
         _ = try wait(for: "@@ready", within: hangGuard)
     }
 
-    /// Runs a line of shell in the guest; its output.
+    /// Runs a shell command in the guest and returns its output.
     ///
-    /// Throws when the status is not 0, or it takes too long.
+    /// Throws if the status is not 0 or the time limit passes.
     @discardableResult
     func run(_ command: String, within limit: Duration = hangGuard) throws -> String {
         try program.write(line: command)
@@ -120,21 +120,21 @@ final class GuestMachine {
         return output
     }
 
-    /// Ends it as a power failure would.
+    /// Ends the guest as a power failure would.
     func kill() {
-        // User Mode Linux has many processes; a program leads a group of its own.
+        // User Mode Linux has many processes; the program leads its own process group.
         if program.isRunning { Glibc.kill(-program.number, SIGKILL) }
         program.end(with: SIGKILL)
     }
 
-    /// Waits for a line that begins with a mark: what came before it, and the line's rest.
+    /// Waits for a line with this prefix; returns the output before it, and the rest of the line.
     private func wait(for mark: String, within limit: Duration) throws -> (String, String) {
         var found: (String, String)?
         let hasCome = try comesTrue(within: limit) {
             let octets = try Data(contentsOf: console).dropFirst(seen)
             var before = ""
-            // By octets: what the kernel says ends with a carriage return too, which is one
-            // character with its line feed.
+            // Splits bytes, not characters: the kernel ends its lines with CR and LF, which form a
+            // single character.
             for line in octets.split(separator: 10, omittingEmptySubsequences: false).dropLast() {
                 let line = String(decoding: line, as: UTF8.self)
                 if line.hasPrefix(mark) {

@@ -38,7 +38,7 @@ struct GuestMachineTests {
             #expect(try guest.address("eth0").contains("192.168.127.2/24"))
             try guest.run("ping -c 1 -W 5 192.168.127.254")
             guest.kill()
-            // QEMU leaves its socket's file behind, and wants none there.
+            // QEMU leaves its socket's file behind, and refuses to start while it exists.
             try FileManager.default.removeItem(atPath: network.directory.file("guest"))
         }
     }

@@ -3,14 +3,14 @@ import Testing
 
 @testable import RDNetKit
 
-/// What carries the frames of guests on the host: a role, with its sockets in a directory.
+/// The role that serves guests on the host, with its sockets in a directory.
 struct GuestHost {
-    /// The role and its options, as they are typed; the directory stands where `/tmp` does.
+    /// The role and its options, as typed; the directory replaces `/tmp`.
     let line: String
-    /// The sockets that are there when guests may come.
+    /// The sockets that exist once guests may connect.
     let sockets: [String]
 
-    /// host-switch with a link of each kind.
+    /// host-switch with one link of each kind.
     static let hostSwitch = GuestHost(
         line: """
             host-switch --link qemu+unix:///tmp/qemu.sock --link bess+unix:///tmp/bess.sock \
@@ -19,7 +19,7 @@ struct GuestHost {
         sockets: ["qemu.sock", "bess.sock", "vfkit.sock"]
     )
 
-    /// gvproxy as its documentation starts it, with one more option.
+    /// gvproxy as its documentation starts it, with one additional option.
     static func gvproxy(_ option: String, _ socket: String) -> GuestHost {
         GuestHost(
             line: "gvproxy -debug -listen unix:///tmp/network.sock \(option)",
@@ -28,11 +28,11 @@ struct GuestHost {
     }
 }
 
-/// A host's role in a namespace with a web server beside it, and guests with kernels of their own.
+/// A host's role in a namespace with a web server, and guests with their own kernels.
 final class GuestNetwork {
     let host: NetworkNamespace
     let directory: TemporaryDirectory
-    /// Of the file that the web server has, 8 MiB.
+    /// The checksum of the web server's file of 8 MiB.
     let checksum: String
     private(set) var program: RunningProgram?
     private let role: GuestHost
@@ -40,7 +40,7 @@ final class GuestNetwork {
     private let fileSystem: String
     private var consoles = 0
 
-    /// Starts all but guests.
+    /// Starts everything except guests.
     init(
         modules: [String],
         files: [String: String] = [:],
@@ -64,7 +64,7 @@ final class GuestNetwork {
         try start()
     }
 
-    /// Starts the host's role, again if it has ended.
+    /// Starts the host's role, possibly again after its end.
     func start() throws {
         let words = role.line.replacingOccurrences(of: "/tmp", with: directory.path)
             .split(separator: " ").map { String($0) }
@@ -77,12 +77,12 @@ final class GuestNetwork {
         try #require(isThere, "\(log)")
     }
 
-    /// Those of the role's sockets that are there.
+    /// The role's sockets that exist.
     var sockets: [String] {
         role.sockets.filter { FileManager.default.fileExists(atPath: directory.file($0)) }
     }
 
-    /// Starts a guest in QEMU over QEMU's stream.
+    /// Starts a QEMU guest on QEMU's stream.
     func startStreamGuest(mac: MACAddress) throws -> GuestMachine {
         try .qemu(
             fileSystem,
@@ -94,7 +94,7 @@ final class GuestNetwork {
         )
     }
 
-    /// Starts a guest in QEMU over datagrams, as vfkit has them.
+    /// Starts a QEMU guest on datagrams, as vfkit uses them.
     func startDatagramGuest(mac: MACAddress) throws -> GuestMachine {
         let own = directory.file("guest")
         return try .qemu(
@@ -108,7 +108,7 @@ final class GuestNetwork {
         )
     }
 
-    /// Starts a guest in User Mode Linux over packets.
+    /// Starts a User Mode Linux guest on packets.
     func startPacketGuest(mac: MACAddress) throws -> GuestMachine {
         try .userMode(
             fileSystem,
@@ -123,7 +123,7 @@ final class GuestNetwork {
         return directory.file("console\(consoles)")
     }
 
-    /// What the host's role has logged.
+    /// The log of the host's role.
     var log: String {
         let octets = FileManager.default.contents(atPath: directory.file("log")) ?? Data()
         return String(decoding: octets, as: UTF8.self)

@@ -1,11 +1,11 @@
 import Foundation
 import Testing
 
-/// A guest with its network, and the namespace that stands for the machine it runs on.
+/// A guest with its network, and the namespace that represents its host.
 protocol GuestScene: AnyObject {
     var host: NetworkNamespace { get }
     var guest: NetworkNamespace { get }
-    /// What runs until the test ends.
+    /// Programs that run until the test ends.
     var servers: [RunningProgram] { get set }
 }
 
@@ -15,7 +15,7 @@ extension GuestScene {
         servers.append(try RunningProgram(arguments, in: namespace))
     }
 
-    /// Begins to serve echo on a TCP port, and waits until it does.
+    /// Starts an echo server on a TCP port and waits until it listens.
     func serveEcho(_ port: Int, in namespace: NetworkNamespace) throws {
         try serve(BuiltProgram.load, "echo", String(port), in: namespace)
         try waitForListener(port, in: namespace)
@@ -29,12 +29,12 @@ extension GuestScene {
         try #require(isThere, "nobody listens on port \(port)")
     }
 
-    /// Runs the load program in a namespace, for a minute at most; its JSON.
+    /// Runs the load program in a namespace, for two minutes at most; returns its JSON.
     func load(_ arguments: String..., in namespace: NetworkNamespace) throws -> [String: Double] {
         try load(arguments, in: namespace)
     }
 
-    /// Runs the load program in a namespace, for a minute at most; its JSON.
+    /// Runs the load program in a namespace, for two minutes at most; returns its JSON.
     func load(_ arguments: [String], in namespace: NetworkNamespace) throws -> [String: Double] {
         let output = try run(
             ["timeout", "120", "ip", "netns", "exec", namespace.name, BuiltProgram.load] + arguments

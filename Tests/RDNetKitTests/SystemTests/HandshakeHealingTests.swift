@@ -59,8 +59,7 @@ struct HandshakeHealingTests {
         #expect(isPublished("8080", world))
         for signal in [SIGKILL, SIGTERM] {
             world.hostSwitch?.end(with: signal)
-            // The stream that it was handed has ended, and so has vm-switch: network-setup begins
-            // anew.
+            // host-switch closed the stream, so vm-switch has exited; network-setup starts over.
             #expect(comesTrue { world.vmSwitch?.isRunning == false })
             #expect(world.vmSwitch?.status == 1)
             try world.startHostSwitch()
@@ -74,7 +73,7 @@ struct HandshakeHealingTests {
         let world = try SwitchedGuest(.handshake)
         world.vmSwitch?.end(with: SIGKILL)
         let question =
-            [UInt8](repeating: 0xff, count: 6) + [0x52, 0x54, 0, 0x12, 0x34, 0x56]  // to all
+            [UInt8](repeating: 0xff, count: 6) + [0x52, 0x54, 0, 0x12, 0x34, 0x56]  // broadcast
             + [0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]  // who has
             + [0x52, 0x54, 0, 0x12, 0x34, 0x56, 192, 168, 127, 9]
             + [0, 0, 0, 0, 0, 0, 192, 168, 127, 1]
@@ -100,7 +99,7 @@ struct HandshakeHealingTests {
         let (namespace, directory) = (try NetworkNamespace(), TemporaryDirectory())
         try namespace.run("ip", "link", "set", "lo", "up")
         let output = URL(fileURLWithPath: directory.file("output"))
-        // A port that no machine beside this one listens at, should there be any.
+        // No real virtual machine next to this one would listen on this port.
         let program = try RunningProgram(
             [
                 "env", "-C", directory.path, BuiltProgram.rdnet, "host-switch", "-debug", "-subnet",

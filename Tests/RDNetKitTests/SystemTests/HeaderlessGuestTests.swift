@@ -11,8 +11,7 @@ import Testing
 struct HeaderlessGuestTests {
     private static let octets = "8000000"
 
-    /// The load program compares what it gets with what was sent, at both ends, and fails when they
-    /// differ.
+    /// Exchanges data; the load program compares it at both ends and fails if they differ.
     private func exchange(
         _ scene: HeaderlessGuests,
         from client: NetworkNamespace,

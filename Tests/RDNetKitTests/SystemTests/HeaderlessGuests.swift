@@ -3,12 +3,13 @@ import Testing
 
 @testable import RDNetKit
 
-/// `host-switch` with two guests in namespaces, each behind a link of its own.
+/// `host-switch` with two guests in namespaces, each on its own link.
 final class HeaderlessGuests: GuestScene {
-    /// How a guest is connected.
+    /// The way in which a guest is connected.
     enum Attachment: String, CaseIterable, Sendable {
-        /// A device that leaves checksums and TCP segments unfinished and has no header to say so,
-        /// over this transport.
+        /// A device over this transport that leaves checksums and TCP segments unfinished.
+        ///
+        /// It has no header to say so.
         case short, qemu, bess, vfkit
         /// `vm-switch`, which negotiates offload headers.
         case extended
@@ -22,7 +23,7 @@ final class HeaderlessGuests: GuestScene {
             }
         }
 
-        /// vm-switch has a lease, and the first address is free for it.
+        /// vm-switch leases the first address, which no other guest uses.
         fileprivate func address(of index: Int) -> String {
             self == .extended ? "192.168.127.2" : "192.168.127.1\(index + 1)"
         }
@@ -33,7 +34,7 @@ final class HeaderlessGuests: GuestScene {
     let guest: NetworkNamespace
     /// The second guest, fdc0::12.
     let other: NetworkNamespace
-    /// Their IPv4 addresses.
+    /// The guests' IPv4 addresses.
     let addresses: (guest: String, other: String)
     let directory = TemporaryDirectory()
     var servers: [RunningProgram] = []
@@ -92,7 +93,7 @@ final class HeaderlessGuests: GuestScene {
         try namespace.run("ping", "-c", "1", "-W", "10", "192.168.127.1")
     }
 
-    /// Ends host-switch in good order.
+    /// Ends host-switch with SIGTERM.
     func endHost() {
         servers[0].end()
     }
@@ -102,7 +103,7 @@ final class HeaderlessGuests: GuestScene {
         servers.append(try RunningProgram(command, in: namespace, output: output))
     }
 
-    /// What everybody has logged.
+    /// The logs of all programs.
     var log: String {
         ["host", "guest0", "guest1"].map { name in
             let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
@@ -110,7 +111,7 @@ final class HeaderlessGuests: GuestScene {
         }.joined(separator: "\n")
     }
 
-    /// What host-switch has counted.
+    /// Returns the statistics of host-switch.
     func statistics() throws -> [String: Any] {
         let text = try run(
             "curl",

@@ -21,7 +21,7 @@ struct HostAPITests {
         return socket
     }
 
-    /// What has come when something in it was waited for.
+    /// Receives until a condition holds; returns the text received.
     private func text(of client: StreamClient, until done: (String) -> Bool) -> String {
         var text = ""
         _ = comesTrue {
@@ -73,7 +73,7 @@ struct HostAPITests {
             "POST /connect HTTP/1.1\r\nHost: \r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: 0\r\n\r\n"
         let sent = try Socket.send(socket, Array(head.utf8) + [42, 0] + question)
         #expect(sent == head.utf8.count + 44)
-        // The answer, its length first, in front of anything else.
+        // The first bytes on the connection are the answer, after its length.
         var answer = [UInt8](repeating: 0, count: 62)
         let number = socket.number
         let hasCome = comesTrue { recv(number, &answer, 62, Int32(MSG_PEEK)) == 62 }
@@ -89,7 +89,7 @@ struct HostAPITests {
             world.directory.file("second.log"),
         ]
         let program = try RunningProgram(command, in: second, stream: stream)
-        // From here on it is the program's alone.
+        // Only the program has the stream now.
         try stream.close()
         let hasAddress = try comesTrue {
             try second.run("ip", "-4", "address").contains("inet 192.168.127.3/24")
@@ -101,7 +101,7 @@ struct HostAPITests {
         #expect(
             try world.askAPI("/links").contains(#""id":1,"name":"/connect","format":"extended""#)
         )
-        // To the gateway, to the host, to the other guest.
+        // Pings the gateway, the host and the other guest.
         for address in [Guest.gateway, Guest.hostAlias, "192.168.127.2"] {
             try second.run("ping", "-c", "1", "-W", "5", address)
         }
@@ -180,7 +180,7 @@ struct HostAPITests {
                     + ["http://\(Guest.gateway)\(path)"]
             )
         }
-        // Without a host it is the guest itself.
+        // Without a host, the remote is the guest itself.
         let body = #"{"local":"127.0.0.1:8080","remote":":7"}"#
         #expect(try ask("/services/forwarder/expose", ["-d", body]).isEmpty)
         let expected =
@@ -217,7 +217,7 @@ struct HostAPITests {
 
     @Test func `it listens on vsock as anywhere else: a port that is taken is refused`() throws {
         let directory = TemporaryDirectory()
-        // Bound to this machine's contexts, so it may be taken already.
+        // The port belongs to this machine's contexts, so another process may use it.
         let port = UInt32.random(in: 50_000...4_000_000_000)
         let start = { (name: String) in
             try RunningProgram(
@@ -229,7 +229,7 @@ struct HostAPITests {
             )
         }
         let first = try start("first")
-        // The API is opened before the links.
+        // The API opens before the links.
         let listens = comesTrue { access(directory.file("first"), F_OK) == 0 }
         #expect(listens && first.isRunning)
         let second = try start("second")

@@ -27,7 +27,7 @@ struct LogRotationTests {
             #expect(comesTrue { started.log.contains("log file reopened") }, "\(started.log)")
         }
         #expect(started.program?.isRunning == true)
-        // What came before the signal is in the old file.
+        // The old file has everything from before the signal.
         #expect(!started.log.contains("waiting") && !started.text(of: "log.1").isEmpty)
     }
 
@@ -41,8 +41,9 @@ struct LogRotationTests {
         #expect(started.program?.isRunning == true)
     }
 
-    /// The two ways of logrotate: it renames the file and the program opens a new one, or it copies
-    /// and truncates.
+    /// The two modes of logrotate.
+    ///
+    /// It renames the file and the program opens a new one, or it copies and truncates the file.
     enum Mode: String, CaseIterable {
         case create
         case copytruncate

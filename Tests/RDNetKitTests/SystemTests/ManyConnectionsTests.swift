@@ -14,7 +14,7 @@ struct ManyConnectionsTests {
     @Test func `199 echoes finish beside one that never reads`() throws {
         let world = try SwitchedGuest()
         try world.serveEcho(7, in: world.host)
-        // Again and again: octets that stayed in a host socket shut its window in one run of five.
+        // Repeats the test: bytes left in a host socket shut its window in only one run of five.
         for _ in 0..<12 {
             let result = try world.load(
                 "echo-many",

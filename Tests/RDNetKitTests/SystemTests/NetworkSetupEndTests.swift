@@ -17,23 +17,23 @@ struct NetworkSetupEndTests {
         distro = try RancherDistro()
     }
 
-    /// Waits for the end: the status.
+    /// Waits for the program's end; returns its status.
     private func status(of program: RunningProgram) throws -> Int32 {
         try #require(comesTrue { !program.isRunning }, "\(distro.logs)")
         return program.status
     }
 
-    /// Whether a namespace, by the kernel's text for it, has nobody in it.
+    /// Whether a namespace, identified by the kernel's name, has no processes.
     private func isEmpty(_ namespace: String) throws -> Bool {
         try FileManager.default.contentsOfDirectory(atPath: "/proc").allSatisfy { name in
             guard Int32(name) != nil else { return true }
-            // A process that ends meanwhile has none.
+            // A process that ends meanwhile has no namespace.
             let path = "/proc/\(name)/ns/net"
             return (try? FileManager.default.destinationOfSymbolicLink(atPath: path)) != namespace
         }
     }
 
-    /// Whether the distribution is as it was.
+    /// Checks that the distribution is in its original state.
     private func expectNothingLeft() throws {
         #expect(try !distro.run("ip", "link").contains("veth"))
         #expect(try distro.run("find", "/run", "-name", "*.pid").isEmpty)
@@ -54,7 +54,7 @@ struct NetworkSetupEndTests {
         try distro.startInside("sleep", "1000")
         #expect(comesTrue { succeeds { try distro.runInside("pgrep", "-fx", "sleep 1000") } })
         #expect(try !isEmpty(namespace))
-        // The product's own way.
+        // The product's own way to stop it.
         try distro.run("busybox", "killall", "-\(signal)", "/usr/local/bin/network-setup")
         #expect(try status(of: program) == 1)
         #expect(try isEmpty(namespace))
@@ -88,7 +88,7 @@ struct NetworkSetupEndTests {
         _ = try distro.startNetworkSetup()
         try distro.waitForNetwork()
         try distro.run("pkill", "-KILL", "-x", "network-setup")
-        // Its vm-switch would keep the host from the next one.
+        // A surviving vm-switch would keep the host from the next one.
         #expect(try comesTrue { try !distro.living().contains("vm-switch") })
         #expect(try distro.living().contains("unshare"))
         _ = try distro.startNetworkSetup()
@@ -96,10 +96,9 @@ struct NetworkSetupEndTests {
         #expect(distro.text(of: "network-setup.log").contains("leftover veth pair deleted"))
     }
 
-    // MARK: Children that end by themselves
+    // MARK: Children that exit on their own
 
-    /// Runs network-setup with a good command line but for what is given; its status and its last
-    /// sentence.
+    /// Runs network-setup with valid options and these; returns its status and message.
     private func end(_ arguments: String...) throws -> (Int32, String) {
         let command = [
             "/usr/local/bin/network-setup", "--logfile", distro.directory.file("network-setup.log"),
@@ -170,7 +169,7 @@ struct NetworkSetupEndTests {
         #expect(program.isRunning)
     }
 
-    // MARK: What is missing before it begins
+    // MARK: Missing prerequisites
 
     @Test(
         "what is missing is one sentence before the host is met",

@@ -17,7 +17,7 @@ struct NetworkSetupSystemdTests {
         distro = try RancherDistro()
     }
 
-    /// Puts a program into the distribution's `/usr/local/bin`.
+    /// Installs a script in the distribution's `/usr/local/bin`.
     private func install(_ name: String, _ script: String) throws {
         try AtomicFile.replace(distro.directory.file(name), with: "#!/bin/sh\n\(script)\n")
         try distro.run(
@@ -29,14 +29,14 @@ struct NetworkSetupSystemdTests {
         )
     }
 
-    /// Starts a service whose network is its own; its process as the distribution knows it.
+    /// Starts a service with its own network; returns its process number in the distribution.
     private func startService() throws -> String {
         try distro.start(["unshare", "--net", "sleep", "54321"])
         #expect(comesTrue { succeeds { try distro.run("pgrep", "-fx", "sleep 54321") } })
         return try distro.run("pgrep", "-fx", "sleep 54321").trimmed
     }
 
-    /// Starts network-setup as the unit of openSUSE's distribution does.
+    /// Starts network-setup like the unit of openSUSE's distribution.
     private func startNetworkSetup(_ arguments: String...) throws -> RunningProgram {
         try distro.start(
             [
@@ -94,7 +94,7 @@ struct NetworkSetupSystemdTests {
         let asked = distro.directory.file("asked")
         #expect(comesTrue { FileManager.default.fileExists(atPath: asked) })
         try distro.run("pkill", "-TERM", "-x", "network-setup")
-        // systemctl would be waited for twice as long.
+        // The timeout of systemctl is twice as long.
         try #require(comesTrue { !program.isRunning })
         #expect(program.status == 1)
         #expect(comesTrue { succeeds { try distro.livesAlone("ps") } })
@@ -122,7 +122,7 @@ struct NetworkSetupSystemdTests {
 }
 
 extension RancherDistro {
-    /// Fails while anything but a program of one name runs.
+    /// Throws if anything runs except programs of one name.
     fileprivate func livesAlone(_ name: String) throws {
         let living = try living()
         try #require(Set(living) == [name, "ps"])

@@ -5,8 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// network-setup with a vm-switch of another project, whose children inherit the TAP interface's
-/// descriptor.
+/// network-setup with another project's vm-switch, whose children inherit the TAP descriptor.
 @Suite(
     "another's vm-switch",
     .serialized,
@@ -19,10 +18,10 @@ struct OtherSwitchTests {
         distro = try RancherDistro()
     }
 
-    /// A script that behaves as Rancher Desktop's own program does.
+    /// Returns a script that behaves like Rancher Desktop's own program.
     ///
-    /// It opens eth0 without close-on-exec, starts a DHCP client that inherits it, and ends with
-    /// the stream. It refuses to begin while there is an eth0.
+    /// It opens eth0 without close-on-exec, starts a DHCP client that inherits the descriptor, and
+    /// exits at the end of the stream. It refuses to start while an eth0 exists.
     private func program(detaching: Bool) -> String {
         """
         #!/usr/bin/perl
@@ -67,14 +66,14 @@ struct OtherSwitchTests {
         try AtomicFile.replace(script, with: program(detaching: detaching))
         try run("chmod", "+x", script)
         let networkSetup = try start(script)
-        // One that ends five times, each within five seconds, is given up.
+        // network-setup gives up after five exits, each within five seconds of a start.
         for round in 1...4 {
             try distro.startHostSwitch()
             let expected = String(repeating: "started\n", count: round)
             #expect(comesTrue { distro.text(of: "starts") == expected }, "\(distro.logs)")
             #expect(try distro.run("pgrep", "-cfx", "sleep 77777").trimmed == "1")
             distro.hostSwitch?.end(with: SIGKILL)
-            // Nothing of it waits for the next stream.
+            // No child of it remains to wait for the next stream.
             #expect(comesTrue { !succeeds { try distro.run("pgrep", "-fx", "sleep 77777") } })
             #expect(try !distro.runInside("ip", "link").contains("eth0"))
         }

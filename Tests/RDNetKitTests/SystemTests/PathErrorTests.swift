@@ -3,7 +3,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// A guest of `up` whose host has routers between itself and a server.
+/// A guest of `up` whose host reaches a server through routers.
 private final class RoutedGuest {
     let up: UpGuest
     let path: RoutedHost
@@ -15,7 +15,7 @@ private final class RoutedGuest {
         try up.host.run("sysctl", "-qw", "net.ipv4.ping_group_range=\(pingGroups)")
     }
 
-    /// Runs a program that is expected to fail, in the guest; its output.
+    /// Runs a program in the guest, which may fail; returns its output.
     func output(_ command: String) throws -> String {
         try guest.run("sh", "-c", "timeout 60 \(command) 2>&1 || true")
     }
@@ -42,7 +42,7 @@ struct PathErrorTests {
     @Test(
         "traceroute shows the gateway, the routers and the target (RFC 5508, REQ-10)",
         arguments: ["", "-T -p 81", "-I"],
-        // Ping sockets for everyone, or for nobody: then the echo sockets are raw.
+        // Ping sockets are available to everyone, or to nobody: then the echo sockets are raw.
         ["0 2147483647", "1 0"]
     )
     func traceroute(method: String, pingGroups: String) throws {
@@ -67,11 +67,11 @@ struct PathErrorTests {
         throws
     {
         let world = try RoutedGuest()
-        // ping(8) does not always show the first error; then its own kernel knows the MTU.
+        // ping(8) does not always show the first error; later, its own kernel knows the MTU.
         let refused = try world.output("ping -n -c 3 -i 0.2 -s 1450 -M do \(RoutedHost.server)")
         #expect(refused.contains("mtu = 1400") || refused.contains("mtu=1400"), "\(refused)")
         let whole = try world.output("ping -n -c 1 -W 5 -s 1450 -M dont \(RoutedHost.server)")
-        // Three routers and the gateway have forwarded the answer.
+        // Two routers and the gateway have forwarded the answer.
         #expect(whole.contains("icmp_seq=1 ttl=61"), "\(whole)")
     }
 
@@ -116,7 +116,7 @@ struct PathErrorTests {
         let external = server.socket.received.map { $0.sender }
         let host = try #require(IPAddress(RoutedHost.host))
         #expect(external.allSatisfy { $0.address == host })
-        // The first has not sent to the host itself, so only this makes the datagram welcome.
+        // The first socket has not sent to the host itself, so only this rule admits the datagram.
         try other.send([2], to: external[0])
         #expect(try comesTrue { try one.receive() })
         #expect(one.received.map { $0.sender } == [external[1]])
@@ -133,8 +133,8 @@ struct PathErrorTests {
             try socket.send([1], to: server.endpoint)
             #expect(try comesTrue { try server.socket.receive() })
         }
-        // The guest refuses what comes now, and then the host does: only a connected socket hears
-        // of it.
+        // The guest refuses the next datagram, and then the host does: only a connected socket is
+        // notified.
         try server.socket.connectToLatest()
         let isRefused = comesTrue {
             do {

@@ -12,10 +12,10 @@ import Testing
 struct PortReuseTests {
     private static let ports = 100
     private static let connections = 270
-    /// Shorter than the minute for which a kernel keeps a port in TIME-WAIT.
+    /// Less than the minute for which a kernel keeps a port in TIME-WAIT.
     private static let patience = Duration.seconds(45)
 
-    /// Lets a namespace have few ports, which it may use again after a second.
+    /// Limits a namespace to few ports, which it may reuse after a second.
     private func limitPorts(_ guest: NetworkNamespace) throws {
         try guest.run(
             "sysctl",
@@ -25,8 +25,9 @@ struct PortReuseTests {
         )
     }
 
-    /// Connects, and ends the connection first, so that the port enters TIME-WAIT on this side; how
-    /// often it succeeded.
+    /// Connects repeatedly and closes first, so that the port enters TIME-WAIT on this side.
+    ///
+    /// Returns the number of successes.
     private func connect(to server: Endpoint, from guest: NetworkNamespace) throws -> Int {
         try guest.enter {
             let clock = ContinuousClock()
@@ -37,8 +38,7 @@ struct PortReuseTests {
                 do {
                     _ = try Socket.connect(socket, to: SocketAddress(server))
                 } catch let error as SystemError where error.errno == EADDRNOTAVAIL {
-                    // Every port is in TIME-WAIT: the oldest of them may be used again soon, or not
-                    // at all.
+                    // Every port is in TIME-WAIT: the oldest is reused soon, or not at all.
                     usleep(20_000)
                     continue
                 }
@@ -78,7 +78,7 @@ struct PortReuseTests {
 }
 
 extension Socket {
-    /// A TCP socket whose calls wait.
+    /// Returns a blocking TCP socket.
     fileprivate static func makeBlocking() throws -> OwnedDescriptor {
         OwnedDescriptor(
             adopting: try systemCall("socket") {

@@ -5,22 +5,21 @@ import Testing
 
 @testable import RDNetKit
 
-/// Two namespaces with a veth pair between them, as `network-setup` makes them, and `wsl-proxy` in
-/// the outer one.
+/// Two namespaces with a veth pair, as `network-setup` creates them, and `wsl-proxy` in the outer.
 final class ProxiedNamespaces: GuestScene {
     static let inside = "192.168.143.1"
     static let outside = "192.168.143.2"
 
-    /// Where clients and the proxy are.
+    /// The namespace of clients and the proxy.
     let host: NetworkNamespace
-    /// Where containers are.
+    /// The namespace of containers.
     let guest: NetworkNamespace
     let directory = TemporaryDirectory()
     var servers: [RunningProgram] = []
     private(set) var proxy: RunningProgram?
     private let program: [String]
 
-    /// Makes the namespaces, starts the proxy and waits until agents can connect.
+    /// Creates the namespaces, starts the proxy and waits until agents can connect.
     init(
         program: [String] = [BuiltProgram.rdnet],
         options: [String] = [],
@@ -63,9 +62,9 @@ final class ProxiedNamespaces: GuestScene {
         ]
     }
 
-    /// Starts the proxy, for the first time or anew.
+    /// Starts the proxy, possibly again.
     func start(_ options: [String] = []) throws {
-        // Or the log of the one before would say that this one is ready.
+        // Otherwise an earlier proxy's log would say that this one is ready.
         unlink(directory.file("proxy.log"))
         proxy = try RunningProgram(arguments + options, in: host)
         let isReady = comesTrue { log.contains("waiting for published ports") }
@@ -77,7 +76,7 @@ final class ProxiedNamespaces: GuestScene {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// Sends one message as an agent does.
+    /// Sends one message, as an agent does.
     func say(_ text: String) throws {
         let descriptor = try Socket.makeUnix()
         let isConnected = try Socket.connect(
@@ -112,14 +111,14 @@ final class ProxiedNamespaces: GuestScene {
         try waitForListener(port, in: host, kind: transport == "tcp" ? "-tln" : "-uln")
     }
 
-    /// What `ss` shows of a port's listeners: their local addresses.
+    /// Returns the local addresses of a port's listeners, from `ss`.
     func listeners(_ port: Int, _ kind: String = "-tln") throws -> [String] {
         try host.run("ss", "-H", kind, "sport", "=", ":\(port)").split(separator: "\n")
             .compactMap { line in line.split(separator: " ").first { $0.hasSuffix(":\(port)") } }
             .map { String($0.dropLast("\(port)".count + 1)) }.sorted()
     }
 
-    /// A socket in the inner namespace that listens.
+    /// Returns a listening socket in the inner namespace.
     func listen(_ port: UInt16) throws -> WaitingSocket {
         let address = try #require(IPAddress(Self.inside))
         return try guest.enter {

@@ -68,7 +68,7 @@ struct RancherDesktopTests {
         #expect(inner.contains("UP") && inner.contains("192.168.143.1/24"))
         try distro.run("ping", "-c", "1", "-W", "5", "192.168.143.1")
         try distro.runInside("ping", "-c", "1", "-W", "5", "192.168.143.2")
-        // Nothing else came with it.
+        // No route and no forwarding came with the pair.
         #expect(try distro.run("ip", "route", "show", "default").isEmpty)
         let forwarding = "/proc/sys/net/ipv4/conf"
         #expect(try distro.run("cat", "\(forwarding)/veth-rd-wsl/forwarding").trimmed == "0")
@@ -89,7 +89,7 @@ struct RancherDesktopTests {
         #expect(outer.contains("192.168.1.1/24"))
         let inner = try distro.runInside("ip", "-br", "-4", "address", "show", "veth-rd1")
         #expect(inner.contains("192.168.1.2/24"))
-        // That generation's vm-switch does not know it.
+        // The vm-switch of that generation does not know the flag.
         #expect(try !distro.run("pgrep", "-a", "-x", "vm-switch").contains("-dhcp-script"))
     }
 }

@@ -5,12 +5,12 @@ import Testing
 
 @testable import RDNetKit
 
-/// A WSL distribution as Rancher Desktop makes it, and the host that its network leads to.
+/// A WSL distribution as Rancher Desktop creates it, and the host of its network.
 ///
-/// The distribution has processes, mounts and network of its own, with `/run`, `/etc/hosts` and
-/// `/etc/resolv.conf` that are nobody else's, and our programs under their names in
-/// `/usr/local/bin`. Unix sockets stand in for vsock: the machine's handshake port is `vm` in the
-/// directory, and the host's data port `vm_6656`, as hypervisors do it.
+/// The distribution has its own processes, mounts and network, its own `/run`, `/etc/hosts` and
+/// `/etc/resolv.conf`, and our programs under their names in `/usr/local/bin`. Unix sockets replace
+/// vsock: the machine's handshake port is `vm` in the directory, and the host's data port is
+/// `vm_6656`, as hypervisors name it.
 final class RancherDistro {
     static let hostAlias = SwitchedGuest.hostAlias
     static let gateway = SwitchedGuest.gateway
@@ -19,12 +19,12 @@ final class RancherDistro {
     let network: NetworkNamespace
     let directory: TemporaryDirectory
     private let holder: RunningProgram
-    /// The distribution's process 1, by the number that the test knows it by.
+    /// The distribution's process 1, by its number in the test's namespace.
     private let holderChild: String
     private(set) var hostSwitch: RunningProgram?
     private var programs: [RunningProgram] = []
 
-    /// Makes the distribution, without anything running in it yet.
+    /// Creates the distribution; nothing runs in it yet.
     init() throws {
         host = try NetworkNamespace()
         network = try NetworkNamespace()
@@ -46,7 +46,7 @@ final class RancherDistro {
     }
 
     deinit {
-        // With process 1 of the distribution all others end.
+        // The end of process 1 ends all others in the distribution.
         holder.end(with: SIGKILL)
         for program in programs { program.end(with: SIGKILL) }
         hostSwitch?.end(with: SIGKILL)
@@ -57,7 +57,7 @@ final class RancherDistro {
         try RDNetKitTests.run("chmod", "+x", path)
     }
 
-    /// What the product's `/usr/local/bin/wsl-init` comes to.
+    /// The essence of the product's `/usr/local/bin/wsl-init`.
     private static let initScript = """
         #!/bin/sh
         if [ $$ -ne 1 ]; then
@@ -97,7 +97,7 @@ final class RancherDistro {
 
     // MARK: The host
 
-    /// Starts host-switch as the product does, and as often as one likes.
+    /// Starts host-switch as the product does, any number of times.
     func startHostSwitch(_ options: [String] = []) throws {
         let command = [
             BuiltProgram.rdnet, "host-switch", "--vm", "unix://" + directory.file("vm"),
@@ -111,19 +111,19 @@ final class RancherDistro {
 
     private var door: [String] { ["nsenter", "-m", "-p", "-n", "-t", holderChild] }
 
-    /// Runs a program in the distribution; its output.
+    /// Runs a program in the distribution and returns its output.
     @discardableResult
     func run(_ arguments: String...) throws -> String {
         try run(arguments)
     }
 
-    /// Runs a program in the distribution; its output.
+    /// Runs a program in the distribution and returns its output.
     @discardableResult
     func run(_ arguments: [String]) throws -> String {
         try RDNetKitTests.run(door + arguments)
     }
 
-    /// Starts a program in the distribution, which ends with it.
+    /// Starts a program in the distribution; it ends with the distribution.
     @discardableResult
     func start(
         _ arguments: [String],
@@ -138,7 +138,7 @@ final class RancherDistro {
         return program
     }
 
-    /// Where network-setup meets the host, for a command line that does not say it.
+    /// The addresses of the host for a network-setup command line without them.
     private var links: [String] {
         [
             "RDNET_NETWORK_SETUP_HANDSHAKE_LINK=unix://\(directory.file("vm"))",
@@ -146,7 +146,7 @@ final class RancherDistro {
         ]
     }
 
-    /// Starts the product's script, which becomes network-setup.
+    /// Starts the product's script, which executes network-setup.
     func startNetworkSetup() throws -> RunningProgram {
         try start(
             ["/usr/local/bin/wsl-init"],
@@ -155,7 +155,7 @@ final class RancherDistro {
         )
     }
 
-    /// The names of the processes that have not ended, but process 1's.
+    /// Returns the names of the running processes, except process 1.
     func living() throws -> [String] {
         let lines = try run("ps", "-N", "-p", "1", "-o", "stat=,comm=").split(separator: "\n")
         return lines.filter { !$0.hasPrefix("Z") }.compactMap { line in
@@ -163,9 +163,9 @@ final class RancherDistro {
         }
     }
 
-    // MARK: The namespace within
+    // MARK: The inner namespace
 
-    /// The product's way to init: the only child of the process that the file names.
+    /// The product's way into the namespace: to the only child of the process that the file names.
     private static let execute =
         #"exec nsenter -n -p -m -t "$(pgrep -P "$(cat /run/wsl-init.pid)")" "$@""#
 
@@ -173,19 +173,19 @@ final class RancherDistro {
         ["sh", "-c", Self.execute, "wsl-exec"] + arguments
     }
 
-    /// Runs a program where containers run; its output.
+    /// Runs a program in the containers' namespace and returns its output.
     @discardableResult
     func runInside(_ arguments: String...) throws -> String {
         try RDNetKitTests.run(door + execution(arguments))
     }
 
-    /// Starts a program where containers run.
+    /// Starts a program in the containers' namespace.
     @discardableResult
     func startInside(_ arguments: String..., output: String? = nil) throws -> RunningProgram {
         try start(execution(arguments), output: output)
     }
 
-    /// Whether the host answers in there.
+    /// Whether the host answers a ping from the containers' namespace.
     func reachesHost() -> Bool {
         succeeds { try runInside("ping", "-c", "1", "-W", "1", Self.hostAlias) }
     }
@@ -201,21 +201,21 @@ final class RancherDistro {
         try #require(isThere, "nobody listens on port \(port)")
     }
 
-    /// What all have logged, for a test that failed.
+    /// All logs, for a failed test.
     var logs: String {
         ["host.log", "network-setup.log", "vm-switch.log", "output"].map { name in
             "\(name):\n" + text(of: name)
         }.joined(separator: "\n")
     }
 
-    /// A file of the directory; empty when it is not there.
+    /// Returns the text of a file in the directory; empty if the file does not exist.
     func text(of name: String) -> String {
         let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
         return String(decoding: octets, as: UTF8.self)
     }
 }
 
-/// Whether something does not throw.
+/// Whether a closure returns without an error.
 func succeeds<Result>(_ body: () throws -> Result) -> Bool {
     do {
         _ = try body()
@@ -226,6 +226,6 @@ func succeeds<Result>(_ body: () throws -> Result) -> Bool {
 }
 
 extension String {
-    /// Without the white space around it.
+    /// The string without the white space around it.
     var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }
 }

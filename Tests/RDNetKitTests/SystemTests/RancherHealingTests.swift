@@ -11,8 +11,6 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct RancherHealingTests {
-    /// What is promised for each of these.
-
     private let distro: RancherDistro
     private let networkSetup: RunningProgram
 
@@ -25,8 +23,9 @@ struct RancherHealingTests {
         try distro.waitInside(forPort: 6443)
     }
 
-    /// Whether address and forward are what they were, and host and containers reach each other, in
-    /// time.
+    /// Waits until host and containers reach each other; returns whether the setup is intact.
+    ///
+    /// network-setup must still run, the forward must work, and the address must be the same.
     private func heals() -> Bool {
         let isHealed = comesTrue {
             distro.reachesHost()
@@ -48,7 +47,7 @@ struct RancherHealingTests {
             try distro.run("pkill", "-KILL", "-x", "vm-switch")
             #expect(heals(), "\(distro.logs)")
             #expect(try distro.runInside("readlink", "/proc/self/ns/net") == before)
-            // It was waited for.
+            // The parent has reaped it.
             #expect(try !distro.run("ps", "-A", "-o", "stat=").contains("Z"))
         }
         let told = "vm-switch exited; restarting it at the next handshake"
@@ -95,10 +94,10 @@ struct RancherHealingTests {
         server.end(with: SIGKILL)
     }
 
-    /// Ends vm-switch's stream, while both of its ends live.
+    /// Shuts down vm-switch's stream while both of its ends run.
     private func cutStream() throws {
         let numbers = try run("pgrep", "-x", "vm-switch").split(separator: "\n")
-        // Other tests have one too.
+        // Other tests run a vm-switch too.
         let process = try #require(
             numbers.compactMap { Int32($0) }.first { number in succeeds { try isOurs(number) } }
         )

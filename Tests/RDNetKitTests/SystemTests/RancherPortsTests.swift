@@ -13,7 +13,7 @@ import Testing
 struct RancherPortsTests {
     private let distro: RancherDistro
 
-    /// Starts all of it as the product does: wsl-proxy last, and nobody waits for it.
+    /// Starts everything as the product does: wsl-proxy last, without waiting for it.
     init() throws {
         distro = try RancherDistro()
         try distro.startHostSwitch()
@@ -29,7 +29,7 @@ struct RancherPortsTests {
         try distro.waitInside(forPort: 8081, kind: "-uln")
     }
 
-    /// Tells wsl-proxy, as the agent does from where the containers are.
+    /// Sends a message to wsl-proxy from the containers' namespace, as the agent does.
     private func tell(removing: Bool) throws {
         let ports =
             #""80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}],"#
@@ -40,7 +40,7 @@ struct RancherPortsTests {
         try distro.runInside("sh", "-c", send)
     }
 
-    /// Asks the API, as the agent does from where the containers are.
+    /// Sends a request to the API from the containers' namespace, as the agent does.
     private func ask(_ path: String, _ body: String) throws {
         let gateway = "http://gateway.rancher-desktop.internal:80/services/forwarder"
         try distro.runInside("curl", "-sSf", "-d", body, "\(gateway)/\(path)")

@@ -20,13 +20,13 @@ struct ResolverFileTests {
         try machine.startHost(search: "one.example")
     }
 
-    /// Has the guest end renew its lease, with another domain.
+    /// Makes the guest end renew its lease, with another domain.
     private func renew(search domain: String, times: Int) throws {
         try machine.startHost(search: domain)
         try machine.waitForLog(" renewed\"", times: times)
     }
 
-    /// Starts the guest end in a namespace that `ip netns exec` gives a file of its own.
+    /// Starts the guest end in a namespace with its own file, which `ip netns exec` mounts.
     private func startWithOwnFile(_ options: String = "") throws {
         try machine.run("ip netns add guest; mkdir /etc/netns/guest")
         try machine.run("echo '# mine' >/etc/netns/guest/resolv.conf")
@@ -65,7 +65,7 @@ struct ResolverFileTests {
     }
 
     @Test func `a mount that process 1 sees too is the machine's`() throws {
-        // A container's file is a mount; a namespace within the container has no file of its own.
+        // A container's file is a mount; a namespace within the container has no file.
         try machine.run("cp \(ResolverMachine.path) /run/file; ip netns add guest")
         try machine.run("mount --bind /run/file \(ResolverMachine.path)")
         try machine.startGuest("ip netns exec guest")

@@ -5,10 +5,10 @@ import Testing
 
 /// A machine with its own processes, mounts, network and `/etc`, and a host for its guest ends.
 ///
-/// Process 1 lives in the machine's network namespace. The host is outside, at the end of a unix
+/// Process 1 is in the machine's network namespace. The host is outside, at the other end of a unix
 /// socket.
 final class ResolverMachine {
-    /// The machine's own file at the start.
+    /// The initial text of the machine's file.
     static let text = "nameserver 192.0.2.53\n"
     static let path = "/etc/resolv.conf"
 
@@ -16,12 +16,12 @@ final class ResolverMachine {
     let network: NetworkNamespace
     let directory = TemporaryDirectory()
     private let holder: RunningProgram
-    /// The machine's process 1, by the number that the test knows.
+    /// The machine's process 1, by its number in the test's namespace.
     private let holderChild: String
     private var hostSwitch: RunningProgram?
     private var programs: [RunningProgram] = []
 
-    /// Makes the machine; nothing runs in it yet.
+    /// Creates the machine; nothing runs in it yet.
     init() throws {
         host = try NetworkNamespace()
         network = try NetworkNamespace()
@@ -41,7 +41,7 @@ final class ResolverMachine {
     }
 
     deinit {
-        // All processes of the machine end with process 1.
+        // The end of process 1 ends all processes of the machine.
         holder.end(with: SIGKILL)
         for program in programs { program.end(with: SIGKILL) }
         hostSwitch?.end(with: SIGKILL)
@@ -72,19 +72,19 @@ final class ResolverMachine {
 
     var link: String { "unix://" + directory.file("link") }
 
-    /// Starts `host-switch`, again if it runs, with a domain that becomes part of the lease.
+    /// Starts `host-switch`, or restarts it, with a search domain for the lease.
     func startHost(search domain: String, link: String? = nil) throws {
         let link = link ?? "--link=" + self.link
         try startHost(["host-switch", link, "--dns-search", domain, "--logfile", ""])
     }
 
-    /// Starts a host role, and ends the one that runs.
+    /// Starts a host role after ending the running one.
     func startHost(_ arguments: [String]) throws {
         hostSwitch?.end()
         hostSwitch = try RunningProgram([BuiltProgram.rdnet] + arguments, in: host)
     }
 
-    /// The text of the file for a lease.
+    /// Returns the file's text for a lease.
     static func lease(search domain: String) -> String {
         "search \(domain)\nnameserver \(SwitchedGuest.gateway)\n"
     }
@@ -93,13 +93,13 @@ final class ResolverMachine {
 
     private var door: [String] { ["nsenter", "-m", "-p", "-n", "-t", holderChild] }
 
-    /// Runs a shell command in the machine, for a minute at most; its output.
+    /// Runs a shell command in the machine, for a minute at most; returns its output.
     @discardableResult
     func run(_ command: String) throws -> String {
         try RDNetKitTests.run(door + ["timeout", "60", "sh", "-c", Self.setting + command])
     }
 
-    /// Starts a shell command in the machine, which ends with the machine.
+    /// Starts a shell command in the machine; it ends with the machine.
     @discardableResult
     func start(_ command: String, output: String = "output") throws -> RunningProgram {
         let program = try RunningProgram(
@@ -112,7 +112,7 @@ final class ResolverMachine {
 
     private static let setting = "export PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin; "
 
-    /// Starts a guest end; `prefix` is such as `ip netns exec guest`.
+    /// Starts a guest end; `prefix` is a command such as `ip netns exec guest`.
     func startGuest(
         _ prefix: String = "",
         role: String = "vm-switch",
@@ -123,12 +123,12 @@ final class ResolverMachine {
         try start("exec \(prefix) \(role) \(address) --logfile \(log) \(options)")
     }
 
-    /// Ends a guest end and waits until it has ended.
+    /// Sends a signal to a guest end and waits until it exits.
     func endGuest(_ role: String = "vm-switch", _ signal: String = "TERM") throws {
         try run("pkill -\(signal) -x \(role); while pgrep -x \(role); do sleep 0.02; done")
     }
 
-    /// The machine's file; nil when there is none.
+    /// The text of the machine's file; nil if the file does not exist.
     var file: String? {
         get throws {
             let text = try run("cat \(Self.path) || echo none")
@@ -141,19 +141,19 @@ final class ResolverMachine {
         try run("printf '\(text)' >/etc/new; mv /etc/new \(Self.path)")
     }
 
-    /// Waits until the guest end has logged a text so often.
+    /// Waits until the guest end has logged a text this many times.
     func waitForLog(_ text: String, times: Int = 1) throws {
         let isThere = comesTrue(within: .seconds(60)) { count(text) >= times }
         try #require(isThere, "\(text): \(log)")
     }
 
-    /// How often the guest end has logged a text.
+    /// Returns how often the guest end has logged a text.
     func count(_ text: String) -> Int { log.components(separatedBy: text).count - 1 }
 
-    /// What the guest end has logged.
+    /// The guest end's log.
     var log: String { self.text(of: "guest.log") }
 
-    /// A file of the directory; empty when it is not there.
+    /// Returns the text of a file in the directory; empty if the file does not exist.
     func text(of name: String) -> String {
         let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
         return String(decoding: octets, as: UTF8.self)

@@ -39,7 +39,7 @@ struct ResolverSetupTests {
         try machine.run("pkill -x network-setup; while pgrep -x network-setup; do sleep 0.02; done")
     }
 
-    /// A shell condition among the programs of the namespace: waits until it holds.
+    /// Waits until a shell condition holds in the programs' namespace.
     private func comesTrueInside(_ condition: String) -> Bool {
         let inside = #"nsenter -n -p -m -t "$(pgrep -P "$(cat /run/wsl-init.pid)")" sh -c "#
         return comesTrue(within: .seconds(60)) {
@@ -71,7 +71,7 @@ struct ResolverSetupTests {
             comesTrueInside("ping -c 1 -W 1 192.168.127.1 && " + Self.resolves),
             "\(machine.log)"
         )
-        // The file of the killed one is used again.
+        // The new vm-switch reuses the killed one's file.
         #expect(machine.count(Self.mounted) == 1, "\(machine.log)")
         for text in [Self.other, ResolverMachine.text] {
             try machine.replaceFile(with: text)

@@ -11,7 +11,7 @@ import Testing
 struct ResolverUpTests {
     private static let other = "nameserver 192.0.2.99\n"
     private static let up = "rdnet up --logfile '' -- sh -c "
-    /// Fails unless the gateway answers for the resolver that programs find.
+    /// A script that fails unless the programs' resolver gets the gateway's answers.
     private static let resolves =
         "dig +short host.docker.internal | grep -q 192.168.127.254 && "
         + "getent ahostsv4 gateway.docker.internal | grep -q 192.168.127.1"
@@ -91,7 +91,7 @@ struct ResolverUpTests {
             """
         )
         let shown = try machine.run("cd /run/root/etc; ls -l | grep resolv || true")
-        // Other tests' namespaces are mounts too, and come and go.
+        // Other tests' namespaces are mounts as well, and change meanwhile.
         let mounts = "grep -e /run/root -e /etc -e 'tmpfs rdnet' /proc/self/mountinfo"
         let before = try machine.run(mounts)
         let inside = "\(BuiltProgram.rdnet) up --logfile '' -- sh -c '\(Self.resolves)'"

@@ -12,8 +12,9 @@ import Testing
 struct ReturningGuestTests {
     private static let connections = 50
 
-    /// Opens connections to the host's port 7 and lets the guest's kernel forget them without a
-    /// word, as a reboot does.
+    /// Opens connections to the host's port 7 and makes the guest's kernel forget them silently.
+    ///
+    /// A reboot has the same effect.
     private func forgetConnections(in scene: SwitchedGuest) throws {
         let server = Endpoint(address: IPAddress(ipv4: 0xc0a8_7ffe), port: 7)
         try scene.guest.enter {
@@ -24,13 +25,13 @@ struct ReturningGuestTests {
                     }
                 )
                 _ = try Socket.connect(client, to: SocketAddress(server))
-                // See tcp(7): a socket in repair mode is closed without a segment.
+                // The kernel closes a socket in repair mode without a segment (tcp(7)).
                 try Socket.set(client, Int32(IPPROTO_TCP), TCP_REPAIR, to: 1)
             }
         }
     }
 
-    /// Connections that the host's server has.
+    /// Returns the number of connections at the host's server.
     private func served(by scene: SwitchedGuest) throws -> Int {
         try scene.host.run("ss", "-Htn", "state", "established", "sport", "=", ":7")
             .split(separator: "\n").count
@@ -44,7 +45,7 @@ struct ReturningGuestTests {
         scene.vmSwitch?.end(with: SIGKILL)
         try scene.startVMSwitch()
         try scene.waitForAddress()
-        // Probes come after 0, 1, 3 and 7 seconds.
+        // The probes are sent after 0, 1, 3 and 7 seconds.
         #expect(try comesTrue(within: .seconds(60)) { try served(by: scene) == 0 })
         #expect(scene.reachesHost())
     }

@@ -2,8 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Two routers and a server beyond a host's namespace; the link between the routers has a small
-/// MTU.
+/// Two routers and a server beyond a host's namespace; the routers' link has a small MTU.
 ///
 ///     host 10.71.1.2 ── 10.71.1.1 near 10.71.2.1 ── 10.71.2.2 far 10.71.3.1 ── 10.71.3.2 server
 final class RoutedHost {

@@ -17,7 +17,7 @@ struct SSHForwardLifeTests {
     func nothingIsLeft(signal: Int32) throws {
         let scene = try Scene()
         do {
-            // A socket that nobody listens at any more.
+            // A stale socket: nothing listens on it.
             let stale = try ListeningSocket.unix(path: scene.socket)
             _ = consume stale
         }
@@ -50,7 +50,7 @@ struct SSHForwardLifeTests {
         let ssh = try #require(scene.processes(in: scene.host, named: "ssh").first)
         kill(ssh, SIGKILL)
         #expect(comesTrue { !scene.processes(in: scene.host, named: "ssh").contains(ssh) })
-        // Perhaps before gvproxy knows.
+        // gvproxy may not have noticed yet.
         let client = try scene.connect()
         try client.write("through".utf8)
         try scene.waitForForward(times: 2)

@@ -5,11 +5,10 @@ import Testing
 
 @testable import RDNetKit
 
-/// `gvproxy` in one namespace, `gvforwarder` and OpenSSH's server in another, and a unix socket in
-/// each.
+/// `gvproxy` in one namespace, `gvforwarder` and OpenSSH's server in another, a socket in each.
 ///
-/// Unix sockets with a path know no network namespaces: the guest's is the test's own, which `sshd`
-/// calls.
+/// Network namespaces do not separate unix sockets with a path: the guest's is the test's own, and
+/// `sshd` connects to it.
 final class SSHForwardScene {
     let host: NetworkNamespace
     let guest: NetworkNamespace
@@ -21,12 +20,12 @@ final class SSHForwardScene {
     private var forwarder: RunningProgram?
     private var sshServer: RunningProgram?
 
-    /// Starts all but `gvproxy` and the SSH server.
+    /// Creates everything except `gvproxy`, the guest's network and the SSH server.
     ///
     /// - Parameters:
-    ///   - key: The private key's file.
-    ///   - destination: The guest's socket.
-    /// - Throws: When something cannot be had.
+    ///   - key: The private key's file name.
+    ///   - destination: The file name of the guest's socket.
+    /// - Throws: If a namespace, a key or a socket cannot be created.
     init(key: String = "key", destination: String = "destination") throws {
         names = (directory.file(key), directory.file(destination))
         host = try NetworkNamespace()
@@ -60,7 +59,7 @@ final class SSHForwardScene {
     var key: String { names.key }
     var destination: String { names.destination }
     var log: String { text("log") }
-    /// Where `gvproxy` makes its private directories.
+    /// The private directories that `gvproxy` has created.
     var privateFiles: [String] {
         do {
             return try FileManager.default.contentsOfDirectory(atPath: directory.file("run"))
@@ -74,7 +73,7 @@ final class SSHForwardScene {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// The options of a forward to the guest's socket.
+    /// Returns the options of a forward to the guest's socket.
     func forward(user: String = "root", identity: String? = nil) -> [String] {
         [
             "-forward-sock", socket, "-forward-dest", destination, "-forward-user", user,
@@ -82,7 +81,7 @@ final class SSHForwardScene {
         ]
     }
 
-    /// Lets the SSH server take a key, and no other.
+    /// Makes the SSH server accept only this key.
     func allow(_ key: String) throws {
         try RDNetKitTests.run("cp", key + ".pub", directory.file("allowed"))
     }
@@ -99,7 +98,7 @@ final class SSHForwardScene {
         )
     }
 
-    /// Brings the guest's network up.
+    /// Starts the guest's network.
     func startGuest() throws {
         forwarder = try RunningProgram(
             [
@@ -115,8 +114,8 @@ final class SSHForwardScene {
     }
 
     func startSSHServer() throws {
-        // It closes the descriptor by which Foundation sees a program's end, so a shell keeps one
-        // for it.
+        // sshd closes the descriptor by which Foundation detects a program's end, so a shell keeps
+        // it open.
         let command = "/usr/sbin/sshd -D -e -f \(directory.file("sshd_config")) & wait"
         sshServer = try RunningProgram(
             ["sh", "-c", command],
@@ -125,14 +124,14 @@ final class SSHForwardScene {
         )
     }
 
-    /// Ends the SSH server, and its processes for connections.
+    /// Ends the SSH server and its processes for connections.
     func endSSHServer() {
         sshServer?.end(with: SIGKILL)
         sshServer = nil
         for process in processes(in: guest, named: "sshd") { kill(process, SIGKILL) }
     }
 
-    /// The programs of a name in a namespace.
+    /// Returns the processes with this name in a namespace.
     func processes(in namespace: NetworkNamespace, named name: String) -> [Int32] {
         do {
             let numbers = try RDNetKitTests.run("ip", "netns", "pids", namespace.name)
@@ -145,7 +144,7 @@ final class SSHForwardScene {
         }
     }
 
-    /// Starts all, and waits until the forward is up.
+    /// Starts everything and waits until the forward is up.
     func startAll(_ options: [String]? = nil) throws {
         try start(options ?? forward())
         try waitForAPI()
@@ -160,7 +159,7 @@ final class SSHForwardScene {
         try #require(isThere, "\(log)\(text("output"))")
     }
 
-    /// Waits until the host's socket exists; the API's exists a moment earlier.
+    /// Waits until the host's socket exists; the API's socket exists a moment earlier.
     func waitForSocket() throws {
         let isThere = comesTrue { FileManager.default.fileExists(atPath: socket) }
         try #require(isThere, "\(log)\(text("output"))")
@@ -171,7 +170,7 @@ final class SSHForwardScene {
         try #require(isUp, "\(log)\(text("sshd.log"))")
     }
 
-    /// The log's lines with a text.
+    /// Returns the log's lines that contain a text.
     func lines(with text: String) -> [Substring] {
         log.split(separator: "\n").filter { $0.contains(text) }
     }
@@ -185,7 +184,7 @@ final class SSHForwardScene {
         return HostPeer(stream)
     }
 
-    /// Takes the next connection to the guest's socket.
+    /// Accepts the next connection to the guest's socket.
     func accept() throws -> HostPeer {
         var peer: HostPeer?
         let hasCome = try comesTrue {
@@ -198,12 +197,12 @@ final class SSHForwardScene {
         return try #require(peer)
     }
 
-    /// Waits until a peer has read a text from its beginning.
+    /// Waits until a peer has received exactly this text.
     func reads(_ peer: HostPeer, _ text: String) -> Bool {
         comesTrue { peer.text == text }
     }
 
-    /// Waits until a peer has read the stream's end.
+    /// Waits until a peer has reached the stream's end.
     func readsEnd(_ peer: HostPeer) -> Bool {
         comesTrue {
             peer.read()

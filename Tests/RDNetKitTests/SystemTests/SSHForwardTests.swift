@@ -56,7 +56,7 @@ struct SSHForwardTests {
             withUnsafeBytes(of: random.next()) { Array($0) }
         }
         var offset = 0
-        // Until nobody on the way takes any more.
+        // Writes until every buffer on the way is full.
         var idle = 0
         while idle < 20 {
             let sent = try generous.write(stream[(offset % stream.count)...].prefix(65_536))
@@ -78,7 +78,7 @@ struct SSHForwardTests {
         }
         #expect(areWhole)
         for (_, sink, _) in directions { #expect(sink.received == stream) }
-        // And the one that did not read has lost nothing.
+        // The connection whose peer did not read has lost nothing.
         generous.endSending()
         let isThrough = comesTrue {
             lazy.read()
@@ -146,7 +146,7 @@ struct SSHForwardTests {
         let client = try scene.connect()
         try client.write("through".utf8)
         #expect(scene.reads(try scene.accept(), "through"))
-        // They are no business of the API.
+        // These forwards do not appear in the API.
         let listed = try scene.ask("/services/forwarder/all", "")
         #expect(!listed.contains("unix"))
     }

@@ -20,7 +20,7 @@ struct SignalTests {
         let started = try StartedRole(role, before: "trap '' HUP INT QUIT TERM USR1 USR2")
         let bits = StartedRole.bits(signals)
         #expect(try started.mask("SigIgn") & bits == bits)
-        // A blocked signal would reach a signalfd although it is ignored.
+        // A blocked signal would reach a signalfd even if it is ignored.
         #expect(try started.mask("SigBlk") & StartedRole.bits([SIGHUP, SIGINT, SIGTERM]) == 0)
         for signal in signals { try started.send(signal) }
         try started.send(SIGKILL)
@@ -31,7 +31,8 @@ struct SignalTests {
     @Test("stray signals end nothing", arguments: StartedRole.serving + ["up"])
     func strays(role: String) throws {
         let started = try StartedRole(role)
-        // The kernel delivers lower numbers first, so a stray one that is not blocked would win.
+        // The kernel delivers lower numbers first, so an unblocked stray signal would come before
+        // SIGTERM.
         try started.send(SIGUSR1, SIGUSR2, SIGPIPE, SIGTERM)
         let status = try started.waitForEnd()
         #expect(![SIGUSR1, SIGUSR2, SIGPIPE].contains(status), "\(started.log)")
@@ -96,9 +97,9 @@ struct SignalTests {
         #expect(program.status == 7)
     }
 
-    // MARK: A terminal that hangs up
+    // MARK: Terminal hang-ups
 
-    /// Runs a shell's words on a terminal of their own, which hangs up when its other end goes.
+    /// Runs a shell command on its own terminal, which hangs up when its other end closes.
     private func startOnTerminal(_ words: String, in host: NetworkNamespace) throws
         -> RunningProgram
     {
@@ -122,7 +123,7 @@ struct SignalTests {
         let number = try #require(Int32(scene.text("pid")))
         defer { kill(number, SIGKILL) }
         kill(terminal.number, SIGKILL)
-        // The hang-up is over when the session has lost its terminal.
+        // The hang-up is complete once the session has lost its terminal.
         let hasHungUp = try comesTrue {
             try run("ps", "-o", "tty=", "-p", "\(number)").trimmed == "?"
         }
@@ -138,7 +139,7 @@ struct SignalTests {
     )
     func hangUp(before: String) throws {
         let scene = try GVProxyScene()
-        // A shell passes the signal on to the programs in its background.
+        // A shell forwards the signal to its background programs.
         let isShell = before.hasPrefix("trap")
         let words = "\(before) \(gvproxy(scene.directory))" + (isShell ? " & wait; wait" : "")
         let terminal = try startOnTerminal(words, in: scene.host)

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("host-switch on its standard streams")
 struct StandardStreamsTests {
-    /// Starts host-switch with a pipe, or one socket, for both of its streams.
+    /// Starts host-switch with pipes, or one socket, as its standard streams.
     private func start(_ input: Any, _ output: Any, log: String) throws -> Process {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: BuiltProgram.rdnet)
@@ -36,7 +36,7 @@ struct StandardStreamsTests {
             let answer = try #require(try output.fileHandleForReading.read(upToCount: 60))
             ARPQuestion.expectAnswer(Array(answer))
         }
-        // The end of its input is the end of the link, not of the program.
+        // The end of the input ends the link, but not the program.
         try input.fileHandleForWriting.close()
         let log = directory.file("log")
         let hasEnded = try comesTrue {

@@ -5,16 +5,14 @@ import Testing
 
 @testable import RDNetKit
 
-/// One role of the program, started so that it waits for something, in a namespace and with files
-/// of its own.
+/// One role of the program in its own namespace and directory, started so that it waits.
 final class StartedRole {
-    /// The roles that serve until they are told to end.
+    /// The roles that serve until a signal ends them.
     static let serving = [
         "host-switch", "gvproxy", "wsl-proxy", "network-setup", "vm-switch", "gvforwarder",
     ]
 
-    /// The words before a program that is to start with nothing blocked: the threads of a test
-    /// block most signals.
+    /// A prefix that starts a program without blocked signals; a test's threads block most signals.
     static let unblocking = [
         "perl", "-MPOSIX", "-e", "sigprocmask(SIG_SETMASK, POSIX::SigSet->new); exec @ARGV",
     ]
@@ -25,14 +23,14 @@ final class StartedRole {
     private let role: String
     private let logName: String?
 
-    /// Starts a role and waits until it reacts to signals.
+    /// Starts a role and waits until it handles signals.
     ///
     /// - Parameters:
-    ///   - role: Its name.
+    ///   - role: The role's name.
     ///   - logName: The log file's name in the directory; nil logs to standard error.
-    ///   - before: A shell's words before the program starts, such as a trap; `@` stands for the
+    ///   - before: A shell command before the program starts, such as a trap; `@` stands for the
     ///     directory.
-    /// - Throws: When it does not begin to wait.
+    /// - Throws: If the role does not start to wait.
     init(_ role: String, log logName: String? = "log", before: String = ":") throws {
         self.role = role
         self.logName = logName
@@ -77,7 +75,7 @@ final class StartedRole {
         return log + ["--", "/bin/sh", "-c", command]
     }
 
-    /// What the log says when the role has begun to wait.
+    /// The log message of a role that has started to wait.
     private var sign: String {
         switch role {
         case "host-switch": "DNS servers"
@@ -88,7 +86,7 @@ final class StartedRole {
         }
     }
 
-    /// What it has logged.
+    /// The role's log.
     var log: String { text(of: logName ?? "output") }
 
     func text(of name: String) -> String {
@@ -96,7 +94,7 @@ final class StartedRole {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// A signal mask of the process, as `/proc/PID/status` shows it: `SigIgn`, `SigBlk`.
+    /// Returns a signal mask of the process from `/proc/PID/status`: `SigIgn` or `SigBlk`.
     func mask(_ name: String) throws -> UInt64 {
         let number = try #require(program?.number)
         return try Self.mask(
@@ -112,7 +110,7 @@ final class StartedRole {
         )
     }
 
-    /// The bits of signals in such a mask.
+    /// Returns the bits of signals in a mask.
     static func bits(_ signals: [Int32]) -> UInt64 {
         signals.reduce(0) { $0 | 1 << UInt64($1 - 1) }
     }
@@ -122,7 +120,7 @@ final class StartedRole {
         for signal in signals { #expect(kill(number, signal) == 0) }
     }
 
-    /// Waits for the end; the exit status, or the signal that killed it.
+    /// Waits for the program's end; returns its exit status, or the signal that killed it.
     func waitForEnd() throws -> Int32 {
         let program = try #require(program)
         try #require(comesTrue { !program.isRunning }, "\(role) still runs: \(log)")

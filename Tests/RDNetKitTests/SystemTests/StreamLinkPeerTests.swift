@@ -5,7 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Another program's end of a link: blocking, with the prefix that is asked for.
+/// Another program's end of a link: blocking, with a configurable prefix.
 private final class ForeignPeer {
     private let descriptor: OwnedDescriptor
     private let prefix: (Int) -> [UInt8]

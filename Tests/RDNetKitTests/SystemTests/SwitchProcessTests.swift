@@ -5,13 +5,13 @@ import Testing
 
 @testable import RDNetKit
 
-/// A host-switch, and `vm-switch` as our own child with a stream to it that is handed over.
+/// A host-switch, and `vm-switch` as our own child, which receives a stream to it.
 private final class HandedStream {
     let host: NetworkNamespace
     let guest: NetworkNamespace
     let directory = TemporaryDirectory()
     let loop: EventLoop
-    /// What was told; it outlives the rest.
+    /// The callbacks' results; this object outlives the rest.
     private final class Record {
         var requests = 0
         var end: ProcessEnd?
@@ -63,7 +63,7 @@ private final class HandedStream {
         )
     }
 
-    /// A connection to host-switch, once it listens.
+    /// Connects to host-switch once it listens.
     func dial() throws -> OwnedDescriptor {
         let address = try #require(StreamAddress("unix://" + directory.file("link")))
         let deadline = ContinuousClock.now + hangGuard
@@ -78,7 +78,7 @@ private final class HandedStream {
         }
     }
 
-    /// Turns the loop until something is true, at most for the guard against hangs.
+    /// Turns the loop until a condition holds; fails after `hangGuard`.
     func turn(until isDone: () throws -> Bool) throws {
         let deadline = EventLoop.monotonicClock() + hangGuard
         while try !isDone() {
@@ -91,7 +91,7 @@ private final class HandedStream {
         try guest.run("ip", "-4", "address").contains("inet 192.168.127.2/24")
     }
 
-    /// What a descriptor of `vm-switch` is: `socket:[inode]`.
+    /// Returns the identity of a descriptor of `vm-switch`: `socket:[inode]`.
     func file(_ number: Int) throws -> String {
         let process = try #require(process?.process)
         let path = "/proc/\(process)/fd/\(number)"
@@ -100,7 +100,7 @@ private final class HandedStream {
         return file
     }
 
-    /// The interface's index: another one's is another interface.
+    /// Returns the index of the interface; a new interface has another index.
     func interface() throws -> String {
         String(try guest.run("ip", "-o", "link", "show", "eth0").prefix { $0 != ":" })
     }
@@ -142,7 +142,7 @@ struct SwitchProcessTests {
         let stream = try world.file(3)
         for holder in try FileManager.default.contentsOfDirectory(atPath: "/proc")
         where Int32(holder) != nil && Int32(holder) != process {
-            // A process may end while it is looked at.
+            // A process may end during the inspection.
             let folder = "/proc/\(holder)/fd"
             for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] {
                 let file = try? FileManager.default.destinationOfSymbolicLink(
@@ -172,13 +172,13 @@ struct SwitchProcessTests {
         for number in [3, 4] { #expect(try !told.contains(world.file(number))) }
     }
 
-    /// Which of its sockets `vm-switch` loses.
+    /// The socket that `vm-switch` loses.
     private enum Loss {
         case stream
         case supply
     }
 
-    /// How `vm-switch` ends after a loss, within two seconds, and what it has logged by then.
+    /// Returns how `vm-switch` ends after a loss, and its log; nil if it still runs at `hangGuard`.
     private func end(
         losing loss: Loss,
         environment: [String] = ["\(LinkSupply.variable)=4"]

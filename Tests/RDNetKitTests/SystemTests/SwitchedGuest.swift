@@ -5,14 +5,13 @@ import Testing
 
 @testable import RDNetKit
 
-/// `host-switch` in one namespace, `vm-switch` in another, a unix socket between them.
+/// `host-switch` in one namespace and `vm-switch` in another, connected by a unix socket.
 final class SwitchedGuest: GuestScene {
-    /// How the two come together.
+    /// The way in which the two connect.
     enum Meeting {
-        /// `vm-switch` dials a link of `host-switch`.
+        /// `vm-switch` connects to a link of `host-switch`.
         case link
-        /// The test plays network-setup: the handshake, and the stream for `vm-switch` as a
-        /// descriptor.
+        /// The test plays network-setup: after the handshake it passes the stream to `vm-switch`.
         case handshake
     }
 
@@ -30,7 +29,7 @@ final class SwitchedGuest: GuestScene {
     private(set) var vmSwitch: RunningProgram?
     var servers: [RunningProgram] = []
 
-    /// Starts both and waits for the guest's address.
+    /// Starts both programs and waits for the guest's address.
     init(
         _ meeting: Meeting = .link,
         address: String = "192.168.127.2",
@@ -52,7 +51,7 @@ final class SwitchedGuest: GuestScene {
     }
 
     deinit {
-        // In this order, or the one that lost its peer would log and dial meanwhile.
+        // In the other order, vm-switch would lose its peer, log that, and try to reconnect.
         vmSwitch?.end(with: SIGKILL)
         hostSwitch?.end(with: SIGKILL)
         for server in servers { server.end(with: SIGKILL) }
@@ -77,14 +76,14 @@ final class SwitchedGuest: GuestScene {
                 "--resolv-conf", "", "--logfile", directory.file("guest.log"),
             ]
         vmSwitch = try RunningProgram(command + guestOptions, in: guest, stream: stream)
-        // Nobody else may hold it, or its end would not be seen.
+        // Another open descriptor would hide the stream's end.
         try stream?.close()
     }
 
-    /// Where the virtual machine waits for its host.
+    /// The virtual machine's handshake socket.
     private var machine: String { directory.file("vm") }
 
-    /// The stream that a handshake leads to.
+    /// Performs a handshake and returns its stream.
     func shakeHands() throws -> FileHandle {
         let loop = try EventLoop()
         var stream: FileHandle?
@@ -113,7 +112,7 @@ final class SwitchedGuest: GuestScene {
         try #require(hasCome, "no address: \(logs)")
     }
 
-    /// What both have logged, for a test that failed.
+    /// Both logs, for a failed test.
     var logs: String {
         ["host.log", "guest.log"].map { name in
             let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
@@ -121,7 +120,7 @@ final class SwitchedGuest: GuestScene {
         }.joined(separator: "\n")
     }
 
-    /// One octet from the guest to the host's echo server and back.
+    /// Whether one byte travels from the guest to the host's echo server and back.
     func reachesHost(port: Int = 7) -> Bool {
         do {
             let answer = try load("rr", Self.hostAlias, String(port), "0.01", in: guest)
@@ -131,7 +130,7 @@ final class SwitchedGuest: GuestScene {
         }
     }
 
-    /// Asks the forwarding API as the host would.
+    /// Sends a request to the API, as the host would.
     @discardableResult
     func askAPI(_ path: String, body: String? = nil) throws -> String {
         let data = body.map { ["-d", $0] } ?? []

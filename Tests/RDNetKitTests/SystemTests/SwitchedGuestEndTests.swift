@@ -71,7 +71,7 @@ struct SwitchedGuestEndTests {
 }
 
 extension SwitchedGuest {
-    /// Whether the host knows of a guest with an address.
+    /// Whether the host lists a guest with an address.
     fileprivate func guestIsListed() throws -> Bool {
         do {
             return try askAPI("/leases").contains("192.168.127.2")

@@ -137,12 +137,12 @@ struct SwitchedGuestTests {
 
     @Test func `a refused port is refused, not lost`() throws {
         let world = try Guest()
-        // The first one pays for the neighbor's address.
+        // The first connection would include the ARP exchange.
         try world.guest.run("ping", "-c", "1", "-W", "5", Guest.hostAlias)
         #expect(try world.guest.enter { try attempt(port: 9) } == ECONNREFUSED)
     }
 
-    /// Connects to a port of the host: the error.
+    /// Connects to a port of the host; returns the errno, or 0.
     private func attempt(port: UInt16) throws -> Int32 {
         let descriptor = OwnedDescriptor(
             adopting: try systemCall("socket") { socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0) }

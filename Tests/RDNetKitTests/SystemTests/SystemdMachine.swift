@@ -5,18 +5,18 @@ import Testing
 
 @testable import RDNetKit
 
-/// A machine with a real systemd as its first process, and our programs and units installed.
+/// A machine with a real systemd as its process 1, and with our programs and units.
 ///
-/// Its file system is this machine's with an overlay that goes away with it; only what basic.target
-/// wants is started. It has a network, mounts, processes and control groups of its own.
+/// Its file system is this machine's with a temporary overlay; systemd starts only basic.target's
+/// dependencies. The machine has its own network, mounts, processes and control groups.
 final class SystemdMachine {
     private let directory = TemporaryDirectory()
     private let container: RunningProgram
-    /// systemd, by the number that the test knows it by.
+    /// systemd's process number in the test's namespace.
     private let leader: String
     private let name = "rdnet-test-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
 
-    /// Boots, and waits until systemd has started what it starts.
+    /// Boots the machine and waits until systemd has finished.
     init() throws {
         let script = directory.file("boot")
         try AtomicFile.replace(script, with: Self.boot(directory.path, name))
@@ -30,7 +30,7 @@ final class SystemdMachine {
         var leader = ""
         let hasBooted = comesTrue(within: .seconds(60)) {
             leader = (try? RDNetKitTests.run("pgrep", "-xP", "\(number)", "systemd").trimmed) ?? ""
-            // It fails when a unit of the machine itself has failed, which is of no interest here.
+            // The command fails if one of the machine's own units failed, which is irrelevant here.
             let question = ["sh", "-c", "systemctl is-system-running || true"]
             let state = leader.isEmpty ? nil : try? RDNetKitTests.run(Self.door(leader) + question)
             return ["running", "degraded"].contains(state?.trimmed)
@@ -40,12 +40,13 @@ final class SystemdMachine {
     }
 
     deinit {
-        // With systemd the machine's other processes end, and then nspawn, which it would outlive.
+        // Killing systemd ends the machine's other processes and then nspawn; systemd would outlive
+        // nspawn.
         if let process = Int32(leader) { kill(process, SIGKILL) }
         _ = comesTrue { !container.isRunning }
         container.end(with: SIGKILL)
         do {
-            // The control groups are empty once the kernel has cleared the processes away.
+            // The control groups are empty once the kernel has removed the processes.
             let isClear = try comesTrue {
                 try RDNetKitTests.run(
                     "sh",
@@ -96,7 +97,7 @@ final class SystemdMachine {
         ["nsenter", "-m", "-p", "-n", "-u", "-i", "-t", leader]
     }
 
-    /// Runs a program in the machine; its output.
+    /// Runs a program in the machine and returns its output.
     @discardableResult
     func run(_ arguments: String...) throws -> String {
         try RDNetKitTests.run(Self.door(leader) + arguments)
@@ -107,18 +108,18 @@ final class SystemdMachine {
         try run("sh", "-c", "mkdir -p \"${1%/*}\" && printf %s \"$2\" >\"$1\"", "sh", path, text)
     }
 
-    /// Changes a unit.
+    /// Overrides parts of a unit.
     func override(_ unit: String, _ text: String) throws {
         try write("/etc/systemd/system/\(unit).service.d/test.conf", text)
         try run("systemctl", "daemon-reload")
     }
 
-    /// A property of a service, as `systemctl show` prints it.
+    /// Returns a property of a service, as `systemctl show` prints it.
     func property(_ name: String, of service: String) throws -> String {
         try run("systemctl", "show", "--property", name, "--value", service).trimmed
     }
 
-    /// What the machine's services have logged.
+    /// The log of the machine's services.
     var journal: String {
         (try? run(
             "journalctl",

@@ -16,7 +16,7 @@ struct SystemdUnitTests {
 
         """
 
-    /// Waits until a service runs in another process than before; that process.
+    /// Waits until a service runs in a new process; returns the process.
     private func restarted(
         _ service: String,
         after process: String,
@@ -42,7 +42,7 @@ struct SystemdUnitTests {
         let api = ["/run/rdnet/api.sock", "http://x/stats"]
         try machine.run("curl", "-sSf", "--unix-socket", api[0], api[1])
         var process = try machine.property("MainPID", of: "host-switch")
-        // SIGTERM makes it exit with status 1, as a failure does.
+        // After SIGTERM it exits with status 1, as after a failure.
         for signal in ["KILL", "TERM", "KILL"] {
             try machine.run("kill", "-" + signal, process)
             process = try restarted("host-switch", after: process, in: machine)
@@ -75,7 +75,7 @@ struct SystemdUnitTests {
 
     @Test func `the units of a WSL distribution start, heal and stop`() throws {
         let machine = try SystemdMachine()
-        // The container is no WSL distribution.
+        // The container is not a WSL distribution.
         for unit in ["network-namespace", "network-setup", "wsl-proxy"] {
             try machine.override(unit, "[Unit]\nConditionVirtualization=\n")
         }
@@ -97,7 +97,7 @@ struct SystemdUnitTests {
         func addresses() throws -> String {
             try machine.run("nsenter", "-n", "-t", namespace, "ip", "-4", "-br", "address")
         }
-        // It is ready when vm-switch has its lease.
+        // network-setup is ready once vm-switch has its lease.
         #expect(try addresses().contains("192.168.127.2/24"), "\(machine.journal)")
         let process = try machine.property("MainPID", of: "network-setup")
         try machine.run("kill", "-KILL", process)

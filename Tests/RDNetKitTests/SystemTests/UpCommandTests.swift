@@ -4,7 +4,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// `rdnet up` as whoever starts it sees it: it must behave as its command would without it.
+/// `rdnet up` from its caller's view: it must behave as the command would alone.
 @Suite(
     "up runs its command",
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
@@ -23,7 +23,7 @@ struct UpCommandTests {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// Starts `rdnet up` with words in front of it and a command after it.
+    /// Starts `rdnet up` after a prefix, with options and a command.
     private func start(
         after prefix: [String] = [],
         options: [String] = [],
@@ -80,7 +80,7 @@ struct UpCommandTests {
             "$SIG{USR2} = sub { exit 7 }; $| = 1; print qq(ready\\n); sleep 1 while 1"
         )
         try #require(comesTrue(within: .seconds(60)) { output.contains("ready") })
-        // The command does not handle the first, which would end it.
+        // The command does not handle SIGUSR1, which would end it.
         kill(program.number, SIGUSR1)
         kill(program.number, SIGUSR2)
         #expect(try status(of: program) == 7)

@@ -16,7 +16,7 @@ struct UpForwardTests {
         return String(decoding: octets, as: UTF8.self)
     }
 
-    /// Starts `rdnet up` with a server, and waits until the server has said that it listens.
+    /// Starts `rdnet up` with a server and waits until the server says that it listens.
     private func start(
         in host: NetworkNamespace,
         _ options: [String],
@@ -41,12 +41,12 @@ struct UpForwardTests {
     func servesFile(target: String) throws {
         let root = directory.file("root")
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: false)
-        // Some 400 blocks, each of which the client acknowledges at the second port.
+        // About 400 blocks; the client acknowledges each at the server's second port.
         let octets = Data((0..<200_001).map { UInt8(truncatingIfNeeded: $0 &* 7919 >> 5) })
         try octets.write(to: URL(fileURLWithPath: root + "/file"))
         try run("chmod", "-R", "a+rX", directory.path)
         let host = try NetworkNamespace()
-        // The server is the command itself: it closes the descriptors by which a test sees a
+        // The server is the command itself: it closes the descriptors by which a test detects a
         // program's end.
         let program = try start(
             in: host,
@@ -69,7 +69,7 @@ struct UpForwardTests {
         program.end()
     }
 
-    /// Echo over TCP and UDP at the namespace's 127.0.0.1 alone.
+    /// An echo server over TCP and UDP, only on the namespace's 127.0.0.1.
     private static let loopbackServer = """
         use IO::Socket::INET; use IO::Select;
         my $tcp = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 80, Listen => 64);
@@ -87,7 +87,7 @@ struct UpForwardTests {
         }
         """
 
-    /// Talks to an echo server a line at a time, and prints what comes back.
+    /// Returns a client that sends five words, one at a time, and prints the echoes.
     private static func client(_ transport: String, port: Int) -> [String] {
         [
             "timeout", "60", "perl", "-MIO::Socket::INET", "-e",
@@ -115,11 +115,11 @@ struct UpForwardTests {
             saying: "ready"
         )
         let prefix = ["ip", "netns", "exec", host.name]
-        // One after the other: the namespace makes a socket for each.
+        // In sequence: the namespace creates a socket for each client.
         for _ in 0..<3 {
             #expect(try run(prefix + Self.client(transport, port: 8080)) == "abcde")
         }
-        // Nobody listens on the other ports: the client is refused, and the program goes on.
+        // Nothing listens on the other ports: the client is refused, and the program continues.
         #expect(throws: ProgramFailure.self) { try run(prefix + Self.client("tcp", port: 8082)) }
         #expect(try run(prefix + Self.client(transport, port: 8080)) == "abcde")
         program.end()

@@ -9,7 +9,7 @@ final class UpGuest: GuestScene {
     private let up: RunningProgram
     var servers: [RunningProgram] = []
 
-    /// Starts it and waits until the command runs, which is when the guest has its address.
+    /// Starts `rdnet up` and waits until the command runs; the guest has its address then.
     init(program: [String] = [BuiltProgram.rdnet], options: [String] = []) throws {
         host = try NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
@@ -26,7 +26,7 @@ final class UpGuest: GuestScene {
         guest = try NetworkNamespace(of: process)
     }
 
-    /// What it has logged so far.
+    /// The program's log so far.
     var log: String {
         get throws { try String(contentsOfFile: directory.file("log"), encoding: .utf8) }
     }

@@ -7,7 +7,7 @@ import Testing
 
 @Suite("up", .serialized, .enabled(if: canMakeNamespaces, "needs root to make network namespaces"))
 struct UpTests {
-    /// Runs `rdnet up` in a namespace that stands for the machine; how it ended, and its output.
+    /// Runs `rdnet up` in a namespace that represents the machine; returns its status and output.
     private func up(_ arguments: String..., in host: NetworkNamespace) throws -> (Int32, String) {
         try up(arguments, in: host)
     }
@@ -97,7 +97,7 @@ struct UpTests {
         }
     }
 
-    /// A host with a network at the place of the usual virtual one.
+    /// Creates a host with a network that overlaps the usual virtual one.
     private func makeCrowdedHost() throws -> NetworkNamespace {
         let host = try makeHost()
         try host.run("ip", "link", "add", "office", "type", "veth", "peer", "name", "wall")

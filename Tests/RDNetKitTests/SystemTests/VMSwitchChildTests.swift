@@ -5,7 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// `vm-switch` with a stream on which nobody answers, in a namespace of its own.
+/// `vm-switch` in its own namespace, on a stream without a host.
 private final class LoneSwitch {
     let guest: NetworkNamespace
     let directory = TemporaryDirectory()
@@ -14,12 +14,12 @@ private final class LoneSwitch {
     private var child: ChildProcess?
     private let record = Record()
 
-    /// What was told; it outlives the rest.
+    /// The callback's result; this object outlives the rest.
     private final class Record {
         var end: ProcessEnd?
     }
 
-    /// Starts it, with the stream as a descriptor of the test's choice.
+    /// Starts vm-switch with the stream as this descriptor.
     init(_ arguments: [String], descriptor: Int = 3, log: String = "") throws {
         guest = try NetworkNamespace()
         loop = try EventLoop()
@@ -49,7 +49,7 @@ private final class LoneSwitch {
 
     func send(_ signal: Int32) { child?.send(signal: signal) }
 
-    /// Waits for its end, at most for the guard against hangs.
+    /// Waits for vm-switch's end, at most for `hangGuard`.
     func end() throws -> ProcessEnd {
         let deadline = EventLoop.monotonicClock() + hangGuard
         while record.end == nil, EventLoop.monotonicClock() < deadline {
@@ -58,7 +58,7 @@ private final class LoneSwitch {
         return try #require(record.end)
     }
 
-    /// Waits until its log has a text in it.
+    /// Waits until the log contains a text.
     func says(_ text: String) -> Bool {
         comesTrue { log.contains(text) }
     }

@@ -3,11 +3,10 @@ import Testing
 
 @testable import RDNetKit
 
-/// The product's tools on the sockets that they were made for: AF_VSOCK in a virtual machine, both
-/// ends on context 1.
+/// The product's tools over AF_VSOCK in a virtual machine, with both ends on context 1.
 ///
-/// The machine's file system holds busybox and our one file, so this is also the proof that nothing
-/// else is needed.
+/// The machine's file system contains only busybox and our one file, so the test also proves that
+/// nothing else is needed.
 @Suite("Rancher Desktop's tools over vsock")
 struct VsockDistroTests {
     private static let script = """
@@ -42,14 +41,14 @@ struct VsockDistroTests {
         )
         try machine.waitUntilReady()
         try machine.run("mkdir -p /usr/bin /tmp/www /tmp/inner")
-        // Where network-setup's argument vectors have them.
+        // The argument vectors of network-setup expect the tools there.
         for tool in ["nsenter", "unshare"] {
             try machine.run("ln -s /bin/busybox /usr/bin/\(tool)")
         }
         try machine.run("/usr/local/bin/rdnet --install -s /usr/local/bin")
         try machine.run("dd if=/dev/urandom of=/tmp/www/file bs=1M count=4 2>/dev/null")
         try machine.run("echo inside >/tmp/inner/where")
-        // The host is a network namespace of its own, held by its web server.
+        // The host is a separate network namespace; its web server keeps the namespace alive.
         try machine.run("unshare -n httpd -h /tmp/www; pidof httpd >/tmp/host.pid")
         try machine.run("\(onHost) ip link set lo up")
     }
@@ -69,8 +68,7 @@ struct VsockDistroTests {
         #expect(holds, "\(condition): \(logs)")
     }
 
-    /// From a process in the inner namespace to the host, and from the host to a port of the
-    /// namespace.
+    /// Checks traffic from the inner namespace to the host, and from the host to a port inside.
     private func expectTraffic() throws {
         let file = "\(Self.namespace) wget -q -O - http://192.168.127.254/file | sha256sum"
         #expect(try machine.run(file) == machine.run("sha256sum </tmp/www/file"))
@@ -95,12 +93,12 @@ struct VsockDistroTests {
         try machine.run("\(Self.namespace) httpd -h /tmp/inner")
         try expectTraffic()
 
-        // vm-switch dies: its interface goes with it, and comes back with the same address.
+        // After vm-switch dies, its interface disappears and returns with the same address.
         try machine.run("killall -9 vm-switch")
         try expectAddress()
         try expectTraffic()
 
-        // host-switch dies and comes back: what is inside stays all the while.
+        // After host-switch dies and returns, everything inside is still there.
         try machine.run("kill -9 $(cat /tmp/host-switch.pid)")
         try startHostSwitch()
         try expectAddress()

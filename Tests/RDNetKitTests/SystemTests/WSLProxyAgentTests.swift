@@ -5,7 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Agents and scripts that publish ports, as processes of their own.
+/// Agents and scripts that publish ports, as separate processes.
 @Suite(
     "wsl-proxy's agents",
     .serialized,
@@ -18,7 +18,7 @@ struct WSLProxyAgentTests {
         world = try ProxiedNamespaces()
     }
 
-    /// Starts a program that sends each line of its input as one message, as a guest agent does.
+    /// Starts a program that sends each line of its input as a message, as a guest agent does.
     private func startAgent() throws -> RunningProgram {
         let script = """
             use IO::Socket::UNIX;
@@ -41,7 +41,7 @@ struct WSLProxyAgentTests {
             """
     }
 
-    /// Sends a message as a script does.
+    /// Sends a message, as a script does.
     private func send(_ text: String) throws {
         try run("sh", "-c", "echo '\(text)' | nc -N -U \(world.socket)")
     }
@@ -94,14 +94,14 @@ struct WSLProxyAgentTests {
         try killed.write(line: message("add", 9090, at: "0.0.0.0"))
         #expect(try listens(9090, at: "*"))
         killed.end(with: SIGKILL)
-        // A script's port, and a killed agent's until it comes back, stay.
+        // A script's port stays, and so does a killed agent's until the agent returns.
         try send(message("add", 7070, at: "0.0.0.0"))
         let agent = try startAgent()
         try agent.write(line: message("add", 9090, at: "0.0.0.0"))
         let isClosed = try comesTrue(within: .seconds(60)) { try world.listeners(8080).isEmpty }
         #expect(isClosed)
         #expect(try listens(9090, at: "*") && listens(7070, at: "*"))
-        // Its listener never closed, so no client was refused meanwhile.
+        // The listener never closed, so no client was refused in between.
         #expect(!world.log.contains("withdrawn\" port=\"[::]:9090/tcp\""))
     }
 }

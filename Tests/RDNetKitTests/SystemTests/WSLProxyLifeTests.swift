@@ -11,7 +11,7 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct WSLProxyLifeTests {
-    /// Runs the program until it ends by itself; its status and what it said.
+    /// Runs the program until it exits on its own; returns its status and output.
     private func run(_ arguments: [String], in namespace: NetworkNamespace) throws -> (
         Int32, String
     ) {
@@ -82,7 +82,7 @@ struct WSLProxyLifeTests {
         let address = try #require(
             isAbstract ? SocketAddress(abstractName: name) : SocketAddress(path: name)
         )
-        // An abstract name belongs to a network namespace.
+        // An abstract name belongs to one network namespace.
         try Socket.bind(manager, to: address, named: name)
         let program = try RunningProgram(
             ["env", "NOTIFY_SOCKET=\(isAbstract ? "@" : "")\(name)"] + world.arguments
@@ -94,7 +94,7 @@ struct WSLProxyLifeTests {
         }
         #expect(hasCome)
         #expect(String(decoding: buffer.prefix(7), as: UTF8.self) == "READY=1")
-        // At once: whoever is told may connect.
+        // The service manager may connect as soon as it is notified.
         try world.say("{}")
         #expect(program.end())
     }

@@ -11,7 +11,7 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 struct WSLProxyLoadTests {
-    /// 10,000, or what two descriptors for each leave room for where the limit cannot be raised.
+    /// 10,000, or half of the descriptors where the limit cannot be raised.
     private var maximumConnections: Int {
         var limit = rlimit()
         getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
@@ -46,7 +46,7 @@ struct WSLProxyLoadTests {
 
     @Test func `memory is the same after 100,000 connections`() throws {
         let world = try ProxiedNamespaces()
-        // Old connections are forgotten soon, or ports would run out.
+        // The kernel must forget old connections soon, or the ports would run out.
         for namespace in [world.host, world.guest] {
             try namespace.run("sysctl", "-qw", "net.ipv4.tcp_max_tw_buckets=500")
         }

@@ -113,7 +113,7 @@ struct WSLProxyTests {
         try world.publish(5353, "0.0.0.0", "udp")
         let result = try world.load("udp-clients", "127.0.0.1", "5353", "1000", in: world.host)
         #expect(result["answered"] == 1_000)
-        // An echo is no answer to a question, but dig takes notice of it.
+        // An echo is not a valid response, but dig still notices it.
         let output = try world.host.run(
             "sh",
             "-c",
@@ -126,13 +126,14 @@ struct WSLProxyTests {
     @Test func `a port's buffer is as large as -udpBuffer says`() throws {
         let world = try ProxiedNamespaces(options: ["-udpBuffer", "300000"])
         try world.publish(5353, "127.0.0.1", "udp")
-        // The kernel doubles what it is asked for.
+        // The kernel doubles the requested size.
         #expect(try world.host.run("ss", "-Hulnm", "sport", "=", ":5353").contains("rb600000"))
     }
 
     @Test func `many sources, back to back: what is wanted at the end is there`() throws {
         let world = try ProxiedNamespaces()
-        // The Kubernetes API twice: by the agent's start and by its scan of /proc/net.
+        // The agent publishes the Kubernetes API twice: at its start, and from its scan of
+        // /proc/net.
         try world.say("add", 6443, "127.0.0.1")
         try world.say("add", 6443, "0.0.0.0")
         for _ in 0..<200 {

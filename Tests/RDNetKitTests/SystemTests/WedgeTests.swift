@@ -5,8 +5,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// What has made other programs of this kind stop, crash or spin, done to a host-switch that serves
-/// others meanwhile.
+/// Events that made similar programs stop, crash or spin, while host-switch serves other guests.
 @Suite(
     "one guest's trouble is nobody else's",
     .serialized,
@@ -34,10 +33,10 @@ struct WedgeTests {
         let host = try RunningProgram(command + options)
         let guest = try ForeignGuest(transport, in: directory)
         #expect(try guest.asksGateway())
-        // An empty packet cannot be told from the end of a connection of packets (recv(2)).
+        // recv(2) does not distinguish an empty packet from the end of a packet connection.
         let lengths = transport == .bess ? 1..<14 : 0..<14
         for length in lengths {
-            // Datagrams wait in a queue of ten (unix(7)).
+            // The kernel queues at most ten datagrams (unix(7)).
             #expect(try comesTrue { try guest.send([UInt8](repeating: 0xff, count: length)) })
         }
         #expect(try guest.asksGateway())
@@ -68,7 +67,7 @@ struct WedgeTests {
             "nud",
             "permanent"
         )
-        // Far more than all queues on the way hold, from one guest to the other that does not read.
+        // Sends far more than all queues on the path hold, to a guest that does not read.
         let flood = try world.guest.enter {
             let port = Endpoint(address: IPAddress(ipv4: 0xc0a8_7f4d), port: 9)
             return HostPeer(try Socket.connectedDatagram(to: port))
@@ -99,7 +98,7 @@ struct WedgeTests {
             try ForeignGuest($0, in: directory)
         }
         for guest in guests { #expect(try guest.asksGateway()) }
-        // One in the middle of its greeting, one in the middle of a request.
+        // One connection stops within its greeting, the other within a request.
         let idle = try ["vpnkit", "api"].map { name in
             let socket = try Socket.makeUnix()
             let address = try #require(SocketAddress(path: directory.file(name)))
@@ -121,7 +120,7 @@ struct WedgeTests {
     @Test func `100 connects into a black hole do not keep others from connecting`() throws {
         let world = try SwitchedGuest()
         try world.serveEcho(7, in: world.host)
-        // Whatever goes to 203.0.113.0/24 leaves for a neighbor that is not there.
+        // Packets to 203.0.113.0/24 go to a neighbor that does not exist.
         let hole = [
             "link add hole type veth peer name end", "link set hole up", "link set end up",
             "address add 198.51.100.1/24 dev hole",
@@ -155,7 +154,7 @@ struct WedgeTests {
         for peer in lost { peer.close() }
     }
 
-    /// A UDP socket in a namespace.
+    /// Creates a UDP socket in a namespace.
     private func datagrams(_ namespace: NetworkNamespace) throws -> HostDatagrams {
         try namespace.enter { try HostDatagrams(.anyIPv4) }
     }
@@ -172,7 +171,7 @@ struct WedgeTests {
         for port in 20_000..<22_000 as Range<UInt16> {
             try guest.send([1], to: Endpoint(address: alias, port: port))
         }
-        // Behind so many the guest's own queue may be full: a datagram may be lost there.
+        // After this flood the guest's own queue may be full, and a datagram may be lost there.
         #expect(
             try comesTrue {
                 try guest.send([2], to: Endpoint(address: alias, port: host.port))

@@ -98,7 +98,7 @@ struct DHCPMessageTests {
     @Test func `RFC 2132 9.3: options in file and sname are read when option 52 says so`() throws {
         var octets = Self.discover[..<240] + [0x34, 0x01, 0x03, 0x0c, 0x01, 0x61, 0xff]
         octets.replaceSubrange(108..<113, with: [0x0c, 0x02, 0x62, 0x63, 0xff])  // file: host name
-        octets.replaceSubrange(44..<48, with: [0x0c, 0x01, 0x64, 0xff])  // sname: its last piece
+        octets.replaceSubrange(44..<48, with: [0x0c, 0x01, 0x64, 0xff])  // sname: its last part
         let message = try DHCPMessage(reading: Array(octets).span.bytes)
         // RFC 3396, section 5: options field, then file, then sname.
         #expect(message.options[.hostName] == Array("abcd".utf8))

@@ -4,12 +4,12 @@ import Testing
 
 @Suite("DNS name")
 struct DNSNameTests {
-    /// Twelve octets where a header would be, then the given ones.
+    /// Returns a 12-byte header followed by these bytes.
     static func message(_ octets: [UInt8]) -> [UInt8] {
         [UInt8](repeating: 0, count: 12) + octets
     }
 
-    /// Reads a name behind the header.
+    /// Reads a name after the header.
     static func read(_ octets: [UInt8], at start: Int = 12) throws -> (name: DNSName, end: Int) {
         let message = message(octets)
         var offset = start

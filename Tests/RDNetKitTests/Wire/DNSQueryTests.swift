@@ -13,7 +13,7 @@ struct DNSQueryTests {
         0, 1, 0, 1,  // A, IN
     ]
 
-    /// The same with an OPT record: 1400 octets, a version, DO.
+    /// The same query with an OPT record: 1400 bytes, a version, DO.
     static func extended(version: UInt8 = 0, size: UInt16 = 1400) -> [UInt8] {
         var message = plain
         message[11] = 1
@@ -97,7 +97,7 @@ struct DNSQueryTests {
                 0x12, 0x34,
                 0x85, 0x90,  // QR, AA, RD; RA, CD, NOERROR
                 0, 1, 0, 1, 0, 0, 0, 0,
-                1, 0x61, 1, 0x42, 0, 0, 1, 0, 1,  // the question as it came
+                1, 0x61, 1, 0x42, 0, 0, 1, 0, 1,  // the question, unchanged
                 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 192, 168, 127, 1,
             ]
         )

@@ -25,7 +25,7 @@ struct HTTPResponseReaderTests {
             octets[start..<min(start + size, octets.count)].withUnsafeBytes { reader.append($0) }
             while case .message(let message) = try reader.next() { tell(message) }
         }
-        // The last one says nothing of its length: it ends with the stream.
+        // The last response has no length: it ends with the stream.
         if let message = reader.finishAtEnd() { tell(message) }
         #expect(
             found == ["100 ", "200 hello", "500 abc0123456789", "204 ", "404 all the rest"]

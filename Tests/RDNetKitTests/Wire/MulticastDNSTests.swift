@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Octets of responders, written by hand (RFC 1035, RFC 6762).
+/// Responders' messages, encoded by hand (RFC 1035, RFC 6762).
 enum MulticastOctets {
     static func record(
         _ name: [UInt8],
@@ -14,7 +14,7 @@ enum MulticastOctets {
         name + [0, type] + recordClass + [0, 0, 0, timeToLive, 0, UInt8(value.count)] + value
     }
 
-    /// A legacy unicast response: identifier and question repeated.
+    /// Returns a legacy unicast response, which repeats identifier and question.
     static func response(
         to query: [UInt8],
         answers: [[UInt8]] = [],

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Octets are those of a little-endian machine, as x86-64 and arm64 are.
+/// The bytes are those of a little-endian machine, such as x86-64 and arm64.
 @Suite("netlink message")
 struct NetlinkMessageTests {
     @Test func `writes a request for a link by name`() {
@@ -17,7 +17,7 @@ struct NetlinkMessageTests {
             + [0, 0, 0, 0]  // ifi_index
             + [0, 0, 0, 0]  // ifi_flags
             + [0, 0, 0, 0]  // ifi_change
-            + [0x09, 0, 0x03, 0]  // 9 octets, IFLA_IFNAME
+            + [0x09, 0, 0x03, 0]  // 9 bytes, IFLA_IFNAME
             + Array("tap0".utf8) + [0]  // with its NUL
             + [0, 0, 0]  // padding
         #expect(request.octets(sequence: 7) == octets)
@@ -77,16 +77,16 @@ struct NetlinkMessageTests {
             + [0x10, 0] + [0x01, 0x06]  // RTM_NEWLINK; REQUEST, EXCL, CREATE
             + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // sequence, port
             + [UInt8](repeating: 0, count: 16)  // ifinfomsg
-            + [0x30, 0, 0x12, 0]  // 48 octets, IFLA_LINKINFO
+            + [0x30, 0, 0x12, 0]  // 48 bytes, IFLA_LINKINFO
             + [0x09, 0, 0x01, 0] + Array("veth".utf8) + [0, 0, 0, 0]  // IFLA_INFO_KIND
-            + [0x20, 0, 0x02, 0]  // 32 octets, IFLA_INFO_DATA
-            + [0x1c, 0, 0x01, 0]  // 28 octets, VETH_INFO_PEER
+            + [0x20, 0, 0x02, 0]  // 32 bytes, IFLA_INFO_DATA
+            + [0x1c, 0, 0x01, 0]  // 28 bytes, VETH_INFO_PEER
             + [UInt8](repeating: 0, count: 16)  // the peer's ifinfomsg
             + [0x06, 0, 0x03, 0] + Array("b".utf8) + [0, 0, 0]  // IFLA_IFNAME
         #expect(request.octets(sequence: 1) == octets)
     }
 
-    /// An acknowledgement and an error, as one receive may give them.
+    /// An acknowledgment and an error, as one receive may return them.
     private static let answers: [UInt8] =
         [0x14, 0, 0, 0] + [0x02, 0] + [0, 0] + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // NLMSG_ERROR
         + [0, 0, 0, 0]  // 0: done

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// SplitMix64: the same numbers for the same seed, everywhere.
+/// SplitMix64: the same seed gives the same numbers everywhere.
 private struct SeededGenerator: RandomNumberGenerator {
     var state: UInt64
 
@@ -14,7 +14,7 @@ private struct SeededGenerator: RandomNumberGenerator {
         return mixed ^ mixed >> 31
     }
 
-    /// A text with some octets replaced, removed and added.
+    /// Returns a text with some bytes replaced, removed and added.
     mutating func mutated(_ octets: [UInt8]) -> [UInt8] {
         var octets = octets
         for _ in 0..<Int.random(in: 0...6, using: &self) {
