@@ -105,13 +105,14 @@ test: $(binary) $(load) $(counting)
 ## check: format, lengths, manual pages, build without warnings, tests
 check: lint limits man-check test
 
-## lint: formatting, width of comments, trailing space, manual markup; no finding allowed
+## lint: formatting, width of comments, trailing space, spelling, manual markup; no finding allowed
 lint:
-	@$(call need,mandoc:mandoc)
+	@$(call need,mandoc:mandoc codespell:codespell)
 	@swift format lint --strict -r Package.swift Sources Tests
 	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' '^.{101,}$$' Sources Tests | grep -E ':[0-9]+: *//' || \
 		{ echo "lint: comments are at most 100 columns wide" >&2; exit 1; }
 	@! grep -rnE --exclude-dir=doc '[[:space:]]+$$' $(prose) || { echo "lint: trailing white space" >&2; exit 1; }
+	@find $(prose) -type f ! -path '*/doc/*' ! -name '*.svg' -exec codespell {} +
 	@mandoc -T lint -W warning man/*
 
 # A file is one idea: 300 lines as a rule, 400 at most.

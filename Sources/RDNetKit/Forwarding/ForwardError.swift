@@ -43,7 +43,7 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     /// The kernel does not let us listen there.
     case refused(network: String, address: String, reason: String)
 
-    /// Whether the request is malformed, and not only impossible to fulfil.
+    /// Whether the request is malformed, and not only impossible to fulfill.
     var isBadRequest: Bool {
         if case .badRemote = self { return true }
         return false

@@ -26,7 +26,7 @@ struct DHCPServer {
     /// Counters of messages by outcome.
     struct Statistics: Equatable {
         var offers = 0
-        var acknowledgements = 0
+        var acknowledgments = 0
         var refusals = 0
         var releases = 0
         var declines = 0
@@ -185,7 +185,7 @@ struct DHCPServer {
             until: now + duration,
             now: now
         )
-        statistics.acknowledgements += 1
+        statistics.acknowledgments += 1
         return grant(.ack, address, to: request)
     }
 
@@ -224,7 +224,7 @@ struct DHCPServer {
             statistics.ignored += 1
             return nil
         }
-        statistics.acknowledgements += 1
+        statistics.acknowledgments += 1
         var reply = answer(.ack, to: request)
         reply.clientAddress = request.clientAddress
         setParameters(&reply, within: sizeLimit(of: request))

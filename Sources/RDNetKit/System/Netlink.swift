@@ -295,7 +295,7 @@ struct Netlink: ~Copyable {
                 }
                 if message.type == NetlinkType.done { return answers }
                 answers.append(message)
-                // An object that was requested by name arrives alone, without an acknowledgement.
+                // An object that was requested by name arrives alone, without an acknowledgment.
                 if message.type == NetlinkType.newLink { return answers }
             }
         }

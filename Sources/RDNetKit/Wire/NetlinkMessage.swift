@@ -199,7 +199,7 @@ struct NetlinkMessage: Equatable {
         return messages
     }
 
-    /// The errno of an NLMSG_ERROR, 0 for an acknowledgement; nil for other messages.
+    /// The errno of an NLMSG_ERROR, 0 for an acknowledgment; nil for other messages.
     var errorNumber: Int32? {
         guard type == NetlinkType.error, body.count >= 4 else { return nil }
         let code = Int32(bitPattern: body.span.bytes.native(at: 0))

@@ -9,7 +9,7 @@ import Glibc
 /// first unacknowledged position (go-back-N), so the engine sees every kind of overlap.
 final class SimulatedGuest {
     /// A guest's behavior, drawn from a seed.
-    struct Behaviour {
+    struct Behavior {
         var segmentSize = 1460
         var scale: UInt8? = 7
         var reportsSACK = true
@@ -39,7 +39,7 @@ final class SimulatedGuest {
         var payload: Range<Int>
     }
 
-    let behaviour: Behaviour
+    let behavior: Behavior
     private let data: [UInt8]
     private let upload: Int
     private(set) var outgoing: [Outgoing] = []
@@ -74,8 +74,8 @@ final class SimulatedGuest {
     private var recent: UInt32 = 0
     private var lastAcknowledged = 0
 
-    init(_ behaviour: Behaviour, data: [UInt8], upload: Int, now: Instant) {
-        self.behaviour = behaviour
+    init(_ behavior: Behavior, data: [UInt8], upload: Int, now: Instant) {
+        self.behavior = behavior
         self.data = data
         self.upload = upload
         lastDrained = now
@@ -93,7 +93,7 @@ final class SimulatedGuest {
     var sentEdge: Int { highest }
     var isReset: Bool { wasReset }
 
-    var initial: SequenceNumber { SequenceNumber(behaviour.initial) }
+    var initial: SequenceNumber { SequenceNumber(behavior.initial) }
 
     func takeOutgoing() -> [Outgoing] {
         defer { outgoing = [] }
@@ -115,11 +115,11 @@ final class SimulatedGuest {
 
     private func sendSYN() {
         var options = TCPOptions()
-        options.maximumSegmentSize = UInt16(behaviour.segmentSize)
-        options.windowScale = behaviour.scale
-        options.sackPermitted = behaviour.reportsSACK
+        options.maximumSegmentSize = UInt16(behavior.segmentSize)
+        options.windowScale = behavior.scale
+        options.sackPermitted = behavior.reportsSACK
         options.timestamps = timestamp
-        let window = min(behaviour.capacity, 65_535)
+        let window = min(behavior.capacity, 65_535)
         edge = max(edge, 1 + window)
         outgoing.append(
             Outgoing(
@@ -154,7 +154,7 @@ final class SimulatedGuest {
 
     /// Whether a segment's timestamp is valid and not outdated (RFC 7323, 5.3).
     private func checkClock(_ header: TCPHeader) -> Bool {
-        guard let offer = behaviour.clock else {
+        guard let offer = behavior.clock else {
             if header.options.timestamps != nil, header.flags.contains(.ack) {
                 failure = "a timestamp that was not offered"
             }
@@ -179,7 +179,7 @@ final class SimulatedGuest {
     }
 
     private var timestamp: TCPTimestampOption? {
-        behaviour.clock.map { TCPTimestampOption(value: $0 &+ milliseconds, echo: recent) }
+        behavior.clock.map { TCPTimestampOption(value: $0 &+ milliseconds, echo: recent) }
     }
 
     private func receiveSYN(_ header: TCPHeader, now: Instant) {
@@ -190,7 +190,7 @@ final class SimulatedGuest {
         }
         peerInitial = header.sequence
         expected = 1
-        peerScale = behaviour.scale == nil ? 0 : Int(header.options.windowScale ?? 0)
+        peerScale = behavior.scale == nil ? 0 : Int(header.options.windowScale ?? 0)
         peerSegmentSize = Int(header.options.maximumSegmentSize ?? 536)
         if header.flags.contains(.ack) {
             unacknowledged = 1
@@ -222,7 +222,7 @@ final class SimulatedGuest {
         next = max(next, acknowledged)
         duplicates = 0
         backoff = 0
-        timer = unacknowledged < highest ? now + behaviour.timeout : nil
+        timer = unacknowledged < highest ? now + behavior.timeout : nil
     }
 
     private func receiveStream(_ position: Int, _ payload: ArraySlice<UInt8>, _ fin: Bool) {
@@ -279,18 +279,18 @@ final class SimulatedGuest {
         sendStream(now: now)
         if needsACK { sendACK() }
         // Data waits and the window is shut: starts the probe timer.
-        if timer == nil, end > unacknowledged { timer = now + behaviour.timeout }
+        if timer == nil, end > unacknowledged { timer = now + behavior.timeout }
     }
 
     private func drain(now: Instant) {
         let elapsed = Int((now - lastDrained).wholeNanoseconds / 1000)
-        let read = min(unread, behaviour.readingSpeed * elapsed / 1000)
+        let read = min(unread, behavior.readingSpeed * elapsed / 1000)
         guard read > 0 || unread == 0 else { return }
         lastDrained = now
         unread -= read
         // Announces a reopened window once it is large enough.
-        if lastOffer < behaviour.segmentSize,
-            room >= min(behaviour.capacity / 2, behaviour.segmentSize)
+        if lastOffer < behavior.segmentSize,
+            room >= min(behavior.capacity / 2, behavior.segmentSize)
         {
             needsACK = true
         }
@@ -298,7 +298,7 @@ final class SimulatedGuest {
 
     /// The position after everything that the program wrote, including the FIN.
     private var end: Int {
-        let mayEnd = !behaviour.endsLast || hasEnd
+        let mayEnd = !behavior.endsLast || hasEnd
         return upload + (mayEnd ? 2 : 1)
     }
 
@@ -310,11 +310,11 @@ final class SimulatedGuest {
         if next == upload + 1, end == upload + 2, next <= peerEdge {
             sendSegment(at: next, limit: end)
         }
-        if timer == nil, unacknowledged < highest { timer = now + behaviour.timeout }
+        if timer == nil, unacknowledged < highest { timer = now + behavior.timeout }
     }
 
     private func sendSegment(at position: Int, limit: Int) {
-        let stop = min(position + min(behaviour.segmentSize, peerSegmentSize), limit)
+        let stop = min(position + min(behavior.segmentSize, peerSegmentSize), limit)
         let payload = (position - 1)..<min(stop - 1, upload)
         let hasFIN = stop == upload + 2 || payload.upperBound == upload && end == upload + 2
         append(hasFIN ? [.ack, .fin] : .ack, position, payload)
@@ -330,7 +330,7 @@ final class SimulatedGuest {
 
     private func timerFired(now: Instant) {
         backoff = min(backoff + 1, 5)
-        timer = now + min(behaviour.timeout * (1 << backoff), .seconds(10))
+        timer = now + min(behavior.timeout * (1 << backoff), .seconds(10))
         if unacknowledged == 0 { return sendSYN() }
         if unacknowledged < highest {
             next = unacknowledged
@@ -340,7 +340,7 @@ final class SimulatedGuest {
             return
         }
         guard end > unacknowledged, peerEdge <= unacknowledged else { return }
-        if behaviour.probesWithOctet, unacknowledged <= upload {
+        if behavior.probesWithOctet, unacknowledged <= upload {
             append(.ack, unacknowledged, (unacknowledged - 1)..<unacknowledged)
         } else {
             append(.ack, unacknowledged - 1, 0..<0)
@@ -351,12 +351,12 @@ final class SimulatedGuest {
         append(.ack, min(next, max(peerEdge, unacknowledged)), 0..<0)
     }
 
-    private var room: Int { max(behaviour.capacity - unread, 0) }
+    private var room: Int { max(behavior.capacity - unread, 0) }
 
     private func append(_ flags: TCPFlags, _ position: Int, _ payload: Range<Int>) {
         guard let peerInitial else { return }
         needsACK = false
-        let scale = Int(behaviour.scale ?? 0)
+        let scale = Int(behavior.scale ?? 0)
         // The field rounds down, because it may be smaller than the true window; the edge never
         // moves left.
         var field = min(room >> scale, 65_535)
@@ -367,8 +367,8 @@ final class SimulatedGuest {
         var options = TCPOptions()
         options.timestamps = timestamp
         lastAcknowledged = expected
-        if behaviour.reportsSACK {
-            options.sackBlocks = early.prefix(behaviour.clock == nil ? 4 : 3).map {
+        if behavior.reportsSACK {
+            options.sackBlocks = early.prefix(behavior.clock == nil ? 4 : 3).map {
                 SACKBlock(start: peerInitial + $0.lowerBound, end: peerInitial + $0.upperBound)
             }
         }

@@ -3,7 +3,7 @@
 extension LossySimulation {
     /// The parameters that a seed determines.
     struct Plan: CustomStringConvertible {
-        var guest = SimulatedGuest.Behaviour()
+        var guest = SimulatedGuest.Behavior()
         var upload = 0
         var download = 0
         var loss = 0.0

@@ -4,7 +4,7 @@ import Testing
 
 @Suite("DHCP lease")
 struct DHCPLeaseTests {
-    static func acknowledgement() throws -> DHCPMessage {
+    static func acknowledgment() throws -> DHCPMessage {
         var message = DHCPMessage(
             .ack,
             transactionID: 7,
@@ -23,7 +23,7 @@ struct DHCPLeaseTests {
     }
 
     @Test func `carries what an interface needs`() throws {
-        let lease = try #require(DHCPLease(acknowledgedBy: try Self.acknowledgement()))
+        let lease = try #require(DHCPLease(acknowledgedBy: try Self.acknowledgment()))
         #expect("\(lease.address)/\(lease.prefixLength)" == "192.168.127.2/24")
         #expect("\(lease.broadcast)" == "192.168.127.255")
         #expect(lease.mtu == 1500)
@@ -37,7 +37,7 @@ struct DHCPLeaseTests {
     }
 
     @Test func `the domain name stands in for a missing search list`() throws {
-        var message = try Self.acknowledgement()
+        var message = try Self.acknowledgment()
         message.options[.domainSearch] = nil
         message.options[.domainName] = Array("corp.example\0".utf8)
         let lease = try #require(DHCPLease(acknowledgedBy: message))
@@ -51,7 +51,7 @@ struct DHCPLeaseTests {
         arguments: [("10.0.0.9", 8), ("172.16.0.9", 16), ("192.168.0.9", 24)]
     )
     func classDecides(address: String, prefixLength: Int) throws {
-        var message = try Self.acknowledgement()
+        var message = try Self.acknowledgment()
         message.yourAddress = try #require(IPAddress(address))
         for mask in [nil, [0, 255, 255, 255], [1]] as [[UInt8]?] {
             message.options[.subnetMask] = mask
@@ -65,7 +65,7 @@ struct DHCPLeaseTests {
             as [(UInt32, UInt32)]
     )
     func wrongTimesAreReplaced(renewal: UInt32, rebinding: UInt32) throws {
-        var message = try Self.acknowledgement()
+        var message = try Self.acknowledgment()
         message.options.set(.renewalTime, to: renewal)
         message.options.set(.rebindingTime, to: rebinding)
         let lease = try #require(DHCPLease(acknowledgedBy: message))
@@ -74,15 +74,15 @@ struct DHCPLeaseTests {
     }
 
     @Test func `a lease of no time is ten seconds, one without a time is an hour`() throws {
-        var message = try Self.acknowledgement()
+        var message = try Self.acknowledgment()
         message.options.set(.leaseTime, to: 0 as UInt32)
         #expect(DHCPLease(acknowledgedBy: message)?.duration == .seconds(10))
         message.options[.leaseTime] = nil
         #expect(DHCPLease(acknowledgedBy: message)?.duration == .seconds(3600))
     }
 
-    @Test func `an acknowledgement without a server is no lease`() throws {
-        var message = try Self.acknowledgement()
+    @Test func `an acknowledgment without a server is no lease`() throws {
+        var message = try Self.acknowledgment()
         message.options[.serverIdentifier] = nil
         #expect(DHCPLease(acknowledgedBy: message) == nil)
     }

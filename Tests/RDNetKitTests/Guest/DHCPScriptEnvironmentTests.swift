@@ -5,7 +5,7 @@ import Testing
 @Suite("DHCP script environment")
 struct DHCPScriptEnvironmentTests {
     @Test func `names a lease as udhcpc does`() throws {
-        var message = try DHCPLeaseTests.acknowledgement()
+        var message = try DHCPLeaseTests.acknowledgment()
         message.options[.domainName] = Array("lan".utf8)
         message.options[DHCPOptionCode(rawValue: 224)] = [0xca, 0xfe]
         message.options[.classlessStaticRoutes] = [
@@ -37,7 +37,7 @@ struct DHCPScriptEnvironmentTests {
     }
 
     @Test func `every change has udhcpc's event`() throws {
-        let message = try DHCPLeaseTests.acknowledgement()
+        let message = try DHCPLeaseTests.acknowledgment()
         let lease = try #require(DHCPLease(acknowledgedBy: message))
         let changes: [LeaseChange] = [
             .lost, .bound(lease), .renewed(lease), .silence, .refused(message),
@@ -47,7 +47,7 @@ struct DHCPScriptEnvironmentTests {
     }
 
     @Test func `a lease without a mask still has subnet and mask`() throws {
-        var message = try DHCPLeaseTests.acknowledgement()
+        var message = try DHCPLeaseTests.acknowledgment()
         message.options[.subnetMask] = nil
         message.options[.leaseTime] = nil
         let lease = try #require(DHCPLease(acknowledgedBy: message))
@@ -59,7 +59,7 @@ struct DHCPScriptEnvironmentTests {
     }
 
     @Test func `texts that would break a script are made harmless`() throws {
-        var message = try DHCPLeaseTests.acknowledgement()
+        var message = try DHCPLeaseTests.acknowledgment()
         message.options[.hostName] = Array("$(reboot)".utf8)
         message.options[.message] = Array("two\nlines\0rest".utf8)
         let lease = try #require(DHCPLease(acknowledgedBy: message))
@@ -76,7 +76,7 @@ struct DHCPScriptEnvironmentTests {
     func anyMessageIsSafe(seed: UInt64) throws {
         var random = SplitMix(state: seed)
         for _ in 0..<50 {
-            var message = try DHCPLeaseTests.acknowledgement()
+            var message = try DHCPLeaseTests.acknowledgment()
             for _ in 0..<8 {
                 let code = DHCPOptionCode(rawValue: UInt8.random(in: 1...254, using: &random))
                 let length = Int.random(in: 0...40, using: &random)

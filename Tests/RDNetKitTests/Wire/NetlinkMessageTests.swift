@@ -93,7 +93,7 @@ struct NetlinkMessageTests {
         + [0x14, 0, 0, 0] + [0x02, 0] + [0, 0] + [0x02, 0, 0, 0] + [0, 0, 0, 0]  // NLMSG_ERROR
         + [0xed, 0xff, 0xff, 0xff]  // -ENODEV
 
-    @Test func `reads acknowledgements and errors`() {
+    @Test func `reads acknowledgments and errors`() {
         let messages = NetlinkMessage.messages(reading: Self.answers.span.bytes)
         #expect(messages.map(\.errorNumber) == [0, 19])
         #expect(messages.map(\.sequence) == [1, 2])
