@@ -190,7 +190,7 @@ struct CtlTests {
     {
         let lost = try CtlProgram(["leases"], api: nil)
         #expect(try lost.end() == 2)
-        #expect(lost.error.contains("say --api ADDRESS, or set RDNET_API"))
+        #expect(lost.error.contains("use --api ADDRESS or set RDNET_API"))
         #expect(
             try failure("leases", "--api", "unix:///nonexistent/api")
                 == "rdnet ctl: unix:///nonexistent/api: No such file or directory; "
