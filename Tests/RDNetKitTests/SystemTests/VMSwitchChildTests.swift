@@ -123,7 +123,7 @@ struct VMSwitchChildTests {
             (["-tap-interface", "lo"], "lo: an interface of that name exists already"),
             (
                 ["-dhcp-script", "/nowhere/script"],
-                "--dhcp-script: \\\"/nowhere/script\\\" is no program; "
+                "--dhcp-script: \\\"/nowhere/script\\\" is not a program; "
                     + "expected the path of an executable file"
             ),
             (
