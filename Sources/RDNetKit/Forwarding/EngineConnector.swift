@@ -1,4 +1,4 @@
-/// The packet engine as forwards see it.
+/// Connects forwards to guests through the packet engine.
 extension PacketEngine: GuestConnector {
     var hasRoom: Bool { descriptors.hasRoom(for: 1) }
 

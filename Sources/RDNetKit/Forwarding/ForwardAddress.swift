@@ -1,29 +1,29 @@
-/// The texts that name a forward's two sides, understood as gvproxy does.
+/// Parses the texts that name a forward's two sides, with gvproxy's rules.
 enum ForwardAddress {
-    /// Fills in the guest's side: without a host it is the client that asks.
+    /// Completes the guest's side: a missing host becomes the client's address.
     ///
     /// - Parameters:
     ///   - text: `host:port`; the host may be empty.
-    ///   - client: Who asks; nil for a client on a unix socket.
+    ///   - client: The client's address; nil for a client on a unix socket.
     /// - Returns: `host:port` with a host.
     /// - Throws: `ForwardError.badRemote`.
     static func completed(_ text: String, for client: IPAddress?) throws(ForwardError) -> String {
         guard try split(text).host.isEmpty else { return text }
         guard let client else {
-            // What Go says of a unix socket's client, whose address is an at sign.
+            // Go reports the address of a unix socket's client as an at sign.
             throw .badRemote(HostPortTextError(address: "@", reason: .missingPort))
         }
         return "\(client)\(text)"
     }
 
-    /// The guest endpoint that a complete `host:port` names.
+    /// Parses a complete `host:port` into the guest endpoint.
     static func remote(_ text: String) throws(ForwardError) -> Endpoint {
         let parts = try split(text)
         guard !parts.host.contains(":") else { throw .remoteNotIPv4 }
         return try guest(parts.host, port: parts.port)
     }
 
-    /// The guest endpoint that an address and a port name.
+    /// Parses an address and a port into the guest endpoint.
     static func guest(_ host: String, port: String) throws(ForwardError) -> Endpoint {
         let port = try remotePort(port)
         guard let address = IPAddress(host), address.isIPv4 else { throw .remoteIsName(host) }
@@ -48,10 +48,10 @@ enum ForwardAddress {
 
     // MARK: Host side
 
-    /// Where a TCP or UDP forward listens: an endpoint, and its text in errors.
+    /// The endpoint where a TCP or UDP forward listens, and its text in errors.
     struct Local: Equatable {
         var endpoint: ZonedEndpoint
-        /// `:7001` where no host was given.
+        /// `:7001` if no host was given.
         var description: String
 
         init(endpoint: ZonedEndpoint, description: String) {
@@ -59,22 +59,22 @@ enum ForwardAddress {
             self.description = description
         }
 
-        /// A port of every address.
+        /// Creates an endpoint that listens on a port of every address.
         init(any port: UInt16) {
             endpoint = ZonedEndpoint(Endpoint(address: .anyIPv4, port: port))
             description = ":\(port)"
         }
     }
 
-    /// Understands where to listen: `:P`, `address:P`, `[fe80::1%eth0]:P`, `localhost:P`, or
-    /// nothing for any free port.
+    /// Parses the listening endpoint: `:P`, `address:P`, `[fe80::1%eth0]:P`, `localhost:P`, or an
+    /// empty text for any free port.
     ///
-    /// Other names are not looked up: that could take seconds, and the loop does not wait.
+    /// Other names are not resolved: that could take seconds and would block the loop.
     static func local(
         _ text: String,
         _ transport: ForwardProtocol
     ) throws(ForwardError) -> Local {
-        // Go resolves a UDP address before it listens, and then says nothing of listening.
+        // Go resolves a UDP address before it listens, so its error does not mention listening.
         let prefix = transport == .udp ? "" : "listen \(transport): "
         guard !text.isEmpty else {
             return Local(any: 0)
@@ -112,7 +112,7 @@ enum ForwardAddress {
 
     // MARK: URLs
 
-    /// Where a unix forward leads.
+    /// The guest's side of a unix forward.
     enum UnixRemote {
         /// `tcp://address:port`: a guest's port.
         case port(Endpoint)
@@ -120,7 +120,7 @@ enum ForwardAddress {
         case socket(SSHTarget)
     }
 
-    /// Understands where a unix forward leads.
+    /// Parses the guest's side of a unix forward.
     static func unixRemote(_ text: String) throws(ForwardError) -> UnixRemote {
         let url = try parts(of: text)
         switch url.scheme {
@@ -136,7 +136,7 @@ enum ForwardAddress {
     private static func sshTarget(_ url: URLParts) throws(ForwardError) -> SSHTarget {
         let query = URLQuery(url.query)
         guard (query["passphrase"] ?? "").isEmpty else { throw .sshPassphrase }
-        // Go resolves what is escaped in each part before it looks at any.
+        // Go decodes the escapes in each part before it checks any part.
         let (user, path) = (URLPath.decoded(url.user) ?? "", URLPath.decoded(url.path) ?? "")
         guard !url.authority.contains("[") else { throw .remoteNotIPv4 }
         let host = try split(url.authority)
@@ -149,12 +149,12 @@ enum ForwardAddress {
         )
     }
 
-    /// The parts of a URL that decide about a forward.
+    /// The parts of a URL that a forward uses.
     private struct URLParts {
         var scheme = ""
         /// Without a password.
         var user = ""
-        /// Host and port, with a colon between them in any case, without the user.
+        /// Host and port without the user; always contains a colon between them.
         var authority = ":"
         var path = ""
         var query: Substring = ""
@@ -217,7 +217,7 @@ enum ForwardAddress {
     ) throws(ForwardError) -> String {
         let host = part.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
         guard let colon = host.lastIndex(of: ":") else { return host + ":" }
-        // Inside the brackets of an IPv6 address there are colons that begin no port.
+        // The brackets of an IPv6 address enclose colons that do not start a port.
         if host[colon...].contains("]") { return host + ":" }
         let port = host[colon...].dropFirst()
         guard port.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {

@@ -1,11 +1,13 @@
-/// The transports that a forward's host side has, by the names that the API uses.
+/// The transport of a forward's host side, by its name in the API.
 enum ForwardProtocol: String {
     case tcp
     case udp
     case unix
 }
 
-/// Why a forward was not made or not removed; the sentences are gvproxy's, which clients look for.
+/// Why a forward could not be added or removed.
+///
+/// Where gvproxy has the same error, the message is gvproxy's, because clients match it.
 enum ForwardError: Error, Equatable, CustomStringConvertible {
     case alreadyRunning(protocol: String, local: String)
     case notFound
@@ -14,36 +16,36 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     case namedPipe
     /// The table is full.
     case tooMany(limit: Int)
-    /// A range of ports that leads to more or fewer ports.
+    /// The port ranges of the two sides have different lengths.
     case differentLengths(local: String, remote: String)
-    /// A longer text than any address has.
+    /// The text is longer than any valid address.
     case addressTooLong
-    /// The guest's side is not `host:port`: the request itself is wrong.
+    /// The guest's side is not `host:port`, so the request is malformed.
     case badRemote(HostPortTextError)
-    /// A port that is no number from 0 to 65535.
+    /// The port is not a number from 0 to 65535.
     case badRemotePort(String, isNumber: Bool)
-    /// A tunnel's request names no guest.
+    /// The request for a tunnel does not name a guest.
     case missingAddress
-    /// Neither `a.b.c.d:port` nor anything like it.
+    /// The guest's side is not `a.b.c.d:port`, for example an IPv6 address.
     case remoteNotIPv4
-    /// A name, where only an address can be dialled in the virtual network.
+    /// The guest's side is a name; the virtual network can connect to IPv4 addresses only.
     case remoteIsName(String)
-    /// The guest's side of a unix forward is no URL.
+    /// The guest's side of a unix forward is not a URL.
     case badURL(String, reason: String)
     case unsupportedScheme(String)
     case missingSSHKey
     case missingSSHPath
     case missingSSHUser
-    /// A key that nobody could unlock.
+    /// The key has a passphrase, and nobody could enter it.
     case sshPassphrase
-    /// Text with a NUL in it.
+    /// The text contains a NUL.
     case badSSHText
-    /// The host's side is not an address to listen at.
+    /// The host's side is not a valid listening address.
     case badLocal(String)
-    /// The kernel does not let us listen there.
+    /// The kernel refused to listen on the address.
     case refused(network: String, address: String, reason: String)
 
-    /// Whether the request is malformed, and not only impossible to fulfill.
+    /// Whether the request is malformed, as opposed to impossible to fulfill.
     var isBadRequest: Bool {
         if case .badRemote = self { return true }
         return false

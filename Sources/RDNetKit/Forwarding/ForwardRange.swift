@@ -1,12 +1,12 @@
-/// A forward's texts with a range of ports, taken apart into texts with single ports.
+/// Splits a forward's texts with a port range into texts with single ports.
 ///
-/// gvproxy knows no ranges: to it `:10000-10100` is an error. Here it stands for a forward for each
-/// port, which can be listed and removed alone.
+/// gvproxy does not support ranges and rejects `:10000-10100`. Here a range stands for one forward
+/// per port, and each of them can be listed and removed separately.
 enum ForwardRange {
-    /// The texts of the single ports on the host's side.
+    /// Returns the texts of the single ports on the host's side.
     ///
-    /// - Parameter text: `[address]:port`, or with `first-last` in place of the port; anything else
-    ///   stands for itself.
+    /// - Parameter text: `[address]:port`, or `first-last` in place of the port; any other text is
+    ///   returned unchanged.
     /// - Returns: At least one text.
     static func expanded(_ text: String) -> [String] {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")),
@@ -16,9 +16,9 @@ enum ForwardRange {
         return (ports.first...ports.last).map { "\(text[...colon])\($0)" }
     }
 
-    /// The pairs of texts of the single ports on both sides.
+    /// Returns the pairs of texts of the single ports on both sides.
     ///
-    /// - Throws: `ForwardError` when the sides have different lengths.
+    /// - Throws: `ForwardError` if the sides have different lengths.
     static func pairs(
         _ local: String,
         _ remote: String

@@ -1,33 +1,34 @@
 /// The host's side of one forward.
 protocol OpenForward: AnyObject {
-    /// Where it listens; nil for a unix socket.
+    /// The listening endpoint; nil for a unix socket.
     var endpoint: Endpoint? { get }
-    /// Stops listening; TCP connections live on, UDP clients are forgotten.
+    /// Stops listening; TCP connections continue, UDP clients are dropped.
     func close()
 }
 
-/// What all forwards together have done.
+/// Totals over all forwards.
 final class ForwardCounters {
-    /// Connections handed to the packet engine.
+    /// Accepted client connections.
     var connections: UInt64 = 0
     var datagramsToGuest: UInt64 = 0
     var datagramsToHost: UInt64 = 0
-    /// Datagrams without a gateway port, or that the host's socket did not take.
+    /// Datagrams without a gateway port, and datagrams that the host's socket did not accept.
     var datagramsDropped: UInt64 = 0
 }
 
-/// The host's ports that lead to guests: `--port-forward` and the forwarding API work on this.
+/// The host ports that lead to guests; `--port-forward` and the forwarding API use this table.
 ///
-/// A forward's name is its protocol and its `local` text as given: `:80` and `0.0.0.0:80` are two.
+/// The protocol and the given `local` text identify a forward: `:80` and `0.0.0.0:80` are two
+/// forwards.
 final class ForwardTable {
-    /// Descriptors that forwards leave to everything else, at least.
+    /// Minimum number of descriptors that forwards leave to everything else.
     private static let descriptorReserve = 256
-    /// Forwards by `ssh`, each of which has a process of its own.
+    /// Limit on forwards by `ssh`, each of which runs one process.
     static let maximumSSHForwards = 64
-    /// Octets of an address's text; none that works is longer.
+    /// Limit on an address's text in bytes; no valid address is longer.
     static let maximumAddressLength = 512
 
-    /// A forward as it is listed.
+    /// A forward as the API lists it.
     struct Entry: Equatable {
         var local: String
         var remote: String
@@ -53,7 +54,7 @@ final class ForwardTable {
     private let loop: EventLoop
     private let limits: LimitLog
     private weak var connector: (any GuestConnector)?
-    /// Leads to the guest's own loopback addresses; nil where nothing does.
+    /// Connects to the guest's own loopback addresses; nil to use the ordinary connector.
     var loopbackConnector: (any GuestConnector)?
     private let maximumForwards: Int
     private var forwards: [Key: Forward] = [:]
@@ -61,13 +62,13 @@ final class ForwardTable {
     /// Creates an empty table.
     ///
     /// - Parameters:
-    ///   - loop: Tells when clients come.
-    ///   - connector: Connects them to guests; not kept alive.
-    ///   - log: Is told how forwards by `ssh` fare.
-    ///   - limits: Counts forwards and clients that limits refuse.
-    ///   - ssh: What those run.
-    ///   - descriptors: How many the process may have: a forward takes one, and a quarter is for
-    ///     flows.
+    ///   - loop: Reports new clients.
+    ///   - connector: Connects clients to guests; not kept alive.
+    ///   - log: Receives the state of `ssh` forwards.
+    ///   - limits: Counts the forwards and clients that limits refuse.
+    ///   - ssh: The program of `ssh` forwards.
+    ///   - descriptors: The process's descriptor limit: a forward uses one, and a quarter is
+    ///     reserved for flows.
     init(
         loop: EventLoop,
         connector: any GuestConnector,
@@ -84,7 +85,7 @@ final class ForwardTable {
         self.connector = connector
     }
 
-    /// All forwards, by `local`, then protocol, in the order of their octets.
+    /// All forwards in byte order, by `local`, then by protocol.
     var entries: [Entry] {
         forwards.map { Entry(local: $0.local, remote: $1.remote, transport: $0.transport) }
             .sorted {
@@ -95,21 +96,21 @@ final class ForwardTable {
             }
     }
 
-    /// Where a forward listens: the port behind a `local` of port 0.
+    /// The listening endpoint of a forward: the port that the kernel chose if `local` has port 0.
     func endpoint(of local: String, _ transport: ForwardProtocol) -> Endpoint? {
         forwards[Key(local: local, transport: transport)]?.host.endpoint
     }
 
-    /// Makes a forward, or one for each port of a range: all of them or none.
+    /// Adds a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
-    ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`.
-    ///   - local: Where to listen on the host: `[address]:port`, `[address]:first-last`, or the
-    ///     path or URL of a unix socket.
+    ///   - name: `tcp`, `udp` or `unix`; empty means `tcp`.
+    ///   - local: The listening address on the host: `[address]:port`, `[address]:first-last`, or
+    ///     the path or URL of a unix socket.
     ///   - remote: The guest: `[address]:port` or `[address]:first-last`; for a unix socket
     ///     `tcp://address:port` or `ssh-tunnel://user@address[:port]/path?key=file`.
-    ///   - client: Who asks, and whose address completes a remote that has none.
-    /// - Throws: `ForwardError` as the API tells it.
+    ///   - client: The client's address, which completes a remote without one.
+    /// - Throws: `ForwardError` with the API's message.
     func expose(
         _ name: String = "tcp",
         local: String,
@@ -117,7 +118,8 @@ final class ForwardTable {
         client: IPAddress? = nil
     ) throws(ForwardError) {
         var remote = remote
-        // Malformed remotes come first, as in gvproxy, for every protocol that has host and port.
+        // As in gvproxy, a malformed remote is reported first, for every protocol with host and
+        // port.
         if name != "unix", name != "npipe" {
             remote = try ForwardAddress.completed(remote, for: client)
         }
@@ -154,11 +156,11 @@ final class ForwardTable {
         }
     }
 
-    /// Makes a forward that is not listed, and stays until the table is closed.
+    /// Adds an unlisted forward that stays until the table is closed.
     ///
     /// - Parameters:
     ///   - path: The host's unix socket.
-    ///   - target: The guest's.
+    ///   - target: The guest's unix socket.
     /// - Throws: `ForwardError`.
     func forward(_ path: String, to target: SSHTarget) throws(ForwardError) {
         unlisted.append(try listen(at: path, for: .socket(target)))
@@ -167,8 +169,9 @@ final class ForwardTable {
     /// Removes a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
-    ///   - name: `tcp`, `udp` or `unix`; empty is `tcp`, or else the only forward of that `local`.
-    ///   - local: The text that it was made with.
+    ///   - name: `tcp`, `udp` or `unix`; empty means `tcp`, or the only other forward with that
+    ///     `local`.
+    ///   - local: The text that the forward was added with.
     /// - Throws: `ForwardError.notFound`.
     func unexpose(_ name: String = "tcp", local: String) throws(ForwardError) {
         var keys: [Key] = []
@@ -179,7 +182,8 @@ final class ForwardTable {
         for key in keys { forwards.removeValue(forKey: key)?.host.close() }
     }
 
-    /// Removes all forwards, unix sockets' files with them; the loop keeps listeners until then.
+    /// Removes all forwards and the files of unix sockets; until then the loop keeps the listeners
+    /// alive.
     func close() {
         for forward in forwards.values.map(\.host) + unlisted { forward.close() }
         forwards = [:]
@@ -192,7 +196,7 @@ final class ForwardTable {
         }
         let tcp = Key(local: local, transport: .tcp)
         if forwards[tcp] != nil { return tcp }
-        // Rancher Desktop's agent forgets the protocol when it removes everything.
+        // Rancher Desktop's agent omits the protocol when it removes everything.
         let others = [ForwardProtocol.udp, .unix].map { Key(local: local, transport: $0) }
             .filter { forwards[$0] != nil }
         return others.count == 1 ? others.first : nil
@@ -274,7 +278,7 @@ final class ForwardTable {
         do {
             return try open(connector)
         } catch {
-            // "bind", "socket", "setsockopt(…)": the call without what it was done to.
+            // "bind", "socket", "setsockopt(…)": the name of the call without its arguments.
             let call = error.call.prefix { $0 != " " }
             let reason = "\(call): \(error.reason)"
             throw .refused(network: network, address: address, reason: reason)

@@ -1,23 +1,23 @@
-/// What a forward asks of whatever leads to guests, the packet engine or the kernel: connections
-/// and datagrams.
+/// Opens connections and datagram ports to guests for forwards, through the packet engine or the
+/// kernel.
 protocol GuestConnector: AnyObject {
-    /// Whether one more connection can be opened.
+    /// Whether another connection can be opened.
     var hasRoom: Bool { get }
 
     /// Opens a TCP connection to a guest and joins it to a host stream.
     ///
-    /// A guest that refuses or cannot be reached resets the host stream.
+    /// If the guest refuses or cannot be reached, the host stream is reset.
     ///
     /// - Parameters:
-    ///   - guest: Where to connect to, in the virtual network.
+    ///   - guest: The destination in the virtual network.
     ///   - stream: A connected, non-blocking stream socket; the connector closes it.
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor)
 
-    /// Takes a UDP port for one host client of a forward.
+    /// Allocates a UDP port for one host client of a forward.
     ///
     /// - Parameters:
-    ///   - guest: The only guest endpoint that datagrams go to and come from.
-    ///   - receiver: Is given the guest's datagrams until the port is closed.
+    ///   - guest: The guest endpoint to exchange datagrams with.
+    ///   - receiver: Receives the guest's datagrams until the port is closed.
     /// - Returns: The port; nil if none is free.
     func openDatagramPort(
         to guest: Endpoint,
@@ -29,40 +29,40 @@ extension GuestConnector {
     var hasRoom: Bool { true }
 }
 
-/// A UDP port that talks to one guest endpoint.
+/// A UDP port that exchanges datagrams with one guest endpoint.
 protocol GuestDatagramPort: AnyObject {
     /// Sends one datagram, which may be empty, to the guest.
     func send(_ payload: UnsafeRawBufferPointer)
-    /// Takes the same port for another port of the guest, which has sent a datagram to it.
+    /// Opens the same port for another port of the guest, which has sent a datagram to it.
     ///
     /// - Parameters:
     ///   - guestPort: The guest's other port.
     ///   - receiver: Receives its datagrams until the sibling is closed; a sibling is closed
     ///     separately.
-    /// - Returns: The sibling; nil when there is no room.
+    /// - Returns: The sibling; nil if there is no room.
     func openSibling(
         to guestPort: UInt16,
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)?
-    /// Gives the port back; the receiver is not called any more.
+    /// Releases the port; the receiver gets no more calls.
     func close()
 }
 
-/// Who takes a guest's datagrams of one port.
+/// Receives the guest's datagrams of one port.
 protocol GuestDatagramReceiver: AnyObject {
-    /// Takes one datagram, which may be empty; the octets are good during the call only.
+    /// Receives one datagram, which may be empty; the bytes are valid only during the call.
     func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant)
-    /// Closes the port, which another client needs more.
+    /// Closes the port to make room for another client.
     func giveWay()
-    /// Takes one datagram that the guest sent from another of its ports.
+    /// Receives one datagram that the guest sent from another of its ports.
     ///
-    /// - Returns: Whether it was taken.
+    /// - Returns: Whether the receiver accepted it.
     func receiveFromGuest(
         _ payload: UnsafeRawBufferPointer,
         at guestPort: UInt16,
         now: Instant
     ) -> Bool
-    /// Takes the guest's report that nobody listens on its port (ICMP port unreachable).
+    /// Reports that no process listens on the guest's port (ICMP port unreachable).
     func guestRefused(now: Instant)
 }
 

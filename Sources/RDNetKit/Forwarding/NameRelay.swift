@@ -1,24 +1,24 @@
-/// A resolver on 127.0.0.1 and ::1 of a namespace, for programs that find no resolver file there.
+/// A resolver on a namespace's 127.0.0.1 and ::1, for programs that find no resolver file there.
 ///
-/// Without `nameserver` lines programs query this machine (resolv.conf(5)), over UDP and TCP.
-/// Queries are relayed to one server as they are, with as many clients at a time as descriptors
-/// allow.
+/// Without `nameserver` lines programs query the local machine (resolv.conf(5)), over UDP and TCP.
+/// The relay forwards queries unchanged to one server; descriptors limit the number of concurrent
+/// clients.
 final class NameRelay {
     private static let port: UInt16 = 53
     private static let descriptors = 512
-    /// Bytes of answers that wait in the kernel for one client.
+    /// Limit on the bytes of answers that the kernel queues for one client.
     private static let replyOctets: Int32 = 65_536
 
     private let connector: RelayConnector
     private var forwards: [any OpenForward]
 
-    /// Starts to listen.
+    /// Creates a relay and starts listening.
     ///
     /// - Parameters:
-    ///   - server: Where the queries go.
-    ///   - loop: Keeps the relay until the process ends.
+    ///   - server: The destination of the queries.
+    ///   - loop: Keeps the relay alive until the process ends.
     ///   - log: For failed connections, at level debug.
-    /// - Throws: `SystemError`: EADDRINUSE when a program serves names there already.
+    /// - Throws: `SystemError`: EADDRINUSE if another program already serves names there.
     init(to server: IPAddress, loop: EventLoop, log: Logger) throws(SystemError) {
         connector = RelayConnector(
             loop: loop,

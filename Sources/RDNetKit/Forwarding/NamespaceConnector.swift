@@ -1,6 +1,6 @@
-/// The way to a namespace's own loopback addresses: sockets inside it, relayed by the kernel.
+/// Connects to a namespace's own loopback addresses: sockets inside it, relayed by the kernel.
 final class NamespaceConnector: GuestConnector {
-    /// A client's connection until there is a socket to join it to.
+    /// A client's stream until its socket in the namespace arrives.
     private final class WaitingClient {
         private var stream: OwnedDescriptor?
 
@@ -17,11 +17,11 @@ final class NamespaceConnector: GuestConnector {
     private let sockets: NamespaceSockets
     private let relay: RelayConnector
 
-    /// Makes a connector.
+    /// Creates a connector.
     ///
     /// - Parameters:
-    ///   - sockets: Of the namespace.
-    ///   - relay: Moves what connections carry.
+    ///   - sockets: The namespace's sockets.
+    ///   - relay: Relays the data of the connections.
     init(_ sockets: NamespaceSockets, relay: RelayConnector) {
         self.sockets = sockets
         self.relay = relay
@@ -29,7 +29,7 @@ final class NamespaceConnector: GuestConnector {
 
     var hasRoom: Bool { relay.hasRoom }
 
-    /// Cuts every connection.
+    /// Closes every connection.
     func close() {
         sockets.close()
         relay.close()
@@ -62,7 +62,7 @@ final class NamespaceConnector: GuestConnector {
     }
 }
 
-/// A UDP port of the namespace; datagrams wait until it has its socket.
+/// A UDP port of the namespace; queues datagrams until its socket arrives.
 private final class NamespaceDatagramPort: GuestDatagramPort {
     private static let maximumWaiting = 16
 

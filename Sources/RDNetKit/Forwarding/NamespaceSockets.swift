@@ -1,10 +1,10 @@
-/// Sockets of a network namespace, made by a process inside it.
+/// Sockets of a network namespace, created by a process inside it.
 ///
-/// How it works: requests and replies are packets, in the same order. A few requests are under way
-/// at a time, so that neither side ever waits for the other; the rest wait here, up to a limit.
-/// When the process ends, all of them fail.
+/// How it works: requests and replies are packets in the same order. The number of outstanding
+/// requests is limited, so neither side ever waits for the other; further requests wait here, up to
+/// a limit. When the process ends, all requests fail.
 final class NamespaceSockets: ReadinessObserver {
-    /// Takes the socket, which may still be connecting; nil when there is none.
+    /// Receives the socket, which may still be connecting; nil if it could not be created.
     typealias Taker = (consuming OwnedDescriptor?) -> Void
 
     private static let maximumUnderWay = 64
@@ -16,22 +16,22 @@ final class NamespaceSockets: ReadinessObserver {
     private var waiting: [(request: NamespaceSocketRequest, take: Taker)] = []
     private var underWay: [Taker] = []
 
-    /// Begins to wait for replies.
+    /// Creates a client and starts waiting for replies.
     ///
     /// - Parameters:
-    ///   - maker: A socket of packets that leads to the process.
-    ///   - loop: Where replies come.
-    /// - Throws: `SystemError` when the loop cannot watch it.
+    ///   - maker: A packet socket connected to the process.
+    ///   - loop: Reports the replies.
+    /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(_ maker: consuming OwnedDescriptor, loop: EventLoop) throws(SystemError) {
         self.maker = maker
         self.loop = loop
         watch = try loop.watch(self.maker.number, for: .readable, observer: self)
     }
 
-    /// Asks for a socket.
+    /// Requests a socket.
     ///
     /// - Parameters:
-    ///   - request: What it is to be connected to.
+    ///   - request: The type of the socket and its destination.
     ///   - take: Called once.
     func make(_ request: NamespaceSocketRequest, _ take: @escaping Taker) {
         guard watch != nil, waiting.count < Self.maximumWaiting else { return take(nil) }

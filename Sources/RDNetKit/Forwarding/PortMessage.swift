@@ -1,13 +1,13 @@
-/// What a guest agent tells about published ports: one JSON object, decoded as Go decodes it.
+/// A guest agent's message about published ports: one JSON object, decoded as Go decodes it.
 ///
-/// `{"remove":false,"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}}`,
-/// names in any case of letters, unknown ones ignored, null and what is missing are zero values, a
-/// value of another type spoils the whole message.
+/// `{"remove":false,"ports":{"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"8080"}]}}`
+///
+/// Names are case-insensitive, and unknown names are ignored. Null and missing values become zero
+/// values. A value of the wrong type invalidates the whole message.
 struct PortMessage: Equatable {
-    /// One port of the host, as it was written.
+    /// One port of the host, as in the message.
     struct Binding: Equatable {
-        /// What stands behind the slash of the container's port, in small letters; `tcp` without a
-        /// slash.
+        /// The part of the container's port after the slash, in lower case; `tcp` without a slash.
         var transport: String
         var hostIP: String
         var hostPort: String
@@ -17,20 +17,20 @@ struct PortMessage: Equatable {
         name: "PortBinding",
         fields: [("hostip", "string"), ("hostport", "string")]
     )
-    /// Decoded for its errors alone: no agent fills it, and nothing would use it.
+    /// Decoded only for its errors: no agent sends it, and rdnet does not use it.
     private static let connectAddress = JSONRecord(
         name: "ConnectAddrs",
         fields: [("network", "string"), ("addr", "string")]
     )
 
     private(set) var isRemoval = false
-    /// In the order of the message.
+    /// The bindings in the order of the message.
     private(set) var bindings: [Binding] = []
 
     /// Decodes a message.
     ///
-    /// - Parameter octets: What follows the first value is ignored.
-    /// - Throws: `JSONError`, in the words of Go's decoder.
+    /// - Parameter octets: The message; bytes after the first value are ignored.
+    /// - Throws: `JSONError`, with the messages of Go's decoder.
     init(decoding octets: [UInt8]) throws(JSONError) {
         let value = try JSONParser.parse(
             octets,
@@ -64,7 +64,7 @@ struct PortMessage: Equatable {
         }
     }
 
-    /// Go adds a second map's entries to the first one's, and null empties it.
+    /// Merges a `ports` value as Go does: a second map adds to the first one, and null empties it.
     private static func merge(
         _ value: JSON,
         into ports: inout [(key: String, bindings: [Binding])]
@@ -116,7 +116,8 @@ struct PortMessage: Equatable {
         return elements
     }
 
-    /// `80/udp` is `udp`, `80` and `80/` are `tcp`, and nothing before the slash is nothing known.
+    /// The transport of a container's port: `80/udp` is `udp`, `80` and `80/` are `tcp`, and a port
+    /// without a number has none.
     private static func transport(of port: String) -> String {
         let parts = port.split(separator: "/", omittingEmptySubsequences: false)
         guard let number = parts.first, !number.isEmpty else { return "" }
@@ -124,9 +125,9 @@ struct PortMessage: Equatable {
     }
 }
 
-/// Collects a message's octets, and tells when its one object is whole.
+/// Collects a message's bytes and detects the end of its one object.
 struct PortMessageReader {
-    /// Octets of a message: room for some 16,000 bindings.
+    /// Limit on a message in bytes: room for about 16,000 bindings.
     static let maximumLength = 1 << 20
 
     private(set) var octets: [UInt8] = []
@@ -134,13 +135,13 @@ struct PortMessageReader {
     private var isInString = false
     private var isEscaped = false
 
-    /// Whether there are more octets than any message has.
+    /// Whether the message exceeds the limit.
     var isTooLong: Bool { octets.count > Self.maximumLength }
 
-    /// Adds octets.
+    /// Appends bytes.
     ///
-    /// - Returns: Whether the object has ended, or what came begins no object: then no more is
-    ///   needed to decode it.
+    /// - Returns: Whether the object is complete, or the bytes do not start an object: decoding
+    ///   needs no more bytes.
     mutating func append(_ more: UnsafeRawBufferPointer) -> Bool {
         for octet in more {
             octets.append(octet)
@@ -164,7 +165,7 @@ struct PortMessageReader {
         }
     }
 
-    /// Takes an octet that is in no string; whether it is the last one that is needed.
+    /// Processes a byte outside of strings; returns whether it is the last one needed.
     private mutating func readBetween(_ octet: UInt8) -> Bool {
         switch octet {
         case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1

@@ -1,12 +1,12 @@
-/// The socket on which guest agents say which ports are published: one message a connection, no
-/// answer.
+/// The socket where guest agents report published ports: one message per connection, no answer.
 ///
-/// How it works: messages count in the order in which their connections were accepted, because an
-/// agent that moves a port sends "remove" on one connection and "add" on the next. So whenever any
-/// of them has something to say, all that wait are read, the oldest first. One that says nothing
-/// delays nobody: it is passed over, dropped after five seconds, or earlier when too many wait.
+/// How it works: messages apply in the order in which their connections were accepted, because an
+/// agent that moves a port sends "remove" on one connection and "add" on the next. So when any
+/// connection becomes readable, the server reads all of them, the oldest first. A silent connection
+/// delays nobody: the server skips it and drops it after five seconds, or earlier if too many
+/// connections wait.
 final class PortMessageServer {
-    /// How long a connection may take to say all.
+    /// Time limit for a connection to send its whole message.
     static let patience: Duration = .seconds(5)
     static let maximumWaiting = 64
 
@@ -15,17 +15,17 @@ final class PortMessageServer {
     private let received: (PortMessage, PeerProcess?) -> Void
     private var listener: StreamListener?
     private var waiting: [PortMessageConnection] = []
-    /// Good until the next read.
+    /// Valid until the next read.
     private let buffer = ReceiveBuffer()
 
-    /// Starts to listen.
+    /// Creates a server and starts listening.
     ///
     /// - Parameters:
-    ///   - path: A socket that nobody listens on any more is replaced.
-    ///   - loop: Tells when agents come.
-    ///   - log: For messages that make no sense.
-    ///   - received: Receives each message and the process that sent it, if that is known.
-    /// - Throws: `SystemError` when the path cannot be had.
+    ///   - path: The socket; a stale one without a listener is replaced.
+    ///   - loop: Reports connections of agents.
+    ///   - log: For invalid messages.
+    ///   - received: Receives each message and the process that sent it, if known.
+    /// - Throws: `SystemError` if the path is unavailable.
     init(
         path: String,
         loop: EventLoop,
@@ -70,7 +70,7 @@ final class PortMessageServer {
         }
     }
 
-    /// Reads what has come, in the order of acceptance.
+    /// Reads the data that has arrived, in the order of acceptance.
     private func readAll() {
         for connection in waiting {
             switch connection.read(buffer) {
@@ -103,19 +103,19 @@ final class PortMessageServer {
     }
 }
 
-/// One agent's connection, until its message is whole.
+/// One agent's connection until its message is complete.
 private final class PortMessageConnection: ReadinessObserver, TimerObserver {
-    /// What reading came to.
+    /// The result of reading.
     enum Outcome {
-        /// More has to come.
+        /// The message is incomplete.
         case partial
         case whole([UInt8])
-        /// The end came first, as when somebody asks whether anyone listens.
+        /// The peer closed without sending, such as a probe that checks for a listener.
         case silent
         case failed(String)
     }
 
-    /// Who connected.
+    /// The process that connected.
     let peer: PeerProcess?
     private let stream: OwnedDescriptor
     private let loop: EventLoop
@@ -131,7 +131,7 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
         self.loop = loop
     }
 
-    /// Begins to wait for the message.
+    /// Starts waiting for the message.
     func start(
         ready: @escaping () -> Void,
         expired: @escaping () -> Void
@@ -142,7 +142,7 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
         self.expired = expired
     }
 
-    /// Ends the connection; harmless when it has ended.
+    /// Closes the connection; does nothing if it is closed.
     func close() {
         if let watch { loop.forget(watch) }
         if let deadline { loop.cancel(deadline) }
@@ -150,7 +150,7 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
         deadline = nil
     }
 
-    /// Reads all that has come: a message at most.
+    /// Reads all available data, up to one message.
     func read(_ buffer: ReceiveBuffer) -> Outcome {
         do {
             while let count = try Socket.receive(stream, into: buffer.memory) {

@@ -1,33 +1,35 @@
-/// Who publishes a port: one process, or nobody in particular.
+/// The publisher of a port: one process, or an unidentified one.
 struct PortPublisher: Hashable {
-    /// Grows with each process that publishes something.
+    /// Incremented with each new publisher.
     let number: UInt64
 
-    /// Processes that cannot be identified, whose claims count as those of a process that has
-    /// ended.
+    /// All processes that cannot be identified; their claims count as those of an ended process.
     static let unknown = PortPublisher(number: 0)
 }
 
 /// The processes whose messages publish ports.
 ///
-/// How it works: an agent that crashed cannot withdraw its ports, and it knows nothing of them when
-/// it runs again. So each publisher is a process that a descriptor holds. A process that still runs
-/// ten seconds after its first message is an agent, and has announced what is published now. Then
-/// it replaces those that came before it, ran the same program's file, and have ended: their claims
-/// are dropped. A process that ends soon, such as nc in a script, replaces nobody, so that ports
-/// stay that scripts publish. Limits: 256 processes at a time, and further ones are unknown; an
-/// ended process is remembered while a port is claimed by it.
+/// How it works: an agent that crashed cannot withdraw its ports, and after a restart it does not
+/// know about them. So each publisher is a process, identified by a descriptor. A process that
+/// still runs ten seconds after its first message is an agent, and has announced its current ports
+/// by then. It then replaces the earlier publishers that ran the same program file and have ended:
+/// their claims are dropped. A short-lived process, such as nc in a script, replaces nobody, so
+/// ports that scripts publish stay.
+///
+/// Limits: 256 processes at a time, further ones are unknown. An ended process is remembered while
+/// it claims a port.
 final class PortPublishers {
-    /// How long a program runs after its first message until it replaces its predecessors: a guest
-    /// agent announces containers at once, and finds other listeners with scans that take two times
-    /// three seconds.
+    /// How long a program runs after its first message before it replaces its predecessors.
+    ///
+    /// A guest agent announces containers immediately, and finds other listeners with scans that
+    /// take two times three seconds.
     static let succession: Duration = .seconds(10)
     static let maximumRunning = 256
 
     private struct Record {
         let program: String?
         let since: Instant
-        /// Nil once it has ended.
+        /// Nil after the process has ended.
         var process: PeerProcess?
 
         var hasEnded: Bool { process?.hasEnded ?? true }
@@ -35,20 +37,20 @@ final class PortPublishers {
 
     private let loop: EventLoop
     private var records: [PortPublisher: Record] = [:]
-    /// Those that run, by process number.
+    /// Running publishers by process ID.
     private var running: [Int32: PortPublisher] = [:]
     private var count: UInt64 = 0
 
-    /// Called with the publishers that another has replaced.
+    /// Called with the publishers that another one replaced.
     var replaced: (Set<PortPublisher>) -> Void = { _ in }
-    /// Whether a publisher claims a port; one that has ended and does not is forgotten.
+    /// Whether a publisher claims a port; an ended publisher without claims is forgotten.
     var isClaimant: (PortPublisher) -> Bool = { _ in false }
 
     init(loop: EventLoop) {
         self.loop = loop
     }
 
-    /// The publisher that a process is.
+    /// Returns the publisher of a process, and creates it if it is new.
     func publisher(_ process: PeerProcess?) -> PortPublisher {
         guard let process else { return .unknown }
         if let known = running[process.number], records[known]?.hasEnded == false {
@@ -71,7 +73,7 @@ final class PortPublishers {
         return publisher
     }
 
-    /// Whether a publisher can withdraw nothing any more.
+    /// Whether a publisher's process has ended, so that it can no longer withdraw ports.
     func hasEnded(_ publisher: PortPublisher) -> Bool {
         records[publisher]?.hasEnded ?? true
     }

@@ -1,18 +1,21 @@
-/// The host's ports that guest agents want to be open, and the listeners that this takes.
+/// The host ports that guest agents publish, and their listeners.
 ///
-/// How it works: a binding is a transport, an address and a port, and publishers claim bindings.
-/// Claiming one twice is claiming it once, so one removal undoes both, as it does with the
-/// original. A removal ends the claim of the process that sends it, and those of processes that
-/// have ended; the binding stays while another process that runs claims it. A process that does not
-/// claim the binding, such as nc in a script, speaks for all. A removal that names an address which
-/// nobody added takes the port's latest binding, because the original looks only at ports. One
-/// listener serves a port whose every address is claimed, and the listeners of single addresses
-/// come back after it. A binding that cannot be opened, because another program has it, is tried
-/// again with the port's next message.
+/// How it works: a binding is a transport, an address and a port, and publishers claim bindings. A
+/// second claim by the same publisher has no effect, so one removal undoes both, as in the
+/// original.
+///
+/// A removal ends the claims of its sender and of ended processes; the binding stays while another
+/// running process claims it. If the sender does not claim the binding, such as nc in a script, the
+/// removal ends all claims. If nobody claims the removed address, the removal applies to the port's
+/// latest binding, preferably the sender's, because the original looks only at ports.
+///
+/// If a port is claimed on all addresses, one listener replaces those at single addresses, which
+/// reopen when that claim ends. A binding that cannot be opened, because another program uses the
+/// port, is retried with the port's next message.
 final class PublishedPorts {
     static let maximumBindings = 16_384
 
-    /// A port of the host, on any address.
+    /// A port of the host on any address.
     struct Port: Hashable, CustomStringConvertible {
         let transport: ForwardProtocol
         let number: UInt16
@@ -20,7 +23,7 @@ final class PublishedPorts {
         var description: String { "\(number)/\(transport)" }
     }
 
-    /// One address of a port, and who wants it.
+    /// One address of a port and its publishers.
     private struct Claim {
         /// `::` for every address of both families.
         let address: IPAddress
@@ -28,21 +31,21 @@ final class PublishedPorts {
         var publishers: [PortPublisher]
     }
 
-    /// A port at one address; the address is `::` for all of both families.
+    /// A port at one address; `::` for every address of both families.
     private struct Binding: Hashable {
         let port: Port
         let address: IPAddress
     }
 
     private struct State {
-        /// The latest last; never empty.
+        /// The claims, the latest last; never empty.
         var claims: [Claim]
         var listeners: [IPAddress: any OpenForward] = [:]
     }
 
     private let log: Logger
     private let open: (Port, IPAddress) throws(SystemError) -> any OpenForward
-    /// Whether a publisher's process has ended, so that it withdraws nothing any more.
+    /// Whether a publisher's process has ended, so that it can no longer withdraw ports.
     var hasEnded: (PortPublisher) -> Bool = { _ in false }
     private var ports: [Port: State] = [:]
     private var claimCount = 0
@@ -50,8 +53,9 @@ final class PublishedPorts {
     /// Creates an empty table.
     ///
     /// - Parameters:
-    ///   - log: For what is opened, closed, and impossible.
-    ///   - open: Opens a listener at a port's address; `::` is every address of both families.
+    ///   - log: For opened, closed and failed bindings.
+    ///   - open: Opens a listener at a port's address; `::` stands for every address of both
+    ///     families.
     init(
         log: Logger,
         open: @escaping (Port, IPAddress) throws(SystemError) -> any OpenForward
@@ -60,16 +64,17 @@ final class PublishedPorts {
         self.open = open
     }
 
-    /// Where anyone listens, for tests and for the log.
+    /// All open listeners, for tests and the log.
     var listening: [String] {
         ports.flatMap { port, state in
             state.listeners.keys.map { Self.name(port, $0) }
         }.sorted()
     }
 
-    /// Does what a message asks for; bindings that make no sense are logged and skipped.
+    /// Applies a message; invalid bindings are logged and skipped.
     func apply(_ message: PortMessage, from publisher: PortPublisher) {
-        // An engine publishes a port at 0.0.0.0 and at :: at once, and both are one binding.
+        // A container engine publishes a port at 0.0.0.0 and at :: at once; both are the same
+        // binding.
         var done: Set<Binding> = []
         for text in message.bindings {
             guard let binding = understand(text), done.insert(binding).inserted else { continue }
@@ -88,9 +93,9 @@ final class PublishedPorts {
         }
     }
 
-    /// Drops every claim of publishers that will not withdraw them.
+    /// Drops every claim of the given publishers, which can no longer withdraw them.
     func drop(_ publishers: Set<PortPublisher>) {
-        // Settling a port changes the table.
+        // A copy, because `settle` changes the table.
         for (port, state) in Array(ports) {
             for index in state.claims.indices.reversed() {
                 removePublishers(of: port, at: index) { publishers.contains($0) }
@@ -114,7 +119,7 @@ final class PublishedPorts {
             log.warning("protocol is neither tcp nor udp", ["protocol": binding.transport])
             return nil
         }
-        // Port 0 would be one that nobody can know.
+        // With port 0 the kernel would choose a port that nobody knows.
         guard let number = Self.port(binding.hostPort), number > 0 else {
             log.warning("HostPort is not a port from 1 to 65535", ["HostPort": binding.hostPort])
             return nil
@@ -141,7 +146,7 @@ final class PublishedPorts {
     private func claim(_ binding: Binding, _ publisher: PortPublisher) {
         let port = binding.port
         if let index = ports[port]?.claims.firstIndex(where: { $0.address == binding.address }) {
-            // The new claim takes the place of those that nobody would withdraw.
+            // The new claim replaces those of ended processes, which nobody would withdraw.
             ports[port]?.claims[index].publishers.removeAll { $0 == publisher || hasEnded($0) }
             ports[port]?.claims[index].publishers.append(publisher)
         } else {
@@ -167,7 +172,7 @@ final class PublishedPorts {
         settle(port)
     }
 
-    /// Removes claimants of a binding, and the binding itself with the last one.
+    /// Removes publishers from a binding, and the binding itself with its last publisher.
     private func removePublishers(
         of port: Port,
         at index: Int,
@@ -181,7 +186,7 @@ final class PublishedPorts {
 
     // MARK: Listeners
 
-    /// Opens and closes what the claims ask for.
+    /// Opens and closes listeners to match the claims.
     private func settle(_ port: Port) {
         guard var state = ports[port] else { return }
         let addresses = state.claims.map(\.address)
@@ -190,7 +195,7 @@ final class PublishedPorts {
             close(port, address, &state)
         }
         if wantsAll, state.listeners[.anyIPv6] == nil {
-            // A listener at one address is in the way of the one at all of them.
+            // A listener at one address conflicts with a listener at all of them.
             for address in state.listeners.keys { close(port, address, &state) }
             listen(port, .anyIPv6, &state)
         }

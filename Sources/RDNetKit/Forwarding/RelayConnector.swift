@@ -1,17 +1,17 @@
-/// The kernel's own sockets as the way to guests: for a guest whose address this machine reaches by
-/// itself.
+/// Connects to guests through the kernel's own sockets, for guests that this machine reaches
+/// directly.
 ///
-/// Every connection costs two descriptors and every UDP client one. When they are used up, the
-/// longest-idle UDP client gives way to a new one of any port and to a TCP client, but TCP leaves
-/// UDP a few clients and UDP leaves TCP a few connections. Beyond that, TCP clients wait in their
-/// listener's queue until a connection ends.
+/// Every connection uses two descriptors, and every UDP client uses one. When they run out, the
+/// longest-idle UDP client makes room for a new UDP client of any port or for a TCP client. TCP
+/// always leaves UDP a few clients, and UDP always leaves TCP a few connections. Beyond that, TCP
+/// clients wait in their listener's queue until a connection ends.
 final class RelayConnector: GuestConnector, TurnParticipant {
-    /// Octets that all relays together move in one direction in a turn, about.
+    /// Approximate bytes that all relays together move in one direction per turn.
     private static let turnShare = 8_388_608
-    /// What each may move at least.
+    /// Minimum share of each relay.
     private static let minimumShare = 65_536
     private static let relaysPerTurn = 256
-    /// Replies that wait in the kernel for one UDP client: what a server sends while this process
+    /// Limit on the reply bytes that the kernel queues for one UDP client, while this process
     /// sleeps.
     private static let maximumReplyLength: Int32 = 1_048_576
 
@@ -21,22 +21,22 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     private let descriptors: Int
     private let replyOctets: Int32
     private let buffer = ReceiveBuffer()
-    /// Lent to relays.
+    /// Pipes that relays borrow.
     var pipes = SplicePipePool()
     private var relays: [ObjectIdentifier: TCPRelay] = [:]
     private var due: [TCPRelay] = []
     private var datagramPorts = IdleQueue<RelayDatagramPort>(limit: .max)
     private let limits: LimitLog
 
-    /// Begins to take turns in a loop, which keeps it until `close`.
+    /// Creates a connector that takes turns in a loop; the loop keeps it alive until `close`.
     ///
     /// - Parameters:
-    ///   - loop: Where everything runs.
-    ///   - log: For what goes wrong, at level debug.
-    ///   - counters: Counts datagrams that are lost.
-    ///   - descriptors: How many sockets there may be.
-    ///   - limits: Counts and reports what the limit of descriptors cuts off.
-    ///   - replyOctets: How many octets of UDP replies the kernel may keep for a client, at most 1
+    ///   - loop: The loop of all sockets and timers.
+    ///   - log: For failures, at level debug.
+    ///   - counters: Counts lost datagrams.
+    ///   - descriptors: Limit on sockets.
+    ///   - limits: Counts and reports clients that the descriptor limit affects.
+    ///   - replyOctets: Limit on the UDP reply bytes that the kernel queues for a client, at most 1
     ///     MiB.
     init(
         loop: EventLoop,
@@ -56,15 +56,15 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         loop.join(self)
     }
 
-    /// Room for the longest datagram, good until the next call of anyone.
+    /// Room for the largest datagram; the next use of the connector overwrites it.
     var memory: UnsafeMutableRawBufferPointer { buffer.memory }
 
-    /// How many TCP connections are relayed.
+    /// The number of relayed TCP connections.
     var relayCount: Int { relays.count }
 
     /// Descriptors that UDP leaves to TCP.
     private var connectionReserve: Int { descriptors / 8 }
-    /// Clients that UDP keeps whatever TCP needs.
+    /// Minimum number of clients that UDP keeps, regardless of TCP.
     private var guaranteedDatagramPorts: Int { descriptors / 32 }
 
     var hasRoom: Bool {
@@ -80,7 +80,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         relays.count * 2 + datagramPorts.count + sockets <= descriptors
     }
 
-    /// Whether there is room for a UDP client; closes the longest-idle one to make that so.
+    /// Whether there is room for a UDP client; closes the longest-idle one if necessary.
     private func makeDatagramRoom() -> Bool {
         if hasRoom(for: 1 + connectionReserve) { return true }
         if datagramPorts.count < guaranteedDatagramPorts, hasRoom(for: 1) { return true }
@@ -90,7 +90,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         return true
     }
 
-    /// Cuts every connection.
+    /// Closes every connection.
     func close() {
         loop.leave(self)
         for relay in Array(relays.values) { relay.close() }
@@ -101,8 +101,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         do throws(SystemError) {
-            // Somebody who called the very address that this would call: ourselves, as likely as
-            // not.
+            // The client connected to the very address that the relay would connect to: most likely
+            // the relay would connect to itself.
             if try Socket.localAddress(stream).endpoint == guest {
                 failed("\(guest) would be relayed to itself")
                 return Socket.resetOnClose(stream)
@@ -127,12 +127,12 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         try join(stream, upstream)
     }
 
-    /// Lets two stream sockets of any family act as one connection.
+    /// Joins two stream sockets of any family into one connection.
     ///
     /// - Parameters:
     ///   - stream: Connected.
-    ///   - upstream: Connecting, or connected already.
-    /// - Throws: `SystemError` when the loop cannot watch them; both are closed then.
+    ///   - upstream: Connecting or connected.
+    /// - Throws: `SystemError` if the loop cannot watch them; both are closed then.
     func join(
         _ stream: consuming OwnedDescriptor,
         _ upstream: consuming OwnedDescriptor
@@ -147,17 +147,17 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         }
     }
 
-    /// Says why a client was not connected.
+    /// Logs why a client was not connected.
     func failed(_ cause: String) {
         log.debug("client refused", ["cause": cause])
     }
 
-    /// Forgets a relay that has closed.
+    /// Removes a relay that has closed.
     func ended(_ relay: TCPRelay) {
         relays[ObjectIdentifier(relay)] = nil
     }
 
-    /// Gives a relay its part of the turn.
+    /// Queues a relay for its share of the turn.
     func enqueue(_ relay: TCPRelay) {
         due.append(relay)
     }
@@ -166,7 +166,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         let count = min(due.count, Self.relaysPerTurn)
         guard count > 0 else { return false }
         let share = min(max(Self.turnShare / count, Self.minimumShare), SplicePipe.capacity)
-        // Those that have more go to the end of the queue.
+        // Relays with more data go to the end of the queue.
         for index in 0..<count {
             let relay = due[index]
             if relay.takeTurn(share: share) { due.append(relay) }
@@ -190,13 +190,13 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         }
     }
 
-    /// Takes a UDP port for one client, with a socket that is made already.
+    /// Opens a UDP port for one client with an existing socket.
     ///
     /// - Parameters:
-    ///   - socket: Of `Socket.relayingDatagram`.
-    ///   - guest: The only guest endpoint that datagrams go to and come from.
-    ///   - receiver: Is given the guest's datagrams until the port is closed.
-    /// - Returns: The port; nil when there is no room.
+    ///   - socket: From `Socket.relayingDatagram`.
+    ///   - guest: The guest endpoint to exchange datagrams with.
+    ///   - receiver: Receives the guest's datagrams until the port is closed.
+    /// - Returns: The port; nil if there is no room.
     func openDatagramPort(
         with socket: consuming OwnedDescriptor,
         to guest: Endpoint,
@@ -215,7 +215,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         }
     }
 
-    /// Forgets a port that has closed.
+    /// Removes a port that has closed.
     func closedDatagramPort(_ port: RelayDatagramPort) {
         datagramPorts.remove(port)
     }

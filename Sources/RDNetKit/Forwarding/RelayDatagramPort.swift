@@ -1,7 +1,7 @@
-/// A UDP socket of ours that talks to one server for one client.
+/// A host UDP socket that exchanges datagrams with one server for one client.
 ///
-/// With IPv4 it is not connected, because a server may answer from another of its ports, and then
-/// wants the rest of the exchange there. So the port itself drops what comes from other machines.
+/// An IPv4 socket is not connected, because a server may answer from another of its ports and then
+/// expect the rest of the exchange there. So the port itself drops datagrams from other machines.
 final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandidate {
     private static let datagramsPerTurn = 64
 
@@ -14,13 +14,13 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
     private(set) var lastUsed: Instant
     var queueIndex = 0
 
-    /// Takes over a socket.
+    /// Creates a port that takes over a socket.
     ///
     /// - Parameters:
-    ///   - socket: Of `Socket.relayingDatagram`.
-    ///   - server: Where datagrams go to.
+    ///   - socket: From `Socket.relayingDatagram`.
+    ///   - server: The destination of the datagrams.
     ///   - receiver: Receives the server's datagrams.
-    ///   - connector: Lends its memory, and counts.
+    ///   - connector: Lends its buffer and counts datagrams.
     init(
         _ socket: consuming OwnedDescriptor,
         to server: Endpoint,
@@ -34,7 +34,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
         lastUsed = connector.loop.now
     }
 
-    /// Begins to receive.
+    /// Starts receiving.
     func start() throws(SystemError) {
         watch = try connector.loop.watch(socket.number, for: .readable, observer: self)
     }
@@ -48,7 +48,8 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
     fileprivate func send(_ payload: UnsafeRawBufferPointer, to port: UInt16) {
         lastUsed = connector.loop.now
         let address = SocketAddress(Endpoint(address: server.address, port: port))
-        // An earlier datagram's error makes the first call fail; this datagram did not fail itself.
+        // A pending error of an earlier datagram fails the first call; this datagram itself did not
+        // fail.
         for _ in 0..<2 {
             do {
                 if try Socket.sendDatagram(socket, payload, to: address) != nil { return }
@@ -79,7 +80,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.failed) { readErrors(now: now) }
         for _ in 0..<Self.datagramsPerTurn {
-            // Any receiver may have closed the port.
+            // A receiver may have closed the port.
             guard watch != nil else { return }
             do {
                 let memory = connector.memory
@@ -113,8 +114,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
         connector.counters.datagramsDropped += 1
     }
 
-    /// Notifies the receivers of ports that the server has closed; the errors concern earlier
-    /// datagrams.
+    /// Notifies the receivers of the server's closed ports; the errors concern earlier datagrams.
     private func readErrors(now: Instant) {
         guard server.address.isIPv4 else {
             receiver?.guestRefused(now: now)
@@ -137,7 +137,7 @@ final class RelayDatagramPort: GuestDatagramPort, ReadinessObserver, IdleCandida
     /// Closes the port on the connector's behalf.
     func giveWay() {
         receiver?.giveWay()
-        // A receiver that is gone closes nothing.
+        // If the receiver no longer exists, nobody else closes the port.
         close()
     }
 

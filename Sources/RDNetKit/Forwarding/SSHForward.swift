@@ -1,4 +1,4 @@
-/// What forwards by `ssh` have in common.
+/// Shared by all forwards that use `ssh`.
 struct SSHSurroundings {
     let loop: EventLoop
     let log: Logger
@@ -6,24 +6,22 @@ struct SSHSurroundings {
     let counters: ForwardCounters
 }
 
-/// A unix socket on the host whose clients are connected to a guest's unix socket by the system's
-/// `ssh`.
+/// A unix socket on the host whose clients the system's `ssh` connects to a guest's unix socket.
 ///
-/// How it works: one `ssh` carries all clients, each in a channel of its own; it is started at
-/// once, and again whenever it has ended. Each client is relayed to the socket at which `ssh`
-/// listens. As long as that is not there, clients wait in the queue of ours, in the kernel; so do
-/// those that come when there are too many. A client that has just been taken when `ssh` ends is
-/// kept, too.
+/// How it works: one `ssh` process carries all clients, each in its own channel. It starts
+/// immediately, and restarts whenever it ends. Each client is relayed to the socket on which `ssh`
+/// listens. Until that socket exists, clients wait in the kernel's queue of the host socket; so do
+/// clients beyond the limit. A client that was just accepted when `ssh` ended is kept, too.
 final class SSHForward: OpenForward {
     static let maximumClients = 256
-    /// After so many failures in a row the guest is asked less often.
+    /// Consecutive failures after which retries slow down to `slowInterval`.
     static let quickTries = 60
     static let slowInterval: Duration = .seconds(10)
-    /// Different causes that are said at level warning as long as it is down.
+    /// Limit on distinct causes logged at level warning while the forward is down.
     private static let maximumCauses = 8
-    /// Between two tries to connect a client.
+    /// Interval between two attempts to connect a client.
     private static let retry: Duration = .milliseconds(100)
-    /// Between two warnings about what `ssh` says while all is well.
+    /// Minimum interval between two warnings with messages of `ssh` while the forward is up.
     private static let quiet: Duration = .seconds(10)
 
     private let target: SSHTarget
@@ -35,22 +33,22 @@ final class SSHForward: OpenForward {
     private var session: SSHSession?
     private var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(1))
     private var restart: TimerWheel.Token?
-    /// Why `ssh` has ended since it was up.
+    /// Why `ssh` has ended since the forward was last up.
     private var causes: Set<String> = []
     private var quietUntil: Instant?
-    /// A client that `ssh` has not taken.
+    /// An accepted client that `ssh` has not accepted yet.
     private var waiting: OwnedDescriptor?
     private var retrying: TimerWheel.Token?
 
-    /// Starts to listen, and to connect.
+    /// Creates a forward and starts listening and connecting.
     ///
     /// - Parameters:
-    ///   - socket: Listens already.
-    ///   - path: Its file.
-    ///   - target: Where clients are connected to.
-    ///   - connector: Leads to guests; not kept alive.
-    ///   - surroundings: What other such forwards have, too.
-    /// - Throws: `SystemError` when the loop cannot watch the socket.
+    ///   - socket: A listening socket.
+    ///   - path: The socket's file.
+    ///   - target: The guest's unix socket.
+    ///   - connector: Connects to guests; not kept alive.
+    ///   - surroundings: Shared with the other `ssh` forwards.
+    /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         path: String,
@@ -87,10 +85,10 @@ final class SSHForward: OpenForward {
         connect()
     }
 
-    /// None: it is a unix socket.
+    /// Nil, because the forward listens on a unix socket.
     var endpoint: Endpoint? { nil }
 
-    /// Stops listening, ends `ssh`, and with it its clients' connections.
+    /// Stops listening, and ends `ssh` and the connections of its clients.
     func close() {
         listener?.close()
         listener = nil
@@ -172,7 +170,7 @@ final class SSHForward: OpenForward {
         session = nil
         let delay = backoff.failed(now: now)
         let isSlow = backoff.failures >= Self.quickTries
-        // The same refusal may have more than one wording, which take turns.
+        // `ssh` may alternate between several wordings of the same refusal.
         let isNew = causes.count < Self.maximumCauses && causes.insert(cause).inserted
         let isNews = isNew || backoff.failures == Self.quickTries
         surroundings.log.log(

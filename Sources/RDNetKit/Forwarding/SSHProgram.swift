@@ -1,19 +1,19 @@
-/// The system's `ssh`: where it is found, and what it is given.
+/// The system's `ssh`: its path, and the environment that it gets.
 struct SSHProgram {
-    /// The longest folder in which a socket's name is still short enough (unix(7)).
+    /// Limit on a directory's path, so that the path of a socket in it fits (unix(7)).
     private static let maximumFolderLength = 80
 
     /// PATH; nil for the system's default.
     let searchPath: String?
-    /// `NAME=value`: nothing that a guest which chooses a path with a variable in it should not
-    /// read.
+    /// `NAME=value` entries without secrets: a guest can read them by choosing a path with a
+    /// variable in it.
     let environment: [String]
-    /// Where private directories are made, the best folder first.
+    /// Parent directories for private directories, the best one first.
     let folders: [String]
 
-    /// Takes what it needs from an environment.
+    /// Creates a description from an environment.
     ///
-    /// - Parameter value: A variable's; nil when it is not set.
+    /// - Parameter value: Returns a variable's value; nil if it is not set.
     init(_ value: (String) -> String?) {
         searchPath = value("PATH")
         environment = ["HOME", "PATH", "USER"].compactMap { name in
@@ -26,6 +26,6 @@ struct SSHProgram {
         folders = chosen + ["/tmp"]
     }
 
-    /// Its path; nil when there is none.
+    /// The program's path; nil if it is not found.
     var path: String? { ProgramPath.find("ssh", in: searchPath) }
 }

@@ -1,6 +1,6 @@
 /// Why `ssh` could not be started.
 enum SSHFailure: Error, CustomStringConvertible {
-    /// None in PATH.
+    /// PATH contains no `ssh`.
     case noProgram
     case system(SystemError)
 
@@ -12,30 +12,30 @@ enum SSHFailure: Error, CustomStringConvertible {
     }
 }
 
-/// One run of `ssh`: until it has ended, or is ended.
+/// One run of `ssh`, from its start to its end.
 ///
-/// How it works: `ssh` has one end of a socket pair as its standard input and output, and the
-/// guest's SSH server has the other, by a TCP connection of the virtual network. So it needs no
-/// second program, and ends by itself when this process is gone, whatever ended that. It listens at
-/// a socket in a directory of its own, where the key has a name without characters that `ssh` would
-/// interpret. That the socket is there says that the guest has let it in.
+/// How it works: `ssh` has one end of a socket pair as its standard input and output. A TCP
+/// connection of the virtual network joins the other end to the guest's SSH server. So `ssh` needs
+/// no second program, and ends by itself when this process ends for any reason. It listens on a
+/// socket in a private directory, where the key has a name without characters that `ssh` would
+/// interpret. The socket appears after the guest has let `ssh` in.
 final class SSHSession {
-    /// How long a guest may take to let it in.
+    /// Time limit for the guest to let `ssh` in.
     static let patience: Duration = .seconds(20)
-    /// Between two looks for the socket.
+    /// Interval between two checks for the socket.
     private static let look: Duration = .milliseconds(50)
-    /// Lines that are kept to say why it ended.
+    /// Limit on the lines kept to explain why `ssh` ended.
     private static let maximumLines = 16
     private static let socketName = "socket"
     private static let keyName = "key"
 
-    /// What is told of a run.
+    /// The callbacks of a run.
     struct Events {
-        /// It takes clients from now on.
+        /// Called when `ssh` starts to accept clients.
         var ready: (Instant) -> Void
-        /// It said something while it took clients.
+        /// Called with each line that `ssh` prints while it accepts clients.
         var said: (String) -> Void
-        /// It has ended, and why; not told after `stop`.
+        /// Called with the cause when the run has ended; not called after `stop`.
         var ended: (String, Instant) -> Void
     }
 
@@ -48,16 +48,16 @@ final class SSHSession {
     private var child: ChildProcess?
     private var timer: TimerWheel.Token?
     private var lines: [String] = []
-    /// Whether clients can be connected.
+    /// Whether clients can connect.
     private(set) var isReady = false
 
-    /// Makes a run that has not begun.
+    /// Creates a run that has not started.
     ///
     /// - Parameters:
-    ///   - target: Where it is to lead.
-    ///   - program: What is run.
-    ///   - loop: Where everything runs.
-    ///   - events: Is told how it goes.
+    ///   - target: The guest's unix socket.
+    ///   - program: The `ssh` to run.
+    ///   - loop: The loop of all sockets and timers.
+    ///   - events: The callbacks.
     init(_ target: SSHTarget, _ program: SSHProgram, loop: EventLoop, events: Events) {
         self.target = target
         self.program = program
@@ -65,10 +65,10 @@ final class SSHSession {
         self.events = events
     }
 
-    /// Begins.
+    /// Starts `ssh`.
     ///
-    /// - Parameter connector: Connects it to the guest's SSH server.
-    /// - Throws: `SSHFailure`; nothing is left behind then.
+    /// - Parameter connector: Connects `ssh` to the guest's SSH server.
+    /// - Throws: `SSHFailure`; everything is cleaned up then.
     func start(over connector: any GuestConnector) throws(SSHFailure) {
         guard let path = program.path else { throw .noProgram }
         do throws(SystemError) {
@@ -89,7 +89,7 @@ final class SSHSession {
                 ),
                 environment: program.environment,
                 descriptors: [stream, stream, output.number],
-                // An interrupt from the terminal is for this process alone.
+                // An interrupt from the terminal is meant for this process only.
                 leadsGroup: true
             )
             child = try ChildProcess(command, on: loop) { [unowned self] end, now in
@@ -106,8 +106,8 @@ final class SSHSession {
 
     /// Connects to the guest's unix socket.
     ///
-    /// - Returns: A stream, connected as far as `ssh`.
-    /// - Throws: `SystemError` when `ssh` does not take it now.
+    /// - Returns: A stream that is connected as far as `ssh`.
+    /// - Throws: `SystemError` if `ssh` does not accept the connection now.
     func connect() throws(SystemError) -> OwnedDescriptor {
         let path = directory?.file(Self.socketName) ?? ""
         guard isReady, let address = SocketAddress(path: path) else {
@@ -118,12 +118,12 @@ final class SSHSession {
         return stream
     }
 
-    /// Ends it, and removes what it has made.
+    /// Ends `ssh`, and removes the files of the run.
     func stop() {
         isReady = false
         if let timer { loop.cancel(timer) }
         timer = nil
-        // Before its directory goes: it could still put a socket there.
+        // Before the directory is removed, because `ssh` could still create a socket there.
         child?.end()
         child = nil
         output?.close()
@@ -161,14 +161,15 @@ final class SSHSession {
             lines = [line]
             return events.said(line)
         }
-        // It says so every time, as it is told to trust all and to remember none; and it frames a
-        // warning with at signs.
+        // `ssh` prints this every time, because it is configured to accept any host key and to
+        // remember none. It frames a warning with at signs.
         let isNoise = line.hasPrefix("Warning: Permanently added") || line.hasPrefix("@")
         guard !isNoise, lines.count < Self.maximumLines else { return }
         lines.append(naming(line))
     }
 
-    /// The line with the guest in place of what `ssh` calls a peer that has no address.
+    /// Returns the line with the guest in place of the text that `ssh` prints for a peer without an
+    /// address.
     private func naming(_ line: String) -> String {
         let unknown: [Substring] = ["UNKNOWN", "port", "65535"]
         let words = line.split(separator: " ")

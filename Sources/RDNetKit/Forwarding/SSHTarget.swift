@@ -1,19 +1,19 @@
-/// A unix socket in a guest, as SSH reaches it.
+/// A unix socket in a guest, reached by SSH.
 struct SSHTarget: Equatable, CustomStringConvertible {
     static let port: UInt16 = 22
 
-    /// Who the guest's SSH server is asked to let in.
+    /// The user name on the guest's SSH server.
     var user: String
     /// The guest's SSH server.
     var server: Endpoint
-    /// The socket's path in the guest; absolute.
+    /// The absolute path of the socket in the guest.
     var path: String
-    /// The file of the private key, on the host.
+    /// The private key's file on the host.
     var identity: String
 
-    /// Checks what names a target.
+    /// Creates a target from validated parts.
     ///
-    /// - Throws: `ForwardError` about the first thing that is missing.
+    /// - Throws: `ForwardError` for the first part that is missing.
     init(
         user: String,
         server: Endpoint,
@@ -23,7 +23,7 @@ struct SSHTarget: Equatable, CustomStringConvertible {
         guard !identity.isEmpty else { throw .missingSSHKey }
         guard path.hasPrefix("/") else { throw .missingSSHPath }
         guard !user.isEmpty else { throw .missingSSHUser }
-        // They end a word of a command line.
+        // A NUL would end a command-line argument.
         guard [user, path, identity].allSatisfy({ !$0.utf8.contains(0) }) else {
             throw .badSSHText
         }
@@ -36,15 +36,15 @@ struct SSHTarget: Equatable, CustomStringConvertible {
     /// `root@192.168.127.2:22/run/podman/podman.sock`.
     var description: String { "\(user)@\(server)\(path)" }
 
-    /// What `ssh` is told, without its own name.
+    /// Returns the arguments of `ssh`, without its own name.
     ///
-    /// It speaks over its standard input and output (`ProxyCommand=-`, OpenSSH since 6.4), asks
-    /// nobody anything, reads no one's settings, uses no other key than the one given, and takes
-    /// any host key: the connection does not leave this machine.
+    /// `ssh` communicates over its standard input and output (`ProxyCommand=-`, OpenSSH since 6.4),
+    /// never prompts, reads no configuration file, uses only the given key, and accepts any host
+    /// key, because the connection does not leave this machine.
     ///
     /// - Parameters:
-    ///   - socket: Where it is to listen; no colon, backslash or percent sign in it.
-    ///   - key: The file of the private key; nor here.
+    ///   - socket: The listening socket's path, without colon, backslash or percent sign.
+    ///   - key: The private key's file, also without them.
     /// - Returns: Options and the destination.
     func arguments(listeningAt socket: String, key: String) -> [String] {
         let options = [
@@ -58,8 +58,8 @@ struct SSHTarget: Equatable, CustomStringConvertible {
             + ["-i", key, "-l", user, "-L", "\(socket):\(escapedPath)", "\(server.address)"]
     }
 
-    /// The path as a part of `-L`: a colon divides its parts, a backslash takes that meaning away,
-    /// and a percent sign begins a token.
+    /// The path as a part of `-L`: a colon separates parts, a backslash escapes it, and a percent
+    /// sign starts a token.
     private var escapedPath: String {
         var text = ""
         for character in path.unicodeScalars {

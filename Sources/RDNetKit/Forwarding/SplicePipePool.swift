@@ -1,16 +1,16 @@
-/// Pipes for relays, which need one only while octets are under way.
+/// Pipes for relays, which need one only while data is in flight.
 ///
-/// A relay whose peer keeps up gives its pipe back within the same turn, so that one serves them
-/// all; a relay whose peer does not take everything keeps it. When all are kept there are no more:
-/// the others' octets are copied then.
+/// A relay whose peer keeps up returns its pipe within the same turn, so one pipe serves all of
+/// these relays; a relay whose peer does not accept everything keeps its pipe. When all pipes are
+/// kept, the other relays copy their data.
 struct SplicePipePool {
-    /// Pipes at most, with two descriptors each, and 1 MiB of octets in each.
+    /// Limit on pipes; each has two descriptors and holds up to 1 MiB.
     static let limit = 64
 
     private var free: [SplicePipe] = []
     private var taken = 0
 
-    /// A pipe with nothing inside; nil when there are no more.
+    /// Returns an empty pipe; nil if the limit is reached or the kernel refuses.
     mutating func take() -> SplicePipe? {
         if let pipe = free.popLast() {
             taken += 1
@@ -26,7 +26,7 @@ struct SplicePipePool {
         }
     }
 
-    /// Takes a pipe back; one with octets inside is closed.
+    /// Takes a pipe back; a pipe that still holds data is closed.
     mutating func giveBack(_ pipe: SplicePipe) {
         taken -= 1
         if pipe.count == 0 { free.append(pipe) }

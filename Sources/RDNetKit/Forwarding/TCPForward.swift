@@ -1,19 +1,18 @@
-/// A listener on the host, on TCP or a unix socket, whose clients are connected to a guest's TCP
-/// port.
+/// A TCP or unix listener on the host whose clients are connected to a guest's TCP port.
 final class TCPForward: OpenForward {
     private let listener: StreamListener
 
-    /// Starts to listen.
+    /// Creates a forward and starts listening.
     ///
     /// - Parameters:
-    ///   - socket: Listens already.
+    ///   - socket: A listening socket.
     ///   - path: The file of a unix socket; nil for TCP.
-    ///   - guest: Where the clients are connected to.
+    ///   - guest: The guest endpoint to connect clients to.
     ///   - connector: Opens the connections; not kept alive.
-    ///   - loop: Tells when clients come.
+    ///   - loop: Reports new clients.
     ///   - counters: Counts the clients.
-    ///   - limits: Counts when no descriptor is left for a client.
-    /// - Throws: `SystemError` when the loop cannot watch the socket.
+    ///   - limits: Counts clients for which no descriptor is left.
+    /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         path: String? = nil,

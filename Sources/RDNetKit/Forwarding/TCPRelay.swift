@@ -1,23 +1,23 @@
-/// Two connections, on TCP or unix sockets, that act as one: a client's, and ours to the server
-/// that it wants.
+/// Joins two connections, on TCP or unix sockets, into one: a client's, and the relay's own to the
+/// server.
 ///
-/// How it works: a turn moves what waits on one side through a pipe to the other, without copying
-/// (splice(2)). The pipe is a loan for that moment, unless the receiver does not take everything:
-/// then the relay keeps it, with the rest inside, and takes no more until it is empty, so that a
-/// slow receiver slows its peer down through the peer's own window. When all pipes are kept, a turn
-/// peeks at what waits, sends it, and discards as much as was taken: that needs nothing to be kept.
-/// So the memory is bounded, and an idle relay costs two descriptors.
+/// How it works: a turn moves waiting data from one side through a pipe to the other, without
+/// copying (splice(2)). The relay borrows the pipe for that moment. If the receiver does not accept
+/// everything, the relay keeps the pipe with the rest, and reads no more until it is empty, so a
+/// slow receiver slows down its peer through the peer's own window. When all pipes are kept, a turn
+/// peeks at the waiting data, sends it, and discards the accepted part: that keeps no data here. So
+/// memory is bounded, and an idle relay costs two descriptors.
 ///
-/// Both sockets are watched for changes (edge-triggered), once; a side remembers what it may do. An
-/// end of stream is passed on as one, and the relay ends when both directions have. A reset is
-/// passed on as a reset, after what came before it; a server that refuses, or does not answer
-/// within five seconds, resets the client.
+/// Both sockets are watched for changes (edge-triggered), once; each side remembers whether it may
+/// read and write. An end of stream is passed on as such, and the relay ends when both directions
+/// have ended. A reset is passed on as a reset, after the data before it. If a server refuses, or
+/// does not answer within five seconds, the client is reset.
 final class TCPRelay: TimerObserver {
-    /// How long a server may take to answer.
+    /// Time limit for a server's answer.
     static let dialLimit: Duration = .seconds(5)
 
     private enum Phase {
-        /// Upstream's handshake is under way; the client is not looked at.
+        /// The upstream handshake is in progress; the client is not watched yet.
         case dialling
         case open
         case closed
@@ -28,15 +28,15 @@ final class TCPRelay: TimerObserver {
     private let upstream: TCPRelaySide
     private var phase = Phase.dialling
     private var dialTimer: TimerWheel.Token?
-    /// Whether the connector is to give it a turn.
+    /// Whether the relay is queued for a turn.
     private var isDue = false
 
-    /// Takes over two sockets.
+    /// Creates a relay that takes over two sockets.
     ///
     /// - Parameters:
     ///   - client: Connected.
-    ///   - upstream: Connecting, or connected already.
-    ///   - connector: Gives turns, lends pipes, and forgets the relay at its end.
+    ///   - upstream: Connecting or connected.
+    ///   - connector: Gives turns, lends pipes, and removes the relay at its end.
     init(
         _ client: consuming OwnedDescriptor,
         _ upstream: consuming OwnedDescriptor,
@@ -49,9 +49,10 @@ final class TCPRelay: TimerObserver {
         self.upstream.relay = self
     }
 
-    /// Begins to wait for the server.
+    /// Starts waiting for the server.
     ///
-    /// - Throws: `SystemError` when the loop cannot watch it; then the relay is to be aborted.
+    /// - Throws: `SystemError` if the loop cannot watch the socket; the caller must then abort the
+    ///   relay.
     func start() throws(SystemError) {
         try upstream.watch(connector.loop)
         dialTimer = connector.loop.schedule(connector.loop.now + Self.dialLimit, observer: self)
@@ -64,7 +65,7 @@ final class TCPRelay: TimerObserver {
         fail("no answer in \(Self.dialLimit)")
     }
 
-    /// Takes note of news from either side.
+    /// Handles an event on either side.
     func changed() {
         switch phase {
         case .closed: return
@@ -73,7 +74,7 @@ final class TCPRelay: TimerObserver {
         }
     }
 
-    /// The handshake has ended, one way or the other.
+    /// Handles the end of the handshake, successful or not.
     private func dialled() {
         let code = Socket.takeError(upstream.descriptor)
         guard code == 0 else { return fail(SystemError.message(code)) }
@@ -86,7 +87,7 @@ final class TCPRelay: TimerObserver {
         } catch {
             return fail("\(error)")
         }
-        // Most clients speak first, and have spoken by now.
+        // Most clients send first, and their data is waiting by now.
         client.mayRead = true
         client.mayWrite = true
         ask()
@@ -103,12 +104,12 @@ final class TCPRelay: TimerObserver {
         connector.enqueue(self)
     }
 
-    // MARK: Octets
+    // MARK: Data
 
     /// Moves a share in each direction.
     ///
-    /// - Parameter share: At most so many octets in each direction.
-    /// - Returns: Whether there is more to move at once.
+    /// - Parameter share: Limit on the bytes in each direction.
+    /// - Returns: Whether more data can be moved immediately.
     func takeTurn(share: Int) -> Bool {
         isDue = false
         guard phase == .open else { return false }
@@ -131,9 +132,9 @@ final class TCPRelay: TimerObserver {
         return isDue
     }
 
-    /// Moves what waits on one side.
+    /// Moves the waiting data of one side.
     ///
-    /// - Throws: `SystemError` when the source has failed and has nothing more to give.
+    /// - Throws: `SystemError` if the source has failed and has no more data.
     private func move(
         from source: TCPRelaySide,
         to sink: TCPRelaySide,
@@ -143,7 +144,7 @@ final class TCPRelay: TimerObserver {
         guard !source.hasUrgent, let pipe = source.kept ?? connector.pipes.take() else {
             return try copy(from: source, to: sink)
         }
-        // Until it is given back, so that no failure loses it.
+        // Set until the pipe is returned, so that no failure loses it.
         source.kept = pipe
         if pipe.count == 0 {
             if let filled = try pipe.fill(from: source.descriptor, upTo: share) {
@@ -157,7 +158,7 @@ final class TCPRelay: TimerObserver {
         if pipe.count == 0 { giveBackPipe(of: source) }
     }
 
-    /// Moves without a pipe: by peeking, sending, and discarding what was sent.
+    /// Moves data without a pipe: peeks, sends, and discards the sent part.
     private func copy(from source: TCPRelaySide, to sink: TCPRelaySide) throws(SystemError) {
         let room = connector.memory
         guard let count = try Socket.peek(source.descriptor, into: room) else {
@@ -172,11 +173,11 @@ final class TCPRelay: TimerObserver {
 
     private func end(of source: TCPRelaySide, for sink: TCPRelaySide) {
         source.end()
-        // Of a failed one the end is no end: a reset follows.
+        // A failed source's end of stream is not passed on: a reset follows.
         if !source.hasFailed { Socket.shutDownSending(sink.descriptor) }
     }
 
-    // MARK: The end
+    // MARK: Closing
 
     /// Resets both connections.
     func abort() {
@@ -185,7 +186,7 @@ final class TCPRelay: TimerObserver {
         close()
     }
 
-    /// Ends the relay; the sockets close with it.
+    /// Ends the relay and closes its sockets.
     func close() {
         guard phase != .closed else { return }
         phase = .closed

@@ -1,21 +1,21 @@
-/// One socket of a relay, and what can be done with it as far as is known.
+/// One socket of a relay, and its state as far as it is known.
 final class TCPRelaySide: ReadinessObserver {
     private static let changes: Readiness = [.readable, .writable, .ended, .urgent, .onChange]
 
     let descriptor: OwnedDescriptor
-    /// Until `forget`.
+    /// Set until `forget`; keeps the relay alive.
     var relay: TCPRelay?
-    /// What it gave and the other side has not taken.
+    /// Data from this side that the other side has not accepted.
     var kept: SplicePipe?
     var mayRead = false
     var mayWrite = false
-    /// The peer's end has been read.
+    /// Whether the peer's end of stream has been read.
     private(set) var hasEnded = false
-    /// No more can be sent, and what waits is the last.
+    /// Whether sending fails; the waiting data is the last.
     private(set) var hasFailed = false
-    /// Urgent octets came, at which splice(2) would stop for ever.
+    /// Whether urgent data arrived; splice(2) would stop at it forever.
     private(set) var hasUrgent = false
-    /// The peer's end waits, of which nobody will tell again.
+    /// Whether the peer's end of stream is unread; the loop does not report it again.
     private var endWaits = false
     private var watch: EventLoop.Watch?
 
@@ -23,7 +23,7 @@ final class TCPRelaySide: ReadinessObserver {
         self.descriptor = descriptor
     }
 
-    /// Whether it has failed and given all that it had.
+    /// Whether the socket has failed and all its data has been read.
     var isLost: Bool { hasFailed && hasEnded }
 
     func watch(_ loop: EventLoop) throws(SystemError) {
@@ -48,24 +48,24 @@ final class TCPRelaySide: ReadinessObserver {
         relay?.changed()
     }
 
-    /// Whether there may be octets, or an end, that another side would take.
+    /// Whether data or an end of stream may be waiting that the other side would accept.
     func canMove(to sink: TCPRelaySide) -> Bool {
         (mayRead || kept != nil) && sink.mayWrite && !sink.hasFailed
     }
 
-    /// Takes note that what waited is read: what comes next will be told.
+    /// Records that all waiting data was read; the loop reports new data.
     func hasGivenAll() {
-        // Behind urgent octets there may be more.
+        // More data may follow the urgent byte.
         mayRead = !hasEnded && (endWaits || hasUrgent)
     }
 
-    /// Takes note of the end of what the peer sends.
+    /// Records the peer's end of stream.
     func end() {
         hasEnded = true
         mayRead = false
     }
 
-    /// Sends what is in a pipe, as far as it fits.
+    /// Sends a pipe's content as far as it fits.
     func take(from pipe: SplicePipe) {
         do {
             try pipe.drain(to: descriptor)
@@ -75,9 +75,9 @@ final class TCPRelaySide: ReadinessObserver {
         }
     }
 
-    /// Sends what fits.
+    /// Sends as much as fits.
     ///
-    /// - Returns: How many octets; none when the peer is gone.
+    /// - Returns: The number of bytes sent; 0 if sending failed.
     func send(_ octets: UnsafeRawBufferPointer) -> Int {
         do {
             let sent = try Socket.send(descriptor, octets) ?? 0
@@ -89,7 +89,7 @@ final class TCPRelaySide: ReadinessObserver {
         }
     }
 
-    /// The peer is gone; what it sent before that can still be read.
+    /// Records that sending failed; data that the peer sent before can still be read.
     private func fail() {
         hasFailed = true
         mayRead = !hasEnded

@@ -1,24 +1,24 @@
-/// What the UDP forwards of one table share.
+/// Resources shared by the UDP forwards of one table.
 final class UDPForwardPool {
-    /// Second host ports at once.
+    /// Limit on second host ports.
     let maximumAnswerPorts: Int
     private let limits: LimitLog
-    /// Where a datagram lies between a host socket and the guest.
+    /// Holds a datagram between a host socket and the guest.
     let buffer = ReceiveBuffer()
-    /// Second host ports at present.
+    /// The current number of second host ports.
     var answerPorts = 0
 
-    /// Limits what guests can open to a small share of the descriptors.
+    /// Creates a pool that limits guests to a small share of the descriptors.
     ///
     /// - Parameters:
-    ///   - descriptors: How many the process may have.
-    ///   - limits: Counts and reports the ports that are refused.
+    ///   - descriptors: The process's descriptor limit.
+    ///   - limits: Counts and reports refused ports.
     init(descriptors: Int = .max, limits: LimitLog = .discarding()) {
         maximumAnswerPorts = min(descriptors / 16, 1024)
         self.limits = limits
     }
 
-    /// Whether one more second host port can be opened.
+    /// Whether another second host port can be opened.
     var hasRoom: Bool {
         if answerPorts < maximumAnswerPorts { return true }
         limits.reached(.answerPorts, maximum: maximumAnswerPorts)
@@ -28,20 +28,20 @@ final class UDPForwardPool {
 
 /// The second host ports of one client of a UDP forward.
 ///
-/// How it works: some servers answer from another port than the one that received the request, as
-/// every TFTP server does (RFC 1350, 4), and expect the rest of the exchange there. On the host
-/// each such port of the guest gets a socket of its own: it has the forward's address, is connected
-/// to the client, and so takes nobody else's datagrams. On the guest's side it shares the client's
-/// gateway port, because the server may be connected to that. A guest can make these sockets at
-/// will, so a client has few: the longest-idle one goes.
+/// How it works: some servers, such as every TFTP server, answer from a different port than the one
+/// that received the request (RFC 1350, 4), and expect the rest of the exchange there. On the host,
+/// each such guest port gets its own socket: it has the forward's address and is connected to the
+/// client, so it receives no other client's datagrams. On the guest's side it shares the client's
+/// gateway port, because the server may be connected to that port. Guests can create these sockets
+/// at will, so each client may have only a few; when full, the longest-idle one is closed.
 final class UDPAnswerPorts {
     private static let maximumPorts = 4
 
-    /// Both ends of the host's side of a conversation.
+    /// Both endpoints of a conversation on the host's side.
     struct Conversation {
-        /// As the kernel wrote it, with the scope of an fe80::/10 address.
+        /// As received from the kernel, with the scope of an fe80::/10 address.
         var client: SocketAddress
-        /// This machine's address that the client sends to.
+        /// The local address that the client sends to.
         var local: IPAddress
     }
 
@@ -51,7 +51,7 @@ final class UDPAnswerPorts {
     private let pool: UDPForwardPool
     private var ports: [UInt16: UDPAnswerPort] = [:]
 
-    /// Makes an empty set.
+    /// Creates an empty set.
     init(
         _ conversation: Conversation,
         loop: EventLoop,
@@ -64,17 +64,17 @@ final class UDPAnswerPorts {
         self.pool = pool
     }
 
-    /// When the last datagram went either way; nil without ports.
+    /// The time of the last datagram in either direction; nil without ports.
     var lastUse: Instant? { ports.values.lazy.map(\.lastUse).max() }
 
-    /// Sends the client what the guest sent from a port that has no host port yet.
+    /// Sends the client a datagram from a guest port that has no host port yet.
     ///
     /// - Parameters:
     ///   - payload: Valid only during the call.
     ///   - guestPort: The port that the guest sent it from.
     ///   - clientPort: The client's port on the guest's side.
     ///   - now: The turn's clock.
-    /// - Returns: Whether there is a host port for it now.
+    /// - Returns: Whether the guest port has a host port now.
     func receive(
         _ payload: UnsafeRawBufferPointer,
         at guestPort: UInt16,
@@ -124,7 +124,7 @@ final class UDPAnswerPorts {
         ports.values.min { $0.lastUse < $1.lastUse }?.close(loop)
     }
 
-    /// Closes the ports that have been idle for as long as a client may be.
+    /// Closes the ports that have reached a client's idle timeout.
     func closeIdle(now: Instant) {
         for port in Array(ports.values) where port.lastUse + UDPForward.idleTime <= now {
             port.close(loop)
@@ -200,7 +200,7 @@ private final class UDPAnswerPort: GuestDatagramReceiver, ReadinessObserver {
         do {
             owner.sentToHost(try Socket.send(socket, payload) != nil)
         } catch {
-            // The client has closed its port, or its network is gone.
+            // The client has closed its port or is no longer reachable.
             owner.sentToHost(false)
             owner.failed(self)
         }
@@ -226,7 +226,7 @@ private final class UDPAnswerPort: GuestDatagramReceiver, ReadinessObserver {
             } catch {
                 return owner.failed(self)
             }
-            // A guest port that sends may close this one.
+            // Sending to the guest may close this port.
             guard watch != nil else { return }
         }
     }

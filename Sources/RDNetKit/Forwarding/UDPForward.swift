@@ -1,19 +1,19 @@
-/// A UDP socket on the host whose clients talk to one guest's UDP port.
+/// A UDP socket on the host whose clients exchange datagrams with one guest's UDP port.
 ///
-/// Each client has a port of its own on the guest's side, so that the guest's answers find their
-/// way back; a port that was idle for 90 seconds is given back, and so is the longest idle one when
-/// there are too many. Answers come from the address of this machine that the client sent to, as it
-/// expects: at two of them it is two clients. Answers from another port of the guest reach the
-/// client from a second host port, see `UDPAnswerPorts`.
+/// Each client has its own port on the guest's side, so that the guest's answers reach the right
+/// client. A port is released after 90 seconds of idle time; when there are too many ports, the
+/// longest-idle one is released. Answers come from the local address that the client sent to, as
+/// the client expects; a client that sends to two addresses counts as two. Answers from another
+/// port of the guest reach the client from a second host port, see `UDPAnswerPorts`.
 final class UDPForward: OpenForward, ReadinessObserver {
     static let idleTime: Duration = .seconds(90)
     static let maximumClients = 1024
     private static let datagramsPerTurn = 64
 
-    /// A client, and which of this machine's addresses it talks to.
+    /// A client and the local address that it sends to.
     private struct Conversation: Hashable {
         var client: Endpoint
-        /// Nil where the socket has just one.
+        /// Nil if the socket has just one address.
         var local: LocalAddress?
     }
 
@@ -27,17 +27,17 @@ final class UDPForward: OpenForward, ReadinessObserver {
     private var clients: [Conversation: UDPForwardClient] = [:]
     private var watch: EventLoop.Watch?
 
-    /// Starts to receive.
+    /// Creates a forward and starts receiving.
     ///
     /// - Parameters:
-    ///   - socket: A bound socket, of `ListeningSocket.udp`.
-    ///   - guest: Where datagrams go to, and the only one that answers come from.
-    ///   - connector: Gives the gateway ports; not kept alive.
-    ///   - loop: Tells when datagrams come and when clients are idle.
+    ///   - socket: A bound socket from `ListeningSocket.udp`.
+    ///   - guest: The destination of the datagrams.
+    ///   - connector: Allocates the gateway ports; not kept alive.
+    ///   - loop: Reports datagrams and idle clients.
     ///   - counters: Counts the datagrams.
     ///   - limits: Counts clients that lose their port.
     ///   - pool: Shared with the other forwards of a table.
-    /// - Throws: `SystemError` when the loop cannot watch the socket.
+    /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
         to guest: Endpoint,
@@ -57,7 +57,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
         watch = try loop.watch(self.socket.number, for: .readable, observer: self)
     }
 
-    /// Where it listens.
+    /// The listening endpoint.
     var endpoint: Endpoint? {
         do {
             return try Socket.localAddress(socket).endpoint
@@ -66,7 +66,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
         }
     }
 
-    /// How many clients have a port.
+    /// The number of clients that have a port.
     var clientCount: Int { clients.count }
 
     func close() {
@@ -88,10 +88,10 @@ final class UDPForward: OpenForward, ReadinessObserver {
                 let payload = UnsafeRawBufferPointer(rebasing: memory[..<received.count])
                 receive(payload, of: received, now: now)
             } catch {
-                // An error that waited in the socket concerns a datagram that was sent before.
+                // A pending error in the socket concerns an earlier datagram.
                 counters.datagramsDropped += 1
             }
-            // Who takes a datagram may have closed the forward.
+            // The receiver of a datagram may have closed the forward.
             guard watch != nil else { return }
         }
     }
@@ -151,7 +151,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
         )
     }
 
-    /// A port for a client, at the cost of the longest idle one where there are no more.
+    /// Opens a port for a client; closes the longest-idle client if no port is free.
     private func openPort(for client: UDPForwardClient) -> (any GuestDatagramPort)? {
         if let port = connector?.openDatagramPort(to: guest, receiver: client) { return port }
         guard !clients.isEmpty else { return nil }
@@ -182,7 +182,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
                 return
             }
         } catch {
-            // Such as a client that is not reachable any more; its port ends with its idle time.
+            // For example, the client is no longer reachable; its port closes after the idle time.
         }
         counters.datagramsDropped += 1
     }
@@ -195,7 +195,7 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     private let makeAnswerPorts: () -> UDPAnswerPorts?
     private let ended: () -> Void
     private var port: (any GuestDatagramPort)?
-    /// Nil for most clients: their servers answer from the port that they were asked at.
+    /// Nil for most clients: their servers answer from the port that received the request.
     private var answerPorts: UDPAnswerPorts?
     private var timer: TimerWheel.Token?
     private var lastOwnUse: Instant
@@ -213,16 +213,16 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
         lastOwnUse = loop.now
     }
 
-    /// When the last datagram went either way.
+    /// The time of the last datagram in either direction.
     var lastUse: Instant { max(lastOwnUse, answerPorts?.lastUse ?? lastOwnUse) }
 
-    /// Begins to use a port.
+    /// Starts using a port.
     func start(_ port: any GuestDatagramPort) {
         self.port = port
         timer = loop.schedule(lastUse + UDPForward.idleTime, observer: self)
     }
 
-    /// Gives the port back.
+    /// Releases the port.
     func close() {
         guard let port else { return }
         self.port = nil
@@ -258,7 +258,7 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     }
 
     func guestRefused(now: Instant) {
-        // The guest's service has ended, and a new one knows nothing of the client.
+        // The guest's service has ended, and a new one would not know the client.
         close()
     }
 
