@@ -1,13 +1,13 @@
-/// What to check, from inside a namespace: the host's ends are ready and waiting.
+/// The endpoints of the checks from inside a namespace; the host's side already listens.
 struct ConnectivityTargets: Equatable {
-    /// An echo server on the host's 127.0.0.1, over TCP and over UDP.
+    /// Echo servers on the host's 127.0.0.1, over TCP and over UDP.
     var tcpEcho: UInt16
     var udpEcho: UInt16
-    /// A port that is published on the host's 127.0.0.1, and the guest's port behind it.
+    /// A port published on the host's 127.0.0.1, and the guest's port that it leads to.
     var published: UInt16
     var guestPort: UInt16
 
-    /// One line: four numbers.
+    /// The four numbers as one line.
     var line: String { "\(tcpEcho) \(udpEcho) \(published) \(guestPort)\n" }
 
     init(tcpEcho: UInt16, udpEcho: UInt16, published: UInt16, guestPort: UInt16) {
@@ -17,7 +17,7 @@ struct ConnectivityTargets: Equatable {
         self.guestPort = guestPort
     }
 
-    /// Reads the line.
+    /// Parses the line.
     init?(_ line: some StringProtocol) {
         let numbers = line.split(separator: " ").compactMap { UInt16($0) }
         guard numbers.count == 4 else { return nil }
@@ -30,9 +30,10 @@ struct ConnectivityTargets: Equatable {
     }
 }
 
-/// A table of what works in a namespace and what does not, for a person.
+/// A human-readable table of what works in a namespace and what does not.
 ///
-/// It waits for each answer, up to two seconds: it runs in a process of its own, beside the engine.
+/// It blocks on each answer, up to two seconds, because it runs in a separate process from the
+/// engine.
 struct ConnectivityReport {
     private static let limit: Duration = .seconds(2)
     private static let transferLength = 1 << 20
@@ -40,13 +41,13 @@ struct ConnectivityReport {
     let lease: DHCPLease
     let hostAlias: IPAddress
     let targets: ConnectivityTargets
-    /// Tells the time, for the column of durations.
+    /// Returns the current time, for the column of durations.
     let clock: () -> Instant
     let print: (String) -> Void
 
-    /// Makes every check and prints a line for each.
+    /// Runs every check and prints a line for each.
     ///
-    /// - Returns: Whether all is well.
+    /// - Returns: Whether all checks succeeded.
     func run() -> Bool {
         let host = "\(hostAlias):\(targets.tcpEcho)"
         let udp = "\(hostAlias):\(targets.udpEcho)"
@@ -139,7 +140,8 @@ struct ConnectivityReport {
     private func transfer() throws(SystemError) -> String? {
         let endpoint = Endpoint(address: hostAlias, port: targets.tcpEcho)
         let socket = try WaitingSocket.connected(to: endpoint, .stream, within: Self.limit)
-        // Pieces below every buffer on the way, so that sending never waits for receiving.
+        // A piece is smaller than every buffer on the path, so that sending never waits for
+        // receiving.
         let piece = (0..<(1 << 14)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
         for _ in 0..<(Self.transferLength / piece.count) {
             try socket.send(piece, within: Self.limit)
@@ -163,7 +165,7 @@ struct ConnectivityReport {
         return answer == datagram ? nil : "different bytes came back"
     }
 
-    /// The host's port leads back here: one connection goes all the way round.
+    /// Checks the published port: a connection through the host back to this namespace.
     private func receivePublished() throws(SystemError) -> String? {
         let listener = WaitingSocket(
             try ListeningSocket.tcp(Endpoint(address: lease.address, port: targets.guestPort))
@@ -179,7 +181,7 @@ struct ConnectivityReport {
 }
 
 extension String {
-    /// The text, followed by spaces up to a width.
+    /// Returns the text padded with spaces to a width.
     fileprivate func padded(to width: Int) -> String {
         self + String(repeating: " ", count: max(1, width - count))
     }

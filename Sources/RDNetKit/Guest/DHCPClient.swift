@@ -1,39 +1,40 @@
 /// A DHCP client (RFC 2131, 4.4) for one Ethernet interface: events and the time in, actions out.
 ///
-/// How it works: the first DHCPDISCOVER goes out at once instead of after the 1 to 10 s that 4.4.1
-/// suggests against a building's machines starting together: a virtual network has few. Answers are
-/// waited for one second, then twice as long each time up to 16 s, give or take an eighth. Renewal
-/// halves the time that is left, down to a minute (4.4.5). The first offer is taken. A lease that
-/// was good before the link went away is asked for again; without an answer it is kept until it
-/// expires (3.2, item 3). It is not probed for by ARP before it is used: the virtual network's
-/// server gives an address to one MAC only.
+/// How it works: the client sends the first DHCPDISCOVER immediately. RFC 2131, 4.4.1 suggests a
+/// delay of 1 to 10 s in case all machines of a building start together, but a virtual network has
+/// few. The client waits one second for an answer, then twice as long each time up to 16 s, plus or
+/// minus an eighth. Renewals are sent after half of the remaining time, but at least a minute apart
+/// (4.4.5). The client accepts the first offer. After a link failure it requests its valid lease
+/// again; without an answer it keeps the lease until it expires (3.2, item 3). It does not probe an
+/// address by ARP, because the virtual network's server gives an address to one MAC address only.
 struct DHCPClient {
-    /// What the client tells about itself.
+    /// What the client reports about itself.
     struct Identity {
         var mac: MACAddress
-        /// Option 12; nil sends none.
+        /// Option 12; nil omits it.
         var hostName: String?
     }
 
     static let firstWait: Duration = .seconds(1)
     static let maximumWait: Duration = .seconds(16)
-    /// DHCPREQUESTs for one offer, or for the old lease, before starting over.
+    /// Limit on DHCPREQUESTs: for an offer before starting over, for the old lease before using it
+    /// unconfirmed.
     static let requestAttempts = 4
-    /// DHCPDISCOVERs of a round, after which silence is reported.
+    /// DHCPDISCOVERs in a round, after which silence is reported.
     static let discoverAttempts = 5
-    /// The shortest pause between renewals (4.4.5).
+    /// Minimum pause between renewals (4.4.5).
     static let minimumRenewalPause: Duration = .seconds(60)
 
     private let identity: Identity
     private var random: any RandomNumberGenerator
     private(set) var state = DHCPClientState.stopped
-    /// When to call with `deadlinePassed`; nil while there is nothing to wait for.
+    /// When to call `handle` with `deadlinePassed`; nil while nothing is pending.
     private(set) var nextDeadline: Instant?
     private var transactionID: UInt32 = 0
     private var attempts = 0
-    /// When the current exchange began, for `secs`.
+    /// When the current exchange started, for `secs`.
     private var began = Instant(nanoseconds: 0)
-    /// When the current request was first sent: the lease begins then (4.4.1).
+    /// When the current request was first sent; the lease starts at that time (4.4.1).
     private var requested = Instant(nanoseconds: 0)
 
     init(_ identity: Identity, random: any RandomNumberGenerator) {
@@ -50,12 +51,12 @@ struct DHCPClient {
         }
     }
 
-    /// Takes one event.
+    /// Handles one event.
     ///
     /// - Parameters:
-    ///   - event: Messages may be anyone's: those of other exchanges are ignored.
+    ///   - event: The event; messages of other exchanges are ignored.
     ///   - now: The caller's clock.
-    /// - Returns: What to do, in this order.
+    /// - Returns: The actions to perform, in this order.
     mutating func handle(_ event: DHCPClientEvent, now: Instant) -> [DHCPClientAction] {
         switch (state, event) {
         case (.stopped, .started):
@@ -135,9 +136,9 @@ struct DHCPClient {
         case (.requesting, .ack), (.rebooting, .ack), (.renewing, .ack), (.rebinding, .ack):
             return take(message)
         case (.requesting(let offer), .nak):
-            // Another server's refusal is no answer to what this one offered.
+            // Ignore another server's refusal: it does not concern this server's offer.
             guard isFromServer(of: offer, message) else { return [] }
-            // Not at once: a server that offers and refuses would have both sides spin.
+            // Wait before the retry: a server that offers and then refuses would cause a busy loop.
             begin(.selecting, now: now)
             nextDeadline = now + Self.firstWait
             return [.reportRefusal(message)]
@@ -165,7 +166,7 @@ struct DHCPClient {
         )
         state = .bound(held)
         nextDeadline = lease.duration == nil ? nil : held.renewal
-        // What changed with a new address is a new lease for whoever configures the interface.
+        // A new address makes this a new lease for the recipient.
         let renewed = previous?.address == lease.address
         return [.configure(lease, renewed: renewed)]
     }
@@ -178,7 +179,7 @@ struct DHCPClient {
         return resend(now: now)
     }
 
-    /// Begins an exchange of its own.
+    /// Starts a new exchange.
     private mutating func begin(_ state: DHCPClientState, now: Instant) {
         self.state = state
         transactionID = UInt32(truncatingIfNeeded: random.next())
@@ -186,7 +187,7 @@ struct DHCPClient {
         began = now
     }
 
-    /// Goes on with a lease that nobody spoke about.
+    /// Keeps using a lease that no server has confirmed or refused.
     private mutating func enter(_ held: HeldLease, now: Instant) {
         state = .bound(held)
         nextDeadline = held.expiry == nil ? nil : max(held.renewal, now)
@@ -205,10 +206,11 @@ struct DHCPClient {
         return [.unicast(message, to: lease.server), .deconfigure]
     }
 
-    /// The state's message, and when it is sent again (RFC 2131, table 5).
+    /// Returns the state's message, and schedules its retransmission (RFC 2131, table 5).
     private mutating func resend(now: Instant) -> DHCPClientAction {
         attempts += 1
-        // Which copy an answer belongs to cannot be seen; the first is the safe side.
+        // An answer does not reveal which copy it belongs to; the time of the first copy is the
+        // safe choice.
         if attempts == 1 { requested = now }
         var message = message(state == .selecting ? .discover : .request)
         message.seconds = UInt16(clamping: (now - began).components.seconds)
@@ -243,7 +245,8 @@ struct DHCPClient {
         message.options[.clientIdentifier] = [1] + identity.mac.octets
         guard type != .release else { return message }
         if let hostName = identity.hostName { message.options[.hostName] = Array(hostName.utf8) }
-        // An Ethernet frame's worth: the interface has no smaller MTU before the lease says so.
+        // The size of an Ethernet frame: until there is a lease, the interface's MTU is not
+        // smaller.
         message.options.set(.maximumMessageSize, to: 1500 as UInt16)
         message.options[.parameterRequestList] = Self.wanted.map(\.rawValue)
         return message

@@ -1,54 +1,54 @@
-/// Where a client is in the life of a lease (RFC 2131, figure 5).
+/// A client's state in the life cycle of a lease (RFC 2131, figure 5).
 enum DHCPClientState: Equatable, Sendable {
     /// Not started, or stopped.
     case stopped
-    /// DHCPDISCOVER went out; any offer will do.
+    /// DHCPDISCOVER was sent; any offer is acceptable.
     case selecting
-    /// DHCPREQUEST for an offer went out.
+    /// DHCPREQUEST for an offer was sent.
     case requesting(offer: DHCPMessage)
-    /// The link came back: DHCPREQUEST asks whether the lease still holds there (INIT-REBOOT).
+    /// The link is back; DHCPREQUEST verifies that the lease is still valid (INIT-REBOOT).
     case rebooting(HeldLease)
-    /// Nothing to do until T1.
+    /// The lease is valid; nothing to do until T1.
     case bound(HeldLease)
-    /// T1 has passed: the server is asked.
+    /// T1 has passed: the client requests a renewal from its server.
     case renewing(HeldLease)
-    /// T2 has passed: any server is asked.
+    /// T2 has passed: the client requests a renewal from any server.
     case rebinding(HeldLease)
 }
 
-/// A lease and the moments that follow from when it was asked for (RFC 2131, 4.4.1).
+/// A lease, and its deadlines, counted from the time of its request (RFC 2131, 4.4.1).
 struct HeldLease: Equatable, Sendable {
     var lease: DHCPLease
     var renewal: Instant
     var rebinding: Instant
-    /// nil for a lease without end.
+    /// Nil for an infinite lease.
     var expiry: Instant?
 }
 
-/// What happens to a client.
+/// The events that a client handles.
 enum DHCPClientEvent {
     case started
-    /// `nextDeadline` has come.
+    /// `nextDeadline` has passed.
     case deadlinePassed
     case received(DHCPMessage)
-    /// The network may be another one now.
+    /// The link is back; it may lead to another network now.
     case linkRestored
-    /// The lease is given back.
+    /// The client must release the lease.
     case stopped
 }
 
-/// What a client wants done.
+/// The actions that a client requests.
 enum DHCPClientAction: Equatable {
     /// To 255.255.255.255, from 0.0.0.0 or the leased address.
     case broadcast(DHCPMessage)
     /// From the leased address to a server's.
     case unicast(DHCPMessage, to: IPAddress)
-    /// The interface takes the lease's address and parameters.
+    /// Configure the interface with the lease's address and parameters.
     case configure(DHCPLease, renewed: Bool)
-    /// The interface loses its address; also the first action of all.
+    /// Remove the interface's address; also the very first action.
     case deconfigure
-    /// Nobody answered a round of DHCPDISCOVER; the next follows.
+    /// No server answered a round of DHCPDISCOVER; the next round follows.
     case reportSilence
-    /// A server said no.
+    /// A server refused.
     case reportRefusal(DHCPMessage)
 }

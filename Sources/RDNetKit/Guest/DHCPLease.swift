@@ -1,10 +1,11 @@
-/// What a DHCPACK gave, as values that can be applied.
+/// The content of a DHCPACK as values that can be applied.
 ///
-/// Names are checked: what a server sends must not smuggle a line into resolv.conf.
+/// Names are validated, so that a server cannot inject a line into resolv.conf.
 struct DHCPLease: Equatable, Sendable {
-    /// No lease is taken to be shorter, so that a server's mistake is not a storm of renewals.
+    /// Minimum duration; shorter leases are extended, so that a server's mistake does not cause a
+    /// storm of renewals.
     static let minimumDuration: Duration = .seconds(10)
-    /// The lease of a server that names none, as udhcpc has it.
+    /// The duration if the server sends none, as in udhcpc.
     static let assumedDuration: Duration = .seconds(3600)
     private static let infinity = UInt32.max
 
@@ -14,18 +15,18 @@ struct DHCPLease: Equatable, Sendable {
     var broadcast: IPAddress
     var routers: [IPAddress]
     var nameServers: [IPAddress]
-    /// Domains to look names up in; the domain name (option 15) when there is no list.
+    /// Search domains for name resolution; the domain name (option 15) if the server sends no list.
     var searchDomains: [String]
-    /// Octets of IP packet; nil when the server leaves it to the link.
+    /// The interface MTU in bytes of an IP packet; nil if the server does not set it.
     var mtu: Int?
-    /// How long it is good (nil: for ever), when to renew (T1), when to ask anyone (T2).
+    /// The duration (nil: infinite), when to renew (T1), and when to query any server (T2).
     var duration: Duration?
     var renewal: Duration
     var rebinding: Duration
     /// The whole message, for scripts.
     var message: DHCPMessage
 
-    /// Reads an ACK; nil when it gives no host address or does not say who gives it.
+    /// Creates a lease from an ACK; nil if the ACK has no host address or no server identifier.
     init?(acknowledgedBy message: DHCPMessage) {
         guard let server = message.options.address(.serverIdentifier),
             Self.isHost(message.yourAddress), Self.isHost(server)
@@ -40,7 +41,7 @@ struct DHCPLease: Equatable, Sendable {
         routers = message.options.addresses(.router).filter(Self.isHost)
         nameServers = message.options.addresses(.domainNameServer).filter { !$0.isUnspecified }
         searchDomains = Self.searchDomains(message.options)
-        // RFC 2132, 5.1: 68 is the least there is.
+        // 68 is the minimum (RFC 2132, 5.1).
         mtu = message.options.integer16(.interfaceMTU).map { Int($0) }.flatMap {
             $0 >= 68 ? $0 : nil
         }
@@ -55,7 +56,8 @@ struct DHCPLease: Equatable, Sendable {
             && address != .broadcastIPv4
     }
 
-    /// The mask's leading ones; without a mask the address's class (RFC 791), as in BOOTP.
+    /// The number of leading ones of the mask; without a mask, the prefix of the address's class
+    /// (RFC 791), as in BOOTP.
     private static func prefixLength(_ mask: IPAddress?, for address: IPAddress) -> Int {
         if let bits = mask?.ipv4, bits >> 31 == 1 { return (~bits).leadingZeroBitCount }
         switch UInt32(truncatingIfNeeded: address.low) >> 30 {
@@ -68,7 +70,7 @@ struct DHCPLease: Equatable, Sendable {
     private static func searchDomains(_ options: DHCPOptions) -> [String] {
         let list = DHCPDomainSearch.domains(reading: options[.domainSearch] ?? [])
         if !list.isEmpty { return list }
-        // Some servers put several names, or a closing zero, into option 15.
+        // Some servers put several names, or a trailing zero, into option 15.
         let name = String(decoding: options[.domainName] ?? [], as: UTF8.self)
         return name.split { $0 == " " || $0 == "\0" }.map(String.init)
             .filter(DHCPDomainSearch.isDomain)
@@ -79,7 +81,8 @@ struct DHCPLease: Equatable, Sendable {
         return seconds == infinity ? nil : max(.seconds(Int64(seconds)), minimumDuration)
     }
 
-    /// T1 and T2: the server's when they are in order, else half and 7/8 (RFC 2131, 4.4.5).
+    /// T1 and T2: the server's if they are in order, otherwise 1/2 and 7/8 of the duration (RFC
+    /// 2131, 4.4.5).
     private static func times(
         _ options: DHCPOptions,
         of whole: Duration

@@ -1,10 +1,11 @@
-/// A udhcpc script that configures the interface in our place.
+/// Runs a udhcpc script that configures the interface.
 ///
-/// How it works: `script EVENT` with the lease in the environment (`DHCPScriptEnvironment`), as
-/// udhcpc runs it. One at a time, in order; a script that takes longer than half a minute is killed
-/// with its children, so a stuck one delays the next but not for ever. When changes come faster
-/// than the script runs, the oldest waiting ones are dropped: the last says how things are. The
-/// script gets no descriptor of ours but 0, 1 and 2.
+/// How it works: the client runs `script EVENT` with the lease in the environment
+/// (`DHCPScriptEnvironment`), as udhcpc does. Scripts run one at a time, in order. A script that
+/// takes longer than half a minute is killed with its children, so a stuck script delays the next
+/// one only for a limited time. If changes arrive faster than the script runs, the oldest waiting
+/// ones are dropped, because the last one describes the current state. The script inherits only the
+/// descriptors 0, 1 and 2.
 final class DHCPScript: LeaseRecipient {
     static let patience: Duration = .seconds(30)
     private static let maximumWaiting = 8
@@ -18,12 +19,12 @@ final class DHCPScript: LeaseRecipient {
     private var running: ChildProcess?
     private var deadline: TimerWheel.Token?
 
-    /// Makes a recipient that runs a script.
+    /// Creates a recipient that runs a script.
     ///
     /// - Parameters:
     ///   - path: The script.
     ///   - interface: The interface's name.
-    ///   - environment: What the script inherits, NOTIFY_SOCKET for one; `NAME=value`.
+    ///   - environment: Variables that the script inherits, such as NOTIFY_SOCKET; `NAME=value`.
     ///   - loop: Waits for the script.
     ///   - log: For scripts that fail.
     init(path: String, interface: String, environment: [String], loop: EventLoop, log: Logger) {

@@ -1,11 +1,11 @@
-/// What udhcpc tells its script: an event as the argument, the message as environment variables.
+/// The input of a udhcpc script: an event as the argument, the message as environment variables.
 ///
-/// Names and forms are busybox's (networking/udhcp/common.c): known options under their names,
-/// addresses and domains separated by spaces, every other option as `optNNN` in hexadecimal.
+/// Names and formats are busybox's (networking/udhcp/common.c): known options have names, addresses
+/// and domains are separated by spaces, and any other option is `optNNN` in hexadecimal.
 struct DHCPScriptEnvironment: Equatable {
     /// `deconfig`, `bound`, `renew`, `leasefail` or `nak`.
     let event: String
-    /// Names and values, in order of option.
+    /// Names and values in the order of options.
     let values: [(name: String, value: String)]
 
     static func == (left: Self, right: Self) -> Bool {
@@ -24,7 +24,8 @@ struct DHCPScriptEnvironment: Equatable {
         }
     }
 
-    /// `NAME=value`: the contract's variables, and those of the inherited with other names.
+    /// Returns the variables as `NAME=value`: the script's own, and the inherited ones with other
+    /// names.
     func variables(inheriting environment: [String]) -> [String] {
         let own = values.map { "\($0.name)=\($0.value)" }
         let names = Set(values.map(\.name))
@@ -38,7 +39,7 @@ struct DHCPScriptEnvironment: Equatable {
             (name: "ip", value: "\(lease.address)"), (name: "mask", value: "\(lease.prefixLength)"),
         ]
         if lease.message.options[.subnetMask] == nil {
-            // Scripts with `set -u` want it, whatever the server sends.
+            // Scripts with `set -u` need it even if the server does not send it.
             let mask = UInt32.max << UInt32(32 - lease.prefixLength)
             values.append((name: "subnet", value: "\(IPAddress(ipv4: mask))"))
         }
@@ -84,7 +85,7 @@ struct DHCPScriptEnvironment: Equatable {
         { value in text(value).map { (name, $0) } }
     }
 
-    /// The options that busybox knows, by code; a value of the wrong length goes out as unknown.
+    /// The options that busybox knows, by code; a value of the wrong length is passed as unknown.
     private static let named: [UInt8: Form] = [
         1: form("subnet", addresses), 3: form("router", addresses), 6: form("dns", addresses),
         7: form("logsrv", addresses), 9: form("lprsrv", addresses), 12: form("hostname", names),
@@ -109,7 +110,8 @@ struct DHCPScriptEnvironment: Equatable {
         return String(value.reduce(0 as UInt32) { $0 << 8 | UInt32($1) })
     }
 
-    /// Domain names; what is none becomes `bad`, as in busybox, for scripts paste it into files.
+    /// Domain names; an invalid one becomes `bad`, as in busybox, because scripts paste it into
+    /// files.
     @Sendable private static func names(_ value: [UInt8]) -> String? {
         String(decoding: value.prefix { $0 != 0 }, as: UTF8.self).split(separator: " ")
             .map { DHCPDomainSearch.isDomain(String($0)) ? String($0) : "bad" }
@@ -121,7 +123,7 @@ struct DHCPScriptEnvironment: Equatable {
         return domains.isEmpty ? nil : domains.joined(separator: " ")
     }
 
-    /// Text up to its NUL; whatever is not printable ASCII becomes `?`.
+    /// Text up to its NUL; any byte other than printable ASCII becomes `?`.
     @Sendable private static func printable(_ value: [UInt8]) -> String {
         let octets = value.prefix { $0 != 0 }.map { (0x20..<0x7f).contains($0) ? $0 : 0x3f }
         return String(decoding: octets, as: UTF8.self)

@@ -1,31 +1,30 @@
-/// The guest end's data path: a TAP on one side, the host's stream on the other, nothing in
-/// between.
+/// The guest end's data path between a TAP and the host's stream.
 ///
-/// How it works: frames read from the TAP land in the stream's buffer and leave in one write a
-/// turn; frames read from the stream are written to the TAP from where they lie. When the stream is
-/// full the TAP is not read: the kernel's queue holds what comes and drops when it is full, as any
-/// interface does.
+/// How it works: frames from the TAP are read directly into the stream's buffer, and one write per
+/// turn sends them. Frames from the stream are written to the TAP directly from the receive buffer.
+/// While the stream is full, the TAP is not read: the kernel's queue holds the frames, and drops
+/// them when it is full, as for any interface.
 final class FrameRelay: FrameReceiver, TurnParticipant {
-    /// Frames that one turn takes from the TAP: as many as fill the stream's buffer.
+    /// Limit on frames read from the TAP per turn; they fill the stream's buffer.
     private static let framesPerTurn = 64
 
     private let loop: EventLoop
     private let tap: TAPLink
     private var stream: StreamLink?
     private var isPaused = true
-    /// Told when the stream has ended.
+    /// Called when the stream has ended.
     var streamEnded: (String) -> Void = { _ in }
-    /// Told when the TAP is gone.
+    /// Called when the TAP has failed.
     var tapEnded: (String) -> Void = { _ in }
-    /// Sees every frame in both directions while set: from the guest, or to it.
+    /// Receives every frame in both directions while set: from the guest or to it.
     var trace: ((Frame, _ isFromGuest: Bool) -> Void)?
 
-    /// Makes a relay without a stream; the TAP is not read until there is one.
+    /// Creates a relay without a stream; the TAP is not read until a stream is attached.
     ///
     /// - Parameters:
     ///   - tap: Not started yet.
-    ///   - loop: Where everything runs.
-    /// - Throws: `SystemError` when the TAP cannot be watched.
+    ///   - loop: The loop of all descriptors.
+    /// - Throws: `SystemError` if the loop cannot watch the TAP.
     init(_ tap: TAPLink, loop: EventLoop) throws(SystemError) {
         self.tap = tap
         self.loop = loop
@@ -34,10 +33,10 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
         loop.join(self)
     }
 
-    /// Whether there is a stream.
+    /// Whether a stream is attached.
     var isConnected: Bool { stream != nil }
 
-    /// What the interface takes and gives unfinished.
+    /// The offloads that the interface supports.
     var capabilities: OffloadCapabilities { tap.capabilities }
 
     /// Connects the TAP to a stream.
@@ -45,15 +44,15 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
     /// - Parameters:
     ///   - stream: Not started yet.
     ///   - now: The turn's clock.
-    /// - Throws: `SystemError` when the stream cannot be watched.
+    /// - Throws: `SystemError` if the loop cannot watch the stream.
     func attach(_ stream: StreamLink, now: Instant) throws(SystemError) {
         self.stream = stream
         try stream.start(for: self, now: now)
-        // Its offer may have met a stream that had ended already.
+        // The stream may have turned out to be closed when `start` sent its offer.
         if self.stream != nil { resume() }
     }
 
-    /// Ends everything.
+    /// Closes the stream and the TAP.
     func stop() {
         loop.leave(self)
         stream?.close()

@@ -1,27 +1,27 @@
-/// The DHCP client of one interface at work: state machine, packet socket, timer and configuration.
+/// The running DHCP client of one interface: state machine, packet socket, timer and configuration.
 ///
-/// It belongs to the network namespace in which it was made. What goes wrong later is logged and
-/// asked for again: a tunnel outlives a DHCP server.
+/// It belongs to the network namespace in which it was created. Later failures are logged and
+/// retried, because a tunnel outlives a DHCP server.
 final class GuestDHCP: ReadinessObserver, TimerObserver {
-    /// How leases are asked for and put into effect.
+    /// How the client requests and applies leases.
     struct Settings {
-        /// A udhcpc script to run; nil configures the interface here.
+        /// A udhcpc script to run; nil configures the interface directly.
         var script: String?
-        /// Where name servers are written; nil leaves name resolution alone.
+        /// The file for name servers; nil leaves name resolution unchanged.
         var resolverFile: ResolverFile?
-        /// The interface's MTU is never more than this, whatever the lease says.
+        /// Limit on the interface's MTU, regardless of the lease.
         var maximumMTU: Int?
-        /// Told to the server (option 12); nil tells none.
+        /// The host name for the server (option 12); nil omits it.
         var hostName: String?
-        /// What the script inherits: `NAME=value`.
+        /// Variables that the script inherits: `NAME=value`.
         var environment: [String] = []
     }
 
     private static let datagramsPerTurn = 16
 
-    /// Called when a lease is in effect: bound or renewed.
+    /// Called when a lease has been applied, new or renewed.
     var onBound: ((DHCPLease) -> Void)?
-    /// Called when the address is gone.
+    /// Called when the address has been removed.
     var onLost: (() -> Void)?
 
     private let loop: EventLoop
@@ -32,19 +32,19 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     private var client: DHCPClient
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
-    /// Where the last answer came from, for unicast below the kernel's neighbor table.
+    /// The sender of the last answer, for unicast below the kernel's neighbor table.
     private var serverMAC = MACAddress.broadcast
 
-    /// Opens the socket; nothing is sent yet.
+    /// Creates a client and opens its socket; sends nothing yet.
     ///
     /// - Parameters:
     ///   - loop: Waits for answers and deadlines.
-    ///   - interface: An interface that exists; it is set up.
-    ///   - mac: Its Ethernet address.
-    ///   - settings: How leases are asked for and put into effect.
-    ///   - random: For transaction numbers and the spread of retransmissions.
+    ///   - interface: An existing interface; it is brought up.
+    ///   - mac: Its MAC address.
+    ///   - settings: How the client requests and applies leases.
+    ///   - random: For transaction IDs and the spread of retransmissions.
     ///   - log: For leases and failures.
-    /// - Throws: `SystemError`: ENODEV, EPERM, EADDRINUSE when another client serves the interface.
+    /// - Throws: `SystemError`: ENODEV, EPERM, EADDRINUSE if another client serves the interface.
     init(
         loop: EventLoop,
         interface: String,
@@ -82,21 +82,21 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     /// The lease in use; nil without one.
     var lease: DHCPLease? { client.lease }
 
-    /// Clears the interface's address and asks for one, until `stop`.
+    /// Removes the interface's address and requests one, until `stop`.
     ///
-    /// - Throws: `SystemError` when the loop takes no more descriptors.
+    /// - Throws: `SystemError` if the loop cannot watch the socket.
     func start() throws(SystemError) {
         guard watch == nil else { return }
         watch = try loop.watch(socket.number, for: .readable, observer: self)
         handle(.started)
     }
 
-    /// Asks whether the lease still holds, after the link was away; its address stays meanwhile.
+    /// Verifies the lease after a link failure; its address stays meanwhile.
     func linkRestored() {
         handle(.linkRestored)
     }
 
-    /// Gives the lease back and the descriptor up.
+    /// Releases the lease and the descriptor.
     func stop() {
         handle(.stopped)
         if let watch { loop.forget(watch) }
@@ -107,7 +107,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         do throws(SystemError) {
-            // Readiness comes again for what is left.
+            // The loop reports the remaining datagrams again.
             for _ in 0..<Self.datagramsPerTurn {
                 guard let arrival = try socket.receive() else { return }
                 receive(arrival)
@@ -124,7 +124,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
             let message = try DHCPMessage(reading: arrival.packet.payload.span.bytes)
             let before = client.state
             let actions = client.handle(.received(message), now: loop.now)
-            // Only an answer that the client took says where the server is.
+            // Only an answer that the client accepted reveals the server's MAC address.
             if client.state != before { serverMAC = arrival.mac }
             perform(actions)
         } catch {

@@ -1,30 +1,30 @@
-/// The virtual machine's end of the handshake: waits for its host, calls it, and hands over the
-/// stream.
+/// The virtual machine's end of the handshake: waits for its host, connects to it, and passes on
+/// the stream.
 ///
-/// How it works: every call to the handshake port is an exchange of its own, with a deadline, and
-/// beside the others: a caller that is mute or hostile delays nobody. When there are too many, the
-/// oldest gives way. The first READY makes the host's data port be called; a call that is taken
-/// ends the listening and is handed over. A call that is not leaves everything as it was, so that
-/// the host, which waits for ten seconds and then begins anew, finds this end listening. After the
-/// stream has ended, `start` begins it all again.
+/// How it works: every connection to the handshake port is an independent exchange with a deadline,
+/// so a silent or hostile peer delays nobody. When there are too many, the oldest makes room. At
+/// the first READY the guest connects to the host's data port. If that succeeds, the guest stops
+/// listening and passes the stream on. If it fails, nothing changes, so that the host, which waits
+/// ten seconds and then starts over, finds this end listening. After the stream has ended, `start`
+/// begins the handshake again.
 final class GuestHandshake {
-    /// Where to listen, whom to call, what to say.
+    /// The addresses and tokens of the handshake.
     struct Configuration {
-        /// The vsock port of any context, or a unix socket.
+        /// The listening address: a vsock port of any context, or a unix socket.
         var port: LinkAddress
         /// The host's data port.
         var host: LinkAddress
-        /// What is said to every caller.
+        /// Sent to every peer.
         var phrase: [UInt8]
-        /// What a host says that is ready.
+        /// Sent by a host that is ready.
         var ready = Array(RancherProfile.readyToken.utf8)
     }
 
-    /// Calls that are listened to at once.
+    /// Limit on concurrent exchanges.
     static let maximumExchanges = 64
-    /// How long a caller may take; the host waits as long for the stream.
+    /// Time limit for an exchange; the host waits as long for the stream.
     static let exchangeTimeout: Duration = .seconds(10)
-    /// How long the host may take to answer.
+    /// Time limit for the host's answer.
     static let hostPatience: Duration = .seconds(5)
 
     private let configuration: Configuration
@@ -33,20 +33,20 @@ final class GuestHandshake {
     private let connected: (consuming OwnedDescriptor) -> Void
     private var state = GuestHandshakeState.idle
     private var listener: StreamListener?
-    /// In the order in which they came.
+    /// Connections from hosts, in order of arrival.
     private var calls: [(number: UInt64, connection: HandshakeConnection)] = []
     private var lastCall: UInt64 = 0
     private var exchangeWithHost: HandshakeConnection?
-    /// So that a host that cannot be reached is told of once a start.
+    /// Limits the warnings about an unreachable host to one per start.
     private var hasWarned = false
 
-    /// Makes an end that does not listen yet.
+    /// Creates an end that does not listen yet.
     ///
     /// - Parameters:
-    ///   - configuration: Where, whom and what.
-    ///   - loop: Where everything runs.
+    ///   - configuration: The addresses and tokens.
+    ///   - loop: The loop of all sockets and timers.
     ///   - log: The role's logger.
-    ///   - connected: Takes the stream: connected, close-on-exec, non-blocking, not a single octet
+    ///   - connected: Receives the stream: connected, close-on-exec, non-blocking, with no byte
     ///     read.
     init(
         _ configuration: Configuration,
@@ -63,7 +63,7 @@ final class GuestHandshake {
     /// Whether it listens for a host.
     var isListening: Bool { listener != nil }
 
-    /// Listens, as often as one likes; while it listens already nothing happens.
+    /// Starts listening; does nothing if it already listens.
     ///
     /// - Throws: `SystemError` with the address in it, such as EADDRINUSE.
     func start() throws(SystemError) {
@@ -76,12 +76,12 @@ final class GuestHandshake {
         handle(.started)
     }
 
-    /// Ends listening and what is under way; a stream that was handed over lives on.
+    /// Stops listening and cancels all exchanges; a stream that was passed on stays open.
     func stop() {
         handle(.stopped)
     }
 
-    // MARK: Calls from hosts
+    // MARK: Connections from hosts
 
     private func take(_ stream: consuming OwnedDescriptor) {
         if calls.count == Self.maximumExchanges { calls.removeFirst().connection.cancel() }
@@ -109,7 +109,7 @@ final class GuestHandshake {
         }
     }
 
-    // MARK: The call to the host
+    // MARK: The connection to the host
 
     private func handle(_ event: GuestHandshakeEvent, _ stream: consuming OwnedDescriptor? = nil) {
         for action in state.next(event) {

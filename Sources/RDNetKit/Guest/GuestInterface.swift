@@ -1,20 +1,19 @@
-/// The TAP that a guest's namespace sees as its network interface.
+/// The TAP that is the network interface of a guest's namespace.
 enum GuestInterface {
-    /// Frames that the kernel queues towards us: more than the windows of many flows.
+    /// Frames that the kernel queues for this process: more than the windows of many flows.
     private static let queueLength = 16_384
-    /// The longest segment that the kernel hands over, so that a frame fits a 16-bit length with
-    /// its headers.
+    /// Limit on segments from the kernel, so that a frame with its headers fits a 16-bit length.
     private static let maximumSegment = 65_000
 
-    /// Makes the interface in the calling thread's namespace, up, and the loopback interface with
-    /// it.
+    /// Creates the interface in the calling thread's namespace, and brings it and the loopback
+    /// interface up.
     ///
     /// - Parameters:
-    ///   - name: It must not exist yet, unless told otherwise.
-    ///   - mac: Nil leaves the kernel's choice.
-    ///   - mtu: Nil leaves the kernel's default until DHCP says.
-    ///   - ownership: A borrowed interface is neither given an address nor brought up: that is its
-    ///     owner's business.
+    ///   - name: The interface's name; it must not exist yet, except as `ownership` permits.
+    ///   - mac: Nil keeps the kernel's choice.
+    ///   - mtu: Nil keeps the kernel's default until DHCP sets it.
+    ///   - ownership: A borrowed interface is neither configured nor brought up, because its owner
+    ///     does that.
     /// - Returns: The device.
     /// - Throws: `GuestInterfaceError`.
     static func make(
@@ -38,7 +37,7 @@ enum GuestInterface {
         return device
     }
 
-    /// Sizes what no address depends on.
+    /// Sets the queue and segment sizes, which do not depend on an address.
     private static func prepareQueue(_ name: String) throws(SystemError) {
         var netlink = try Netlink()
         let link = try netlink.link(named: name)
@@ -60,7 +59,7 @@ enum GuestInterface {
         try netlink.setLink(loopback.index, up: true)
     }
 
-    /// The interface's Ethernet address, whoever chose it.
+    /// Returns the interface's MAC address.
     static func mac(of name: String) throws(SystemError) -> MACAddress {
         var netlink = try Netlink()
         guard let mac = try netlink.link(named: name).mac else {
@@ -70,11 +69,11 @@ enum GuestInterface {
     }
 }
 
-/// Why there is no guest interface.
+/// Why the guest interface could not be created.
 enum GuestInterfaceError: Error, CustomStringConvertible {
-    /// The TAP could not be made.
+    /// The TAP could not be created.
     case tap(TAPError)
-    /// It could not be configured.
+    /// The interface could not be configured.
     case configuration(String, SystemError)
 
     var description: String {

@@ -1,19 +1,19 @@
-/// The network namespace of the containers and of `vm-switch`: one of our own with an init in it,
-/// or a systemd service's.
+/// The network namespace of the containers and of `vm-switch`: a new one with an init in it, or a
+/// systemd service's.
 ///
-/// What is in one of our own ends with it: init, and all that it has started.
+/// All processes in a new namespace end with it: init and its descendants.
 final class InnerNamespace {
     static let nsenter = "/usr/bin/nsenter"
     static let unshare = "/usr/bin/unshare"
 
     let network: OwnedDescriptor
     private let isOurs: Bool
-    /// A process in the mount namespace of those that live here; nil before there is one.
+    /// A process in the mount namespace of the residents; nil before it exists.
     private(set) var process: Int32?
     private let residents = NamespaceResidents()
     private var initProcess: ChildProcess?
 
-    /// Makes a fresh one.
+    /// Creates a new namespace.
     ///
     /// - Throws: `SystemError` with EPERM without CAP_SYS_ADMIN.
     init() throws(SystemError) {
@@ -21,27 +21,27 @@ final class InnerNamespace {
         isOurs = true
     }
 
-    /// Takes the one that a process is in.
+    /// Creates a reference to the namespace of a process.
     ///
-    /// - Parameter process: The process's number.
-    /// - Throws: `SystemError` with ENOENT when there is no such process.
+    /// - Parameter process: The process ID.
+    /// - Throws: `SystemError` with ENOENT if the process does not exist.
     init(of process: Int32) throws(SystemError) {
         network = try Namespace.network(of: process)
         isOurs = false
         self.process = process
     }
 
-    /// Starts an init in fresh process and mount namespaces as well.
+    /// Starts an init in new process and mount namespaces.
     ///
-    /// The process that is started here waits for init: init is its only child.
+    /// The process started here waits for init, which is its only child.
     ///
     /// - Parameters:
-    ///   - program: What becomes init; one word.
+    ///   - program: The program of init; one word.
     ///   - environment: `NAME=value`.
     ///   - loop: Waits for the end.
-    ///   - ended: Told when it has ended.
-    /// - Returns: The number of the process that waits for init.
-    /// - Throws: `SystemError` when it cannot be started.
+    ///   - ended: Called when it has ended.
+    /// - Returns: The ID of the process that waits for init.
+    /// - Throws: `SystemError` if it cannot be started.
     func startInit(
         _ program: String,
         environment: [String],
@@ -65,7 +65,7 @@ final class InnerNamespace {
         return process.process
     }
 
-    /// The arguments of `nsenter`, which busybox and util-linux both take.
+    /// The arguments of `nsenter`, in a form that busybox and util-linux both accept.
     static func arguments(process: Int32, descriptor: Int32, program: String) -> [String] {
         [
             "-n/proc/\(process)/fd/\(descriptor)", "-F", unshare, "--pid", "--mount-proc", "--fork",
@@ -73,13 +73,14 @@ final class InnerNamespace {
         ]
     }
 
-    /// Removes a TAP interface that another's `vm-switch` left, and the processes that hold its
-    /// descriptor.
+    /// Removes a TAP interface that another implementation's `vm-switch` left, and kills the
+    /// processes that hold its descriptor.
     ///
-    /// Such a process would serve an interface of the same name that is made later.
+    /// Such a process would serve a later interface of the same name.
     ///
-    /// - Parameter name: Of the interface. One of another kind, which somebody else made, stays.
-    /// - Returns: Whether there was one.
+    /// - Parameter name: The interface's name. An interface of another kind belongs to someone else
+    ///   and stays.
+    /// - Returns: Whether the TAP interface existed.
     /// - Throws: `SystemError`.
     func removeTAP(_ name: String) throws(SystemError) -> Bool {
         try Namespace.within(network) { () throws(SystemError) in
@@ -91,17 +92,16 @@ final class InnerNamespace {
                 try netlink.deleteLink(link.index)
                 return true
             } catch {
-                // It goes by itself when the last process that holds it has ended.
+                // The kernel removes it when the last process that holds it has ended.
                 if error.isMissingDevice { return false }
                 throw error
             }
         }
     }
 
-    /// Kills all that lives in a namespace of our own; to be called until it says that nothing
-    /// does.
+    /// Kills all processes in a namespace created here; call it repeatedly until it returns true.
     ///
-    /// - Returns: Whether nothing lives there any more, and init was waited for.
+    /// - Returns: Whether no process is left and init was waited for.
     func clear() -> Bool {
         guard isOurs else { return true }
         return residents.kill(in: network) == 0 && initProcess == nil

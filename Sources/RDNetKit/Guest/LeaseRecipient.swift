@@ -1,22 +1,22 @@
-/// What a DHCP client tells the interface it works for.
+/// A change that a DHCP client reports to its interface.
 enum LeaseChange: Equatable {
-    /// There is no address, or no more.
+    /// The interface has no address, or has lost it.
     case lost
     case bound(DHCPLease)
     /// The same address as before; parameters may have changed.
     case renewed(DHCPLease)
-    /// Nobody answers; the client goes on asking.
+    /// No server answers; the client keeps trying.
     case silence
     /// A server refused.
     case refused(DHCPMessage)
 }
 
-/// Who puts a lease into effect: the kernel's interface, or a script.
+/// Applies leases, to the kernel's interface or through a script.
 protocol LeaseRecipient: AnyObject {
-    /// Takes a change into effect.
+    /// Applies a change.
     ///
     /// - Parameters:
-    ///   - change: Changes take effect in the order in which they are given.
-    ///   - done: Called when it is in effect, or has failed and was logged.
+    ///   - change: Changes are applied in the order of the calls.
+    ///   - done: Called when the change is applied, or has failed and was logged.
     func apply(_ change: LeaseChange, done: @escaping () -> Void)
 }

@@ -1,10 +1,10 @@
-/// An interface that is configured from its lease: address, default route, MTU, resolver file.
+/// Configures an interface from its lease: address, default route, MTU, resolver file.
 ///
-/// It works in the network namespace in which it was made. A step that fails is logged and the
-/// others are still taken: an address without a resolver file is better than none.
+/// It works in the network namespace in which it was created. A failed step is logged, and the
+/// other steps still run: an address without a resolver file is better than none.
 final class LinkConfiguration: LeaseRecipient {
     private let interface: String
-    /// nil leaves name resolution alone.
+    /// Nil leaves name resolution unchanged.
     private let resolverFile: ResolverFile?
     private let maximumMTU: Int
     private let log: Logger
@@ -53,7 +53,7 @@ final class LinkConfiguration: LeaseRecipient {
         try netlink.setMTU(mtu, ofLink: link.index)
     }
 
-    /// Sets the address without a moment in which it is gone, should it be there already.
+    /// Sets the address; if it is already set, it is never removed in between.
     private func setAddress(_ lease: DHCPLease) throws(SystemError) {
         let link = try netlink.link(named: interface)
         if !link.isUp { try netlink.setLink(link.index, up: true) }
@@ -86,11 +86,11 @@ extension DHCPLease {
     /// Whether an address is in the leased address's network.
     fileprivate func networkContains(_ other: IPAddress) -> Bool {
         guard let one = address.ipv4, let other = other.ipv4 else { return false }
-        // A shift by 32 gives zero in Swift: every bit counts.
+        // A shift by 32 gives zero in Swift, which is correct for prefix length 0.
         return (one ^ other) >> UInt32(32 - prefixLength) == 0
     }
 
-    /// The text of resolv.conf(5).
+    /// The content for resolv.conf(5).
     var resolverText: String {
         let search = searchDomains.isEmpty ? [] : ["search " + searchDomains.joined(separator: " ")]
         let lines = search + nameServers.map { "nameserver \($0)" }

@@ -1,8 +1,8 @@
-/// The parent that hands `vm-switch` a new stream when the old one has ended.
+/// Receives new streams for `vm-switch` from its parent when the old one has ended.
 ///
-/// How it works: one octet asks, one octet with a descriptor (SCM_RIGHTS) answers, on a unix socket
-/// that the parent names in the environment. The socket's end means that the parent is gone, and
-/// nobody would answer.
+/// How it works: on a unix socket that the parent names in the environment, a request is one byte,
+/// and the answer is one byte with a descriptor (SCM_RIGHTS). If the socket is closed, the parent
+/// has ended, and requests would get no answer.
 final class LinkSupply: ReadinessObserver {
     /// The environment variable with the descriptor's number.
     static let variable = "RDNET_LINK_SUPPLY"
@@ -10,17 +10,17 @@ final class LinkSupply: ReadinessObserver {
     private let socket: OwnedDescriptor
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
-    /// Told of each new stream.
+    /// Called with each new stream.
     var supplied: (consuming OwnedDescriptor) -> Void = { _ in }
-    /// Told once when the parent is gone.
+    /// Called once when the parent has ended.
     var ended: () -> Void = {}
 
-    /// Takes over the socket.
+    /// Creates a supply that takes over the socket.
     ///
     /// - Parameters:
     ///   - number: The variable's value.
     ///   - loop: Waits for the parent.
-    /// - Throws: `SystemError` when there is no such socket.
+    /// - Throws: `SystemError` if the descriptor does not exist.
     init(_ number: String, loop: EventLoop) throws(SystemError) {
         self.loop = loop
         guard let number = Int32(number), number >= 0 else {
@@ -30,12 +30,12 @@ final class LinkSupply: ReadinessObserver {
         watch = try loop.watch(socket.number, for: .readable, observer: self)
     }
 
-    /// Asks for a stream.
+    /// Requests a stream.
     func request() {
         do {
             _ = try Socket.send(socket, [0])
         } catch {
-            // The parent is gone, which reading tells as well.
+            // The parent has ended; reading detects that, too.
         }
     }
 

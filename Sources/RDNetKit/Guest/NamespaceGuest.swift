@@ -1,29 +1,29 @@
-/// The child of `up`: in a fresh namespace, with an interface, an address, and something to run.
+/// The child of `up`: in a new namespace, with an interface, an address, and a command to run.
 ///
-/// How it works: the parent is the host end. The child enters fresh namespaces, makes the TAP,
-/// hands its descriptor to the parent over a socket pair and waits until the parent says that all
-/// is ready; then it asks for an address by DHCP as any guest does, and runs the command, or prints
-/// the report. DHCP goes on renewing the lease meanwhile. It dies with its parent.
+/// How it works: the parent is the host end. The child enters new namespaces, creates the TAP,
+/// passes its descriptor to the parent over a socket pair, and waits until the parent reports that
+/// everything is ready. Then it requests an address by DHCP as any guest does, and runs the command
+/// or prints the report. Meanwhile DHCP renews the lease. The child ends with its parent.
 final class NamespaceGuest {
-    /// How the guest is set up.
+    /// The guest's configuration.
     struct Settings {
         var interface = "eth0"
         var mac: MACAddress
         var mtu: Int
         var hostAlias: IPAddress
-        /// Whether the command runs as the caller in a user namespace, not as root.
+        /// Whether the command runs as the caller in a user namespace, rather than as root.
         var keepsUser: Bool
-        /// What to run; empty prints the report.
+        /// The command; if it is empty, the report is printed.
         var command: [String]
         var environment: [String]
         var searchPath: String?
         /// Relays queries on 127.0.0.1:53 to a server, for programs that find no resolver file.
         ///
-        /// What it returns keeps the listeners.
+        /// The returned object keeps the listeners alive.
         var relayNames: (EventLoop, IPAddress) throws(SystemError) -> AnyObject
     }
 
-    /// How long a lease may take: the server is in the next process.
+    /// Time limit for the first lease; the server is in the parent process.
     private static let leaseLimit: Duration = .seconds(5)
 
     private let settings: Settings
@@ -59,8 +59,8 @@ final class NamespaceGuest {
         }
     }
 
-    /// Sends the command what the parent forwards; a signal to the whole process group reaches it
-    /// without help.
+    /// Forwards the parent's signals, and SIGTERM from any sender, to the command; a signal to the
+    /// whole process group reaches the command directly.
     private func receive(_ signal: ProcessSignal, isForCommand: Bool) {
         if let child {
             if isForCommand || signal == .terminate { child.send(signal: signal.number) }
@@ -72,13 +72,13 @@ final class NamespaceGuest {
     /// Does all of the child's work.
     ///
     /// - Parameters:
-    ///   - settings: How the guest is set up.
-    ///   - socket: The way to the parent.
-    ///   - sockets: Where the parent asks for sockets of the namespace.
-    ///   - log: For what goes wrong.
-    ///   - print: To standard output.
-    ///   - printError: To standard error.
-    /// - Returns: The exit status: the command's, or whether the report is good.
+    ///   - settings: The guest's configuration.
+    ///   - socket: Connected to the parent.
+    ///   - sockets: Receives the parent's requests for sockets of the namespace.
+    ///   - log: For failures.
+    ///   - print: Prints to standard output.
+    ///   - printError: Prints to standard error.
+    /// - Returns: The exit status: the command's, or whether all checks of the report succeeded.
     static func run(
         _ settings: Settings,
         parent socket: consuming OwnedDescriptor,
@@ -88,7 +88,7 @@ final class NamespaceGuest {
         printError: @escaping (String) -> Void
     ) -> Int32 {
         do {
-            // First, so that no signal that the parent forwards ends this process.
+            // First, so that no signal that the parent forwards terminates this process.
             SignalWatch.block(ProcessSignal.allCases)
             try Namespace.enterFresh(keepsUser: settings.keepsUser)
             let device = try GuestInterface.make(
@@ -115,7 +115,8 @@ final class NamespaceGuest {
         socketMaker = try NamespaceSocketMaker(parent, loop: loop)
     }
 
-    /// The parent has the interface now; it goes when the parent does.
+    /// Closes this copy of the descriptor: the parent has the interface now, and it disappears with
+    /// the parent.
     private static func release(_ device: consuming TAPDevice) {}
 
     private func serve() throws(SystemError) -> Int32 {
@@ -141,7 +142,7 @@ final class NamespaceGuest {
         return outcome ?? 1
     }
 
-    /// Serves programs that find no resolver file: they ask 127.0.0.1 then.
+    /// Serves programs that find no resolver file and therefore query 127.0.0.1.
     private func relayNames() {
         guard nameRelay == nil, let server = dhcp?.lease?.nameServers.first else { return }
         do throws(SystemError) {
@@ -166,7 +167,8 @@ final class NamespaceGuest {
 
     private func runCommand() {
         do {
-            // By fork, so that it dies with this process as this one does with its parent.
+            // By fork, so that the command ends with this process, as this process ends with its
+            // parent.
             let process = try Namespace.fork { [settings, printError] in
                 let failure = ProgramExecution.become(
                     settings.command,
@@ -179,7 +181,7 @@ final class NamespaceGuest {
             child = try ChildProcess(adopting: process, on: loop) { [unowned self] how, _ in
                 switch how {
                 case .exited(let status): end(status)
-                // As a shell says it.
+                // A shell's convention.
                 case .killed(let signal): end(128 + signal)
                 }
             }

@@ -1,6 +1,6 @@
-/// Makes sockets inside a namespace for a process outside it, which may not enter.
+/// Creates sockets inside a namespace for a process outside it that may not enter.
 ///
-/// The parent of `up` has few requests under way, so that its replies always fit into the socket.
+/// The parent, `up`, limits its outstanding requests, so replies always fit into the socket.
 final class NamespaceSocketMaker: ReadinessObserver {
     private static let requestsPerTurn = 64
 
@@ -8,12 +8,12 @@ final class NamespaceSocketMaker: ReadinessObserver {
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
 
-    /// Begins to serve.
+    /// Creates a server and starts serving.
     ///
     /// - Parameters:
-    ///   - parent: A socket of packets.
-    ///   - loop: Where requests come.
-    /// - Throws: `SystemError` when the loop cannot watch it.
+    ///   - parent: A packet socket.
+    ///   - loop: Reports requests.
+    /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(_ parent: consuming OwnedDescriptor, loop: EventLoop) throws(SystemError) {
         self.parent = parent
         self.loop = loop
@@ -49,7 +49,7 @@ final class NamespaceSocketMaker: ReadinessObserver {
         try DescriptorPassing.send(socket.number, with: reply.octets, over: parent)
     }
 
-    /// The parent is gone, or it is not the one that this end knows.
+    /// Stops serving: the parent has ended, or does not follow the protocol.
     private func close() {
         if let watch { loop.forget(watch) }
         watch = nil

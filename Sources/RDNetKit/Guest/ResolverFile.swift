@@ -1,16 +1,17 @@
-/// The file in which a guest's programs find their name servers: who may write it, and how.
+/// The file in which a guest's programs find their name servers: when it may be written, and how.
 ///
-/// How it works: there are two ways. `up` and `network-setup` make a mount namespace for the guest.
-/// There, a file in memory is mounted over the name (`MountedFile`), and no file of the machine is
-/// written. Replacing the machine's file detaches the mount; then it is mounted again. Anywhere
-/// else, the file itself is written, if it provably belongs to the guest: a person named it; or the
-/// network namespace is that of process 1, as in a virtual machine, a WSL distribution or a
-/// container; or the file is a mount point that process 1 does not see, such as that of `ip netns
-/// exec`. From then on only that very file is written (`ClaimedFile`). An unchanged text is not
-/// written. At the end, what was there before is restored.
+/// How it works: there are two ways. `up` and `network-setup` create a mount namespace for the
+/// guest. There, a file in memory is mounted over the name (`MountedFile`), and no file of the
+/// machine is written. Replacing the machine's file detaches the mount; then it is mounted again.
+///
+/// In any other case the file itself is written, if it provably belongs to the guest: the user
+/// chose it; or the network namespace is that of process 1, as in a virtual machine, a WSL
+/// distribution or a container; or the file is a mount point that process 1 does not see, such as
+/// that of `ip netns exec`. From then on only this exact file is written (`ClaimedFile`). An
+/// unchanged text is not written. At the end, the previous content is restored.
 final class ResolverFile {
     enum Place {
-        /// The file at this path, because a person named it.
+        /// The file at this path, chosen by the user.
         case chosen(String)
         /// The file at the usual path, if it belongs to this network namespace.
         case standard
@@ -19,16 +20,16 @@ final class ResolverFile {
         case mounted(process: Int32?)
     }
 
-    /// Where programs look; see resolv.conf(5).
+    /// The path that programs read; see resolv.conf(5).
     static let path = "/etc/resolv.conf"
     /// The environment variable that names a process in the mount namespace of the guest's
     /// programs.
     static let processVariable = "RDNET_NAMESPACE_PROCESS"
-    /// How long a process may take to make its mount namespace, and how often to look.
+    /// Time limit for a process to create its mount namespace, and the polling interval.
     private static let patience: Duration = .seconds(10)
     private static let interval: Duration = .milliseconds(20)
 
-    /// Called when there is no name to mount a file over.
+    /// Called if the name to mount a file over does not exist.
     ///
     /// Programs query 127.0.0.1 then; see resolv.conf(5).
     var nameIsMissing: (() -> Void)?
@@ -44,17 +45,17 @@ final class ResolverFile {
     private var deadline: Instant?
     private var lastComplaint = ""
 
-    /// Finds the file as it is now; nothing is written yet.
+    /// Creates a resolver file and finds the current file; writes nothing yet.
     ///
     /// - Parameters:
-    ///   - place: Where it is.
+    ///   - place: The location of the file.
     ///   - loop: Waits for replacements of the machine's file.
-    ///   - log: For every write, and for the reason when there is none.
+    ///   - log: For every write, and for the reason if the file is not written.
     init(_ place: Place, loop: EventLoop, log: Logger) {
         self.place = place
         self.loop = loop
         self.log = log
-        // A mount may be detached before the first lease: then the path leads to the machine's
+        // A mount may be detached before the first lease; then the path leads to the machine's
         // file.
         switch place {
         case .chosen(let path): claimed = existing(path)
@@ -66,7 +67,7 @@ final class ResolverFile {
         }
     }
 
-    /// Why a DHCP script should not write the usual file; nil when it may.
+    /// Why a DHCP script should not write the usual file; nil if it may.
     static var objectionToScript: String? {
         do {
             return objection(to: try ClaimedFile(existing: path))
@@ -75,14 +76,14 @@ final class ResolverFile {
         }
     }
 
-    /// Puts a lease's name servers into effect.
+    /// Applies a lease's name servers.
     func update(_ lease: DHCPLease) {
         guard !lease.nameServers.isEmpty else { return }
         text = lease.resolverText
         write()
     }
 
-    /// Restores what was there before.
+    /// Restores the previous content.
     func restore() {
         watch?.close()
         watch = nil
@@ -106,7 +107,7 @@ final class ResolverFile {
         }
     }
 
-    /// Logs once why the file is not written.
+    /// Logs, once per reason, why the file is not written.
     private func complain(_ path: String, _ reason: String) {
         guard reason != lastComplaint else { return }
         lastComplaint = reason
@@ -121,7 +122,7 @@ final class ResolverFile {
         }
     }
 
-    // MARK: A file of the machine's
+    // MARK: The machine's file
 
     private func existing(_ path: String) -> ClaimedFile? {
         do throws(SystemError) {
@@ -132,7 +133,7 @@ final class ResolverFile {
         }
     }
 
-    /// The usual file, made where there is none; nil when it is not this guest's.
+    /// The usual file, created if it does not exist; nil if it does not belong to this guest.
     private func permitted() throws(SystemError) -> ClaimedFile? {
         if let objection = Self.objection(to: existing(Self.path)) {
             complain(Self.path, objection)
@@ -149,7 +150,7 @@ final class ResolverFile {
     /// Whether this network namespace is known to be that of process 1.
     private static var isHome: Bool { Namespace.isShared("net", with: 1) == true }
 
-    /// Why the usual file does not belong to this guest; nil when it does.
+    /// Why the usual file does not belong to this guest; nil if it does.
     private static func objection(to file: ClaimedFile?) -> String? {
         if isHome { return nil }
         guard let file, file.isMountPoint else {
@@ -216,7 +217,7 @@ final class ResolverFile {
         nameIsMissing()
     }
 
-    /// Whether a process has its own mount namespace by now, and shares this network namespace.
+    /// Whether a process already has its own mount namespace, and shares this network namespace.
     private func isReady(_ process: Int32) -> Bool {
         Namespace.isShared("net", with: process) == true
             && Namespace.isShared("mnt", with: process) == false

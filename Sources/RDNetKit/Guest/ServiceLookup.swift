@@ -1,9 +1,9 @@
-/// The question to systemd which process a service's is.
+/// Queries systemd for the main process of a service.
 ///
-/// `systemctl show` is asked, and killed when it has not answered in time.
+/// It runs `systemctl show`, and kills it if it does not answer in time.
 final class ServiceLookup {
     private static let patience: Duration = .seconds(10)
-    /// Octets of a process number and its line feed, and more than that.
+    /// Limit on the answer in bytes: more than a process ID and its line feed.
     private static let maximumAnswerLength = 64
 
     private let unit: String
@@ -12,15 +12,15 @@ final class ServiceLookup {
     private var asked: ChildProcess?
     private var deadline: TimerWheel.Token?
 
-    /// Asks.
+    /// Creates a lookup and starts the query.
     ///
     /// - Parameters:
     ///   - unit: The service's name.
     ///   - program: The path of `systemctl`.
     ///   - environment: `NAME=value`.
     ///   - loop: Waits for the answer.
-    ///   - answered: Told the process's number, or why there is none.
-    /// - Throws: `SystemError` when `systemctl` cannot be started.
+    ///   - answered: Receives the process ID, or the reason for its absence.
+    /// - Throws: `SystemError` if `systemctl` cannot be started.
     init(
         of unit: String,
         by program: String,
@@ -47,7 +47,7 @@ final class ServiceLookup {
     }
 
     deinit {
-        // Nobody waits for the answer any more.
+        // Nobody waits for the answer anymore.
         asked?.terminate()
     }
 
@@ -64,9 +64,9 @@ final class ServiceLookup {
     }
 }
 
-/// Why there is no process of a service.
+/// Why a service's process is unknown.
 enum ServiceFailure: Error, Equatable, CustomStringConvertible {
-    /// systemd knows of none: the service is not running, or does not exist.
+    /// systemd reports no process: the service is not running or does not exist.
     case notRunning(String)
     /// `systemctl` failed, or was killed because it did not answer.
     case noAnswer(String, ProcessEnd)

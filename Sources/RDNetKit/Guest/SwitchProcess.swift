@@ -1,14 +1,14 @@
-/// `vm-switch` as a child: in the inner namespace, with the stream to the host as descriptor 3.
+/// `vm-switch` as a child process in the inner namespace, with the host's stream as descriptor 3.
 ///
-/// How it works: beside the stream it gets a unix socket, which the variable `LinkSupply.variable`
-/// names. Our own `vm-switch` says by an octet on it that its stream has ended, and is handed the
-/// next one with its interface, address and connections in place. Another's ignores it; when that
-/// one ends, it is started anew. The stream is held by `vm-switch` alone, so that the host sees the
-/// end when `vm-switch` ends.
+/// How it works: `vm-switch` also gets a unix socket, which the variable `LinkSupply.variable`
+/// names. rdnet's own `vm-switch` sends a byte on it when its stream has ended, and receives a new
+/// stream while its interface, address and connections stay. Another implementation ignores the
+/// socket; when it ends, it is restarted. Only `vm-switch` holds the stream, so the host sees the
+/// end of the stream when `vm-switch` ends.
 final class SwitchProcess: ReadinessObserver {
-    /// Where `vm-switch` finds the socket, behind the stream.
+    /// The descriptor of the socket in `vm-switch`, after the stream's.
     private static let supplyNumber = 4
-    /// Each is an octet; several together ask for one stream.
+    /// Each request is a byte; several together request one stream.
     private static let maximumRequests = 16
 
     private let loop: EventLoop
@@ -17,16 +17,16 @@ final class SwitchProcess: ReadinessObserver {
     private var watch: EventLoop.Watch?
     private var child: ChildProcess?
 
-    /// Starts it.
+    /// Creates the object and starts the process.
     ///
     /// - Parameters:
     ///   - command: Path, arguments and environment.
     ///   - network: The namespace to start it in.
-    ///   - stream: The way to the host; closed here.
+    ///   - stream: The stream to the host; closed in this process.
     ///   - loop: Waits for its end.
-    ///   - wantsStream: Told when it needs a new stream.
-    ///   - ended: Told once when it has ended.
-    /// - Throws: `SystemError` when it cannot be started.
+    ///   - wantsStream: Called when it needs a new stream.
+    ///   - ended: Called once when it has ended.
+    /// - Throws: `SystemError` if it cannot be started.
     init(
         _ command: ChildProcess.Command,
         in network: borrowing OwnedDescriptor,
@@ -39,12 +39,12 @@ final class SwitchProcess: ReadinessObserver {
         self.wantsStream = wantsStream
         let pair = try Socket.pair()
         supply = pair.one
-        // Programs that are handed a descriptor expect that it waits.
+        // Programs expect an inherited descriptor to be blocking.
         try Socket.setBlocking(stream)
         var command = command
         command.set(LinkSupply.variable, to: "\(Self.supplyNumber)")
         command.readsNothing = true
-        // Another's vm-switch leaves its DHCP client behind, which holds the interface.
+        // Another implementation leaves its DHCP client running, which holds the interface.
         command.leadsGroup = true
         command.endsGroup = true
         command.descriptors = [nil, nil, nil, stream.number, pair.other.number]
@@ -63,23 +63,23 @@ final class SwitchProcess: ReadinessObserver {
         }
     }
 
-    /// Its process number; nil when it has ended.
+    /// The process ID; nil after the process has ended.
     var process: Int32? { child?.process }
 
-    /// Hands it a new stream.
+    /// Passes a new stream to the process.
     ///
-    /// - Parameter stream: The way to the host; closed here.
-    /// - Throws: `SystemError` when it does not take it any more.
+    /// - Parameter stream: The stream to the host; closed in this process.
+    /// - Throws: `SystemError` if the process no longer accepts it.
     func hand(_ stream: consuming OwnedDescriptor) throws(SystemError) {
         try DescriptorPassing.send(stream.number, over: supply)
     }
 
-    /// Ends it and its children at once.
+    /// Kills the process and its children immediately.
     func kill() {
         child?.terminate()
     }
 
-    /// Lets it end by itself, and take back what it did.
+    /// Asks the process to end, so that it can undo its changes.
     func end() {
         child?.send(signal: ProcessSignal.terminate.number)
     }
@@ -91,7 +91,7 @@ final class SwitchProcess: ReadinessObserver {
             }
             if octets.isEmpty { forgetSupply() } else { wantsStream() }
         } catch {
-            // Its end is told by the process itself.
+            // `ended` reports the end of the process.
             forgetSupply()
         }
     }

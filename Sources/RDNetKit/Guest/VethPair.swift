@@ -1,25 +1,23 @@
-/// The way between the default namespace and the containers': two interfaces that are each other's
-/// far end.
+/// Connects the default namespace and the containers' namespace by a pair of virtual interfaces.
 ///
-/// Neither routes, nor forwarding, nor filters come with it. The default namespace is the one that
-/// this process is in.
+/// It adds no routes, forwarding or filters. The default namespace is the one of this process.
 struct VethPair: Equatable {
-    /// One of the two.
+    /// One of the two interfaces.
     struct End: Equatable {
         /// The interface's name.
         var name: String
         var address: InterfaceAddress
     }
 
-    /// In the default namespace.
+    /// The end in the default namespace.
     var outer: End
-    /// In the containers' namespace.
+    /// The end in the containers' namespace.
     var inner: End
 
-    /// Makes both, gives them their addresses and brings them up.
+    /// Creates both interfaces, assigns their addresses and brings them up.
     ///
-    /// - Parameter namespace: The containers'.
-    /// - Throws: `SystemError`; then there is neither.
+    /// - Parameter namespace: The containers' namespace.
+    /// - Throws: `SystemError`; neither interface exists then.
     func make(to namespace: borrowing OwnedDescriptor) throws(SystemError) {
         let home = try Namespace.currentNetwork()
         var netlink = try Netlink()
@@ -36,9 +34,9 @@ struct VethPair: Equatable {
         }
     }
 
-    /// Deletes both, whoever made them.
+    /// Deletes both interfaces, regardless of who created them.
     ///
-    /// - Returns: Whether there was anything to delete.
+    /// - Returns: Whether they existed.
     /// - Throws: `SystemError`.
     @discardableResult
     func remove() throws(SystemError) -> Bool {
@@ -47,7 +45,7 @@ struct VethPair: Equatable {
             try netlink.deleteLink(try netlink.link(named: outer.name).index)
             return true
         } catch {
-            // The far end goes with its namespace, and takes this one along at any moment.
+            // The far end disappears with its namespace, and may remove this end at any moment.
             if error.isMissingDevice { return false }
             throw error
         }
