@@ -1,10 +1,10 @@
 /// The settings of `ctl`.
 struct CtlSettings: RoleSettings {
     var common = CommonSettings()
-    /// Nil when nobody has said.
+    /// Nil if it is not set.
     var api: StreamAddress?
     var printsJSON = false
-    /// Nil for what `local` looks like.
+    /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
     var conflict: SettingsConflict? { nil }
@@ -65,7 +65,7 @@ extension ValueSyntax where Value == ForwardProtocol {
 }
 
 extension Role {
-    /// The questions to a network that runs.
+    /// Queries and changes a running network.
     static let ctl = Role(
         name: "ctl",
         summary: "queries and changes a running network",

@@ -1,8 +1,9 @@
-/// The API's documents as tables for people.
+/// The API's documents as human-readable tables.
 ///
-/// What a document does not say is shown as a hyphen: another program's may be a little different.
+/// A value missing from a document is shown as a hyphen, because another program's document may
+/// differ slightly.
 enum CtlReport {
-    /// The host's ports that lead to guests, in the API's order, which is that of their names.
+    /// The host ports that lead to guests, in the API's order, which is by name.
     static func forwards(_ document: JSON) -> String {
         TextTable(
             columns: [.words("PROTOCOL"), .words("LOCAL"), .words("REMOTE")],
@@ -12,7 +13,7 @@ enum CtlReport {
         ).text
     }
 
-    /// Addresses and who has them, in the order of the addresses.
+    /// Leased addresses and their owners, in the order of the addresses.
     static func leases(_ document: JSON) -> String {
         let leases = document.members.map { (address: $0.name, mac: $0.value.text) }
         return TextTable(
@@ -22,7 +23,7 @@ enum CtlReport {
         ).text
     }
 
-    /// Zones and their records in the order in which they are looked at.
+    /// Zones and their records in lookup order.
     static func names(_ document: JSON) -> String {
         var rows: [[String]] = []
         for zone in document.elements {
@@ -45,7 +46,7 @@ enum CtlReport {
         ).text
     }
 
-    /// The counters that have counted.
+    /// The counters with nonzero values.
     static func statistics(_ document: JSON) -> String {
         let counters = document.members.flatMap { numbers($0.value, named: $0.name) }
         let active = counters.filter { $0.value != "0" }
@@ -71,7 +72,7 @@ enum CtlReport {
         return [(name, value.text)]
     }
 
-    /// What guests have open towards the host's network, TCP first, by guest.
+    /// The guests' flows to the host's network: TCP first, then by guest.
     static func flows(_ document: JSON) -> String {
         var rows: [[String]] = []
         var notes = ""
@@ -103,7 +104,7 @@ enum CtlReport {
         ).text + notes
     }
 
-    /// The links in the order in which they came.
+    /// The links in the order of attachment.
     static func links(_ document: JSON) -> String {
         TextTable(
             columns: [
@@ -121,7 +122,7 @@ enum CtlReport {
         ).text
     }
 
-    /// Whether frames are written to a file.
+    /// Whether a capture is running, and its file.
     static func capture(_ document: JSON) -> String {
         let state = document.member("on") == .bool(true) ? "on" : "off"
         return "the capture is \(state); its file is \(document.text("file").printable)\n"
@@ -133,7 +134,7 @@ enum CtlReport {
         UInt64(digits).map { "\(OctetCount($0))" } ?? digits
     }
 
-    /// Seconds in the unit in which a person would say them.
+    /// Seconds in a human-friendly unit.
     private static func seconds(_ digits: String) -> String {
         guard let seconds = Double(digits) else { return digits }
         if seconds < 60 { return "\((seconds * 10).rounded(.down) / 10) s" }
@@ -141,7 +142,7 @@ enum CtlReport {
         return minutes < 120 ? "\(minutes) min" : "\(minutes / 60) h"
     }
 
-    /// What an address, perhaps with a port behind it, is sorted by.
+    /// The sort key of an address with an optional port.
     private static func order(_ text: String) -> AddressOrder {
         if let endpoint = Endpoint(text) {
             return AddressOrder(octets: endpoint.address.octets, port: endpoint.port, text: "")
@@ -152,7 +153,7 @@ enum CtlReport {
         return AddressOrder(octets: [], port: 0, text: text)
     }
 
-    /// Addresses by their numbers, then what is none.
+    /// Orders addresses numerically, before any other text.
     private struct AddressOrder: Comparable {
         let octets: [UInt8]
         let port: UInt16
@@ -170,19 +171,19 @@ enum CtlReport {
     }
 }
 
-/// What a reader of the API's documents asks of them.
+/// Accessors for the API's documents.
 extension JSON {
-    /// An array's elements; none of anything else.
+    /// An array's elements; empty for any other value.
     var elements: [JSON] {
         if case .array(let elements) = self { elements } else { [] }
     }
 
-    /// An object's members; none of anything else.
+    /// An object's members; empty for any other value.
     var members: [Member] {
         if case .object(let members) = self { members } else { [] }
     }
 
-    /// A text or a number as it is; empty for anything else.
+    /// The text of a string, number or Boolean; empty for any other value.
     var text: String {
         switch self {
         case .string(let text), .number(let text): text
@@ -191,7 +192,7 @@ extension JSON {
         }
     }
 
-    /// A member's text; empty when there is none.
+    /// Returns a member's text; empty if the member does not exist.
     func text(_ name: String) -> String {
         member(name)?.text ?? ""
     }

@@ -1,7 +1,8 @@
-/// One command of `ctl` at work.
+/// Runs one command of `ctl`.
 struct CtlSession {
     private static let zonesPath = "/services/dns/all"
-    /// Values in a document: /flows has the most, eleven for each of some thousand flows.
+    /// Limit on the values in a document: /flows has the most, eleven for each of several thousand
+    /// flows.
     private static let maximumValues = 200_000
 
     private let settings: CtlSettings
@@ -9,10 +10,9 @@ struct CtlSession {
     private let client: APIClient
     private let printOutput: (String) -> Void
 
-    /// Makes a session that has not asked yet.
+    /// Creates a session; sends no request yet.
     ///
-    /// - Throws: `RoleFailure` with status 2 when the command makes no sense, or nobody is named to
-    ///   ask.
+    /// - Throws: `RoleFailure` with status 2 if the command is invalid or no API address is set.
     init(_ start: RoleStart<CtlSettings>) throws(RoleFailure) {
         settings = start.settings
         printOutput = start.surroundings.printOutput
@@ -35,9 +35,9 @@ struct CtlSession {
         )
     }
 
-    /// Asks, and prints the answer.
+    /// Sends the request and prints the answer.
     ///
-    /// - Throws: `RoleFailure` when there is none, or it is an error.
+    /// - Throws: `RoleFailure` if the API does not answer or returns an error.
     func run() throws(RoleFailure) -> ExitCode {
         if case .tunnel(let guest) = command {
             try tunnel(to: guest)
@@ -96,13 +96,14 @@ struct CtlSession {
         _ = try client.ask(path, body: document.octets)
     }
 
-    /// Adds a record to the zone that is asked for such a name, or else a zone with it.
+    /// Adds a record to the zone that answers such a name, or creates a zone with it.
     private func add(_ name: String, _ address: IPAddress) throws(APIFailure) {
         let zones = try parse(try client.ask(Self.zonesPath), Self.zonesPath)
         try post("/services/dns/add", CtlZone.adding(name, address, to: zones))
     }
 
-    /// The members that name a forward; `/udp` or `/tcp` at the end of an address is its transport.
+    /// Returns the members that identify a forward; `/udp` or `/tcp` at the end of an address sets
+    /// its transport.
     private func forward(_ local: String, to remote: String? = nil) -> [JSON.Member] {
         let isPath = local.hasPrefix("/") || local.hasPrefix("unix://")
         var transport = settings.transport ?? (isPath ? .unix : .tcp)
@@ -142,8 +143,8 @@ struct CtlSession {
             case .cut: throw Self.unreachable(guest)
             }
         }
-        // A connection that nothing came out of, and nothing went into, was none, as far as gvproxy
-        // tells.
+        // gvproxy does not report a failed connection: if no data flowed in either direction, it
+        // failed.
         if !isConnected, relay.received == 0, relay.sent == 0 { throw Self.unreachable(guest) }
     }
 

@@ -1,15 +1,15 @@
-/// What `ctl` posts to have one more name answered.
+/// The document that `ctl` posts to add a name.
 enum CtlZone {
-    /// The zone to post that makes the API answer a name, besides what it answers already.
+    /// Returns the zone to post so that the API answers a name in addition to its existing names.
     ///
-    /// The first zone that a name ends in is the one that answers. Adding to it replaces its
-    /// default address, so that is said again.
+    /// The first zone that is a suffix of a name answers it. Adding to a zone replaces its default
+    /// address, so the document repeats that address.
     ///
     /// - Parameters:
-    ///   - name: With a dot in it, and none at its end.
-    ///   - address: What it stands for.
-    ///   - zones: All there are.
-    /// - Returns: What is to be posted.
+    ///   - name: Contains a dot, but not at its end.
+    ///   - address: The name's address.
+    ///   - zones: All existing zones.
+    /// - Returns: The document to post.
     static func adding(_ name: String, _ address: IPAddress, to zones: JSON) -> JSON {
         let lowered = name.lowercased() + "."
         let present = zones.elements.first {

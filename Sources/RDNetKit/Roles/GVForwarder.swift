@@ -1,12 +1,12 @@
-/// The settings of `gvforwarder`: gvisor-tap-vsock's, and where names are asked of.
+/// The settings of `gvforwarder`: gvisor-tap-vsock's, and the file for name servers.
 struct GVForwarderSettings: RoleSettings {
     var common = CommonSettings()
     var printsVersion = false
     var url = LinkAddress.connect(.vsock(cid: 2, port: 1024), path: LinkAddress.connectPath)
     var interface = "tap0"
-    /// Interfaces that show that the machine has another network.
+    /// Interfaces whose existence shows that the machine has another network.
     var otherInterfaces = ["eth0", "ens3", "enp0s1"]
-    /// Nil to leave the kernel's.
+    /// Nil to keep the kernel's.
     var mac: MACAddress? = .standardGuest
     var maximumMTU = 4000
     var isPreexisting = false
@@ -14,7 +14,7 @@ struct GVForwarderSettings: RoleSettings {
 
     var conflict: SettingsConflict? { nil }
 
-    /// The same in vm-switch's terms.
+    /// The same settings in the form that `vm-switch` uses.
     var guestEnd: VMSwitchSettings {
         var settings = VMSwitchSettings()
         settings.common = common
@@ -107,7 +107,7 @@ extension Option<GVForwarderSettings> {
 }
 
 extension ValueSyntax where Value == [String] {
-    /// Names of interfaces with commas between them, or nothing.
+    /// Comma-separated interface names, or empty.
     fileprivate static let interfaceNames = ValueSyntax(
         placeholder: "NAMES",
         expected: "names of interfaces with commas between them, or empty",
@@ -121,7 +121,7 @@ extension ValueSyntax where Value == [String] {
 }
 
 extension Role {
-    /// The guest end behind gvisor-tap-vsock's command line.
+    /// The guest end with gvisor-tap-vsock's command line.
     static let gvForwarder = Role(
         name: "gvforwarder",
         summary: "the guest end with gvisor-tap-vsock's command line",

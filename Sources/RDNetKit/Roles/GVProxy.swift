@@ -1,26 +1,26 @@
-/// The host end behind gvisor-tap-vsock's command line: a network, its API, and virtual machines.
+/// The host end with gvisor-tap-vsock's command line: a network, its API, and virtual machines.
 ///
-/// The program goes away with its machine, by which products see that it has ended: when the last
-/// of those that came by `-listen-qemu`, `-listen-bess`, `-listen-vfkit` or `-listen-stdio` has
-/// gone. Those of `/connect` and `-listen-vpnkit` come and go.
+/// The program ends with its machine, because products detect the machine's end that way: when the
+/// last link of `-listen-qemu`, `-listen-bess`, `-listen-vfkit` or `-listen-stdio` has closed.
+/// Links of `/connect` and `-listen-vpnkit` may come and go.
 final class GVProxy {
     private let configuration: GVProxyConfiguration
     private let log: Logger
     private let loop: EventLoop
     private let network: HostNetwork
     private let notifier: EventNotifier?
-    /// Where a service manager waits until the program is ready; nil when none does.
+    /// The socket on which a service manager waits for readiness; nil if none waits.
     private let notificationSocket: String?
     private var pidFile: PidFile?
-    /// The links of the machines that the program ends with.
+    /// The links of the machines whose end ends the program.
     private var machines: [(link: any FrameLink, endpoint: LinkAddress)] = []
     private var isOver = false
 
     /// Serves until a signal or the machine's end.
     ///
     /// - Parameter start: Settings and logger.
-    /// - Returns: Success: both are how it is meant to end.
-    /// - Throws: `RoleFailure` when it cannot begin or go on.
+    /// - Returns: Success, because both are normal ends.
+    /// - Throws: `RoleFailure` if it cannot start or continue.
     static func run(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) -> ExitCode {
         if start.settings.printsVersion {
             start.surroundings.printOutput("gvproxy version v\(RoleRegistry.version)\n")
@@ -37,7 +37,7 @@ final class GVProxy {
             return .success
         } catch {
             let failure = error as? RoleFailure ?? RoleFailure("\(error)")
-            // The log of the command line is written to by whoever reports the failure.
+            // The caller writes the failure to the log of the command line.
             if log !== start.logger { log.log(.fatal, failure.sentence) }
             throw failure
         }
@@ -111,7 +111,7 @@ final class GVProxy {
         do throws(RoleFailure) {
             try network.open()
         } catch {
-            // Nothing else is opened there: forwards and the API's addresses come here.
+            // Only the capture file can fail here: forwards and API addresses are opened below.
             throw RoleFailure("cannot create capture file: \(error.sentence)")
         }
         try openForwards()
@@ -121,7 +121,7 @@ final class GVProxy {
         for address in services { log.info("enabling services API. Listening \(address)") }
     }
 
-    /// Opens the host's ports and sockets that lead to guests.
+    /// Opens the host ports that lead to guests.
     private func openForwards() throws(RoleFailure) {
         let guest = configuration.network.guest
         do {
@@ -141,7 +141,7 @@ final class GVProxy {
         }
     }
 
-    /// Opens the host's sockets that lead to the guest's, by SSH.
+    /// Opens the host's sockets that lead to the guest's sockets by SSH.
     private func openSocketForwards() throws(RoleFailure) {
         let server = Endpoint(address: configuration.network.guest, port: SSHTarget.port)
         for forward in configuration.socketForwards {
@@ -205,7 +205,7 @@ final class GVProxy {
 
     private func ended(_ link: any FrameLink, _ reason: String) {
         guard let index = machines.firstIndex(where: { $0.link === link }) else { return }
-        // Nobody can connect to the standard streams again.
+        // Nobody can reconnect the standard streams.
         if machines.remove(at: index).endpoint == .standardStreams {
             notifier?.tell(.hypervisorError)
         }
@@ -216,7 +216,7 @@ final class GVProxy {
 }
 
 extension Role {
-    /// The host end behind gvisor-tap-vsock's command line.
+    /// The host end with gvisor-tap-vsock's command line.
     static let gvProxy = Role(
         name: "gvproxy",
         summary: "the host end with gvisor-tap-vsock's command line",

@@ -1,8 +1,8 @@
-/// What `gvproxy` begins with, out of what it was started with.
+/// The creation of `gvproxy`'s configuration from its start parameters.
 extension GVProxyConfiguration {
-    /// Puts command line and file together, and checks them against the machine.
+    /// Merges the command line and the file, and checks them against the machine.
     ///
-    /// - Throws: `RoleFailure` in gvproxy's words.
+    /// - Throws: `RoleFailure` with gvproxy's messages.
     init(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) {
         let file = try Self.file(start.settings.file, start.surroundings)
         do {
@@ -32,8 +32,7 @@ extension GVProxyConfiguration {
         }
     }
 
-    /// The logger that the configuration asks for: the file may name another one than the command
-    /// line.
+    /// Returns the configured logger: the file may name a different log file than the command line.
     func logger(_ start: RoleStart<GVProxySettings>) throws(RoleFailure) -> Logger {
         var common = start.settings.common
         guard logFile != common.logFile else {
@@ -49,7 +48,7 @@ extension GVProxyConfiguration {
         }
     }
 
-    /// The zones as the gateway's DNS has them.
+    /// Returns the zones in the form that the gateway's DNS service uses.
     func dnsZones() throws(RoleFailure) -> DNSZones {
         var zones: [DNSZone] = []
         for zone in self.zones {
@@ -64,7 +63,7 @@ extension GVProxyConfiguration {
 }
 
 extension DNSZone {
-    /// A zone of gvproxy's file, with the addresses and patterns that its texts mean.
+    /// Creates a zone from gvproxy's file, with parsed addresses and patterns.
     fileprivate init(_ zone: GVProxyFile.Zone) throws {
         var records: [Record] = []
         for record in zone.records {

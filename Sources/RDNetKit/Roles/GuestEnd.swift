@@ -1,9 +1,9 @@
-/// `vm-switch` at work: a TAP, a stream to the host, a DHCP client.
+/// Runs `vm-switch`: a TAP, a stream to the host, a DHCP client.
 ///
-/// A stream that it was handed ends the program when it ends (exit 1): whoever handed it over makes
-/// a new one. Our own `network-setup` hands over new ones while the program runs (`LinkSupply`),
-/// and a stream that the program dialled is dialled again: then interface, address and routes stay
-/// as they are.
+/// If the program inherited the stream, it ends with the stream (exit status 1), and the parent
+/// creates a new one. In two cases the program continues, and interface, address and routes stay
+/// unchanged: rdnet's own `network-setup` passes new streams to the running program (`LinkSupply`),
+/// and a stream that the program itself connected is reconnected.
 final class GuestEnd {
     private let settings: VMSwitchSettings
     private let environment: [String]
@@ -11,7 +11,7 @@ final class GuestEnd {
     private let loop: EventLoop
     private let relay: FrameRelay
     private let mac: MACAddress
-    /// Nil when name servers are not this program's business.
+    /// Nil if this program does not manage name servers.
     private let resolver: ResolverFile?
     private var dhcp: GuestDHCP?
     private var signals: RoleSignals?
@@ -22,13 +22,13 @@ final class GuestEnd {
     private var traces = false
     private var hasAnnounced = false
 
-    /// Makes the interface; nothing is connected yet.
+    /// Creates the interface; connects nothing yet.
     ///
     /// - Parameters:
-    ///   - settings: What the role was told.
+    ///   - settings: The role's settings.
     ///   - log: The role's logger.
-    ///   - supplier: What network-setup says of where new streams come from (`LinkSupply`).
-    ///   - process: A process of network-setup's namespace (`ResolverFile.processVariable`).
+    ///   - supplier: The source of new streams, set by network-setup (`LinkSupply`).
+    ///   - process: A process in network-setup's namespace (`ResolverFile.processVariable`).
     /// - Throws: `RoleFailure`.
     init(
         _ settings: VMSwitchSettings,
@@ -70,10 +70,10 @@ final class GuestEnd {
         }
     }
 
-    /// Connects and carries frames until the stream or a signal ends it.
+    /// Connects, and forwards frames until the stream or a signal ends it.
     ///
-    /// - Returns: Failure: there is no normal end.
-    /// - Throws: `RoleFailure` when it cannot begin, or the handed stream ended.
+    /// - Returns: Failure, because it has no normal end.
+    /// - Throws: `RoleFailure` if it cannot start, or the inherited stream ended.
     func run() throws(RoleFailure) -> ExitCode {
         defer { resolver?.restore() }
         relay.streamEnded = { [unowned self] cause in streamEnded(cause) }
@@ -88,7 +88,7 @@ final class GuestEnd {
             } else {
                 connect()
             }
-            // The first stream may have ended before the loop began.
+            // The first stream may have ended before the loop started.
             if outcome == nil { try loop.run() }
         } catch {
             throw RoleFailure("link \(settings.effectiveLink): \(error)")
@@ -188,8 +188,8 @@ final class GuestEnd {
         try startDHCP()
     }
 
-    /// What frames are cut to for a host that knows no offloads: it may have an MTU of its own, and
-    /// every one takes this.
+    /// The frame size for a host without offloads: the host may have a different MTU, but every
+    /// host accepts this one.
     private static let plainMTU = 1500
 
     private func startDHCP() throws(SystemError) {
@@ -216,13 +216,13 @@ final class GuestEnd {
             settings: options,
             log: log
         )
-        // A script says so itself.
+        // A script sends the notification itself.
         if options.script == nil { client.onBound = { [unowned self] _ in announce() } }
         dhcp = client
         try client.start()
     }
 
-    /// Tells a service manager that waits for it that there is a network now.
+    /// Notifies a waiting service manager that the network is up.
     private func announce() {
         guard !hasAnnounced else { return }
         hasAnnounced = true

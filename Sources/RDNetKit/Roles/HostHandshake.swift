@@ -1,28 +1,28 @@
-/// The host's end of the handshake: finds the virtual machine, tells it READY, takes its stream.
+/// The host's end of the handshake: finds the virtual machine, sends it READY, accepts its stream.
 ///
-/// How it works: `HostHandshakeState` decides, this type calls. A round calls every machine at
-/// once, each call with its own deadline; a slow one is still waited for when the next round calls
-/// the same machine again. The stream's listener is there only between READY and the stream, and
-/// takes none but the announced machine's. What the stream carries is not known here: its owner
-/// says when it has ended.
+/// How it works: `HostHandshakeState` makes the decisions, and this type makes the connections. A
+/// round connects to all machines at once, each with its own deadline; a slow exchange continues
+/// while the next round connects to the same machine again. The listener for the stream exists only
+/// between READY and the stream, and accepts only the announced machine. This type does not know
+/// the content of the stream; the stream's owner reports its end.
 final class HostHandshake: TimerObserver {
-    /// Whom to look for, what to listen for, what to say.
+    /// The machines to search for, and the tokens and ports of the handshake.
     struct Configuration {
-        /// Empty for what the kernel's vsock leads to.
+        /// Empty for the contexts that the kernel's vsock reaches.
         var machines: [VMAddress]
-        /// What the machine says.
+        /// The phrase that the machine sends.
         var phrase: [UInt8]
-        /// What it is told.
+        /// The token that the machine receives.
         var ready = Array(RancherProfile.readyToken.utf8)
         /// The machine's port.
         var handshakePort: UInt32
         /// This end's port.
         var dataPort: UInt32
-        /// How long nobody may answer; nil for ever.
+        /// Time limit for the search; nil for no limit.
         var searchLimit: Duration?
     }
 
-    /// How long one call may take, as in Rancher Desktop 2.
+    /// Time limit for one exchange, as in Rancher Desktop 2.
     static let patience: Duration = .seconds(5)
 
     private struct Call {
@@ -42,20 +42,20 @@ final class HostHandshake: TimerObserver {
     private var lastQuestion: UInt64 = 0
     private var announcement: HandshakeConnection?
     private var listener: StreamListener?
-    /// The machine whose stream is waited for, and where.
+    /// The machine whose stream is expected, and the listening address.
     private var expected: (machine: VirtualMachine, address: LinkAddress)?
-    /// What each machine's last call came to, so that a line is written when it changes.
+    /// The fault of each machine's last exchange, so that only changes are logged.
     private var faults: [VirtualMachine: ExchangeFault] = [:]
 
-    /// Makes an end that does not call yet.
+    /// Creates an end that does not connect yet.
     ///
     /// - Parameters:
-    ///   - configuration: Whom, and what is said.
-    ///   - loop: Where everything runs.
+    ///   - configuration: The machines, tokens and ports.
+    ///   - loop: The loop of all sockets and timers.
     ///   - log: The role's logger.
-    ///   - connected: Takes the stream and where it came to; `streamEnded` is to be called when it
-    ///     has ended.
-    ///   - failed: Told when it goes on no longer.
+    ///   - connected: Receives the stream and the address that accepted it; when the stream has
+    ///     ended, the receiver calls `streamEnded`.
+    ///   - failed: Called when the search ends for good.
     init(
         _ configuration: Configuration,
         loop: EventLoop,
@@ -72,7 +72,7 @@ final class HostHandshake: TimerObserver {
         directory = VMDirectory(configuration.machines, log: log)
     }
 
-    /// Begins to search.
+    /// Starts the search.
     func start() {
         log.info(
             "waiting for the virtual machine",
@@ -81,12 +81,12 @@ final class HostHandshake: TimerObserver {
         handle(.started)
     }
 
-    /// Begins to search anew, because the stream that was handed over is gone.
+    /// Restarts the search after the stream has ended.
     func streamEnded() {
         handle(.streamEnded)
     }
 
-    /// Ends all that is under way; a stream that was handed over lives on.
+    /// Cancels all exchanges; a stream that was passed on stays open.
     func stop() {
         handle(.stopped)
     }
@@ -114,14 +114,14 @@ final class HostHandshake: TimerObserver {
         deadline = state.nextDeadline.map { loop.schedule($0, observer: self) }
     }
 
-    // MARK: Questions
+    // MARK: Search
 
     private func ask(except leftOut: VirtualMachine?) {
         let machines = directory.machines()
         let present = Set(machines)
         faults = faults.filter { present.contains($0.key) }
         for machine in machines where machine != leftOut || machines.count == 1 {
-            // One of them may have answered at once.
+            // A machine may have answered immediately.
             guard case .searching = state.phase else { return }
             ask(machine)
         }

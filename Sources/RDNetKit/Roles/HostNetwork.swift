@@ -1,6 +1,7 @@
-/// The host end as a whole: the packet engine with its gateway's services, forwards and links.
+/// The whole host end: the packet engine with the gateway's services, forwards and links.
 ///
-/// What `host-switch` and `up` have in common: made from settings, fed with links, stopped once.
+/// `host-switch`, `gvproxy` and `up` share it: they create it from settings, attach links, and stop
+/// it once.
 final class HostNetwork: DatagramSender {
     let engine: PacketEngine
     let forwards: ForwardTable
@@ -13,16 +14,16 @@ final class HostNetwork: DatagramSender {
     private var servers: [HTTPServer] = []
     private var listeners: [StreamListener] = []
     private var linkListeners: [LinkListener] = []
-    /// Is told of each link that has ended, and why.
+    /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     private let capture: CaptureSwitch
 
-    /// Makes the network in memory: engine and services; nothing is opened yet.
+    /// Creates the network in memory, engine and services; opens nothing yet.
     ///
     /// - Parameters:
-    ///   - settings: What the role was told.
-    ///   - zones: The gateway's own names; nil for those that every peer knows.
-    ///   - loop: Where everything runs.
+    ///   - settings: The network's settings.
+    ///   - zones: The gateway's DNS zones; nil for the built-in ones.
+    ///   - loop: The loop of all sockets and timers.
     ///   - log: The role's logger.
     init(
         _ settings: NetworkSettings,
@@ -70,11 +71,11 @@ final class HostNetwork: DatagramSender {
         connectServices()
     }
 
-    /// Opens what others see: static forwards, the API, the capture.
+    /// Opens everything visible to other programs: static forwards, the API, the capture.
     ///
-    /// `stop` takes it back, also after a failure.
+    /// `stop` undoes it, also after a failure.
     ///
-    /// - Throws: `RoleFailure` with the address that could not be had.
+    /// - Throws: `RoleFailure` with the address that could not be opened.
     func open() throws(RoleFailure) {
         try openForwards()
         try openAPI()
@@ -106,7 +107,7 @@ final class HostNetwork: DatagramSender {
         )
     }
 
-    /// In which domains guests look names up.
+    /// The guests' DNS search domains.
     private static func domains(
         _ settings: NetworkSettings,
         _ dns: DNSService,
@@ -147,7 +148,7 @@ final class HostNetwork: DatagramSender {
         engine.tcp.services[53] = { [unowned self] stream, peer in dns.accept(stream, from: peer) }
     }
 
-    /// Hands the datagrams of one of the gateway's ports to a service.
+    /// Passes the datagrams of a gateway port to a service.
     private func serve(_ port: UInt16, _ service: @escaping (ServiceDatagram) -> Void) {
         engine.datagramServices[port] = { mac, source, destination, payload in
             let datagram = ServiceDatagram(
@@ -208,7 +209,7 @@ final class HostNetwork: DatagramSender {
         try serve(api.hostRoutes, at: settings.apiAddresses)
     }
 
-    /// Everything that can be asked of this network.
+    /// The complete API of this network.
     var api: API {
         API(
             forwarding: ForwardingAPI(forwards: forwards),
@@ -240,12 +241,13 @@ final class HostNetwork: DatagramSender {
         )
     }
 
-    /// Offers a choice of the API on the host.
+    /// Serves a part of the API on the host.
     ///
     /// - Parameters:
-    ///   - routes: What may be asked there.
-    ///   - addresses: Where; clients of all of them share one server's limits.
-    /// - Throws: `RoleFailure` with the address that could not be had.
+    ///   - routes: The routes to serve.
+    ///   - addresses: The listening addresses; the clients of all of them share one server's
+    ///     limits.
+    /// - Throws: `RoleFailure` with the address that could not be opened.
     func serve(_ routes: [HTTPRoute], at addresses: [StreamAddress]) throws(RoleFailure) {
         let server = HTTPServer(loop: loop, routes: routes, reporting: limits)
         servers.append(server)
@@ -267,10 +269,10 @@ final class HostNetwork: DatagramSender {
 
     // MARK: Links
 
-    /// Attaches a link that is made already.
+    /// Attaches an existing link.
     ///
-    /// - Parameter link: Its `start` is up to the caller.
-    /// - Returns: Whether there was a free port.
+    /// - Parameter link: The caller starts it.
+    /// - Returns: Whether a port was free.
     func attach(_ link: any FrameLink) -> Bool {
         guard engine.ethernet.attach(link) else {
             limits.reached(.links, maximum: VirtualEthernet.maximumLinks)
@@ -280,11 +282,11 @@ final class HostNetwork: DatagramSender {
         return true
     }
 
-    /// Listens for guests, or takes the one that is connected already.
+    /// Listens for guests, or uses the one that is already connected.
     ///
     /// - Parameters:
-    ///   - address: Where.
-    ///   - attached: Is told of each guest's link.
+    ///   - address: The address of the link.
+    ///   - attached: Called with each guest's link.
     /// - Throws: `RoleFailure` with the address.
     func open(
         _ address: LinkAddress,
@@ -316,11 +318,11 @@ final class HostNetwork: DatagramSender {
     /// Attaches a stream.
     ///
     /// - Parameters:
-    ///   - descriptor: Connected; nothing was read from it.
-    ///   - name: For people.
-    ///   - format: How its frames follow each other.
-    ///   - peer: Who called, if that has an address.
-    /// - Returns: The link; nil when it could not be attached or has ended already.
+    ///   - descriptor: A connected stream from which nothing was read.
+    ///   - name: A name for the log and the API.
+    ///   - format: The framing of the stream.
+    ///   - peer: The peer's address, if it has one.
+    /// - Returns: The link; nil if it could not be attached or has already ended.
     @discardableResult
     func attach(
         _ descriptor: consuming OwnedDescriptor,
@@ -349,7 +351,7 @@ final class HostNetwork: DatagramSender {
 
     // MARK: Capture
 
-    /// Begins or ends the capture while the program runs.
+    /// Starts or stops the capture while the program runs.
     func toggleCapture() {
         if capture.isOn { return capture.stop() }
         do {
@@ -369,10 +371,10 @@ final class HostNetwork: DatagramSender {
 
     // MARK: Traffic
 
-    /// Between two lines about the traffic.
+    /// Interval between two log lines about the traffic.
     private static let reportInterval: Duration = .seconds(5)
 
-    /// Begins to say, at level debug, how much has gone each way.
+    /// Starts logging the traffic counters at level debug.
     func reportTraffic() {
         loop.after(Self.reportInterval) { [weak self] _ in
             guard let self else { return }
@@ -384,9 +386,9 @@ final class HostNetwork: DatagramSender {
         }
     }
 
-    // MARK: The end
+    // MARK: Closing
 
-    /// Closes listeners, forwards and links, and removes what they left in the file system.
+    /// Closes listeners, forwards and links, and removes their files.
     func stop() {
         for listener in listeners { listener.close() }
         for listener in linkListeners { listener.close() }

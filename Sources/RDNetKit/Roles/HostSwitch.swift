@@ -1,22 +1,21 @@
-/// The host end at work: a network, links that it listens at, and the virtual machine that it looks
-/// for.
+/// Runs the host end: a network, its listening links, and the search for the virtual machine.
 final class HostSwitch {
     private let settings: HostSwitchSettings
     private let log: Logger
     private let loop: EventLoop
     private let network: HostNetwork
-    /// Where a service manager waits until the program is ready; nil when none does.
+    /// The socket on which a service manager waits for readiness; nil if none waits.
     private let notificationSocket: String?
     private var handshake: HostHandshake?
     /// The link to the virtual machine that the handshake found.
     private var tunnel: (any FrameLink)?
     private var failure: HandshakeFailure?
 
-    /// Serves until a signal ends it, or the handshake gives up.
+    /// Serves until a signal ends it or the handshake gives up.
     ///
     /// - Parameter start: Settings and logger.
-    /// - Returns: Failure, as the original does: there is no other end than being told to.
-    /// - Throws: `RoleFailure` when it cannot begin or go on.
+    /// - Returns: Failure, as in the original: only a signal ends it regularly.
+    /// - Throws: `RoleFailure` if it cannot start or continue.
     static func run(_ start: RoleStart<HostSwitchSettings>) throws(RoleFailure) -> ExitCode {
         ProcessLimits.raiseDescriptors()
         do {
@@ -47,7 +46,7 @@ final class HostSwitch {
         for link in settings.links { try network.open(link) }
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
-        // Everything listens, so a machine may connect.
+        // All listeners are open, so a machine may connect.
         ServiceNotification.announce(to: notificationSocket, log: log)
         try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
         if let failure { throw RoleFailure(failure) }

@@ -5,15 +5,15 @@ struct HostSwitchSettings: RoleSettings {
     var links: [LinkAddress] = []
     var machines: [VMAddress] = []
     var handshake = HandshakeSettings()
-    /// Seconds; 0 for ever.
+    /// Seconds; 0 for no limit.
     var handshakeTimeout = 300
 
     var conflict: SettingsConflict? { network.conflict }
 
-    /// Whether there is a virtual machine to be found: unless guests are to come by links alone.
+    /// Whether to search for a virtual machine: not if guests connect by links only.
     var looksForMachine: Bool { links.isEmpty || !machines.isEmpty }
 
-    /// The network as it is made: `-debug` captures, as the original does.
+    /// The network to create: `-debug` starts a capture, as in the original.
     var effectiveNetwork: NetworkSettings {
         var network = network
         if common.isDebugging, network.captureFile.isEmpty {

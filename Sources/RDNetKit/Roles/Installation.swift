@@ -1,16 +1,17 @@
-/// `rdnet --install`: a name for each role in a directory.
+/// `rdnet --install`: creates a link for each role in a directory.
 enum Installation {
-    /// Roles whose names are common words: only `-a` installs them, as `rdnet up` does as well.
+    /// Roles whose names are common words: only `-a` installs them, because `rdnet up` works as
+    /// well.
     static let namesOnRequest: Set<String> = ["ctl", "up"]
 
     private struct Request {
         var directory: String
-        /// Whether to make symbolic links instead of hard ones.
+        /// Whether to create symbolic links instead of hard links.
         var isSymbolic: Bool
-        /// Whether to make the names of `namesOnRequest` too.
+        /// Whether to include the roles in `namesOnRequest`.
         var isAll: Bool
 
-        /// Reads `[-a] [-s] DIRECTORY`; nil when the words say something else.
+        /// Parses `[-a] [-s] DIRECTORY`; nil for any other words.
         init?(_ words: [String]) {
             let options = words.prefix { $0.hasPrefix("-") }
             guard Set(options).isSubset(of: ["-a", "-s"]), words.count == options.count + 1,
@@ -22,13 +23,13 @@ enum Installation {
         }
     }
 
-    /// Makes the names, and reports each file that one of them replaces.
+    /// Creates the links, and reports each file that one of them replaces.
     ///
     /// - Parameters:
-    ///   - names: Every role's name.
-    ///   - words: What follows `--install`.
-    ///   - surroundings: Where messages go, and where the program's own file is.
-    /// - Returns: Failure when a name could not be made; the others were.
+    ///   - names: The names of all roles.
+    ///   - words: The words after `--install`.
+    ///   - surroundings: Prints messages, and provides the path of the program's file.
+    /// - Returns: Failure if a link could not be created; the other links are still created.
     static func run(
         _ names: [String],
         _ words: [String],

@@ -1,13 +1,13 @@
-/// A manual page whose prose is written by hand and whose lists are made from the program's values.
+/// A manual page with handwritten prose and lists that are generated from the program's values.
 ///
-/// A list stands between the comment lines `.\" rdnet: options of ROLE`, `.\" rdnet: roles` or
-/// `.\" rdnet: keys of network`, and `.\" rdnet: end`.
+/// A list starts after the comment line `.\" rdnet: options of ROLE`, `.\" rdnet: roles` or `.\"
+/// rdnet: keys of network`, and ends before `.\" rdnet: end`.
 struct ManualPage {
     private static let mark = ".\\\" rdnet: "
 
     let registry: RoleRegistry
 
-    /// The page with what stands between the comment lines made anew.
+    /// Returns the page with the lists between the comment lines regenerated.
     func renewed(_ page: String) -> String {
         var lines: [Substring] = []
         var isSkipping = false
@@ -39,7 +39,7 @@ struct ManualPage {
         return text + ".El\n"
     }
 
-    /// Every key of `[network]`, and the roles that know it.
+    /// Every key of `[network]`, and the roles that support it.
     private var keyList: String {
         var keys: [String] = []
         for key in registry.roles.flatMap(\.networkKeys) where !keys.contains(key) {

@@ -1,5 +1,5 @@
 extension GatewayPlan {
-    /// The plan of a network as it was set up.
+    /// Creates the plan of a network from its settings.
     init(_ settings: NetworkSettings) {
         self.init(
             subnet: settings.subnet,

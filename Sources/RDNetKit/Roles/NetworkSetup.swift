@@ -2,13 +2,13 @@
 struct NetworkSetupSettings: RoleSettings {
     var common = CommonSettings()
     var handshake = HandshakeSettings()
-    // What `vm-switch` is told.
+    // The settings of `vm-switch`.
     var vmSwitchPath = ""
-    /// Empty for its own default.
+    /// Empty for the default of `vm-switch`.
     var vmSwitchLogFile = ""
     var appendsToVMSwitchLogFile = false
     var tapInterface = "eth0"
-    /// Nil to leave the kernel's.
+    /// Nil to keep the kernel's.
     var tapMACAddress: MACAddress? = .standardGuest
     var subnet = Subnet.standard
     /// Empty for none.
@@ -16,7 +16,7 @@ struct NetworkSetupSettings: RoleSettings {
     var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
     // The namespace.
-    /// What becomes init in it; empty under systemd.
+    /// The program of init; empty under systemd.
     var initProgram = ""
     var namespaceService = "network-namespace.service"
     var pidFile = "/run/wsl-init.pid"
@@ -42,7 +42,7 @@ struct NetworkSetupSettings: RoleSettings {
         )
     }
 
-    /// Both ends of the pair, after the profile.
+    /// Both ends of the pair; the profile provides the defaults.
     var veth: VethPair {
         VethPair(
             outer: Self.end(outerVeth, outerVethAddress, handshake.profile.outerVeth),
@@ -64,12 +64,12 @@ struct NetworkSetupSettings: RoleSettings {
         )
     }
 
-    /// Where the host is awaited.
+    /// The address to listen on for the host.
     var effectiveHandshakeLink: LinkAddress {
         handshakeLink ?? .vsock(cid: nil, port: handshake.handshakePort)
     }
 
-    /// What is dialled after the handshake.
+    /// The address to connect to after the handshake.
     var effectiveDataLink: LinkAddress {
         dataLink ?? .vsock(cid: Self.hostCID, port: handshake.dataPort)
     }
@@ -77,13 +77,14 @@ struct NetworkSetupSettings: RoleSettings {
     /// VMADDR_CID_HOST (vsock(7)).
     private static let hostCID: UInt32 = 2
 
-    /// What `vm-switch` is started with, in the original's order.
+    /// The arguments of `vm-switch`, in the original's order.
     var vmSwitchArguments: [String] {
         var arguments = [
             "-tap-interface", tapInterface, "-subnet", "\(subnet)",
             "-tap-mac-address", tapMACAddress?.description ?? "",
         ]
-        // The legacy one does not know the option; the others always get it, empty or not.
+        // A legacy `vm-switch` does not support the option; other profiles always pass it, even if
+        // empty.
         if handshake.profile != .legacy || !dhcpScript.isEmpty {
             arguments += ["-dhcp-script", dhcpScript]
         }
@@ -91,7 +92,8 @@ struct NetworkSetupSettings: RoleSettings {
         if common.isDebugging { arguments += ["-debug"] }
         if tracesPackets { arguments += ["-trace-packets"] }
         if appendsToVMSwitchLogFile { arguments += ["-logfile-append"] }
-        // Another's vm-switch does not know the option, and need not as long as nobody uses it.
+        // Passed only if it is set, because another implementation of `vm-switch` does not support
+        // it.
         switch resolvConf {
         case .automatic: break
         case .none: arguments += ["-resolv-conf", ""]
@@ -102,7 +104,7 @@ struct NetworkSetupSettings: RoleSettings {
 }
 
 extension Role {
-    /// The one that brings the guest end up inside the virtual machine.
+    /// Brings up the guest end inside the virtual machine.
     static let networkSetup = Role(
         name: "network-setup",
         summary: "runs in the VM: handshake, namespace, veth pair, vm-switch",

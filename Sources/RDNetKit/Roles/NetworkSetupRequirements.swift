@@ -1,5 +1,5 @@
-/// What `network-setup` needs before the host is met: found missing at once, and not when the host
-/// is there.
+/// Checks the prerequisites of `network-setup`, before the host connects, so that a missing one is
+/// reported immediately.
 struct NetworkSetupRequirements {
     private let settings: NetworkSetupSettings
     private let log: Logger
@@ -11,10 +11,10 @@ struct NetworkSetupRequirements {
         environment = start.surroundings.environment
     }
 
-    /// Looks at everything, in the order in which it will be needed.
+    /// Checks everything, in the order of use.
     ///
-    /// - Returns: The path of `systemctl` when systemd started this process; nil otherwise.
-    /// - Throws: `RoleFailure` with the first thing that is missing.
+    /// - Returns: The path of `systemctl` if systemd started this process; nil otherwise.
+    /// - Throws: `RoleFailure` with the first missing prerequisite.
     func check() throws(RoleFailure) -> String? {
         guard !settings.vmSwitchPath.isEmpty else {
             throw RoleFailure("--vm-switch-path is not given; expected the path of vm-switch")
@@ -48,7 +48,7 @@ struct NetworkSetupRequirements {
             guard !ProgramPath.isExecutable(path) else { continue }
             throw RoleFailure("\(path) is missing; expected that of util-linux or busybox")
         }
-        // As unshare looks for it.
+        // Like `unshare`, searches PATH.
         if !program.contains("/"), ProgramPath.find(program, in: environment("PATH")) != nil {
             return nil
         }

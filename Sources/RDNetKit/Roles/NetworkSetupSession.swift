@@ -1,24 +1,25 @@
-/// `network-setup` at work.
+/// Runs `network-setup`.
 ///
-/// How it works: the host shakes hands and is dialled; a namespace is made with an init in it (or a
-/// systemd service's is taken); a veth pair leads there; `vm-switch` is started there with the
-/// stream. That order is the original's, and the product waits for the file that names init. From
-/// then on this process watches: when the stream ends, the host shakes hands again and `vm-switch`
-/// is handed the next stream; when `vm-switch` dies, it is started anew, in the same namespace.
-/// Init's end, a signal, or a `vm-switch` that never stays up end all of it. However it ends,
-/// nothing is left: no process, no namespace, no interface, no file.
+/// How it works: after a handshake with the host, this process connects to the host. It creates a
+/// namespace with an init in it, or uses a systemd service's namespace. It connects the namespace
+/// by a veth pair, and starts `vm-switch` there with the stream. This order is the original's, and
+/// the product waits for the pid file of init. From then on this process monitors the result: when
+/// the stream ends, it waits for another handshake and passes the next stream to `vm-switch`; when
+/// `vm-switch` fails, it starts a new one in the same namespace. The session ends when init ends,
+/// at a signal, or if `vm-switch` never stays up. In every case it removes all processes,
+/// namespaces, interfaces and files that it created.
 final class NetworkSetupSession {
-    /// How long the kernel may take to end what was killed.
+    /// Time limit for the kernel to end killed processes.
     private static let clearance: Duration = .seconds(3)
-    /// How long `vm-switch` may take to end by itself.
+    /// Time limit for `vm-switch` to end by itself.
     private static let courtesy: Duration = .seconds(2)
-    /// How often a `vm-switch` that has never stayed up is started.
+    /// Limit on starts of a `vm-switch` that has never stayed up.
     private static let maximumStarts = 5
 
     private let settings: NetworkSetupSettings
     private let log: Logger
     private let environment: [String]
-    /// The path of systemctl; nil when systemd did not start this process.
+    /// The path of `systemctl`; nil if systemd did not start this process.
     private let systemctl: String?
     private let loop: EventLoop
     private var signals: RoleSignals?
@@ -26,22 +27,22 @@ final class NetworkSetupSession {
     private var lookup: ServiceLookup?
     private var namespace: InnerNamespace?
     private var pidFile: PidFile?
-    /// What this process has made, and no other.
+    /// The pair that this process created; nil before that.
     private var veth: VethPair?
     private var vmSwitch: SwitchProcess?
-    /// The stream that came before there was a namespace.
+    /// A stream that arrived before the namespace existed.
     private var waitingStream: OwnedDescriptor?
     private var backoff = Backoff(first: .milliseconds(100), maximum: .seconds(2))
-    /// Set while the next handshake is put off.
+    /// Set while the next handshake is delayed.
     private var pause: TimerWheel.Token?
-    /// How many `vm-switch` have ended.
+    /// The number of `vm-switch` processes that have failed.
     private var deaths = 0
     private var outcome: Result<ExitCode, RoleFailure>?
 
-    /// Prepares; nothing is made yet.
+    /// Creates a session and checks the prerequisites; creates nothing else yet.
     ///
     /// - Parameter start: Settings, logger, environment.
-    /// - Throws: `RoleFailure` for what is missing on this machine or in the settings.
+    /// - Throws: `RoleFailure` if the machine or the settings lack a prerequisite.
     init(_ start: RoleStart<NetworkSetupSettings>) throws(RoleFailure) {
         settings = start.settings
         log = start.logger
@@ -54,10 +55,10 @@ final class NetworkSetupSession {
         }
     }
 
-    /// Works until there is nothing to watch any more.
+    /// Runs until the session ends.
     ///
-    /// - Returns: Success when `vm-switch` ended with it; failure after a signal.
-    /// - Throws: `RoleFailure` when something could not be made, or has ended.
+    /// - Returns: Success if `vm-switch` ended with it; failure after a signal.
+    /// - Throws: `RoleFailure` if a part could not be created or has ended.
     func run() throws(RoleFailure) -> ExitCode {
         defer { clear() }
         do throws(SystemError) {
@@ -79,7 +80,7 @@ final class NetworkSetupSession {
         return try outcome.get()
     }
 
-    /// Decides how all of it ends; only the first cause counts.
+    /// Sets how the session ends; only the first cause counts.
     private func end(_ outcome: Result<ExitCode, RoleFailure>) {
         if self.outcome == nil { self.outcome = outcome }
     }
@@ -103,7 +104,7 @@ final class NetworkSetupSession {
         do throws(SystemError) {
             try handshake?.start()
         } catch {
-            // The first time nothing depends on it yet.
+            // Before the namespace exists, nothing depends on this process, so it can fail.
             guard namespace != nil else { return end(.failure(RoleFailure(error))) }
             log.error("cannot listen for handshakes", ["cause": "\(error)"])
             shakeHandsLater()
@@ -139,8 +140,8 @@ final class NetworkSetupSession {
             backoff.succeeded(now: loop.now)
             log.info("new stream passed to vm-switch")
         } catch {
-            // It is ending, or broken: then a new one is started.
-            log.warning("cannot pass the new stream to vm-switch", ["cause": "\(error)"])
+            // `vm-switch` is ending or broken; a new one will be started.
+            log.warning("vm-switch does not take the new stream", ["cause": "\(error)"])
             vmSwitch.kill()
         }
     }
@@ -235,8 +236,8 @@ final class NetworkSetupSession {
         log.info("vm-switch started", ["process": process.process.map { "\($0)" } ?? ""])
     }
 
-    /// Init and the containers live on when it cannot be started again: its file may be replaced
-    /// right now.
+    /// Restarts `vm-switch`; if that fails, init and the containers keep running, because the
+    /// program file may be in the middle of an update.
     private func restartSwitch(in namespace: InnerNamespace, _ stream: consuming OwnedDescriptor) {
         do throws(SystemError) {
             try startSwitch(in: namespace, stream)
@@ -246,8 +247,7 @@ final class NetworkSetupSession {
         }
     }
 
-    /// Removes the interface that a `vm-switch` left behind, because the next one could not create
-    /// its own.
+    /// Removes a leftover interface of `vm-switch`, because the next one could not create its own.
     private func removeTAP(from namespace: InnerNamespace) throws(SystemError) {
         if try namespace.removeTAP(settings.tapInterface) {
             log.info("leftover interface removed", ["interface": settings.tapInterface])
@@ -274,9 +274,9 @@ final class NetworkSetupSession {
         )
     }
 
-    // MARK: The end
+    // MARK: Cleanup
 
-    /// Takes everything back, in the order in which it depends on each other.
+    /// Removes everything that this process created, dependents first.
     private func clear() {
         handshake?.stop()
         lookup = nil
@@ -288,7 +288,7 @@ final class NetworkSetupSession {
     }
 
     private func clearProcesses() {
-        // By itself first: it may have a resolver file to restore.
+        // Gently first: `vm-switch` may have to restore a resolver file.
         vmSwitch?.end()
         wait(atMost: Self.courtesy) { vmSwitch == nil }
         vmSwitch?.kill()
@@ -299,7 +299,7 @@ final class NetworkSetupSession {
         if !isClear { log.error("processes in the namespace did not exit") }
     }
 
-    /// Turns the loop until something is true.
+    /// Runs the loop until a condition is true.
     ///
     /// - Returns: Whether it became true in time.
     @discardableResult

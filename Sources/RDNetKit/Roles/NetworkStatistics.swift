@@ -1,11 +1,11 @@
-/// What `/stats` and `/metrics` show of a host end.
+/// The statistics of a host end in `/stats` and `/metrics`.
 enum NetworkStatistics {
-    /// Collects everything that is counted.
+    /// Collects all counters.
     ///
     /// - Parameters:
     ///   - engine: Links, drops and flows.
     ///   - dns: The DNS service's counters.
-    /// - Returns: The tree, with gvproxy's names at the top where it has them.
+    /// - Returns: The tree; counters that gvproxy also has are at the top, with gvproxy's names.
     static func tree(_ engine: PacketEngine, _ dns: DNSCounters) -> Statistics {
         let link = engine.ethernet.counters
         let drops = engine.drops.all.map { reason, count in

@@ -1,8 +1,8 @@
-/// A number of octets as people read it, in gvproxy's form: `82 B`, `1.5 kB`, `83 MB`.
+/// A human-readable number of bytes in gvproxy's form: `82 B`, `1.5 kB`, `83 MB`.
 struct OctetCount: CustomStringConvertible {
     private static let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"]
 
-    /// The number, and its unit in powers of a thousand.
+    /// The number and its unit, a power of 1000.
     let description: String
 
     init(_ octets: UInt64) {

@@ -1,22 +1,22 @@
-/// What a role sees of the process and the machine before it has begun; a test hands in its own.
+/// A role's view of the process and the machine at its start; tests pass their own.
 struct ProcessSurroundings {
-    /// A variable's value.
+    /// Returns a variable's value; nil if it is not set.
     var environment: (String) -> String?
     var readFile: (String) -> FileContents
     /// Whether a path exists.
     var exists: (String) -> Bool
-    /// Whether something other than a stale socket has a path.
+    /// Whether a path exists and is not a stale socket.
     var isOccupied: (String) -> Bool
     var printOutput: (String) -> Void
     var printError: (String) -> Void
-    /// Makes the logger that the settings ask for.
+    /// Creates the logger for the settings.
     var makeLogger: (CommonSettings) throws(SystemError) -> Logger
-    /// The commit that the program was built from; empty when that is unknown.
+    /// The commit that the program was built from; empty if unknown.
     var commit: String
     /// The path of the program's own file.
     var executablePath: () throws(SystemError) -> String
 
-    /// The real ones.
+    /// The real process and machine.
     static var system: ProcessSurroundings {
         ProcessSurroundings(
             environment: ProcessEnvironment.value(of:),
@@ -46,7 +46,7 @@ struct ProcessSurroundings {
         let destination =
             switch settings.logFile {
             case "", "/dev/stderr": try LogDestination.inherited(StandardStream.error.descriptor)
-            // Opening the path again fails when it is a socket, as under systemd.
+            // Opening the path again fails if it is a socket, as under systemd.
             case "/dev/stdout": try LogDestination.inherited(StandardStream.output.descriptor)
             default:
                 try LogDestination.file(settings.logFile, appending: settings.appendsToLogFile)
@@ -61,7 +61,7 @@ struct ProcessSurroundings {
         )
     }
 
-    /// Why a log file cannot be opened again; nil when it was.
+    /// Returns why a log file cannot be reopened; nil on success.
     private static func reopen(_ destination: LogDestination) -> String? {
         do {
             try destination.reopen()

@@ -1,13 +1,14 @@
-/// The program, as its executable sees it.
+/// The program's entry point for its executable.
 public enum RDNet {
-    /// Runs the role that the arguments name.
+    /// Runs the role that the arguments select.
     ///
-    /// - Parameter arguments: The program's own name first, as main has them.
-    /// - Returns: What the process is to exit with.
+    /// - Parameter arguments: The arguments of main, starting with the program's own name.
+    /// - Returns: The exit status.
     public static func run(_ arguments: [String]) -> Int32 {
         StandardStream.openMissing()
         SignalDisposition.prepare()
-        // Without /proc there are none: then they are where the kernel put them.
+        // The runtime finds no arguments without /proc; then they are read from where the kernel
+        // put them.
         let arguments = arguments.isEmpty ? ProcessEnvironment.arguments : arguments
         return RoleRegistry.standard.run(arguments, .system).rawValue
     }

@@ -1,45 +1,45 @@
-/// What a role's work begins with.
+/// The start parameters of a role's work.
 struct RoleStart<Settings: RoleSettings> {
     let configuration: Configuration<Settings>
     let logger: Logger
     let surroundings: ProcessSurroundings
 
-    /// What the role was told.
+    /// The role's settings.
     var settings: Settings { configuration.settings }
     /// The words after the options.
     var operands: [String] { configuration.operands }
 
-    /// Prints every value and where it came from.
+    /// Prints every value and its source.
     func printConfiguration() {
         surroundings.printOutput(configuration.printed)
     }
 }
 
-/// One of the program's jobs, as a value: its name, its options, its work.
+/// One of the program's roles as a value: its name, its options, its work.
 struct Role: Sendable {
-    /// What it answers to: the last part of argv[0], or the first argument.
+    /// The name, matched with the last part of argv[0] or with the first argument.
     let name: String
     /// One phrase for `rdnet --help` and the manual.
     let summary: String
-    /// The keys of the `[network]` section that it knows.
+    /// The supported keys of the `[network]` section.
     let networkKeys: [String]
-    /// Makes the list of its options in the manual's markup.
+    /// Returns the list of its options in the manual's markup.
     let manual: @Sendable () -> String
 
     private let work: @Sendable ([String], RoleRegistry, ProcessSurroundings) -> ExitCode
 
-    /// Makes a role.
+    /// Creates a role.
     ///
     /// - Parameters:
     ///   - name: Lower case, with hyphens.
-    ///   - summary: A phrase without a stop.
-    ///   - operands: What may follow the options, for the usage text; empty when it is ignored.
-    ///   - options: Its whole table.
-    ///   - helpsOnError: Whether its usage text goes to standard error, as that of Go's programs
-    ///     does.
-    ///   - commands: What the first operand may be, each with a phrase for the usage text.
-    ///   - hasMixedArguments: Whether options may also stand behind other words.
-    ///   - body: Its work; what it throws is said in one sentence.
+    ///   - summary: A phrase without a full stop.
+    ///   - operands: The words that may follow the options, for the usage text; empty if they are
+    ///     ignored.
+    ///   - options: All of its options.
+    ///   - helpsOnError: Whether the usage text goes to standard error, as with Go's programs.
+    ///   - commands: The possible first operands, each with a phrase for the usage text.
+    ///   - hasMixedArguments: Whether options may also follow other words.
+    ///   - body: The role's work; an error is reported in one sentence.
     init<Settings>(
         name: String,
         summary: String,
@@ -84,10 +84,10 @@ struct Role: Sendable {
     /// Runs the role.
     ///
     /// - Parameters:
-    ///   - arguments: Without the program's and the role's name.
-    ///   - registry: Whose roles and keys a configuration file may speak of.
+    ///   - arguments: Without the names of the program and the role.
+    ///   - registry: The roles and keys that a configuration file may contain.
     ///   - surroundings: The process and the machine.
-    /// - Returns: What to exit with.
+    /// - Returns: The exit status.
     func run(
         _ arguments: [String],
         _ registry: RoleRegistry,
@@ -122,7 +122,7 @@ struct Role: Sendable {
         do {
             return try body(start)
         } catch {
-            // With a log file, whoever reads it later was not there to see standard error.
+            // The failure also goes to the log file, because its reader may not see standard error.
             if !common.logFile.isEmpty { logger.log(.fatal, error.sentence) }
             surroundings.printError("rdnet \(configuration.role): \(error.sentence)\n")
             return error.status

@@ -1,20 +1,20 @@
-/// All roles, and the choice among them.
+/// All roles, and the selection among them.
 struct RoleRegistry: Sendable {
     static let version = "0.1.0"
 
     let roles: [Role]
 
-    /// The program's own.
+    /// The program's roles.
     static let standard = RoleRegistry(roles: [
         .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy, .gvForwarder, .ctl,
     ])
 
-    /// Runs what the arguments name.
+    /// Runs the role or command that the arguments select.
     ///
     /// - Parameters:
     ///   - arguments: The program's own name first.
     ///   - surroundings: The process and the machine.
-    /// - Returns: What to exit with.
+    /// - Returns: The exit status.
     func run(_ arguments: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
         let called = arguments.first?.split(separator: "/").last.map { String($0) } ?? ""
         var rest = Array(arguments.dropFirst())
@@ -32,7 +32,7 @@ struct RoleRegistry: Sendable {
         roles.first { $0.name == name }
     }
 
-    /// What the program does under its own name, without a role.
+    /// Runs a command of the program itself, without a role.
     private func runOwn(
         _ word: String,
         _ rest: [String],
@@ -85,7 +85,7 @@ struct RoleRegistry: Sendable {
         return text + "\nrdnet ROLE --help shows a role's options; the manual is rdnet(8).\n"
     }
 
-    /// `--man FILE`: the manual page with its generated parts made anew, on standard output.
+    /// `--man FILE`: prints the manual page with its generated parts regenerated.
     private func printManual(_ words: [String], _ surroundings: ProcessSurroundings) -> ExitCode {
         guard words.count == 1, let path = words.first else {
             surroundings.printError("rdnet: --man needs one manual page's file\n")

@@ -1,9 +1,8 @@
-/// What signals do to a role that serves until it is told to end.
+/// Handles the signals of a long-running role.
 ///
-/// SIGTERM and SIGINT end it. SIGHUP opens the log file again when a process sends it, as logrotate
-/// does. SIGHUP ends a role that has no log file, and one whose terminal hung up: then it comes
-/// from the kernel, or from a shell that passes it on. A signal that was ignored at the start stays
-/// ignored.
+/// SIGTERM and SIGINT end the role. SIGHUP from a process, such as logrotate, reopens the log file.
+/// SIGHUP ends the role if it has no log file or if its terminal hung up: then the kernel sends the
+/// signal, or a shell that passes it on. A signal that was ignored at the start stays ignored.
 final class RoleSignals {
     private let log: Logger
     private let ended: (ProcessSignal) -> Void
@@ -11,14 +10,14 @@ final class RoleSignals {
     private let hadTerminal = Terminal.isControlling
     private var watch: SignalWatch?
 
-    /// Starts to react.
+    /// Starts handling signals.
     ///
     /// - Parameters:
-    ///   - log: For the file to open again.
-    ///   - loop: Where signals become events.
-    ///   - endsOnQuit: Whether SIGQUIT ends the role in order, too.
-    ///   - toggled: Called for SIGUSR1; nil ignores it.
-    ///   - ended: Called when a signal asks the role to end.
+    ///   - log: The logger whose file to reopen.
+    ///   - loop: Delivers signals as events.
+    ///   - endsOnQuit: Whether SIGQUIT also ends the role in an orderly way.
+    ///   - toggled: Called for SIGUSR1; nil ignores the signal.
+    ///   - ended: Called when a signal ends the role.
     /// - Throws: `SystemError`.
     init(
         log: Logger,

@@ -1,8 +1,9 @@
 extension ServiceNotification {
-    /// Notifies a service manager that waits for the program; a failure is a warning.
+    /// Notifies a waiting service manager that the program is ready; a failure is logged as a
+    /// warning.
     ///
     /// - Parameters:
-    ///   - socket: The value of NOTIFY_SOCKET; nil or empty when no service manager waits.
+    ///   - socket: The value of NOTIFY_SOCKET; nil or empty if no service manager waits.
     ///   - log: For the warning.
     static func announce(to socket: String?, log: Logger) {
         guard let socket, !socket.isEmpty else { return }

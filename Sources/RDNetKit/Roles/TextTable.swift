@@ -1,26 +1,26 @@
-/// A table for people: headings, and columns as wide as what is in them.
+/// A human-readable table: headings, and columns as wide as their content.
 struct TextTable {
-    /// A column's heading, and on which side its texts end.
+    /// A column's heading and alignment.
     struct Column {
         let heading: String
         let isNumber: Bool
 
-        /// A column of words: they begin one below the other.
+        /// A column of words, aligned left.
         static func words(_ heading: String) -> Column {
             Column(heading: heading, isNumber: false)
         }
 
-        /// A column of numbers: they end one below the other.
+        /// A column of numbers, aligned right.
         static func numbers(_ heading: String) -> Column {
             Column(heading: heading, isNumber: true)
         }
     }
 
     let columns: [Column]
-    /// One text a column; an empty one is shown as a hyphen.
+    /// One text per column; an empty text is shown as a hyphen.
     var rows: [[String]]
 
-    /// The lines, headings first, without spaces at their ends.
+    /// The lines, headings first, without trailing spaces.
     var text: String {
         let lines = [columns.map(\.heading)] + rows.map { $0.map(Self.cell) }
         let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }

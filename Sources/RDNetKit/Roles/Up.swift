@@ -2,12 +2,12 @@
 struct UpSettings: RoleSettings {
     var common = CommonSettings()
     var network = NetworkSettings()
-    /// Whether the command runs as the caller where a user namespace is needed.
+    /// Whether the command runs as the caller if a user namespace is needed.
     var keepsUser = false
 
     init() {
         network.reachesGuestLoopback = true
-        // A person or a script waits for the command's output, not for this program's.
+        // The user or a script expects the command's output, not this program's.
         common.leastLogLevel = .warning
     }
 
@@ -34,7 +34,7 @@ extension Option<UpSettings> {
 }
 
 extension Role {
-    /// Everything on one machine.
+    /// Runs both ends on one machine.
     static let up = Role(
         name: "up",
         summary: "runs a command in a namespace whose only network is rdnet",

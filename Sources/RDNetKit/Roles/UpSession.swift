@@ -1,12 +1,15 @@
-/// `up` at work: the host end here, a child in a fresh namespace, its TAP handed over.
+/// Runs `up`: the host end in this process, and a child in a new namespace that passes its TAP
+/// here.
 ///
-/// The child comes first, by fork: it makes namespaces and TAP and sends the descriptor. Then this
-/// process makes the engine, attaches the TAP, tells the child to go on, and serves until the child
-/// has ended.
+/// The child is forked first: it creates the namespaces and the TAP, and sends the descriptor. Then
+/// this process attaches the TAP to the engine, notifies the child, and serves until the child has
+/// ended.
 final class UpSession: ReadinessObserver {
-    /// Behind the published port of a report; any would do, as the namespace is empty.
+    /// The guest port of the report's published port; any port works, because the namespace is
+    /// empty.
     private static let reportPort: UInt16 = 7070
-    /// Replies of a UDP server on the namespace's 127.0.0.1 that wait in the kernel for a client.
+    /// Limit on the reply bytes that the kernel queues for a client of a UDP server on the
+    /// namespace's 127.0.0.1.
     private static let replyOctets: Int32 = 1 << 20
 
     private let settings: NetworkSettings
@@ -26,8 +29,8 @@ final class UpSession: ReadinessObserver {
     /// Runs a command, a shell, or the report.
     ///
     /// - Parameter start: Settings, logger and the command.
-    /// - Returns: The command's status, or whether the report is good.
-    /// - Throws: `RoleFailure` when it cannot begin.
+    /// - Returns: The command's status, or whether all checks of the report succeeded.
+    /// - Throws: `RoleFailure` if it cannot start.
     static func run(_ start: RoleStart<UpSettings>) throws(RoleFailure) -> ExitCode {
         var settings = start.settings
         SubnetChoice.settle(&settings.network, start.logger)
@@ -47,7 +50,7 @@ final class UpSession: ReadinessObserver {
             let parents = [streams.one.number, packets.one.number]
             let children = [streams.other.number, packets.other.number]
             process = try Namespace.fork {
-                // The numbers are this process's alone now: the parent closes its copies.
+                // The child owns these descriptors now: the parent closes its copies.
                 guest(start, settings, command, children, closing: parents)
             }
             control = streams.one
@@ -58,7 +61,7 @@ final class UpSession: ReadinessObserver {
         return try serve(start, settings.network, command, control, sockets, process)
     }
 
-    /// The words after the options; without any a shell for a person, nothing for a script.
+    /// The words after the options; by default, a shell on a terminal and nothing for a script.
     private static func command(of start: RoleStart<UpSettings>) -> [String] {
         guard start.operands.isEmpty, Terminal.isPresent else { return start.operands }
         return [start.surroundings.environment("SHELL") ?? "/bin/sh"]
@@ -71,7 +74,7 @@ final class UpSession: ReadinessObserver {
         _ descriptors: [Int32],
         closing parents: [Int32]
     ) -> Int32 {
-        // So that the parent's end is seen here: the parent holds the only other ones.
+        // Close the child's copies, so that it detects when the parent closes its ends.
         for number in parents { _ = OwnedDescriptor(adopting: number) }
         let network = chosen.network
         let settings = NamespaceGuest.Settings(
@@ -135,13 +138,13 @@ final class UpSession: ReadinessObserver {
         if start.operands.isEmpty { introduce() }
     }
 
-    /// Lets forwards lead to the namespace's own 127.0.0.1.
+    /// Connects forwards to the namespace's own 127.0.0.1.
     private func connectLoopback(by sockets: consuming OwnedDescriptor) throws(SystemError) {
         let relay = RelayConnector(
             loop: loop,
             log: log,
             counters: network.forwards.counters,
-            // The other half is for the engine's flows and the listeners.
+            // The other half is reserved for the engine's flows and the listeners.
             descriptors: ProcessLimits.descriptors / 2,
             replyOctets: Self.replyOctets
         )
@@ -172,16 +175,16 @@ final class UpSession: ReadinessObserver {
         return status ?? .failure
     }
 
-    /// Forwards to the command a signal that it has not received itself.
+    /// Forwards a signal to the command if the command has not received it itself.
     private func receive(_ signal: ProcessSignal, from origin: SignalOrigin) {
-        // The terminal's keys reach the command's process group. A hang-up reaches the session's
-        // leader alone.
+        // The terminal's keys signal the command's whole process group, but a hang-up signals only
+        // the session leader.
         guard origin != .kernel || signal == .hangUp else { return }
         if signal == .user1, !settings.captureFile.isEmpty { return network.toggleCapture() }
         child?.send(signal: signal.number)
     }
 
-    /// What was made, and how to use it.
+    /// Prints the network's addresses and how to use it.
     private func introduce() {
         let published = settings.effectivePortForwards.map { "\($0)" }.joined(separator: ", ")
         printOutput(
@@ -202,7 +205,7 @@ final class UpSession: ReadinessObserver {
         if let watch { loop.forget(watch) }
         watch = nil
         do {
-            // Nothing comes when the child failed: its exit status says so.
+            // Without a descriptor the child has failed, and its exit status shows that.
             guard let descriptor = try DescriptorPassing.receive(over: control) else { return }
             try attach(TAPDevice(adopting: descriptor))
         } catch {

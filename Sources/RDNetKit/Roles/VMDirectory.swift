@@ -1,37 +1,36 @@
-/// The virtual machines that may be there, looked up anew each time they are asked.
+/// The virtual machines that may exist, looked up at each request.
 struct VMDirectory {
-    /// Where a machine's context is looked for when nothing else is said.
+    /// The default range of contexts to search.
     static let usualContexts: ClosedRange<UInt32> = 3...66
 
     private static let pauseWithoutSockets = 9
 
     private let addresses: [VMAddress]
     private let log: Logger
-    /// What could not be read, so that it is said once.
+    /// The directories that could not be read, so that each is logged once.
     private var unreadable: Set<String> = []
     private var sockets: VirtualSockets?
-    /// Rounds before the kernel is asked again: where it knows no vsock it would look for a module
-    /// each time.
+    /// Rounds until the next probe: a kernel without vsock would search for a module at each probe.
     private var pause = 0
 
-    /// Makes a directory.
+    /// Creates a directory.
     ///
     /// - Parameters:
-    ///   - addresses: Empty for what the kernel's vsock leads to.
-    ///   - log: For what cannot be read.
+    ///   - addresses: Empty for the contexts that the kernel's vsock reaches.
+    ///   - log: For directories that cannot be read.
     init(_ addresses: [VMAddress], log: Logger) {
         self.addresses = addresses
         self.log = log
     }
 
-    /// Whom it looks for, in words.
+    /// The addresses to search, as text.
     var description: String {
         addresses.isEmpty
             ? "vsock://\(VirtualSockets.loopback) and \(VMAddress.contexts(Self.usualContexts))"
             : addresses.map(\.description).joined(separator: " ")
     }
 
-    /// All machines, at most `VMAddress.maximumContexts`.
+    /// Returns all machines, up to `VMAddress.maximumContexts`.
     mutating func machines() -> [VirtualMachine] {
         var machines: [VirtualMachine] = []
         for address in addresses.isEmpty ? usual() : addresses {
@@ -92,7 +91,8 @@ struct VMDirectory {
         }
     }
 
-    /// Whether a socket is a machine's own and not where its calls arrive, such as `name_6656`.
+    /// Whether a socket is a machine's own, rather than one for the machine's connections, such as
+    /// `name_6656`.
     private static func isMachine(_ name: String) -> Bool {
         guard let mark = name.lastIndex(of: "_") else { return true }
         return name[name.index(after: mark)...].decimal(upTo: UInt64(UInt32.max)) == nil

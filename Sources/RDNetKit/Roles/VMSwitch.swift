@@ -2,7 +2,7 @@
 struct VMSwitchSettings: RoleSettings {
     var common = CommonSettings()
     var tapInterface = "eth0"
-    /// Nil to leave the kernel's.
+    /// Nil to keep the kernel's.
     var tapMACAddress: MACAddress? = .standardGuest
     var subnet = Subnet.standard
     var vsockDescriptor = 3
@@ -13,7 +13,7 @@ struct VMSwitchSettings: RoleSettings {
     var skipsDHCP = false
     var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
-    /// Whose the interface is, and the most that its MTU may be: what gvforwarder has options for.
+    /// The interface's owner and its MTU limit; only gvforwarder has options for them.
     var ownership = TAPDevice.Ownership.exclusive
     var maximumMTU: Int?
 
@@ -21,15 +21,15 @@ struct VMSwitchSettings: RoleSettings {
         common.logFile = "/var/log/vm-switch.log"
     }
 
-    /// The stream to the host: the one to dial, else the inherited one.
+    /// The stream to the host: the address to connect to, or else the inherited descriptor.
     var effectiveLink: LinkAddress {
         link ?? .descriptor(Int32(truncatingIfNeeded: vsockDescriptor))
     }
 
-    /// Where the lease's name servers go.
+    /// Returns where to write the lease's name servers.
     ///
-    /// - Parameter process: One in the mount namespace of the guest's programs, or nil.
-    /// - Returns: Nil when a script puts name servers into effect, or nothing does.
+    /// - Parameter process: A process in the mount namespace of the guest's programs, or nil.
+    /// - Returns: Nil if a script applies name servers, or nothing does.
     func resolverPlace(_ process: Int32?) -> ResolverFile.Place? {
         guard !skipsDHCP, dhcpScript.isEmpty else { return nil }
         return switch resolvConf {

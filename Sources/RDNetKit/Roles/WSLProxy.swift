@@ -5,14 +5,14 @@ struct WSLProxySettings: RoleSettings {
     var socketFile = "/run/wsl-proxy.sock"
     /// Nil for the profile's.
     var upstreamAddress: IPAddress?
-    /// Octets.
+    /// The size in bytes.
     var udpBuffer = 8_388_608
 
     init() {
         common.logFile = "/var/log/wsl-proxy.log"
     }
 
-    /// Where published ports are relayed to.
+    /// The destination of clients of published ports.
     var effectiveUpstream: IPAddress { upstreamAddress ?? profile.innerVeth.address }
 
     var conflict: SettingsConflict? { nil }
@@ -56,7 +56,7 @@ extension Option<WSLProxySettings> {
 }
 
 extension Role {
-    /// The listeners of published ports, in the default namespace.
+    /// Listens on published ports in the default namespace.
     static let wslProxy = Role(
         name: "wsl-proxy",
         summary: "published ports: relays clients to the containers' namespace",
@@ -65,19 +65,19 @@ extension Role {
     ) { start throws(RoleFailure) in try WSLProxy.run(start) }
 }
 
-/// Published ports at work.
+/// Serves published ports.
 enum WSLProxy {
-    /// More descriptors than any machine's clients need: two for each of half a million
+    /// More descriptors than the clients of any machine need: two for each of half a million
     /// connections.
     private static let descriptors = 1_048_576
-    /// Descriptors for everything but clients: listeners, agents, the log.
+    /// Descriptors reserved for everything but clients: listeners, agents, the log.
     private static let reserve = 64
 
     /// Serves until a signal ends it.
     ///
     /// - Parameter start: Settings and logger.
     /// - Returns: Success.
-    /// - Throws: `RoleFailure` when it cannot begin.
+    /// - Throws: `RoleFailure` if it cannot start.
     static func run(_ start: RoleStart<WSLProxySettings>) throws(RoleFailure) -> ExitCode {
         let settings = start.settings
         let limit = ProcessLimits.raiseDescriptors(toAtLeast: descriptors)
@@ -157,8 +157,7 @@ enum WSLProxy {
         }
     }
 
-    /// Says that agents can connect: to whoever reads the log, and to a service manager that waits
-    /// for it.
+    /// Logs that agents can connect, and notifies a waiting service manager.
     private static func announce(_ start: RoleStart<WSLProxySettings>) {
         start.logger.info(
             "waiting for published ports",
