@@ -141,7 +141,7 @@ final class NetworkSetupSession {
             log.info("new stream passed to vm-switch")
         } catch {
             // `vm-switch` is ending or broken; a new one will be started.
-            log.warning("vm-switch does not take the new stream", ["cause": "\(error)"])
+            log.warning("cannot pass the new stream to vm-switch", ["cause": "\(error)"])
             vmSwitch.kill()
         }
     }
