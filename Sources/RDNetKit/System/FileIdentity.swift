@@ -33,16 +33,22 @@ struct FileIdentity: Equatable {
     ///
     /// A symbolic link is not followed.
     init?(ofSocket path: String) {
-        var status = stat()
-        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return nil }
+        guard let status = Self.status(of: path, in: AT_FDCWD, followsLink: false),
+            status.st_mode & S_IFMT == S_IFSOCK
+        else { return nil }
         self.init(status)
     }
 
     private init?(at path: String, in directory: Int32, followsLink: Bool) {
+        guard let status = Self.status(of: path, in: directory, followsLink: followsLink)
+        else { return nil }
+        self.init(status)
+    }
+
+    private static func status(of path: String, in directory: Int32, followsLink: Bool) -> stat? {
         var status = stat()
         let flags = followsLink ? 0 : AT_SYMLINK_NOFOLLOW
-        guard fstatat(directory, path, &status, flags) == 0 else { return nil }
-        self.init(status)
+        return fstatat(directory, path, &status, flags) == 0 ? status : nil
     }
 
     /// Creates the identity of an open file.

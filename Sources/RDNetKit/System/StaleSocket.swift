@@ -9,8 +9,7 @@ enum StaleSocket {
 
     /// Whether a path is in use by anything other than a stale socket.
     static func isOccupied(_ path: String) -> Bool {
-        var status = stat()
-        return lstat(path, &status) == 0 && !isStale(path)
+        FileIdentity(at: path, followsLink: false) != nil && !isStale(path)
     }
 
     /// Replaces a stale socket: removes its file and binds a new socket to the path, in one step.
@@ -41,12 +40,10 @@ enum StaleSocket {
 
     /// The reason why no process can receive datagrams at an address; nil if one may.
     static func absence(of receiver: SocketAddress) -> SystemError? {
-        do {
-            _ = try Socket.connect(Socket.make(AF_UNIX, .datagram), to: receiver)
-            return nil
-        } catch {
-            return [ECONNREFUSED, ENOENT, ENOTDIR].contains(error.errno) ? error : nil
-        }
+        guard let error = connectError(.datagram, receiver),
+            [ECONNREFUSED, ENOENT, ENOTDIR].contains(error.errno)
+        else { return nil }
+        return error
     }
 
     private static func acquire(_ descriptor: Int32) {
@@ -83,11 +80,15 @@ enum StaleSocket {
     private static func isLive(_ path: String) -> Bool {
         // No program can bind to a path that is too long for an address.
         guard let address = SocketAddress(path: path) else { return false }
+        return connectError(.stream, address)?.errno != ECONNREFUSED
+    }
+
+    private static func connectError(_ kind: SocketKind, _ address: SocketAddress) -> SystemError? {
         do {
-            _ = try Socket.connect(Socket.make(AF_UNIX, .stream), to: address)
-            return true
+            _ = try Socket.connect(Socket.make(AF_UNIX, kind), to: address)
+            return nil
         } catch {
-            return error.errno != ECONNREFUSED
+            return error
         }
     }
 }
