@@ -64,6 +64,7 @@ final class HostNetwork: DatagramSender {
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
         dhcp.isPresent = { [unowned engine] in engine.ethernet.isAttached($0) }
+        dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
             linkEnded(link, reason)
@@ -162,9 +163,6 @@ final class HostNetwork: DatagramSender {
     }
 
     private func answerDHCP(_ datagram: ServiceDatagram) {
-        if DHCPMessage.isDiscover(datagram.payload) {
-            engine.presence.discovered(datagram.sourceMAC)
-        }
         let exhausted = dhcp.statistics.exhausted
         let answer = dhcp.respond(to: datagram, now: loop.now)
         if dhcp.statistics.exhausted != exhausted {

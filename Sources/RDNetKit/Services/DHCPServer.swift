@@ -46,6 +46,8 @@ struct DHCPServer {
     private(set) var statistics = Statistics()
     /// The host names of the guests with a lease.
     private(set) var guestNames = GuestNames()
+    /// Called with the source of each frame with DHCPDISCOVER, before the answer.
+    var discovered: (MACAddress) -> Void = { _ in }
 
     init(_ configuration: Configuration) {
         self.configuration = configuration
@@ -88,6 +90,7 @@ struct DHCPServer {
             statistics.malformed += 1
             return nil
         }
+        if request.type == .discover { discovered(datagram.sourceMAC) }
         guard let type = request.type, !request.hardwareAddress.isGroup else {
             statistics.malformed += 1
             return nil

@@ -85,15 +85,6 @@ struct DHCPMessage: Equatable, Sendable {
         options.octet(.messageType).flatMap { DHCPMessageType(rawValue: $0) }
     }
 
-    /// Whether a UDP payload is DHCPDISCOVER.
-    static func isDiscover(_ octets: [UInt8]) -> Bool {
-        do {
-            return try DHCPMessage(reading: octets.span.bytes).type == .discover
-        } catch {
-            return false
-        }
-    }
-
     /// Whether the client cannot receive unicast yet (RFC 2131, figure 2: the B flag).
     var wantsBroadcast: Bool {
         get { flags & Self.broadcastFlag != 0 }
