@@ -18,7 +18,7 @@ final class TCPRelay: TimerObserver {
 
     private enum Phase {
         /// The upstream handshake is in progress; the client is not watched yet.
-        case dialling
+        case dialing
         case open
         case closed
     }
@@ -26,7 +26,7 @@ final class TCPRelay: TimerObserver {
     private unowned let connector: RelayConnector
     private let client: TCPRelaySide
     private let upstream: TCPRelaySide
-    private var phase = Phase.dialling
+    private var phase = Phase.dialing
     private var dialTimer: TimerWheel.Token?
     /// Whether the relay is queued for a turn.
     private var isDue = false
@@ -69,13 +69,13 @@ final class TCPRelay: TimerObserver {
     func changed() {
         switch phase {
         case .closed: return
-        case .dialling: dialled()
+        case .dialing: dialed()
         case .open: ask()
         }
     }
 
     /// Handles the end of the handshake, successful or not.
-    private func dialled() {
+    private func dialed() {
         let code = Socket.takeError(upstream.descriptor)
         guard code == 0 else { return fail(SystemError.message(code)) }
         guard upstream.mayWrite else { return }

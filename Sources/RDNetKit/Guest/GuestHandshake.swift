@@ -34,8 +34,8 @@ final class GuestHandshake {
     private var state = GuestHandshakeState.idle
     private var listener: StreamListener?
     /// Connections from hosts, in order of arrival.
-    private var calls: [(number: UInt64, connection: HandshakeConnection)] = []
-    private var lastCall: UInt64 = 0
+    private var exchanges: [(number: UInt64, connection: HandshakeConnection)] = []
+    private var lastExchange: UInt64 = 0
     private var exchangeWithHost: HandshakeConnection?
     /// Limits the warnings about an unreachable host to one per start.
     private var hasWarned = false
@@ -84,20 +84,22 @@ final class GuestHandshake {
     // MARK: Connections from hosts
 
     private func take(_ stream: consuming OwnedDescriptor) {
-        if calls.count == Self.maximumExchanges { calls.removeFirst().connection.cancel() }
-        lastCall += 1
-        let number = lastCall
+        if exchanges.count == Self.maximumExchanges {
+            exchanges.removeFirst().connection.cancel()
+        }
+        lastExchange += 1
+        let number = lastExchange
         let exchange = GuestExchange(phrase: configuration.phrase, ready: configuration.ready)
-        let socket = DialledSocket(descriptor: stream, isConnected: true)
+        let socket = DialedSocket(descriptor: stream, isConnected: true)
         let connection = HandshakeConnection(socket, exchange, loop: loop) {
             [weak self] result, _ in self?.exchangeEnded(number, result)
         }
-        calls.append((number, connection))
+        exchanges.append((number, connection))
         connection.start(within: Self.exchangeTimeout)
     }
 
     private func exchangeEnded(_ number: UInt64, _ result: ExchangeResult) {
-        calls.removeAll { $0.number == number }
+        exchanges.removeAll { $0.number == number }
         switch result {
         case .agreed:
             log.info("host is ready")
@@ -122,21 +124,21 @@ final class GuestHandshake {
     }
 
     private func connect() {
-        let socket: DialledSocket
+        let socket: DialedSocket
         do {
             socket = try LinkOpener.dial(configuration.host)
         } catch {
             return hostFailed(.unreachable(SystemError.message(error.errno)))
         }
-        let call = HandshakeConnection(socket, PlainExchange(), loop: loop) {
+        let connection = HandshakeConnection(socket, PlainExchange(), loop: loop) {
             [weak self] result, descriptor in
             switch result {
             case .agreed: self?.hostAnswered(descriptor)
             case .failed(let fault): self?.hostFailed(fault)
             }
         }
-        exchangeWithHost = call
-        call.start(within: Self.hostPatience)
+        exchangeWithHost = connection
+        connection.start(within: Self.hostPatience)
     }
 
     private func hostAnswered(_ stream: consuming OwnedDescriptor) {
@@ -158,8 +160,8 @@ final class GuestHandshake {
     private func closePort() {
         listener?.close()
         listener = nil
-        for call in calls { call.connection.cancel() }
-        calls = []
+        for exchange in exchanges { exchange.connection.cancel() }
+        exchanges = []
         exchangeWithHost?.cancel()
         exchangeWithHost = nil
     }

@@ -26,7 +26,7 @@ final class HandshakeConnection: ReadinessObserver, TimerObserver {
     /// - loop: The event loop.
     /// - ended: Receives the result.
     init(
-        _ socket: consuming DialledSocket,
+        _ socket: consuming DialedSocket,
         _ exchange: any HandshakeExchange,
         loop: EventLoop,
         ended: @escaping Ending

@@ -44,9 +44,9 @@ final class LinkDialer: ReadinessObserver {
             if case .program(let path, let arguments) = address {
                 return outcome.connected(try run(path, arguments))
             }
-            let dialled = try LinkOpener.dial(address)
-            let (number, isConnected) = (dialled.descriptor.number, dialled.isConnected)
-            socket = .some(dialled.descriptor)
+            let dialed = try LinkOpener.dial(address)
+            let (number, isConnected) = (dialed.descriptor.number, dialed.isConnected)
+            socket = .some(dialed.descriptor)
             if isConnected { return try connected() }
             watch = try loop.watch(number, for: .writable, observer: self)
             timer = loop.after(Self.patience) { [weak self] _ in

@@ -151,7 +151,7 @@ final class LinkListener {
         callers += 1
         let number = callers
         let client = HandshakeConnection(
-            DialledSocket(descriptor: connection, isConnected: true),
+            DialedSocket(descriptor: connection, isConnected: true),
             exchange,
             loop: loop
         ) { [unowned self] result, connection in

@@ -63,12 +63,12 @@ enum LinkOpener {
     /// - Parameter address: A stream's address, or a descriptor that is already connected.
     /// - Returns: The socket, and whether it is already connected.
     /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
-    static func dial(_ address: LinkAddress) throws(SystemError) -> DialledSocket {
+    static func dial(_ address: LinkAddress) throws(SystemError) -> DialedSocket {
         switch address {
         case .stream(let address, _), .connect(let address, _):
             return try dial(address)
         case .descriptor(let number):
-            return DialledSocket(
+            return DialedSocket(
                 descriptor: try OwnedDescriptor.inherited(number),
                 isConnected: true
             )
@@ -82,7 +82,7 @@ enum LinkOpener {
     /// - Parameter address: The address of a listener.
     /// - Returns: The socket, and whether it is already connected.
     /// - Throws: `SystemError`, such as ECONNREFUSED from a unix socket.
-    static func dial(_ address: StreamAddress) throws(SystemError) -> DialledSocket {
+    static func dial(_ address: StreamAddress) throws(SystemError) -> DialedSocket {
         switch address {
         case .unix(let path):
             guard let target = SocketAddress(path: path) else {
@@ -105,9 +105,9 @@ enum LinkOpener {
     private static func dial(
         _ socket: consuming OwnedDescriptor,
         to address: SocketAddress
-    ) throws(SystemError) -> DialledSocket {
+    ) throws(SystemError) -> DialedSocket {
         let isConnected = try Socket.connect(socket, to: address)
-        return DialledSocket(descriptor: socket, isConnected: isConnected)
+        return DialedSocket(descriptor: socket, isConnected: isConnected)
     }
 
     /// Returns the format of the prefix of each frame on a stream.
@@ -117,7 +117,7 @@ enum LinkOpener {
 }
 
 /// A socket that is connected or connecting.
-struct DialledSocket: ~Copyable {
+struct DialedSocket: ~Copyable {
     let descriptor: OwnedDescriptor
     let isConnected: Bool
 }

@@ -15,7 +15,7 @@ final class GuestEnd {
     private let resolver: ResolverFile?
     private var dhcp: GuestDHCP?
     private var signals: RoleSignals?
-    private var call: LinkDialer?
+    private var dialer: LinkDialer?
     private var redial = Backoff(first: .milliseconds(100), maximum: .seconds(2))
     private var supply: LinkSupply?
     private var outcome: String?
@@ -94,7 +94,7 @@ final class GuestEnd {
             throw RoleFailure("link \(settings.effectiveLink): \(error)")
         }
         relay.stop()
-        call?.close()
+        dialer?.close()
         if let outcome { throw RoleFailure("link \(settings.effectiveLink): \(outcome)") }
         return .failure
     }
@@ -140,7 +140,7 @@ final class GuestEnd {
     }
 
     private func connect() {
-        call?.close()
+        dialer?.close()
         let outcome = LinkDialer.Outcome(
             connected: { [unowned self] stream in
                 do throws(SystemError) {
@@ -151,9 +151,9 @@ final class GuestEnd {
             },
             failed: { [unowned self] cause in connectLater(after: cause) }
         )
-        let call = LinkDialer(settings.effectiveLink, loop: loop, outcome: outcome)
-        self.call = call
-        call.start()
+        let dialer = LinkDialer(settings.effectiveLink, loop: loop, outcome: outcome)
+        self.dialer = dialer
+        dialer.start()
     }
 
     private func connectLater(after cause: String) {

@@ -25,7 +25,7 @@ final class HostHandshake: TimerObserver {
     /// Time limit for one exchange, as in Rancher Desktop 2.
     static let patience: Duration = .seconds(5)
 
-    private struct Call {
+    private struct Exchange {
         let machine: VirtualMachine
         let connection: HandshakeConnection
     }
@@ -38,8 +38,8 @@ final class HostHandshake: TimerObserver {
     private var state: HostHandshakeState
     private var directory: VMDirectory
     private var deadline: TimerWheel.Token?
-    private var questions: [UInt64: Call] = [:]
-    private var lastQuestion: UInt64 = 0
+    private var exchanges: [UInt64: Exchange] = [:]
+    private var lastExchange: UInt64 = 0
     private var announcement: HandshakeConnection?
     private var listener: StreamListener?
     /// The machine whose stream is expected, and the listening address.
@@ -128,30 +128,30 @@ final class HostHandshake: TimerObserver {
     }
 
     private func ask(_ machine: VirtualMachine) {
-        lastQuestion += 1
-        let number = lastQuestion
+        lastExchange += 1
+        let number = lastExchange
         do throws(SystemError) {
-            let call = try call(machine, saying: []) { [weak self] result in
-                guard let self, let question = questions.removeValue(forKey: number) else { return }
+            let connection = try connect(to: machine, saying: []) { [weak self] result in
+                guard let self, let exchange = exchanges.removeValue(forKey: number) else { return }
                 switch result {
-                case .agreed: handle(.found(question.machine))
-                case .failed(let fault): note(fault, of: question.machine)
+                case .agreed: handle(.found(exchange.machine))
+                case .failed(let fault): note(fault, of: exchange.machine)
                 }
             }
-            questions[number] = Call(machine: machine, connection: call)
-            call.start(within: Self.patience)
+            exchanges[number] = Exchange(machine: machine, connection: connection)
+            connection.start(within: Self.patience)
         } catch {
             note(.unreachable(SystemError.message(error.errno)), of: machine)
         }
     }
 
     private func endRound() {
-        for question in questions.values { question.connection.cancel() }
-        questions = [:]
+        for exchange in exchanges.values { exchange.connection.cancel() }
+        exchanges = [:]
     }
 
-    private func call(
-        _ machine: VirtualMachine,
+    private func connect(
+        to machine: VirtualMachine,
         saying words: [UInt8],
         ended: @escaping (ExchangeResult) -> Void
     ) throws(SystemError) -> HandshakeConnection {
@@ -190,14 +190,15 @@ final class HostHandshake: TimerObserver {
             listener = try LinkOpener.listen(at: address, loop: loop) {
                 [weak self] stream, _ in self?.take(stream)
             }
-            let call = try call(machine, saying: configuration.ready) { [weak self] result in
+            let connection = try connect(to: machine, saying: configuration.ready) {
+                [weak self] result in
                 switch result {
                 case .agreed: self?.handle(.announced)
                 case .failed(let fault): self?.handle(.announcementFailed("\(machine): \(fault)"))
                 }
             }
-            announcement = call
-            call.start(within: Self.patience)
+            announcement = connection
+            connection.start(within: Self.patience)
         } catch {
             handle(.announcementFailed("\(error)"))
         }

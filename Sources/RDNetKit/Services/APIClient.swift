@@ -89,9 +89,9 @@ struct APIClient {
 
     private func connect(until deadline: Instant) throws(APIFailure) -> WaitingSocket {
         do throws(SystemError) {
-            let dialled = try LinkOpener.dial(address)
-            let isConnected = dialled.isConnected
-            let socket = WaitingSocket(dialled.descriptor)
+            let dialed = try LinkOpener.dial(address)
+            let isConnected = dialed.isConnected
+            let socket = WaitingSocket(dialed.descriptor)
             if !isConnected {
                 try socket.finishConnecting(to: "\(address)", within: deadline - clock())
             }
