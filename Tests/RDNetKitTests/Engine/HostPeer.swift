@@ -37,12 +37,9 @@ final class HostPeer {
         }
     }
 
-    /// Whether the connection is reset.
-    ///
-    /// A program that another test starts at this moment has a copy of every descriptor until it
-    /// calls execve(2), so the kernel sends the reset of a closed socket a little later.
+    /// Whether the connection is reset, after this process has closed the other end.
     func readsReset() -> Bool {
-        comesTrue {
+        followsClose {
             read()
             return failure == ECONNRESET
         }

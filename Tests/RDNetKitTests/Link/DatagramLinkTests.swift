@@ -179,9 +179,7 @@ struct DatagramLinkTests {
         guest = nil
         let file = scene.directory.file("guest")
         if removesFile { try FileManager.default.removeItem(atPath: file) }
-        // A program that another test starts at this moment has a copy of every descriptor until it
-        // calls execve(2).
-        let isNoticed = try comesTrue {
+        let isNoticed = try followsClose {
             try scene.pass(DatagramListener.probeInterval)
             return scene.links[0].isClosed
         }

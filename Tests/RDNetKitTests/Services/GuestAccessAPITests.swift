@@ -130,10 +130,8 @@ struct GuestAccessAPITests {
         // Outside the virtual network.
         try client.send("GET /tunnel?ip=10.9.9.9&port=22 HTTP/1.1\r\nHost: a\r\n\r\n")
         try settle()
-        // A program that another test starts at this moment has a copy of every descriptor until it
-        // calls execve(2).
         var answer = ""
-        let hasEnded = comesTrue {
+        let hasEnded = followsClose {
             let (text, ended) = client.receive()
             answer += text
             return ended

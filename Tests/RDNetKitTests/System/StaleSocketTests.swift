@@ -32,7 +32,7 @@ struct StaleSocketTests {
     }
 
     private func waitUntilStale() throws {
-        try #require(comesTrue { !StaleSocket.isOccupied(path) })
+        try #require(followsClose { !StaleSocket.isOccupied(path) })
     }
 
     @Test(

@@ -1,6 +1,6 @@
 import Testing
 
-/// A guest's first frame: who has 192.168.127.1? Tell 192.168.127.2.
+/// A guest's first frame: an ARP request for the gateway's MAC address, and checks of its answer.
 enum ARPQuestion {
     static let guest: [UInt8] = [0x52, 0x54, 0, 0x12, 0x34, 0x56]
 

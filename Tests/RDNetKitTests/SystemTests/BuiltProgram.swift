@@ -113,3 +113,11 @@ func comesTrue(within limit: Duration = hangGuard, _ condition: () throws -> Boo
     }
     return try condition()
 }
+
+/// Waits until a condition holds that follows from the close of a descriptor.
+///
+/// A program that another test starts at this moment has a copy of every descriptor of this process
+/// until it calls execve(2), and the kernel closes a socket with its last copy.
+func followsClose(_ condition: () throws -> Bool) rethrows -> Bool {
+    try comesTrue(condition)
+}

@@ -5,6 +5,31 @@ import Testing
 
 @testable import RDNetKit
 
+/// The socket on which a service manager is notified.
+private final class ServiceManager {
+    private let socket: OwnedDescriptor
+
+    /// Binds the socket; an abstract name belongs to one network namespace.
+    init(at name: String, isAbstract: Bool = false) throws {
+        socket = try Socket.make(AF_UNIX, SOCK_DGRAM)
+        let address = try #require(
+            isAbstract ? SocketAddress(abstractName: name) : SocketAddress(path: name)
+        )
+        try Socket.bind(socket, to: address, named: name)
+    }
+
+    /// Waits for the notification that a service is ready.
+    func expectReady(_ log: @autoclosure () -> String = "") throws {
+        var buffer = [UInt8](repeating: 0, count: 100)
+        let hasCome = try comesTrue {
+            let count = try buffer.withUnsafeMutableBytes { try Socket.receive(socket, into: $0) }
+            return count == 7
+        }
+        #expect(hasCome, "\(log())")
+        #expect(String(decoding: buffer.prefix(7), as: UTF8.self) == "READY=1")
+    }
+}
+
 @Suite(
     "wsl-proxy's start and end",
     .serialized,
@@ -78,22 +103,11 @@ struct WSLProxyLifeTests {
         let world = try ProxiedNamespaces()
         world.proxy?.end()
         let name = world.directory.file("notify")
-        let manager = try Socket.make(AF_UNIX, SOCK_DGRAM)
-        let address = try #require(
-            isAbstract ? SocketAddress(abstractName: name) : SocketAddress(path: name)
-        )
-        // An abstract name belongs to one network namespace.
-        try Socket.bind(manager, to: address, named: name)
+        let manager = try ServiceManager(at: name, isAbstract: isAbstract)
         let program = try RunningProgram(
             ["env", "NOTIFY_SOCKET=\(isAbstract ? "@" : "")\(name)"] + world.arguments
         )
-        var buffer = [UInt8](repeating: 0, count: 100)
-        let hasCome = try comesTrue {
-            let count = try buffer.withUnsafeMutableBytes { try Socket.receive(manager, into: $0) }
-            return count == 7
-        }
-        #expect(hasCome)
-        #expect(String(decoding: buffer.prefix(7), as: UTF8.self) == "READY=1")
+        try manager.expectReady()
         // The service manager may connect as soon as it is notified.
         try world.say("{}")
         #expect(program.end())
@@ -106,16 +120,8 @@ struct WSLProxyLifeTests {
     func readiness(role: String) throws {
         let directory = TemporaryDirectory()
         let name = directory.file("notify")
-        let manager = try Socket.make(AF_UNIX, SOCK_DGRAM)
-        let address = try #require(SocketAddress(path: name))
-        try Socket.bind(manager, to: address, named: name)
+        let manager = try ServiceManager(at: name)
         let started = try StartedRole(role, before: "export NOTIFY_SOCKET=\(name)")
-        var buffer = [UInt8](repeating: 0, count: 100)
-        let hasCome = try comesTrue {
-            let count = try buffer.withUnsafeMutableBytes { try Socket.receive(manager, into: $0) }
-            return count == 7
-        }
-        #expect(hasCome, "\(started.log)")
-        #expect(String(decoding: buffer.prefix(7), as: UTF8.self) == "READY=1")
+        try manager.expectReady("\(started.log)")
     }
 }
