@@ -37,6 +37,14 @@ final class HostPeer {
         }
     }
 
+    /// Whether the stream ends, after this process has closed the other end.
+    func readsEnd() -> Bool {
+        followsClose {
+            read()
+            return hasEnded
+        }
+    }
+
     /// Whether the connection is reset, after this process has closed the other end.
     func readsReset() -> Bool {
         followsClose {

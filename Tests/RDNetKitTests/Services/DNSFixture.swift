@@ -231,6 +231,14 @@ final class GuestStream {
         Socket.shutDown(descriptor, Int32(SHUT_WR))
     }
 
+    /// Whether the stream ends, after this process has closed the other end.
+    func readsEnd() -> Bool {
+        followsClose {
+            read()
+            return hasEnded
+        }
+    }
+
     /// Reads all waiting bytes.
     func read() {
         let buffer = ReceiveBuffer()

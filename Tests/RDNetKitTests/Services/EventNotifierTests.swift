@@ -44,7 +44,7 @@ private final class NotifierScene {
             guard let accepted = try Socket.accept(listener) else { return nil }
             let peer = HostPeer(try accepted.descriptor.duplicate())
             let text = peer.text
-            #expect(peer.hasEnded)
+            #expect(peer.readsEnd())
             return text
         case .none: return nil
         }

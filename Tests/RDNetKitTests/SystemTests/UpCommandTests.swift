@@ -107,7 +107,8 @@ struct UpCommandTests {
         )
         try #require(comesTrue(within: .seconds(60)) { output.contains("ready") })
         try program.write(line: "\u{3}over")
-        #expect(try status(of: program) == 0, "\(output)")
+        let end = try status(of: program)
+        #expect(end == 0, "\(end): \(output)")
         #expect(output.contains("count=1 line=over"), "\(output)")
     }
 
