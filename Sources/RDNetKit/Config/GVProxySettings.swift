@@ -10,6 +10,7 @@ struct GVProxySettings: RoleSettings {
     var file = ""
     var listen: [String] = []
     var services = ""
+    var access = APIAccess()
     var links = GVProxyLinks()
     var pcap = ""
     /// 0: the file's value.
@@ -45,7 +46,8 @@ struct GVProxyLinks: Equatable, Sendable {
 extension Option<GVProxySettings> {
     /// The options of `gvproxy`.
     static let gvproxy: [Option<GVProxySettings>] =
-        files + links + addressing + forwards + logging
+        files + links + Option<APIAccess>.access.map { $0.within(\.access) } + addressing + forwards
+        + logging
 
     private static let files = [
         Option(

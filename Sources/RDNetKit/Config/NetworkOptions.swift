@@ -57,7 +57,9 @@ extension Option {
 }
 
 extension Option<NetworkSettings> {
-    fileprivate static let network = addressing + waysIn + addressService + nameService + limits
+    fileprivate static let network =
+        addressing + waysIn + Option<APIAccess>.access.map { $0.within(\.access) } + addressService
+        + nameService + limits
 
     private static let addressing = [
         Option.subnet(\.chosenSubnet),
@@ -114,9 +116,12 @@ extension Option<NetworkSettings> {
             unset: "none",
             help: "serve the HTTP API at an address on the host",
             reason: """
-                Guests always reach the part about forwards on port 80 of the gateway. Anyone \
-                who can connect can publish ports, reach guests and join the network, so use a \
-                path that only its owner can reach, or a loopback address.
+                Anyone who can connect can publish ports, reach guests and join the network. A \
+                unix socket has mode 0600 (--api-mode, --api-group). At a TCP address use \
+                --api-token-file, because every user of the machine can connect to 127.0.0.1. \
+                Requests of web pages, and those whose Host is not a name or an address of the \
+                API, get status 403; guests cannot reach these addresses. What guests can reach, on \
+                port 80 of the gateway, is set by --guest-api.
                 """
         ),
     ]

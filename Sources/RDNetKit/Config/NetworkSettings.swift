@@ -18,6 +18,7 @@ struct NetworkSettings: Sendable {
     /// Whether forwards can lead to the guest's own 127.0.0.1.
     var reachesGuestLoopback = false
     var apiAddresses: [StreamAddress] = []
+    var access = APIAccess()
     /// Overrides of the default addresses of gateway, default guest and host alias.
     var gatewayAddress: IPAddress?
     var guestAddress: IPAddress?

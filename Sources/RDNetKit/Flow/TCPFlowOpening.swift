@@ -25,6 +25,10 @@ extension TCPFlows {
         do {
             switch destination {
             case .gateway: try openService(flow, now: now)
+            case .host(let address)
+            where isClosed(Endpoint(address: address, port: key.remote.port)):
+                log.debug("guest kept from the API", ["flow": "\(key.guest) → \(key.remote)"])
+                flow.refuse(errno: 0, now: now)
             case .host(let address):
                 flow.opening = packet
                 try connect(flow, to: Endpoint(address: address, port: key.remote.port), now: now)
@@ -36,6 +40,17 @@ extension TCPFlows {
                 ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
             )
             flow.hostRefused(errno: error.errno, now: now)
+        }
+    }
+
+    /// Whether a host endpoint is one of this program's own that guests may not use.
+    private func isClosed(_ host: Endpoint) -> Bool {
+        closedEndpoints.contains { closed in
+            guard closed.port == host.port else { return false }
+            // A guest's connection to 127.0.0.1 may be continued at ::1.
+            if closed.address.isLoopback, host.address.isLoopback { return true }
+            return closed.address == host.address
+                || closed.address.isUnspecified && Socket.isLocal(host.address)
         }
     }
 

@@ -46,6 +46,8 @@ final class TCPFlows {
     /// The services on the gateway's own TCP ports; a flow's host stream is the other end of each
     /// connection.
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
+    /// Listening endpoints of this program that guests may not connect to: the API and the links.
+    var closedEndpoints: [Endpoint] = []
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (GuestError) -> Void = { _ in }
     /// Called when a guest stops answering on one of its flows; set by `GuestPresence`.

@@ -42,13 +42,18 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     case badSSHText
     /// The host's side is not a valid listening address.
     case badLocal(String)
+    /// The client may not open or close such a forward.
+    case forbidden(String)
     /// The kernel refused to listen on the address.
     case refused(network: String, address: String, reason: String)
 
-    /// Whether the request is malformed, as opposed to impossible to fulfill.
-    var isBadRequest: Bool {
-        if case .badRemote = self { return true }
-        return false
+    /// The HTTP status: the request is malformed, forbidden, or impossible to fulfill.
+    var status: Int {
+        switch self {
+        case .badRemote: 400
+        case .forbidden: 403
+        default: 500
+        }
     }
 
     var description: String {
@@ -77,7 +82,7 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
         case .missingSSHUser: "user not provided for unix-ssh connection"
         case .sshPassphrase: "keys with a passphrase are not supported for unix-ssh connections"
         case .badSSHText: "user, key and path of a unix-ssh connection have no NUL in them"
-        case .badLocal(let text): text
+        case .badLocal(let text), .forbidden(let text): text
         case .refused(let network, let address, let reason):
             "listen \(network) \(address): \(reason)"
         }

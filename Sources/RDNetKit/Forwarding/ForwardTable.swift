@@ -20,7 +20,7 @@ final class ForwardCounters {
 ///
 /// The protocol and the given `local` text identify a forward: `:80` and `0.0.0.0:80` are two
 /// forwards.
-final class ForwardTable {
+final class ForwardTable: ForwardAccess {
     /// Minimum number of descriptors that forwards leave to everything else.
     private static let descriptorReserve = 256
     /// Limit on forwards by `ssh`, each of which runs one process.
@@ -43,6 +43,7 @@ final class ForwardTable {
     private struct Forward {
         var remote: String
         var host: any OpenForward
+        var owner: ForwardOwner
     }
 
     /// Forwards that are not listed.
@@ -86,8 +87,12 @@ final class ForwardTable {
     }
 
     /// All forwards in byte order, by `local`, then by protocol.
-    var entries: [Entry] {
-        forwards.map { Entry(local: $0.local, remote: $1.remote, transport: $0.transport) }
+    var entries: [Entry] { entries { _ in true } }
+
+    /// The forwards of some owners in byte order, by `local`, then by protocol.
+    func entries(where includes: (ForwardOwner) -> Bool) -> [Entry] {
+        forwards.filter { includes($1.owner) }
+            .map { Entry(local: $0.local, remote: $1.remote, transport: $0.transport) }
             .sorted {
                 if $0.local != $1.local {
                     return $0.local.utf8.lexicographicallyPrecedes($1.local.utf8)
@@ -110,12 +115,14 @@ final class ForwardTable {
     ///   - remote: The guest: `[address]:port` or `[address]:first-last`; for a unix socket
     ///     `tcp://address:port` or `ssh-tunnel://user@address[:port]/path?key=file`.
     ///   - client: The client's address, which completes a remote without one.
+    ///   - owner: Who opens the forward; one guest gets half of the table at most.
     /// - Throws: `ForwardError` with the API's message.
     func expose(
         _ name: String = "tcp",
         local: String,
         remote: String,
-        client: IPAddress? = nil
+        client: IPAddress? = nil,
+        owner: ForwardOwner
     ) throws(ForwardError) {
         var remote = remote
         // As in gvproxy, a malformed remote is reported first, for every protocol with host and
@@ -124,19 +131,11 @@ final class ForwardTable {
             remote = try ForwardAddress.completed(remote, for: client)
         }
         let transport = try Self.transport(name)
-        guard local.utf8.count <= Self.maximumAddressLength,
-            remote.utf8.count <= Self.maximumAddressLength
-        else { throw .addressTooLong }
-        let pairs =
-            transport == .unix
-            ? [(local: local, remote: remote)] : try ForwardRange.pairs(local, remote)
+        let pairs = try Self.pairs(transport, local, remote)
         for pair in pairs where forwards[Key(local: pair.local, transport: transport)] != nil {
             throw .alreadyRunning(protocol: transport.rawValue, local: pair.local)
         }
-        guard forwards.count + pairs.count <= maximumForwards else {
-            limits.reached(.forwards, maximum: maximumForwards)
-            throw .tooMany(limit: maximumForwards)
-        }
+        try checkRoom(for: pairs.count, owner)
         var opened: [any OpenForward] = []
         do throws(ForwardError) {
             for pair in pairs {
@@ -151,8 +150,40 @@ final class ForwardTable {
         for (pair, forward) in zip(pairs, opened) {
             forwards[Key(local: pair.local, transport: transport)] = Forward(
                 remote: pair.remote,
-                host: forward
+                host: forward,
+                owner: owner
             )
+        }
+    }
+
+    /// Adds a forward on behalf of the host's side.
+    func expose(
+        _ name: String = "tcp",
+        local: String,
+        remote: String,
+        client: IPAddress? = nil
+    ) throws(ForwardError) {
+        try expose(name, local: local, remote: remote, client: client, owner: .host)
+    }
+
+    /// Returns the texts of the single forwards that a request stands for.
+    static func pairs(
+        _ transport: ForwardProtocol,
+        _ local: String,
+        _ remote: String
+    ) throws(ForwardError) -> [(local: String, remote: String)] {
+        guard local.utf8.count <= maximumAddressLength, remote.utf8.count <= maximumAddressLength
+        else { throw .addressTooLong }
+        return transport == .unix
+            ? [(local: local, remote: remote)] : try ForwardRange.pairs(local, remote)
+    }
+
+    private func checkRoom(for count: Int, _ owner: ForwardOwner) throws(ForwardError) {
+        let maximum = owner.isGuest ? maximumForwards / 2 : maximumForwards
+        let own = owner.isGuest ? forwards.values.count { $0.owner == owner } : forwards.count
+        guard own + count <= maximum, forwards.count + count <= maximumForwards else {
+            limits.reached(.forwards, maximum: maximum)
+            throw .tooMany(limit: maximum)
         }
     }
 
@@ -172,14 +203,24 @@ final class ForwardTable {
     ///   - name: `tcp`, `udp` or `unix`; empty means `tcp`, or the only other forward with that
     ///     `local`.
     ///   - local: The text that the forward was added with.
+    ///   - includes: Whether the caller may see the forwards of an owner.
     /// - Throws: `ForwardError.notFound`.
-    func unexpose(_ name: String = "tcp", local: String) throws(ForwardError) {
+    func unexpose(
+        _ name: String = "tcp",
+        local: String,
+        where includes: (ForwardOwner) -> Bool
+    ) throws(ForwardError) {
         var keys: [Key] = []
         for text in name == "unix" ? [local] : ForwardRange.expanded(local) {
-            guard let key = key(name, local: text), forwards[key] != nil else { throw .notFound }
+            guard let key = key(name, local: text, where: includes) else { throw .notFound }
             keys.append(key)
         }
         for key in keys { forwards.removeValue(forKey: key)?.host.close() }
+    }
+
+    /// Removes a forward of any owner.
+    func unexpose(_ name: String = "tcp", local: String) throws(ForwardError) {
+        try unexpose(name, local: local) { _ in true }
     }
 
     /// Removes all forwards and the files of unix sockets; until then the loop keeps the listeners
@@ -190,16 +231,18 @@ final class ForwardTable {
         unlisted = []
     }
 
-    private func key(_ name: String, local: String) -> Key? {
-        guard name.isEmpty else {
-            return ForwardProtocol(rawValue: name).map { Key(local: local, transport: $0) }
-        }
-        let tcp = Key(local: local, transport: .tcp)
-        if forwards[tcp] != nil { return tcp }
+    private func key(
+        _ name: String,
+        local: String,
+        where includes: (ForwardOwner) -> Bool
+    ) -> Key? {
+        let transports =
+            name.isEmpty
+            ? [.tcp, .udp, .unix] : ForwardProtocol(rawValue: name).map { [$0] } ?? []
+        let keys = transports.map { Key(local: local, transport: $0) }
+            .filter { key in forwards[key].map { includes($0.owner) } ?? false }
         // Rancher Desktop's agent omits the protocol when it removes everything.
-        let others = [ForwardProtocol.udp, .unix].map { Key(local: local, transport: $0) }
-            .filter { forwards[$0] != nil }
-        return others.count == 1 ? others.first : nil
+        return keys.first?.transport == .tcp || keys.count == 1 ? keys.first : nil
     }
 
     private static func transport(_ name: String) throws(ForwardError) -> ForwardProtocol {

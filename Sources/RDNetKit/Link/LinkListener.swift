@@ -86,6 +86,9 @@ final class LinkListener {
         }
     }
 
+    /// The address and port of a TCP listener; nil for any other.
+    var endpoint: Endpoint? { streams?.endpoint }
+
     /// Whether more guests can connect; false for an address that is a single connection.
     var isWaiting: Bool { streams != nil || datagrams != nil }
 

@@ -3,6 +3,8 @@ struct CtlSettings: RoleSettings {
     var common = CommonSettings()
     /// Nil if it is not set.
     var api: StreamAddress?
+    /// Empty for none.
+    var tokenFile = ""
     var printsJSON = false
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
@@ -26,6 +28,15 @@ extension Option<CtlSettings> {
                     There is no default, so set it here, in RDNET_API or in the configuration \
                     file.
                     """
+            ),
+            Option(
+                "api-token-file",
+                \.tokenFile,
+                .optionalPath,
+                unset: "none",
+                help: "the file with the API's token",
+                reason:
+                    "The host end has the same option; only its addresses on TCP need the token."
             ),
             Option(
                 "json",

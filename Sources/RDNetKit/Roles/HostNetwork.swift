@@ -5,18 +5,18 @@
 final class HostNetwork: DatagramSender {
     let engine: PacketEngine
     let forwards: ForwardTable
-    private let settings: NetworkSettings
-    private let loop: EventLoop
+    let settings: NetworkSettings
+    let loop: EventLoop
     private let log: Logger
-    private let limits: LimitLog
-    private let dns: DNSService
-    private var dhcp: DHCPServer
-    private var servers: [HTTPServer] = []
-    private var listeners: [StreamListener] = []
+    let limits: LimitLog
+    let dns: DNSService
+    var dhcp: DHCPServer
+    var servers: [HTTPServer] = []
+    var listeners: [StreamListener] = []
     private var linkListeners: [LinkListener] = []
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
-    private let capture: CaptureSwitch
+    let capture: CaptureSwitch
 
     /// Creates the network in memory, engine and services; opens nothing yet.
     ///
@@ -197,74 +197,6 @@ final class HostNetwork: DatagramSender {
         }
     }
 
-    // MARK: API
-
-    private func openAPI() throws(RoleFailure) {
-        let api = api
-        let guestServer = HTTPServer(loop: loop, routes: api.guestRoutes, reporting: limits)
-        servers.append(guestServer)
-        engine.tcp.services[80] = { stream, peer in guestServer.accept(stream, from: peer) }
-        try serve(api.hostRoutes, at: settings.apiAddresses)
-    }
-
-    /// The complete API of this network.
-    var api: API {
-        API(
-            forwarding: ForwardingAPI(forwards: forwards),
-            names: NameAPI(dns: dns),
-            observation: ObservationAPI(
-                leases: { [unowned self] in
-                    dhcp.takenAddresses(now: loop.now).map {
-                        ObservationAPI.Lease(address: $0.0, mac: $0.1)
-                    }
-                },
-                statistics: { [unowned self] in NetworkStatistics.tree(engine, dns.counters) },
-                engine: engine,
-                capture: capture
-            ),
-            access: GuestAccessAPI(
-                connector: engine,
-                call: { [unowned engine] guest, stream, answered in
-                    engine.tcp.open(
-                        to: guest,
-                        joining: stream,
-                        answered: answered,
-                        now: engine.loop.now
-                    )
-                },
-                attach: { [unowned self] stream, peer in
-                    attach(stream, named: "/connect", .littleEndian16, from: peer)
-                }
-            )
-        )
-    }
-
-    /// Serves a part of the API on the host.
-    ///
-    /// - Parameters:
-    ///   - routes: The routes to serve.
-    ///   - addresses: The listening addresses; the clients of all of them share one server's
-    ///     limits.
-    /// - Throws: `RoleFailure` with the address that could not be opened.
-    func serve(_ routes: [HTTPRoute], at addresses: [StreamAddress]) throws(RoleFailure) {
-        let server = HTTPServer(loop: loop, routes: routes, reporting: limits)
-        servers.append(server)
-        for address in addresses {
-            do throws(SystemError) {
-                let listener = try LinkOpener.listen(
-                    at: address,
-                    loop: loop,
-                    limits: limits
-                ) { stream, peer in
-                    server.accept(stream, from: peer)
-                }
-                listeners.append(listener)
-            } catch {
-                throw RoleFailure("api \(address): \(error)")
-            }
-        }
-    }
-
     // MARK: Links
 
     /// Attaches an existing link.
@@ -298,6 +230,7 @@ final class HostNetwork: DatagramSender {
                 return engine
             }
             linkListeners.append(listener)
+            if let endpoint = listener.endpoint { engine.tcp.closedEndpoints.append(endpoint) }
             if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
         } catch {
             throw RoleFailure("link \(address): \(error)")

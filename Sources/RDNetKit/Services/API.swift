@@ -1,6 +1,7 @@
 /// The HTTP API: it has gvproxy's paths, methods, codes and texts, and some additional paths.
 ///
-/// The choice of routes determines the permissions: a guest may only list and change forwards.
+/// The choice of routes determines the permissions. Guests get only a `ForwardingAPI`,
+/// usually with `GuestForwards` behind it.
 struct API {
     /// Prefixes of gvproxy's paths that are not paths themselves.
     private static let directories = [
@@ -11,9 +12,6 @@ struct API {
     let names: NameAPI
     let observation: ObservationAPI
     let access: GuestAccessAPI
-
-    /// The routes for guests on the gateway's port 80.
-    var guestRoutes: [HTTPRoute] { forwarding.routes }
 
     /// The routes for the host: all except `/connect`, as at gvproxy's `-services`.
     var serviceRoutes: [HTTPRoute] {

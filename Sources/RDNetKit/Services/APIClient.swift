@@ -37,8 +37,19 @@ struct APIClient {
     private static let octetsPerRead = 65_536
 
     let address: StreamAddress
+    /// The API's bearer token, if it needs one.
+    let token: String?
     let log: Logger
     let clock: () -> Instant
+
+    /// The name or address of the API, for the Host field.
+    private var host: String {
+        switch address {
+        // A URL has no zone in it for the server (RFC 6874, 4).
+        case .tcp(let endpoint): "\(endpoint.endpoint)"
+        case .unix, .vsock: "rdnet"
+        }
+    }
 
     /// Sends one request and waits for the answer.
     ///
@@ -108,7 +119,8 @@ struct APIClient {
         until deadline: Instant
     ) throws(APIFailure) {
         log.debug("asking", ["api": "\(address)", "path": path])
-        var head = "\(body == nil ? "GET" : "POST") \(path) HTTP/1.1\r\nHost: rdnet\r\n"
+        var head = "\(body == nil ? "GET" : "POST") \(path) HTTP/1.1\r\nHost: \(host)\r\n"
+        if let token { head += "Authorization: Bearer \(token)\r\n" }
         if let body { head += "Content-Length: \(body.count)\r\n" }
         do {
             let octets = Array((head + "\r\n").utf8) + (body ?? [])

@@ -178,6 +178,17 @@ struct DNSZones: Sendable {
         return false
     }
 
+    /// Whether a record gives a name an address.
+    func leads(_ name: DNSName, to address: IPAddress) -> Bool {
+        all.contains { zone in
+            guard let domain = zone.domain, let offset = name.offset(of: domain), offset > 0 else {
+                return false
+            }
+            let relative = name.prefix(before: offset)
+            return zone.records.contains { $0.address == address && $0.stands(for: relative) }
+        }
+    }
+
     /// The names of the addresses in all records; an address with several names has the first.
     var namesByAddress: [IPAddress: DNSName] {
         var names: [IPAddress: DNSName] = [:]

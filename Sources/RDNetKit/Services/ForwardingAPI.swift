@@ -11,7 +11,7 @@ struct ForwardingAPI {
         fields: [("local", "string"), ("protocol", "types.TransportProtocol")]
     )
 
-    let forwards: ForwardTable
+    let forwards: any ForwardAccess
 
     var routes: [HTTPRoute] {
         [
@@ -54,7 +54,7 @@ struct ForwardingAPI {
             try body()
             return .empty
         } catch {
-            return .error(error.isBadRequest ? 400 : 500, error.description)
+            return .error(error.status, error.description)
         }
     }
 }

@@ -27,6 +27,7 @@ final class HTTPServer: StreamService {
 
     private let loop: EventLoop
     private let router: HTTPRouter
+    private let admission: HTTPAdmission
     private let limits: Limits
     private let limitLog: LimitLog
     private let date: () -> Int64
@@ -38,18 +39,22 @@ final class HTTPServer: StreamService {
     /// - Parameters:
     ///   - loop: The event loop.
     ///   - routes: The paths; all others return 404.
+    ///   - admission: Which clients with an address are answered; clients on unix sockets always
+    ///     are.
     ///   - limits: The limits on the clients' use of resources.
     ///   - limitLog: Counts connections that close early.
     ///   - date: Returns the time of day in seconds since 1970.
     init(
         loop: EventLoop,
         routes: [HTTPRoute],
+        admitting admission: HTTPAdmission,
         limits: Limits = Limits(),
         reporting limitLog: LimitLog = .discarding(),
         date: @escaping () -> Int64 = { WallClock.microseconds() / 1_000_000 }
     ) {
         self.loop = loop
         router = HTTPRouter(routes)
+        self.admission = admission
         self.limits = limits
         self.limitLog = limitLog
         self.date = date
@@ -63,17 +68,32 @@ final class HTTPServer: StreamService {
             limitLog.reached(.apiConnections, maximum: limits.connections)
             dropLongestIdle()
         }
+        let local = peer == nil ? nil : Self.localAddress(stream)
         let connection = HTTPConnection(
             stream,
             loop: loop,
             limits: limits,
             held: held,
-            deciding: { [router] in router.decide($0, from: peer) },
+            deciding: { [router, admission] request in
+                if peer != nil, let refusal = admission.refusal(of: request.head, at: local) {
+                    return .response(refusal)
+                }
+                return router.decide(request, from: peer)
+            },
             date: date
         ) { [weak self] in self?.connections[ObjectIdentifier($0)] = nil }
         // If the loop cannot watch another descriptor, the connection is not stored and therefore
         // closes.
         if connection.start() { connections[ObjectIdentifier(connection)] = connection }
+    }
+
+    /// The address that a client connected to; nil for a flow of the engine.
+    private static func localAddress(_ stream: borrowing OwnedDescriptor) -> IPAddress? {
+        do {
+            return try Socket.localAddress(stream).endpoint?.address
+        } catch {
+            return nil
+        }
     }
 
     /// Closes all connections.

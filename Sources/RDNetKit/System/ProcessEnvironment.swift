@@ -51,6 +51,17 @@ enum ProcessEnvironment {
         String(cString: clinux_commit())
     }
 
+    /// The machine's host name.
+    ///
+    /// See uname(2).
+    static var hostName: String {
+        var names = utsname()
+        guard uname(&names) == 0 else { return "" }
+        return withUnsafeBytes(of: &names.nodename) { octets in
+            String(decoding: octets.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
     /// The ID of this process.
     ///
     /// See getpid(2).

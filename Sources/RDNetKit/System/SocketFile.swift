@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Glibc
 
 /// The file of a unix socket that this program has bound.
@@ -12,6 +13,28 @@ struct SocketFile {
     init(_ path: String) {
         self.path = path
         identity = FileIdentity(ofSocket: path)
+    }
+
+    /// Sets the permissions and the group of the file, which was created for this user alone.
+    ///
+    /// It changes the file that is open here, wherever the path leads by now. See chmod(2), and
+    /// proc(5), `/proc/self/fd`.
+    ///
+    /// - Parameters:
+    ///   - mode: The permission bits.
+    ///   - group: Nil for no change.
+    /// - Throws: `SystemError`; EPERM if the user is not in the group.
+    func setAccess(mode: Int, group: UInt32?) throws(SystemError) {
+        let number = try systemCall("open \(path)") {
+            open(path, Int32(CLINUX_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
+        }
+        defer { close(number) }
+        guard let identity, FileIdentity(ofSocket: path) == identity else { return }
+        let file = "/proc/self/fd/\(number)"
+        if let group {
+            try systemCall("chown \(path)") { chown(file, uid_t.max, group) }
+        }
+        try systemCall("chmod \(path)") { chmod(file, mode_t(mode)) }
     }
 
     /// Removes the file unless the path now leads to a different one.

@@ -90,6 +90,8 @@ struct HTTPResponse: Equatable {
         case 200: "OK"
         case 307: "Temporary Redirect"
         case 400: "Bad Request"
+        case 401: "Unauthorized"
+        case 403: "Forbidden"
         case 404: "Not Found"
         case 413: "Request Entity Too Large"
         case 417: "Expectation Failed"

@@ -72,7 +72,16 @@ final class APIFixture {
     var loop: EventLoop { guest.loop }
     var hostRoutes: [HTTPRoute] { api?.hostRoutes ?? [] }
     var serviceRoutes: [HTTPRoute] { api?.serviceRoutes ?? [] }
-    var guestRoutes: [HTTPRoute] { api?.guestRoutes ?? [] }
+    var guestRoutes: [HTTPRoute] { guestRoutes(binding: []) }
+
+    /// The routes for guests that may listen only where `--guest-bind` says.
+    func guestRoutes(binding texts: [String]) -> [HTTPRoute] {
+        let plan = guest.engine.ethernet.plan
+        let binds = texts.compactMap { GuestBind($0) }
+        return ForwardingAPI(
+            forwards: GuestForwards(table: forwards, isGuest: { plan.isGuest($0) }, binds: binds)
+        ).routes
+    }
 
     /// Returns the response to a request that ends in no handover.
     func ask(

@@ -212,7 +212,7 @@ struct APITests {
         )
     }
 
-    @Test("the same forwards are seen from everywhere", arguments: ["all", "expose", "unexpose"])
+    @Test("the paths of forwards are everywhere", arguments: ["all", "expose", "unexpose"])
     func sameForwards(name: String) {
         for routes in [fixture.guestRoutes, fixture.serviceRoutes, fixture.hostRoutes] {
             let answer = fixture.ask("GET", "/services/forwarder/\(name)", at: routes)

@@ -16,7 +16,11 @@ struct CurlTests {
         let fixture = try APIFixture()
         let loop = fixture.loop
         let echo = HTTPRoute("/echo") { request, _ in .content(request.body) }
-        let server = HTTPServer(loop: loop, routes: fixture.hostRoutes + [echo])
+        let server = HTTPServer(
+            loop: loop,
+            routes: fixture.hostRoutes + [echo],
+            admitting: HTTPAdmission()
+        )
         let tcp = try StreamListener(
             try ListeningSocket.tcp(Endpoint(address: .loopbackIPv4, port: 0)),
             loop: loop

@@ -9,7 +9,11 @@ struct GuestAccessAPITests {
 
     init() throws {
         fixture = try APIFixture()
-        server = HTTPServer(loop: fixture.loop, routes: fixture.hostRoutes)
+        server = HTTPServer(
+            loop: fixture.loop,
+            routes: fixture.hostRoutes,
+            admitting: HTTPAdmission()
+        )
     }
 
     private func connect(
@@ -125,7 +129,11 @@ struct GuestAccessAPITests {
             call: { _, stream, _ in _ = consume stream },
             attach: { stream, _ in _ = consume stream }
         )
-        let server = HTTPServer(loop: fixture.loop, routes: [access.tunnel])
+        let server = HTTPServer(
+            loop: fixture.loop,
+            routes: [access.tunnel],
+            admitting: HTTPAdmission()
+        )
         let client = try connect(to: server)
         // Outside the virtual network.
         try client.send("GET /tunnel?ip=10.9.9.9&port=22 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -31,7 +31,8 @@ struct HTTPHandoverTests {
                         .handover(saying: request.body) { owner.streams.append(StreamClient($0)) }
                     }
                 ),
-            ]
+            ],
+            admitting: HTTPAdmission()
         )
     }
 

@@ -241,7 +241,12 @@ struct HTTPServerTests {
             HTTPRoute("/large") { _, _ in .content([UInt8](repeating: 0x61, count: 100_000)) },
             HTTPRoute("/echo") { request, _ in .content(request.body) },
         ]
-        return HTTPServer(loop: loop, routes: routes, limits: limits) { 784_111_777 }
+        return HTTPServer(
+            loop: loop,
+            routes: routes,
+            admitting: HTTPAdmission(),
+            limits: limits
+        ) { 784_111_777 }
     }
 
     private func connect(to server: HTTPServer) throws -> StreamClient {

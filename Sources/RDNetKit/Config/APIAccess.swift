@@ -1,0 +1,163 @@
+/// What clients may do through the API.
+struct APIAccess: Equatable, Sendable {
+    /// What the API on the gateway's port 80 offers.
+    enum GuestAPI: String, CaseIterable, Sendable {
+        /// Everything that concerns forwards, as at gvproxy; it lets guests use paths of the host.
+        case full
+        /// TCP and UDP ports that lead to guests.
+        case forwards
+        /// Nothing: the port is closed.
+        case none
+    }
+
+    var guestAPI = GuestAPI.forwards
+    /// Empty: every address and port of the host.
+    var guestBinds: [GuestBind] = []
+    /// The permission bits of the API's unix sockets.
+    var mode = 0o600
+    /// The group that owns the API's unix sockets, by name or number; empty for no change.
+    var group = ""
+    /// The file whose first line every client of a TCP address must present; empty for none.
+    var tokenFile = ""
+}
+
+/// Addresses and ports of the host that guests may listen on.
+struct GuestBind: Equatable, Sendable, CustomStringConvertible {
+    let network: AddressPrefix
+    let ports: ClosedRange<UInt16>
+
+    /// Parses `127.0.0.0/8`, `127.0.0.1`, `0.0.0.0/0:1024-65535` or `[::1/128]:8080`.
+    init?(_ text: String) {
+        var (network, ports) = (text[...], Substring?.none)
+        if text.hasPrefix("["), let end = text.lastIndex(of: "]") {
+            network = text[text.index(after: text.startIndex)..<end]
+            let rest = text[text.index(after: end)...]
+            guard rest.isEmpty || rest.hasPrefix(":") else { return nil }
+            ports = rest.isEmpty ? nil : rest.dropFirst()
+        } else if let colon = text.firstIndex(of: ":"), colon == text.lastIndex(of: ":") {
+            network = text[..<colon]
+            ports = text[text.index(after: colon)...]
+        }
+        guard let prefix = AddressPrefix(network) else { return nil }
+        self.network = prefix
+        guard let ports else {
+            self.ports = 1...UInt16.max
+            return
+        }
+        guard let range = PortRange(ports), range.first > 0 else { return nil }
+        self.ports = range.first...range.last
+    }
+
+    /// Whether guests may listen on an endpoint.
+    ///
+    /// The unspecified address stands for all addresses, so only a prefix of length 0 allows it.
+    /// Port 0 lets the kernel choose, so it needs all ports that need no privilege.
+    func allows(_ endpoint: Endpoint) -> Bool {
+        let address = endpoint.address
+        let isInside =
+            address.isUnspecified ? network.prefixLength == 0 : network.contains(address)
+        let hasPort =
+            endpoint.port == 0
+            ? ports.contains(1_024) && ports.contains(UInt16.max) : ports.contains(endpoint.port)
+        return isInside && hasPort
+    }
+
+    var description: String {
+        if ports == 1...UInt16.max { return network.description }
+        let text = network.address.isIPv4 ? "\(network)" : "[\(network)]"
+        let last = ports.lowerBound == ports.upperBound ? "" : "-\(ports.upperBound)"
+        return "\(text):\(ports.lowerBound)\(last)"
+    }
+}
+
+extension Option<APIAccess> {
+    /// The options of the API, for every role that provides a network.
+    static let access = [
+        Option(
+            "guest-api",
+            \.guestAPI,
+            .guestAPI,
+            help: "what guests may do through the API on the gateway: forwards, none or full",
+            reason: """
+                With forwards, a guest can list, open and close TCP and UDP ports of the host that lead \
+                to guests, and sees only those that guests have opened. With none, port 80 of the gateway \
+                is closed. With full, guests can also create unix sockets anywhere on the host, make it \
+                run ssh with any key, and close the host's own forwards: use it only for a guest that you \
+                trust like yourself.
+                """
+        ),
+        Option(
+            "guest-bind",
+            repeating: \.guestBinds,
+            .guestBind,
+            unset: "all addresses and ports",
+            help: "the host addresses, and ports, where guests may open forwards",
+            reason: """
+                For example 127.0.0.0/8 keeps published ports on this machine, and \
+                0.0.0.0/0:1024-65535 keeps guests from ports below 1024. Forwards of the command line \
+                are not restricted.
+                """
+        ),
+        Option(
+            "api-mode",
+            \.mode,
+            .permissions,
+            help: "the permissions of the API's unix sockets",
+            reason: "Whoever can write to the socket has the whole API."
+        ),
+        Option(
+            "api-group",
+            \.group,
+            .anything("GROUP"),
+            unset: "the process's own",
+            help: "the group that owns the API's unix sockets, by name or number",
+            reason: "It gives that group access together with --api-mode 660."
+        ),
+        Option(
+            "api-token-file",
+            \.tokenFile,
+            .optionalPath,
+            unset: "none",
+            help: "a file with a token that clients of the API on TCP must present",
+            reason: """
+                The token is the file's first line. Clients send it as "Authorization: Bearer TOKEN"; \
+                without it they get status 401. Clients on unix sockets need none: the file's \
+                permissions protect those.
+                """
+        ),
+    ]
+}
+
+extension ValueSyntax where Value == APIAccess.GuestAPI {
+    fileprivate static let guestAPI = ValueSyntax(
+        placeholder: "ACCESS",
+        expected: "forwards, none or full",
+        parse: { APIAccess.GuestAPI(rawValue: $0) },
+        text: { $0.rawValue }
+    )
+}
+
+extension ValueSyntax where Value == GuestBind {
+    fileprivate static let guestBind = ValueSyntax(
+        placeholder: "CIDR[:PORTS]",
+        expected: "a network such as 127.0.0.0/8, 0.0.0.0/0:1024-65535 or [::1/128]:8080",
+        parse: { GuestBind($0) },
+        text: { $0.description }
+    )
+}
+
+extension ValueSyntax where Value == Int {
+    /// Permission bits in octal.
+    fileprivate static let permissions = ValueSyntax(
+        placeholder: "MODE",
+        expected: "permissions in octal, such as 600 or 660",
+        parse: { text in
+            guard (1...4).contains(text.utf8.count),
+                text.utf8.allSatisfy({ (0x30...0x37).contains($0) }),
+                let mode = Int(text, radix: 8), mode <= 0o777
+            else { return nil }
+            return mode
+        },
+        text: { String($0, radix: 8) }
+    )
+}

@@ -1,0 +1,89 @@
+/// Who opened a forward, which decides who may see and close it.
+enum ForwardOwner: Hashable {
+    /// The command line, the configuration file, or the API on the host.
+    case host
+    /// A guest with this address, through the API on the gateway.
+    case guest(IPAddress)
+
+    var isGuest: Bool {
+        if case .guest = self { true } else { false }
+    }
+}
+
+/// A table of forwards as one kind of API client may use it.
+protocol ForwardAccess {
+    /// The forwards that the client may see, in byte order by `local`, then by protocol.
+    var entries: [ForwardTable.Entry] { get }
+
+    /// Adds a forward, or one for each port of a range: all of them or none.
+    ///
+    /// - Parameters:
+    ///   - name: `tcp`, `udp` or `unix`; empty means `tcp`.
+    ///   - local: The listening address on the host.
+    ///   - remote: The guest's side.
+    ///   - client: The client's address, which completes a remote without one; nil for a client on
+    ///     a unix socket.
+    /// - Throws: `ForwardError` with the API's message.
+    func expose(
+        _ name: String,
+        local: String,
+        remote: String,
+        client: IPAddress?
+    ) throws(ForwardError)
+
+    /// Removes a forward, or one for each port of a range: all of them or none.
+    ///
+    /// - Throws: `ForwardError.notFound`, also for a forward that the client may not see.
+    func unexpose(_ name: String, local: String) throws(ForwardError)
+}
+
+/// The forwards that guests may see, open and close: TCP and UDP ports that lead to guests.
+///
+/// Forwards of the host's side do not exist for them.
+struct GuestForwards: ForwardAccess {
+    let table: ForwardTable
+    /// Whether an address belongs to a guest of this network.
+    let isGuest: (IPAddress) -> Bool
+    /// The host endpoints that guests may listen on; empty for all of them.
+    let binds: [GuestBind]
+
+    var entries: [ForwardTable.Entry] { table.entries(where: \.isGuest) }
+
+    func expose(
+        _ name: String,
+        local: String,
+        remote: String,
+        client: IPAddress?
+    ) throws(ForwardError) {
+        try checkProtocol(name)
+        guard let client else { throw .forbidden("only guests can use this API") }
+        let remote = try ForwardAddress.completed(remote, for: client)
+        let transport = name == "udp" ? ForwardProtocol.udp : .tcp
+        for pair in try ForwardTable.pairs(transport, local, remote) {
+            let guest = try ForwardAddress.remote(pair.remote).address
+            // A guest's own 127.0.0.1 can be reached only in a namespace on this machine.
+            guard isGuest(guest) || guest.isLoopback && table.loopbackConnector != nil else {
+                throw .forbidden("\(guest) is not a guest's address")
+            }
+            let endpoint = try ForwardAddress.local(pair.local, transport).endpoint
+            guard binds.isEmpty || binds.contains(where: { $0.allows(endpoint.endpoint) }) else {
+                throw .forbidden(
+                    "guests may not listen on \(pair.local.isEmpty ? ":0" : pair.local); "
+                        + "--guest-bind allows \(binds.map(\.description).joined(separator: ", "))"
+                )
+            }
+        }
+        try table.expose(name, local: local, remote: remote, client: client, owner: .guest(client))
+    }
+
+    func unexpose(_ name: String, local: String) throws(ForwardError) {
+        try checkProtocol(name)
+        try table.unexpose(name, local: local, where: \.isGuest)
+    }
+
+    private func checkProtocol(_ name: String) throws(ForwardError) {
+        guard ["", "tcp", "udp"].contains(name) else {
+            throw .forbidden("guests can publish TCP and UDP ports only")
+        }
+    }
+}

@@ -1,0 +1,137 @@
+/// The HTTP API of a network: for guests on the gateway, and for the host at its own addresses.
+extension HostNetwork {
+    /// Opens the API for guests and at the addresses in the settings.
+    ///
+    /// - Throws: `RoleFailure` with the address or the file that could not be opened.
+    func openAPI() throws(RoleFailure) {
+        serveGuests()
+        try serve(api.hostRoutes, at: settings.apiAddresses)
+    }
+
+    private func serveGuests() {
+        let forwarding: any ForwardAccess
+        switch settings.access.guestAPI {
+        case .none: return
+        case .full: forwarding = forwards
+        case .forwards:
+            forwarding = GuestForwards(
+                table: forwards,
+                isGuest: { [unowned engine] in engine.ethernet.plan.isGuest($0) },
+                binds: settings.access.guestBinds
+            )
+        }
+        let gateway = settings.gateway
+        let server = HTTPServer(
+            loop: loop,
+            routes: ForwardingAPI(forwards: forwarding).routes,
+            admitting: HTTPAdmission(
+                isOwnName: { [unowned self] in isGatewayName($0) },
+                address: gateway
+            ),
+            reporting: limits
+        )
+        servers.append(server)
+        engine.tcp.services[80] = { stream, peer in server.accept(stream, from: peer) }
+    }
+
+    /// Whether the gateway's DNS zones, or the names that every product knows, lead to the gateway.
+    private func isGatewayName(_ text: String) -> Bool {
+        guard let name = DNSName(text) else { return false }
+        let builtIn = DNSZones.builtIn(gateway: settings.gateway, hostAlias: settings.hostAlias)
+        return [dns.zones, builtIn].contains { $0.leads(name, to: settings.gateway) }
+    }
+
+    /// The complete API of this network.
+    var api: API {
+        API(
+            forwarding: ForwardingAPI(forwards: forwards),
+            names: NameAPI(dns: dns),
+            observation: ObservationAPI(
+                leases: { [unowned self] in
+                    dhcp.takenAddresses(now: loop.now).map {
+                        ObservationAPI.Lease(address: $0.0, mac: $0.1)
+                    }
+                },
+                statistics: { [unowned self] in NetworkStatistics.tree(engine, dns.counters) },
+                engine: engine,
+                capture: capture
+            ),
+            access: GuestAccessAPI(
+                connector: engine,
+                call: { [unowned engine] guest, stream, answered in
+                    engine.tcp.open(
+                        to: guest,
+                        joining: stream,
+                        answered: answered,
+                        now: engine.loop.now
+                    )
+                },
+                attach: { [unowned self] stream, peer in
+                    attach(stream, named: "/connect", .littleEndian16, from: peer)
+                }
+            )
+        )
+    }
+
+    /// Serves a part of the API on the host.
+    ///
+    /// - Parameters:
+    ///   - routes: The routes to serve.
+    ///   - addresses: The listening addresses; the clients of all of them share one server's
+    ///     limits.
+    /// - Throws: `RoleFailure` with the address or the file that could not be opened.
+    func serve(_ routes: [HTTPRoute], at addresses: [StreamAddress]) throws(RoleFailure) {
+        guard !addresses.isEmpty else { return }
+        let hostName = ProcessEnvironment.hostName.lowercased()
+        let server = HTTPServer(
+            loop: loop,
+            routes: routes,
+            admitting: HTTPAdmission(isOwnName: { $0 == hostName }, token: try token()),
+            reporting: limits
+        )
+        servers.append(server)
+        for address in addresses {
+            do throws(SystemError) {
+                let listener = try LinkOpener.listen(
+                    at: address,
+                    loop: loop,
+                    limits: limits
+                ) { stream, peer in
+                    server.accept(stream, from: peer)
+                }
+                listeners.append(listener)
+                // Guests could otherwise use the host's API through the host alias.
+                if let endpoint = listener.endpoint { engine.tcp.closedEndpoints.append(endpoint) }
+                if case .unix(let path) = address { try grantAccess(to: path) }
+            } catch {
+                throw RoleFailure("api \(address): \(error)")
+            }
+        }
+    }
+
+    private func grantAccess(to path: String) throws(SystemError) {
+        let group =
+            try settings.access.group.isEmpty
+            ? nil : AccountFile.group(settings.access.group)
+        try SocketFile(path).setAccess(mode: settings.access.mode, group: group)
+    }
+
+    private func token() throws(RoleFailure) -> [UInt8] {
+        let path = settings.access.tokenFile
+        guard !path.isEmpty else { return [] }
+        let text: [UInt8]
+        do throws(SystemError) {
+            text = try TextFile.read(path) ?? []
+        } catch {
+            throw RoleFailure("api-token-file \(path): \(error.reason)")
+        }
+        let token = text.prefix { $0 != 0x0a && $0 != 0x0d }
+        guard !token.isEmpty, token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw RoleFailure(
+                "api-token-file \(path): expected a token of printable characters without spaces "
+                    + "in its first line"
+            )
+        }
+        return Array(token)
+    }
+}
