@@ -22,10 +22,14 @@
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mount.h>
+#include <linux/audit.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -104,6 +108,13 @@ extern char **const clinux_environ __asm__("environ");
 
 /// prctl(2), which glibc declares with variable arguments.
 int clinux_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d) __asm__("prctl");
+
+/// syscall(2), which glibc declares with variable arguments.
+long clinux_syscall(long number, long a, long b, long c, long d) __asm__("syscall");
+
+int setresuid(uid_t real, uid_t effective, uid_t saved);
+int setresgid(gid_t real, gid_t effective, gid_t saved);
+int close_range(unsigned int first, unsigned int last, int flags);
 
 /// getauxval(3): reads the auxiliary vector, which the kernel stores after the environment.
 unsigned long clinux_getauxval(unsigned long kind) __asm__("getauxval");

@@ -29,6 +29,7 @@ struct GVProxyConfiguration {
     /// The path of the notification socket; empty for none.
     var notification: String
     var network: NetworkSettings
+    var sandbox: SandboxSettings
     var zones: [GVProxyFile.Zone]
     var forwards: [TextPair]
     /// nil for none.
@@ -63,6 +64,7 @@ struct GVProxyConfiguration {
         let level = Self.level(given.logLevel) ?? settings.common.leastLogLevel
         logLevel = isDebugging ? .debug : level
         network = try Self.network(settings, given, hasFile: file != nil)
+        sandbox = settings.sandbox
         zones = file == nil ? Self.builtInZones(network) : given.zones
         forwards = given.forwards
         sshPort = file == nil && settings.sshPort != -1 ? settings.sshPort : nil

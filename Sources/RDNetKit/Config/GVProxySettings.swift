@@ -11,6 +11,7 @@ struct GVProxySettings: RoleSettings {
     var listen: [String] = []
     var services = ""
     var access = APIAccess()
+    var sandbox = SandboxSettings()
     var links = GVProxyLinks()
     var pcap = ""
     /// 0: the file's value.
@@ -47,7 +48,7 @@ extension Option<GVProxySettings> {
     /// The options of `gvproxy`.
     static let gvproxy: [Option<GVProxySettings>] =
         files + links + Option<APIAccess>.access.map { $0.within(\.access) } + addressing + forwards
-        + logging
+        + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) } + logging
 
     private static let files = [
         Option(

@@ -57,6 +57,8 @@ final class ForwardTable: ForwardAccess {
     private weak var connector: (any GuestConnector)?
     /// Connects to the guest's own loopback addresses; nil to use the ordinary connector.
     var loopbackConnector: (any GuestConnector)?
+    /// Why the sandbox forbids a unix socket at a path, or to run `ssh`; nil if it does not.
+    var unixRefusal: (_ path: String, _ needsSSH: Bool) -> String? = { _, _ in nil }
     private let maximumForwards: Int
     private var forwards: [Key: Forward] = [:]
 
@@ -272,6 +274,9 @@ final class ForwardTable: ForwardAccess {
             guard path.hasPrefix("/") else {
                 throw .badLocal("listen unix \(path): path is not absolute")
             }
+            var needsSSH = false
+            if case .socket = remote { needsSSH = true }
+            if let reason = unixRefusal(path, needsSSH) { throw .forbidden(reason) }
             return try listen(at: path, for: remote)
         }
     }

@@ -88,6 +88,9 @@ enum LinkOpener {
             guard let target = SocketAddress(path: path) else {
                 throw SystemError.tooLong("connect \(path)")
             }
+            if let broker = FileBroker.current {
+                return DialedSocket(descriptor: try broker.connect(to: path), isConnected: true)
+            }
             return try dial(Socket.makeUnix(), to: target)
         case .tcp(let endpoint):
             let peer = try endpoint.resolved()

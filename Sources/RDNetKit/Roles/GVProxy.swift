@@ -33,8 +33,7 @@ final class GVProxy {
             let socket = start.surroundings.environment(ServiceNotification.variable)
             let proxy = try GVProxy(configuration, log, notifying: socket)
             defer { proxy.stop() }
-            try proxy.serve()
-            return .success
+            return try proxy.serve(start.surroundings.printOutput)
         } catch {
             let failure = error as? RoleFailure ?? RoleFailure("\(error)")
             // The caller writes the failure to the log of the command line.
@@ -63,7 +62,9 @@ final class GVProxy {
         network.linkEnded = { [unowned self] link, reason in ended(link, reason) }
     }
 
-    private func serve() throws {
+    private func serve(_ printOutput: (String) -> Void) throws -> ExitCode {
+        let sandbox = try sandbox()
+        let broker = try sandbox.prepare()
         log.info("gvproxy version v\(RoleRegistry.version)")
         let signals = try watchSignals()
         tellOfMachines()
@@ -72,13 +73,39 @@ final class GVProxy {
         try open(endpoints)
         try openSocketForwards()
         try writePidFile()
+        network.restrictForwards(to: sandbox.sandbox)
+        // In the sandbox, the service manager's socket cannot be reached anymore.
+        ServiceNotification.announce(to: notificationSocket, log: log)
+        let refused = try sandbox.sandbox.enter(with: broker, loop: loop)
+        if configuration.sandbox.mode == .probe {
+            return try SandboxProbe.run(on: loop, printOutput)
+        }
         notifier?.tell(.ready)
         log.info("waiting for clients...")
-        ServiceNotification.announce(to: notificationSocket, log: log)
         if configuration.logLevel == .debug { network.reportTraffic() }
-        try withExtendedLifetime(signals) { () throws(SystemError) in
+        try withExtendedLifetime((signals, refused)) { () throws(SystemError) in
             if !isOver { try loop.run() }
         }
+        return .success
+    }
+
+    private func sandbox() throws -> NetworkSandbox {
+        var sandbox = NetworkSandbox(
+            configuration.sandbox,
+            configuration.network,
+            logFile: configuration.logFile,
+            log: log
+        )
+        for address in try configuration.apiAddresses + configuration.serviceAddresses {
+            sandbox.listen(address)
+        }
+        for endpoint in try configuration.machineEndpoints { sandbox.listen(endpoint.address) }
+        sandbox.write(in: configuration.pidFile)
+        sandbox.connect(to: configuration.notification)
+        if !configuration.socketForwards.isEmpty {
+            sandbox.runPrograms(because: "--forward-sock runs ssh")
+        }
+        return sandbox
     }
 
     private func watchSignals() throws(SystemError) -> RoleSignals {

@@ -110,10 +110,11 @@ extension HostNetwork {
     }
 
     private func grantAccess(to path: String) throws(SystemError) {
-        let group =
-            try settings.access.group.isEmpty
-            ? nil : AccountFile.group(settings.access.group)
-        try SocketFile(path).setAccess(mode: settings.access.mode, group: group)
+        let access = settings.access
+        // The socket was made for this user alone; without /proc, that cannot be changed.
+        guard access.mode != APIAccess().mode || !access.group.isEmpty else { return }
+        let group = try access.group.isEmpty ? nil : AccountFile.group(access.group)
+        try SocketFile(path).setAccess(mode: access.mode, group: group)
     }
 
     private func token() throws(RoleFailure) -> [UInt8] {

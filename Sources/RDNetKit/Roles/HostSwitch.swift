@@ -6,6 +6,7 @@ final class HostSwitch {
     private let network: HostNetwork
     /// The socket on which a service manager waits for readiness; nil if none waits.
     private let notificationSocket: String?
+    private let printOutput: (String) -> Void
     private var handshake: HostHandshake?
     /// The link to the virtual machine that the handshake found.
     private var tunnel: (any FrameLink)?
@@ -21,8 +22,7 @@ final class HostSwitch {
         do {
             let host = try HostSwitch(start)
             defer { host.stop() }
-            try host.serve()
-            return .failure
+            return try host.serve()
         } catch let failure as RoleFailure {
             throw failure
         } catch let error as SystemError {
@@ -35,21 +35,41 @@ final class HostSwitch {
     private init(_ start: RoleStart<HostSwitchSettings>) throws(SystemError) {
         settings = start.settings
         log = start.logger
+        printOutput = start.surroundings.printOutput
         notificationSocket = start.surroundings.environment(ServiceNotification.variable)
         loop = try EventLoop()
         network = HostNetwork(settings.effectiveNetwork, loop: loop, log: log)
     }
 
-    private func serve() throws {
+    private func serve() throws -> ExitCode {
+        let sandbox = sandbox
+        let broker = try sandbox.prepare()
         let signals = try watchSignals()
         try network.open()
         for link in settings.links { try network.open(link) }
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
-        // All listeners are open, so a machine may connect.
+        network.restrictForwards(to: sandbox.sandbox)
+        // All listeners are open, so a machine may connect; nothing is read before the loop runs.
+        // In the sandbox, the service manager's socket cannot be reached anymore.
         ServiceNotification.announce(to: notificationSocket, log: log)
-        try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
+        let refused = try sandbox.sandbox.enter(with: broker, loop: loop)
+        if settings.sandbox.mode == .probe { return try SandboxProbe.run(on: loop, printOutput) }
+        try withExtendedLifetime((signals, refused)) { () throws(SystemError) in try loop.run() }
         if let failure { throw RoleFailure(failure) }
+        return .failure
+    }
+
+    private var sandbox: NetworkSandbox {
+        var sandbox = NetworkSandbox(
+            settings.sandbox,
+            settings.effectiveNetwork,
+            logFile: settings.common.logFile,
+            log: log
+        )
+        for link in settings.links { sandbox.listen(link) }
+        for machine in settings.machines { sandbox.find(machine) }
+        return sandbox
     }
 
     private func stop() {

@@ -2,6 +2,7 @@
 struct HostSwitchSettings: RoleSettings {
     var common = CommonSettings()
     var network = NetworkSettings()
+    var sandbox = SandboxSettings()
     var links: [LinkAddress] = []
     var machines: [VMAddress] = []
     var handshake = HandshakeSettings()
@@ -32,6 +33,7 @@ extension Option<HostSwitchSettings> {
         + Option<HandshakeSettings>.handshake(dataPort: "vsock-listen-port")
         .map { $0.within(\.handshake) }
         + Option.network(within: \.network)
+        + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) }
         + Option.common
 
     private static let waysToGuests = [

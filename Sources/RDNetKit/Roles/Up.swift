@@ -2,6 +2,7 @@
 struct UpSettings: RoleSettings {
     var common = CommonSettings()
     var network = NetworkSettings()
+    var sandbox = SandboxSettings()
     /// Whether the command runs as the caller if a user namespace is needed.
     var keepsUser = false
 
@@ -17,20 +18,23 @@ struct UpSettings: RoleSettings {
 extension Option<UpSettings> {
     /// The options of `up`.
     static let up: [Option<UpSettings>] =
-        Option.network(within: \.network)
-        + [
-            Option(
-                "keep-uid",
-                \.keepsUser,
-                .boolean,
-                help: "run the command as the user who starts it, without privileges",
-                reason: """
-                    An ordinary user's command is root in its user namespace by default, as programs that \
-                    set up a network need. As root, up needs no user namespace, and this changes nothing.
-                    """
-            )
-        ]
+        Option.network(within: \.network) + [keepUID] + sandbox
         + Option.common
+
+    private static let keepUID = Option(
+        "keep-uid",
+        \.keepsUser,
+        .boolean,
+        help: "run the command as the user who starts it, without privileges",
+        reason: """
+            An ordinary user's command is root in its user namespace by default, as programs that \
+            set up a network need. As root, up needs no user namespace, and this changes nothing.
+            """
+    )
+
+    private static var sandbox: [Option<UpSettings>] {
+        [Option<SandboxSettings>.sandboxMode, .socketFolder].map { $0.within(\.sandbox) }
+    }
 }
 
 extension Role {

@@ -108,11 +108,20 @@ final class UpSession: ReadinessObserver {
         _ process: Int32
     ) throws(RoleFailure) -> ExitCode {
         do {
+            var sandbox = NetworkSandbox(
+                start.settings.sandbox,
+                network,
+                logFile: start.settings.common.logFile,
+                log: start.logger
+            )
+            sandbox.passSignals()
+            let broker = try sandbox.prepare()
             let session = try UpSession(start, network, isReport: command.isEmpty, control)
             defer { session.stop() }
             try session.connectLoopback(by: sockets)
             try session.network.open()
-            return try session.serve(process)
+            session.network.restrictForwards(to: sandbox.sandbox)
+            return try session.serve(process, sandbox.sandbox, broker)
         } catch let failure as RoleFailure {
             throw failure
         } catch {
@@ -159,7 +168,11 @@ final class UpSession: ReadinessObserver {
         network.stop()
     }
 
-    private func serve(_ process: Int32) throws(SystemError) -> ExitCode {
+    private func serve(
+        _ process: Int32,
+        _ sandbox: Sandbox,
+        _ broker: FileBroker?
+    ) throws -> ExitCode {
         child = try ChildProcess(adopting: process, on: loop) { [unowned self] end, _ in
             switch end {
             case .exited(let code): status = ExitCode(rawValue: code)
@@ -170,7 +183,13 @@ final class UpSession: ReadinessObserver {
             [unowned self] signal, origin in receive(signal, from: origin)
         }
         watch = try loop.watch(control.number, for: .readable, observer: self)
+        let refused = try sandbox.enter(with: broker, loop: loop)
+        if sandbox.isProbe {
+            child?.terminate()
+            return try SandboxProbe.run(on: loop, printOutput)
+        }
         while status == nil { try loop.turn() }
+        withExtendedLifetime(refused) {}
         echo?.close()
         return status ?? .failure
     }

@@ -7,6 +7,7 @@ struct WSLProxySettings: RoleSettings {
     var upstreamAddress: IPAddress?
     /// The size in bytes.
     var udpBuffer = 8_388_608
+    var sandbox = SandboxSettings()
 
     init() {
         common.logFile = "/var/log/wsl-proxy.log"
@@ -52,6 +53,7 @@ extension Option<WSLProxySettings> {
             ),
             Option.profile(\.profile),
         ]
+        + Option<SandboxSettings>.sandbox.map { $0.within(\.sandbox) }
         + Option.common
 }
 
@@ -109,8 +111,15 @@ enum WSLProxy {
                 start.logger.info("exiting on signal", ["signal": signal.name])
                 loop.stop()
             }
+            // In the sandbox, the service manager's socket cannot be reached anymore.
             announce(start)
-            try withExtendedLifetime(signals) { () throws(SystemError) in try loop.run() }
+            let refused = try sandbox(start).enter(with: nil, loop: loop)
+            if settings.sandbox.mode == .probe {
+                return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
+            }
+            try withExtendedLifetime((signals, refused)) { () throws(SystemError) in
+                try loop.run()
+            }
             return .success
         } catch let failure as RoleFailure {
             throw failure
@@ -119,6 +128,15 @@ enum WSLProxy {
         } catch {
             throw RoleFailure("\(error)")
         }
+    }
+
+    /// It learns from /proc which program an agent is; it needs no broker.
+    private static func sandbox(_ start: RoleStart<WSLProxySettings>) -> Sandbox {
+        var sandbox = Sandbox(start.settings.sandbox, log: start.logger)
+        sandbox.write(in: start.settings.socketFile)
+        sandbox.write(in: start.settings.common.logFile)
+        sandbox.rules.insert(.reading("/proc"))
+        return sandbox
     }
 
     private static func connect(

@@ -114,15 +114,17 @@ final class ChildProcess: ReadinessObserver {
     }
 
     deinit {
-        if ended != nil { Self.destroy(process) }
+        guard ended != nil else { return }
+        send(signal: SIGKILL)
+        Self.destroy(process)
     }
 
     /// Sends a signal; does nothing if the program has ended.
     ///
-    /// See kill(2).
+    /// It uses the child's descriptor, so that a sandbox can forbid kill(2). See
+    /// pidfd_send_signal(2).
     func send(signal: Int32) {
-        // Sound: the child has not been waited for, so its ID cannot belong to another process.
-        if ended != nil { _ = kill(process, signal) }
+        if ended != nil { _ = pidfd_send_signal(descriptor.number, signal, nil, 0) }
     }
 
     /// Kills the program, and its group if it leads one.

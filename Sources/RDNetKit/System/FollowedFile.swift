@@ -57,6 +57,7 @@ struct FollowedFile {
         nextLook = now + Self.interval
         let found = look()
         guard found != state else { return nil }
+        let former = state
         state = found
         isCut = false
         guard case .read = found else { return [] }
@@ -66,6 +67,11 @@ struct FollowedFile {
             isCut = contents.count > limit
             return isCut ? Array(contents[..<limit]) : contents
         } catch {
+            // Nothing is known about the file then, so what was known stays.
+            if error.isBrokerGone, former != .neverRead {
+                state = former
+                return nil
+            }
             return []
         }
     }
@@ -77,10 +83,7 @@ struct FollowedFile {
     }
 
     private func read() throws(SystemError) -> [UInt8] {
-        let number = try systemCall("open \(path)") {
-            open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        }
-        let file = OwnedDescriptor(adopting: number)
+        let file = try open()
         let chunk = ReceiveBuffer()
         var contents: [UInt8] = []
         while contents.count <= limit {
@@ -93,5 +96,13 @@ struct FollowedFile {
             contents.append(contentsOf: memory[..<count])
         }
         return contents
+    }
+
+    private func open() throws(SystemError) -> OwnedDescriptor {
+        if let broker = FileBroker.current { return try broker.open(path) }
+        let number = try systemCall("open \(path)") {
+            Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        }
+        return OwnedDescriptor(adopting: number)
     }
 }

@@ -58,6 +58,7 @@ enum ListeningSocket {
         guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
             throw SystemError(call: "bind \(path)", errno: EINVAL)
         }
+        if let broker = FileBroker.current { return try broker.listen(at: path, kind) }
         return try StaleSocket.replace(at: path) { () throws(SystemError) in
             let socket = try Socket.make(AF_UNIX, kind)
             // The file is created with the socket's own mode: a later change would leave a gap, and

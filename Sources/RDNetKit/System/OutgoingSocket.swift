@@ -74,14 +74,23 @@ extension Socket {
         guard let address = SocketAddress(path: path) else {
             throw SystemError.tooLong("connect \(path)")
         }
-        let descriptor = try makeUnix()
         do {
-            _ = try connect(descriptor, to: address)
+            let descriptor = try connected(to: address, at: path)
+            return try send(descriptor, octets) == octets.count
         } catch {
             if error.errno == EAGAIN { return false }
             throw SystemError(call: "connect \(path)", errno: error.errno)
         }
-        return try send(descriptor, octets) == octets.count
+    }
+
+    private static func connected(
+        to address: SocketAddress,
+        at path: String
+    ) throws(SystemError) -> OwnedDescriptor {
+        if let broker = FileBroker.current { return try broker.connect(to: path) }
+        let descriptor = try makeUnix()
+        _ = try connect(descriptor, to: address)
+        return descriptor
     }
 
     /// Sends the bytes of an array from an offset on; returns nil if the call would block.

@@ -97,12 +97,25 @@ enum ProcessEnvironment {
 
     /// The path of another process's program, in that process's mount namespace.
     ///
-    /// - Returns: Nil when the process has ended, or this process may not inspect it.
+    /// A process with more privileges than this one shows only its short name, which everyone may
+    /// read (proc(5), `comm`).
+    ///
+    /// - Returns: Nil when the process has ended.
     static func program(of process: Int32) -> String? {
         do {
             let path = try target(of: "/proc/\(process)/exe")
             // The kernel's mark for a file that was removed or replaced after the start.
             return path.hasSuffix(replaced) ? String(path.dropLast(replaced.count)) : path
+        } catch {
+            return shortName(of: process)
+        }
+    }
+
+    private static func shortName(of process: Int32) -> String? {
+        do {
+            return try TextFile.read("/proc/\(process)/comm").map {
+                String(decoding: $0, as: UTF8.self)
+            }
         } catch {
             return nil
         }

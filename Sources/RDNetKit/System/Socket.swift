@@ -79,6 +79,16 @@ enum Socket {
         }
     }
 
+    /// Whether `makeEcho` needs CAP_NET_RAW.
+    static var needsRawEcho: Bool {
+        do {
+            _ = try make(AF_INET, SOCK_DGRAM, Int32(IPPROTO_ICMP))
+            return false
+        } catch {
+            return true
+        }
+    }
+
     /// The socket family for an address: AF_INET or AF_INET6.
     static func family(of address: IPAddress) -> Int32 {
         address.isIPv4 ? AF_INET : AF_INET6

@@ -49,7 +49,7 @@ struct APITrustTests {
         let url = "http://192.168.127.1\(Self.forwards)"
         let closed = try UpGuest(options: ["--guest-api", "none"])
         #expect(try status(url, in: closed.guest) == 0)
-        let full = try UpGuest(options: ["--guest-api", "full"])
+        let full = try UpGuest(options: ["--guest-api", "full", "--api-path", directory.path])
         let path = directory.file("full")
         let body = #"{"local":"\#(path)","remote":"tcp://192.168.127.2:80","protocol":"unix"}"#
         let expose = "http://192.168.127.1/services/forwarder/expose"

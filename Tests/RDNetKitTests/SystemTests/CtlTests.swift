@@ -12,10 +12,14 @@ import Testing
 )
 struct CtlTests {
     private let world: SwitchedGuest
+    /// Where the API may create sockets.
+    private let folder = TemporaryDirectory()
     private var api: String { "unix://" + world.directory.file("api") }
 
     init() throws {
-        world = try SwitchedGuest(hostOptions: ["--capture", "/dev/null"])
+        world = try SwitchedGuest(hostOptions: [
+            "--capture", "/dev/null", "--api-path", folder.path,
+        ])
     }
 
     /// Runs `ctl`, which must succeed; returns its output.
@@ -37,7 +41,7 @@ struct CtlTests {
     // MARK: Forwards
 
     @Test func `forwards are made, listed and taken back`() throws {
-        let path = world.directory.file("guest.sock")
+        let path = folder.file("guest.sock")
         #expect(try ctl("forwards") == "PROTOCOL  LOCAL  REMOTE\n")
         #expect(try ctl("expose", "127.0.0.1:8080", "192.168.127.2:7").isEmpty)
         #expect(try ctl("expose", "--protocol", "udp", ":53", "192.168.127.2:5353").isEmpty)

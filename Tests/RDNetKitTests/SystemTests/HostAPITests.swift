@@ -150,9 +150,10 @@ struct HostAPITests {
     @Test func `a unix socket of the host leads to a guest's port, and goes with the forward`()
         throws
     {
-        let world = try Guest()
+        let folder = TemporaryDirectory()
+        let world = try Guest(hostOptions: ["--api-path", folder.path])
         try world.serveEcho(7, in: world.guest)
-        let path = world.directory.file("echo.sock")
+        let path = folder.file("echo.sock")
         for local in [path, "unix://" + path] {
             let body = #"{"local":"\#(local)","remote":"tcp://192.168.127.2:7","protocol":"unix"}"#
             #expect(try world.askAPI("/services/forwarder/expose", body: body).isEmpty)

@@ -1,0 +1,100 @@
+/// The sandbox of the roles that run a network: what they open after their start.
+struct NetworkSandbox {
+    private(set) var sandbox: Sandbox
+    private var grants = FileBroker.Grants()
+
+    /// Collects what every network needs: its DNS files, its log and capture files, and its API.
+    init(
+        _ settings: SandboxSettings,
+        _ network: NetworkSettings,
+        logFile: String,
+        log: Logger
+    ) {
+        sandbox = Sandbox(settings, log: log)
+        // Pings need raw sockets where the kernel allows no ping sockets.
+        if Socket.needsRawEcho { sandbox.capabilities.insert(.netRaw) }
+        grants.readable = [network.resolvConf, network.hosts]
+        for path in [logFile, network.captureFile] { sandbox.write(in: path) }
+        for address in network.apiAddresses { listen(address) }
+    }
+
+    /// Adds a listening address of the API.
+    mutating func listen(_ address: StreamAddress) {
+        guard case .unix(let path) = address else { return }
+        listen(path)
+    }
+
+    /// Adds a listening address for guests.
+    mutating func listen(_ address: LinkAddress) {
+        switch address {
+        case .stream(let address, _): listen(address)
+        case .packets(let path): listen(path)
+        case .datagrams(let path):
+            listen(path)
+            // Whether a guest has vanished shows when a new socket connects to its path.
+            sandbox.families = SandboxCalls.unixFamily
+        case .descriptor, .standardStreams, .connect, .program: break
+        }
+    }
+
+    /// Adds the path of a unix socket.
+    mutating func listen(_ path: String) {
+        grants.listening.append(path)
+        sandbox.write(in: path)
+    }
+
+    /// Adds a virtual machine to find by the handshake.
+    mutating func find(_ machine: VMAddress) {
+        switch machine {
+        case .contexts: break
+        case .socket(let path, _), .directory(let path, _):
+            // The hypervisor's socket leads to the machine, and the one for its stream is beside it.
+            sandbox.write(in: path)
+            let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
+            grants.folders.append(folder)
+            grants.connectingFolders.append(folder)
+        }
+    }
+
+    /// Adds a file that is written and removed.
+    mutating func write(in path: String) {
+        sandbox.write(in: path)
+    }
+
+    /// Adds a unix socket to connect to.
+    mutating func connect(to path: String) {
+        if !path.isEmpty { grants.connecting.append(path) }
+    }
+
+    /// Says that programs are run.
+    mutating func runPrograms(because reason: String) {
+        sandbox.programs = reason
+    }
+
+    /// Says that signals are passed on to a child.
+    mutating func passSignals() {
+        sandbox.maySignal = true
+    }
+
+    /// Starts the broker; call it before anything is read from a guest.
+    func prepare() throws(RoleFailure) -> FileBroker? {
+        try sandbox.prepare(grants)
+    }
+}
+
+extension HostNetwork {
+    /// Restricts the API's forwards to what the sandbox will allow.
+    func restrictForwards(to sandbox: Sandbox) {
+        guard sandbox.isStrict else { return }
+        let folders = sandbox.socketFolders
+        forwards.unixRefusal = { path, needsSSH in
+            if needsSSH {
+                return "forwards over SSH need --sandbox off, or gvproxy's --forward-sock"
+            }
+            guard !folders.contains(where: { FileBroker.Grants.isDirectly(path, in: $0) }) else {
+                return nil
+            }
+            return "\(path) is in no folder that --api-path names"
+        }
+    }
+}

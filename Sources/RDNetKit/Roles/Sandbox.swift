@@ -1,0 +1,122 @@
+/// What a role needs after its start, and the step that gives up everything else.
+///
+/// Each role writes down its needs next to its code. `prepare` starts the broker before anything is
+/// read from a guest, `enter` follows when everything is open. The order matters: Landlock and
+/// seccomp need "no new privileges", changing the user needs capabilities, and nothing else works
+/// after the filter.
+struct Sandbox {
+    private static let offHint = "--sandbox off"
+
+    private let settings: SandboxSettings
+    private let log: Logger
+
+    /// Capabilities to keep if the process has them.
+    var capabilities: Set<Capability> = [.netBindService]
+    /// Socket families to create beyond IPv4, IPv6, netlink and vsock.
+    var families: [Int32] = []
+    /// Whether the role passes signals on to a child.
+    var maySignal = false
+    /// Why programs must be run, so that system calls and files stay unrestricted; nil if none are.
+    var programs: String?
+    /// Files to write to, and folders in which to create and remove files.
+    var rules: Set<Landlock.Rule> = [.file("/dev/null")]
+
+    init(_ settings: SandboxSettings, log: Logger) {
+        self.settings = settings
+        self.log = log
+    }
+
+    /// Folders in which the API may create sockets.
+    var socketFolders: [String] { settings.socketFolders }
+
+    /// Whether the role only tries to break out.
+    var isProbe: Bool { settings.mode == .probe }
+
+    /// Whether `enter` restricts system calls and files.
+    var isStrict: Bool { settings.mode != .off && programs == nil }
+
+    /// Adds the folder in which a file is created, replaced or removed.
+    mutating func write(in path: String) {
+        guard !path.isEmpty else { return }
+        let end = path.lastIndex(of: "/")
+        let folder = end.map { String(path[...$0]) } ?? "."
+        rules.insert(.folder(folder))
+    }
+
+    /// Starts the broker for files and sockets that the role will need again.
+    ///
+    /// - Throws: `RoleFailure`.
+    func prepare(_ grants: FileBroker.Grants) throws(RoleFailure) -> FileBroker? {
+        guard isStrict else { return nil }
+        var grants = grants
+        grants.folders += settings.socketFolders
+        do {
+            return try FileBroker(grants)
+        } catch {
+            throw RoleFailure("sandbox: \(error); \(Self.offHint) starts without it")
+        }
+    }
+
+    /// Gives up everything that the role does not need, for good.
+    ///
+    /// - Parameters:
+    ///   - broker: From `prepare`.
+    ///   - loop: Reports refused system calls.
+    /// - Returns: Keeps the reports alive; nil with `--sandbox off`.
+    /// - Throws: `RoleFailure`.
+    func enter(with broker: FileBroker?, loop: EventLoop) throws(RoleFailure) -> RefusedCalls? {
+        do throws(SystemError) {
+            let user = try settings.user.isEmpty ? nil : AccountFile.user(settings.user)
+            guard settings.mode != .off else {
+                if let user { try Privileges.become(user) }
+                log.warning("the sandbox is off: a fault gives guests all rights of this user")
+                return nil
+            }
+            let refused = try RefusedCalls(loop: loop) { [log] number in
+                log.warning(
+                    "the sandbox refused a system call",
+                    ["number": "\(number)", "help": "rdnet-security(7)"]
+                )
+            }
+            try Privileges.refuseNew()
+            var landlock = Landlock(rules: rules)
+            landlock.rules.formUnion(settings.socketFolders.map { .folder($0) })
+            landlock.maySignal = maySignal
+            let hasLandlock = isStrict ? try landlock.enforce() : false
+            // Dropping from the bounding set needs a capability that changing the user takes away.
+            if user == nil {
+                try Privileges.reduce(to: capabilities)
+            } else {
+                try Privileges.reduce(to: Privileges.forUserChange, bounding: [])
+            }
+            if let user {
+                try Privileges.become(user)
+                try Privileges.reduce(to: [])
+            }
+            try Privileges.hideMemory()
+            FileBroker.current = broker
+            let filter = SandboxCalls.service(
+                ProcessEnvironment.process,
+                families: families,
+                maySignal: maySignal
+            )
+            let hasFilter = isStrict ? try filter.enforceIfSupported() : false
+            report(hasLandlock, hasFilter)
+            return refused
+        } catch {
+            throw RoleFailure("sandbox: \(error); \(Self.offHint) starts without it")
+        }
+    }
+
+    private func report(_ hasLandlock: Bool, _ hasFilter: Bool) {
+        if let programs {
+            log.info("the sandbox restricts capabilities only", ["because": programs])
+        } else if !hasLandlock || !hasFilter {
+            let missing = [hasLandlock ? nil : "Landlock", hasFilter ? nil : "seccomp filters"]
+            log.warning(
+                "the kernel lacks parts of the sandbox",
+                ["missing": missing.compactMap(\.self).joined(separator: ", ")]
+            )
+        }
+    }
+}

@@ -1,0 +1,24 @@
+/// Tries from inside the sandbox what an attacker would, for `--sandbox probe`.
+enum SandboxProbe {
+    /// Runs all attempts, and logs the system calls that were refused.
+    ///
+    /// - Parameters:
+    ///   - loop: The loop of the refused calls.
+    ///   - printOutput: Prints one line for each attempt.
+    /// - Returns: Success if everything was refused.
+    /// - Throws: `SystemError`.
+    static func run(
+        on loop: EventLoop,
+        _ printOutput: (String) -> Void
+    ) throws(SystemError) -> ExitCode {
+        let attempts = BreakOut.attempts()
+        let rows = attempts.map { name, error in
+            [name, error.map { "refused: \($0.reason)" } ?? "POSSIBLE"]
+        }
+        printOutput(TextTable(columns: [.words("ATTEMPT"), .words("OUTCOME")], rows: rows).text)
+        let possible = attempts.count { $0.error == nil }
+        printOutput(possible == 0 ? "everything was refused\n" : "\(possible) were possible\n")
+        try loop.turn(waitingAtMost: .zero)
+        return possible == 0 ? .success : .failure
+    }
+}

@@ -1,0 +1,128 @@
+internal import CLinux
+internal import Glibc
+
+/// The system calls that rdnet makes after its start, in groups.
+///
+/// What is missing is missing on purpose: running programs, changing the owner or the permissions
+/// of a path (Landlock does not restrict these), looking into other processes, new namespaces,
+/// mounts, kernel modules, keys, BPF, io_uring, and executable memory.
+enum SandboxCalls {
+    /// What `families` contains for a role that connects to unix sockets anywhere.
+    static let unixFamily = [AF_UNIX]
+
+    /// The filter of the roles that serve a network or its ports.
+    ///
+    /// - Parameters:
+    ///   - process: This process.
+    ///   - families: The socket families beyond IPv4, IPv6, netlink and vsock.
+    ///   - maySignal: Whether it has a child to pass signals on to.
+    /// - Returns: The filter.
+    static func service(
+        _ process: Int32,
+        families: [Int32] = [],
+        maySignal: Bool = false
+    ) -> SystemCallFilter {
+        var calls = memory + events + descriptors + sockets + files + identity + time
+        if maySignal { calls += [SYS_pidfd_send_signal, SYS_wait4, SYS_waitid] }
+        let families = [AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK] + families
+        return SystemCallFilter(
+            allowed: Set(calls.map { Int($0) }),
+            conditions: executableMemory.merging(
+                [
+                    SYS_socket: .oneOf(argument: 0, families.map { UInt32($0) }),
+                    // A datagram socket of a pair can connect elsewhere, a stream cannot.
+                    SYS_socketpair: .oneOf(argument: 1, pairs),
+                    // abort(3) signals its own process.
+                    SYS_tgkill: .oneOf(argument: 0, [UInt32(process)]),
+                    // Typing into the terminal that the program was started from.
+                    SYS_ioctl: .oneOf(argument: 1, controls),
+                ].reduce(into: [:]) { $0[Int($1.key)] = $1.value }
+            ) { $1 }
+        )
+    }
+
+    /// The filter of `FileBroker`'s child.
+    static var broker: SystemCallFilter {
+        SystemCallFilter(
+            allowed: Set(
+                (memory + descriptors + sockets + files + identity + time).map { Int($0) }
+            ),
+            conditions: executableMemory.merging(
+                [Int(SYS_socket): .oneOf(argument: 0, [UInt32(AF_UNIX)])]
+            ) { $1 }
+        )
+    }
+
+    private static let executableMemory: [Int: SystemCallFilter.Condition] = [
+        Int(SYS_mmap): .without(argument: 2, UInt32(PROT_EXEC)),
+        Int(SYS_mprotect): .without(argument: 2, UInt32(PROT_EXEC)),
+    ]
+
+    private static var pairs: [UInt32] {
+        let flags = Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let kinds = [SOCK_STREAM, SOCK_SEQPACKET].map { Int32($0.rawValue) }
+        return kinds.flatMap { [UInt32($0 | flags), UInt32($0)] }
+    }
+
+    /// Terminal state, offloads of a TAP, and bytes that wait in a socket.
+    private static let controls: [UInt32] =
+        [
+            0x5401, 0x5413, 0x5421, 0x541b, 0x5411, 0x540f,
+        ]
+        + [CLINUX_TUNSETOFFLOAD, CLINUX_TUNSETVNETHDRSZ, CLINUX_TUNSETVNETLE].map {
+            UInt32(truncatingIfNeeded: $0)
+        }
+
+    private static let memory = [SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk]
+
+    private static let events: [Int32] =
+        [
+            SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_signalfd4,
+            SYS_inotify_init1, SYS_inotify_add_watch, SYS_inotify_rm_watch, SYS_futex,
+        ] + oldEvents
+
+    private static let descriptors: [Int32] =
+        [
+            SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek,
+            SYS_close, SYS_fcntl, SYS_dup, SYS_dup3, SYS_pipe2, SYS_splice, SYS_ppoll,
+        ] + oldPoll
+
+    private static let sockets = [
+        SYS_bind, SYS_listen, SYS_accept4, SYS_connect, SYS_shutdown, SYS_getsockname,
+        SYS_getpeername, SYS_getsockopt, SYS_setsockopt, SYS_sendto, SYS_sendmsg, SYS_sendmmsg,
+        SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg,
+    ]
+
+    private static let files: [Int32] =
+        [
+            SYS_openat, SYS_newfstatat, SYS_fstat, SYS_statx, SYS_faccessat, SYS_readlinkat,
+            SYS_getdents64, SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_ftruncate, SYS_flock,
+            SYS_fchmod, SYS_fsync, SYS_umask,
+        ] + oldFiles
+
+    private static let identity = [
+        SYS_getpid, SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
+        SYS_uname, SYS_sysinfo, SYS_prlimit64, SYS_getrandom, SYS_rt_sigaction,
+        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall, SYS_exit,
+        SYS_exit_group, SYS_sched_yield, SYS_sched_getaffinity, SYS_getrusage,
+    ]
+
+    private static let time: [Int32] =
+        [SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep] + oldTime
+
+    // The older forms of the same calls exist on x86-64 only.
+    #if arch(x86_64)
+    private static let oldEvents = [SYS_epoll_wait]
+    private static let oldPoll = [SYS_poll, SYS_dup2]
+    private static let oldFiles = [
+        SYS_open, SYS_stat, SYS_lstat, SYS_access, SYS_readlink, SYS_unlink, SYS_rename,
+        SYS_link, SYS_getrlimit, SYS_setrlimit,
+    ]
+    private static let oldTime = [SYS_time, SYS_gettimeofday]
+    #else
+    private static let oldEvents: [Int32] = []
+    private static let oldPoll: [Int32] = []
+    private static let oldFiles: [Int32] = []
+    private static let oldTime: [Int32] = []
+    #endif
+}
