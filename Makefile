@@ -112,7 +112,7 @@ lint:
 	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' '^.{101,}$$' Sources Tests | grep -E ':[0-9]+: *//' || \
 		{ echo "lint: comments are at most 100 columns wide" >&2; exit 1; }
 	@! grep -rnE --exclude-dir=doc '[[:space:]]+$$' $(prose) || { echo "lint: trailing white space" >&2; exit 1; }
-	@find $(prose) -type f ! -path '*/doc/*' ! -name '*.svg' -exec codespell {} +
+	@find $(prose) -type f ! -path '*/doc/*' ! -name '*.svg' -exec codespell -L te {} +
 	@mandoc -T lint -W warning man/*
 
 # A file is one idea: 300 lines as a rule, 400 at most.

@@ -48,7 +48,7 @@ struct NetworkSandbox {
         switch machine {
         case .contexts: break
         case .socket(let path, _), .directory(let path, _):
-            // The hypervisor's socket leads to the machine, and the one for its stream is beside it.
+            // The hypervisor's socket leads to the machine; that of its stream is beside it.
             sandbox.write(in: path)
             let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
             grants.folders.append(folder)

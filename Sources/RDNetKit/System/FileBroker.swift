@@ -5,7 +5,7 @@ internal import Glibc
 ///
 /// The host's resolv.conf is often replaced by a new file, and a socket's file may have to be made
 /// again; no rule of Landlock can name these in advance. The child keeps its access. The parent
-/// asks it for a path and gets a descriptor. The paths that it may ask for were fixed when the child
+/// asks it for a path and gets a descriptor. Which paths it may ask for was fixed when the child
 /// started, so a compromised parent reaches nothing else.
 final class FileBroker {
     /// The paths that the parent may ask for.
