@@ -75,13 +75,14 @@ final class GVProxy {
         try writePidFile()
         network.restrictForwards(to: sandbox.sandbox)
         // In the sandbox, the service manager's socket cannot be reached anymore.
-        ServiceNotification.announce(to: notificationSocket, log: log)
+        let manager = ServiceNotification.connect(to: notificationSocket, log: log)
         let refused = try sandbox.sandbox.enter(with: broker, loop: loop)
         if configuration.sandbox.mode == .probe {
             return try SandboxProbe.run(on: loop, printOutput)
         }
         notifier?.tell(.ready)
         log.info("waiting for clients...")
+        manager?.announce(log: log)
         if configuration.logLevel == .debug { network.reportTraffic() }
         try withExtendedLifetime((signals, refused)) { () throws(SystemError) in
             if !isOver { try loop.run() }

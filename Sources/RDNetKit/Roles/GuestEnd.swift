@@ -227,7 +227,7 @@ final class GuestEnd {
         guard !hasAnnounced else { return }
         hasAnnounced = true
         let socket = ProcessEnvironment.value(of: ServiceNotification.variable)
-        ServiceNotification.announce(to: socket, log: log)
+        ServiceNotification.connect(to: socket, log: log)?.announce(log: log)
     }
 
     // MARK: Tracing

@@ -50,11 +50,12 @@ final class HostSwitch {
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
         network.restrictForwards(to: sandbox.sandbox)
-        // All listeners are open, so a machine may connect; nothing is read before the loop runs.
         // In the sandbox, the service manager's socket cannot be reached anymore.
-        ServiceNotification.announce(to: notificationSocket, log: log)
+        let manager = ServiceNotification.connect(to: notificationSocket, log: log)
         let refused = try sandbox.sandbox.enter(with: broker, loop: loop)
         if settings.sandbox.mode == .probe { return try SandboxProbe.run(on: loop, printOutput) }
+        // All listeners are open, so a machine may connect.
+        manager?.announce(log: log)
         try withExtendedLifetime((signals, refused)) { () throws(SystemError) in try loop.run() }
         if let failure { throw RoleFailure(failure) }
         return .failure

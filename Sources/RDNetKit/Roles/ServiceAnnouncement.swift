@@ -1,14 +1,24 @@
 extension ServiceNotification {
-    /// Notifies a waiting service manager that the program is ready; a failure is logged as a
-    /// warning.
+    /// Connects to a waiting service manager; a failure is logged as a warning.
     ///
     /// - Parameters:
     ///   - socket: The value of NOTIFY_SOCKET; nil or empty if no service manager waits.
     ///   - log: For the warning.
-    static func announce(to socket: String?, log: Logger) {
-        guard let socket, !socket.isEmpty else { return }
+    /// - Returns: Nil if no service manager waits.
+    static func connect(to socket: String?, log: Logger) -> ServiceNotification? {
+        guard let socket, !socket.isEmpty else { return nil }
         do throws(SystemError) {
-            try ready(to: socket)
+            return try ServiceNotification(to: socket)
+        } catch {
+            log.warning("cannot notify the service manager", ["cause": "\(error)"])
+            return nil
+        }
+    }
+
+    /// Notifies the service manager that the program is ready; a failure is logged as a warning.
+    func announce(log: Logger) {
+        do throws(SystemError) {
+            try ready()
         } catch {
             log.warning("cannot notify the service manager", ["cause": "\(error)"])
         }

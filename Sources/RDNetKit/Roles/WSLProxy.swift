@@ -112,11 +112,13 @@ enum WSLProxy {
                 loop.stop()
             }
             // In the sandbox, the service manager's socket cannot be reached anymore.
-            announce(start)
+            let socket = start.surroundings.environment(ServiceNotification.variable)
+            let manager = ServiceNotification.connect(to: socket, log: start.logger)
             let refused = try sandbox(start).enter(with: nil, loop: loop)
             if settings.sandbox.mode == .probe {
                 return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
             }
+            announce(start, to: manager)
             try withExtendedLifetime((signals, refused)) { () throws(SystemError) in
                 try loop.run()
             }
@@ -176,7 +178,10 @@ enum WSLProxy {
     }
 
     /// Logs that agents can connect, and notifies a waiting service manager.
-    private static func announce(_ start: RoleStart<WSLProxySettings>) {
+    private static func announce(
+        _ start: RoleStart<WSLProxySettings>,
+        to manager: ServiceNotification?
+    ) {
         start.logger.info(
             "waiting for published ports",
             [
@@ -184,8 +189,7 @@ enum WSLProxy {
                 "upstream": "\(start.settings.effectiveUpstream)",
             ]
         )
-        let socket = start.surroundings.environment(ServiceNotification.variable)
-        ServiceNotification.announce(to: socket, log: start.logger)
+        manager?.announce(log: start.logger)
     }
 
     private static func open(

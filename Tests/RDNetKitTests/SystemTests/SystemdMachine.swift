@@ -84,7 +84,7 @@ final class SystemdMachine {
         echo 'nameserver 192.0.2.1' >root/etc/resolv.conf
         mkdir -p root/usr/local/bin root/usr/local/lib/systemd/system
         cp \(BuiltProgram.rdnet) root/usr/local/bin/rdnet
-        for role in host-switch vm-switch network-setup wsl-proxy; do
+        for role in host-switch gvproxy vm-switch network-setup wsl-proxy; do
             ln -sf rdnet root/usr/local/bin/$role
         done
         cp \(SourceTree.root.path)/.dist/usr/local/lib/systemd/system/* root/usr/local/lib/systemd/system

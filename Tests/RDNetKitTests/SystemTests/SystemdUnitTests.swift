@@ -79,6 +79,11 @@ struct SystemdUnitTests {
         for unit in ["network-namespace", "network-setup", "wsl-proxy"] {
             try machine.override(unit, "[Unit]\nConditionVirtualization=\n")
         }
+        // root's handshake socket, which plays the virtual machine here, is closed to others.
+        try machine.override(
+            "host-switch",
+            "[Service]\nDynamicUser=no\nUser=root\nProtectSystem=no\n"
+        )
         try machine.write(
             "/etc/rdnet.conf",
             """
@@ -108,6 +113,33 @@ struct SystemdUnitTests {
             #expect(try machine.property("ActiveState", of: unit) == "inactive")
         }
         #expect(try !addresses().contains("eth0") && !addresses().contains("veth"))
+    }
+
+    @Test(
+        "host ends run as a user of their own, and are exposed to 2.0 of 10 at most",
+        arguments: ["host-switch", "gvproxy"]
+    )
+    func exposure(unit: String) throws {
+        let machine = try SystemdMachine()
+        try machine.write("/etc/rdnet.conf", Self.host)
+        try machine.run("systemctl", "start", unit)
+        let process = try machine.property("MainPID", of: unit)
+        let status = try machine.run("cat", "/proc/\(process)/status")
+        let user = try #require(status.split(separator: "\n").first { $0.hasPrefix("Uid:") })
+        // The range of dynamic users: systemd.exec(5).
+        let number = Int(user.split(separator: "\t")[1]) ?? 0
+        #expect((61_184...65_519).contains(number))
+        #expect(status.contains("Seccomp:\t2"))
+        let result = try machine.run(
+            "systemd-analyze",
+            "security",
+            "--no-pager",
+            "--threshold=20",
+            unit
+        )
+        #expect(result.contains("Overall exposure level"), "\(result)")
+        try machine.run("systemctl", "stop", unit)
+        #expect(try machine.property("Result", of: unit) == "success", "\(machine.journal)")
     }
 
     @Test func `systemd finds nothing wrong in the units`() throws {
