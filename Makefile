@@ -164,7 +164,11 @@ install: $(binary)
 		case $$options/$$role in /ctl|/up) ;; *) ln -f rdnet "$$role" ;; esac; \
 	done
 	@$(call put,share/man/man5,man/*.5)
+	@$(call put,share/man/man7,man/*.7)
 	@$(call put,share/man/man8,man/*.8)
+	@cd "$(prefix)/share/man/man8"; "$(CURDIR)/$(binary)" --list | while read -r role; do \
+		case $$role in ctl|up) ;; *) echo ".so man8/rdnet-$$role.8" >"$$role.8" ;; esac; \
+	done
 	@$(call put,share/doc/rdnet,LICENSE .dist/usr/local/share/doc/rdnet/*)
 	@$(call put,share/rdnet,.dist/usr/local/share/rdnet/*)
 

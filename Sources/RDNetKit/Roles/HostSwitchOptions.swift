@@ -64,7 +64,7 @@ extension Option<HostSwitchSettings> {
             .integer(0...86_400, "SECONDS"),
             help: "how long to search for a VM before giving up; 0 for no limit",
             reason: """
-                The default is Rancher Desktop's, which restarts the program after exit status \
+                The default is Rancher Desktop's. It restarts the program after exit status \
                 1.
                 """
         ),

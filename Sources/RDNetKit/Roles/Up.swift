@@ -27,8 +27,9 @@ extension Option<UpSettings> {
         .boolean,
         help: "run the command as the user who starts it, without privileges",
         reason: """
-            An ordinary user's command is root in its user namespace by default, as programs that \
-            set up a network need. As root, up needs no user namespace, and this changes nothing.
+            By default, an ordinary user's command runs as root in its user namespace, which programs \
+            that set up a network need; this option keeps the user. If root starts up, there is no \
+            user namespace, and the option changes nothing.
             """
     )
 

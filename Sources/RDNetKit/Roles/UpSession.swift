@@ -208,7 +208,7 @@ final class UpSession: ReadinessObserver {
         let published = settings.effectivePortForwards.map { "\($0)" }.joined(separator: ", ")
         printOutput(
             """
-            a fresh namespace whose only network is this process
+            a fresh namespace whose only network is rdnet
               guest    \(settings.guest), gateway, DNS and API \(settings.gateway), MTU \(settings.mtu)
               host     \(settings.hostAlias) is this machine's 127.0.0.1
               publish  \(published.isEmpty ? "nothing" : published) (--port-forward 127.0.0.1:8080=\(settings.guest):80)
