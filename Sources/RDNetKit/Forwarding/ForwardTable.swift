@@ -305,6 +305,7 @@ final class ForwardTable: ForwardAccess {
                     connector: connector,
                     loop: loop,
                     counters: counters,
+                    log: ssh.log,
                     limits: limits
                 )
             case .socket(let target):

@@ -38,7 +38,8 @@ final class PortMessageServer {
         listener = try StreamListener(
             ListeningSocket.unix(path: path),
             path: path,
-            loop: loop
+            loop: loop,
+            log: log
         ) { [unowned self] stream, _ in accept(stream) }
     }
 

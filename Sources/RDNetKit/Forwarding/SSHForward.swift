@@ -72,6 +72,7 @@ final class SSHForward: OpenForward {
                 socket,
                 path: path,
                 loop: surroundings.loop,
+                log: surroundings.log,
                 admitting: { [unowned self] in hasRoom },
                 taking: { [unowned self] stream, _ in
                     surroundings.counters.connections += 1

@@ -11,6 +11,7 @@ final class TCPForward: OpenForward {
     ///   - connector: Opens the connections; not kept alive.
     ///   - loop: Reports new clients.
     ///   - counters: Counts the clients.
+    ///   - log: For a socket file that disappears.
     ///   - limits: Counts clients for which no descriptor is left.
     /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(
@@ -20,12 +21,14 @@ final class TCPForward: OpenForward {
         connector: any GuestConnector,
         loop: EventLoop,
         counters: ForwardCounters,
+        log: Logger = .discarding(),
         limits: LimitLog = .discarding()
     ) throws(SystemError) {
         listener = try StreamListener(
             socket,
             path: path,
             loop: loop,
+            log: log,
             limits: limits,
             admitting: { [weak connector] in connector?.hasRoom ?? true }
         ) { [weak connector] stream, _ in

@@ -68,7 +68,7 @@ final class GuestHandshake {
     /// - Throws: `SystemError` with the address in it, such as EADDRINUSE.
     func start() throws(SystemError) {
         guard listener == nil else { return }
-        listener = try LinkOpener.listen(at: configuration.port, loop: loop) {
+        listener = try LinkOpener.listen(at: configuration.port, loop: loop, log: log) {
             [weak self] stream, _ in self?.take(stream)
         }
         hasWarned = false

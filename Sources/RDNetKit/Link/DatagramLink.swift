@@ -18,7 +18,9 @@ final class DatagramLink: FrameLink {
     private let peer: SocketAddress
     private let loop: EventLoop
     /// Nil once the link is closed.
-    private var socket: DatagramListener?
+    private var listener: DatagramListener?
+    /// The socket that the peer sent to last; it sends to the peer, too.
+    var socket: DatagramSocket
     private var output: PacketOutput
     private var pause = DatagramLink.minimumPause
     private var retry: TimerWheel.Token?
@@ -31,18 +33,21 @@ final class DatagramLink: FrameLink {
     ///
     /// - Parameters:
     /// - peer: The sender's address.
+    /// - listener: Removes the link when it closes.
     /// - socket: The shared socket, which sends to the peer and receives from it.
     /// - name: The link's name in logs.
     /// - mtu: The largest payload of a frame to the other end.
     /// - loop: The event loop.
     init(
         _ peer: SocketAddress,
-        of socket: DatagramListener,
+        of listener: DatagramListener,
+        over socket: DatagramSocket,
         named name: String,
         mtu: Int,
         loop: EventLoop
     ) {
         self.peer = peer
+        self.listener = listener
         self.socket = socket
         self.name = name
         self.loop = loop
@@ -81,7 +86,7 @@ final class DatagramLink: FrameLink {
     }
 
     func flush(now: Instant) {
-        guard let socket, !output.isEmpty else { return }
+        guard !isClosed, !output.isEmpty else { return }
         do {
             let gone = try output.drain(&counters) { (batch) throws(SystemError) in
                 try socket.send(&batch, to: peer)
@@ -121,13 +126,13 @@ final class DatagramLink: FrameLink {
         guard !isClosed else { return }
         isClosed = true
         if let retry { loop.cancel(retry) }
-        socket?.forget(peer)
-        socket = nil
+        listener?.forget(peer)
+        listener = nil
     }
 
     private func fail(_ reason: String, now: Instant) {
         guard !isClosed else { return }
-        socket?.pause(now: now)
+        listener?.pause(now: now)
         close()
         receiver?.closed(self, reason: reason, now: now)
     }

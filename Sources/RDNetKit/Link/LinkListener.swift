@@ -70,13 +70,16 @@ final class LinkListener {
         self.taking = taking
         switch address {
         case .stream, .packets:
-            streams = try LinkOpener.listen(at: address, loop: loop) {
+            streams = try LinkOpener.listen(at: address, loop: loop, log: log) {
                 [unowned self] connection, peer in take(connection, from: peer)
             }
         case .datagrams(let path):
-            datagrams = try DatagramListener(path: path, mtu: terms.mtu, loop: loop) { link in
-                taking(link)
-            }
+            datagrams = try DatagramListener(
+                path: path,
+                mtu: terms.mtu,
+                loop: loop,
+                log: log
+            ) { link in taking(link) }
         case .descriptor(let number):
             start(stream(ByteStream(try .inherited(number)), named: "\(address)"))
         case .standardStreams:

@@ -5,6 +5,7 @@ enum LinkOpener {
     /// - Parameters:
     /// - address: A unix, TCP or vsock address.
     /// - loop: The event loop that reports connections.
+    /// - log: For a socket file that disappears.
     /// - limits: Counts connections that find no free descriptor.
     /// - taking: Receives each connection.
     /// - Returns: The listener; the caller must close it.
@@ -12,6 +13,7 @@ enum LinkOpener {
     static func listen(
         at address: StreamAddress,
         loop: EventLoop,
+        log: Logger,
         limits: LimitLog = .discarding(),
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
@@ -22,6 +24,7 @@ enum LinkOpener {
                 socket,
                 path: path,
                 loop: loop,
+                log: log,
                 limits: limits,
                 taking: taking
             )
@@ -39,20 +42,29 @@ enum LinkOpener {
     /// - Parameters:
     /// - address: The address of a stream or of a packet socket.
     /// - loop: The event loop that reports connections.
+    /// - log: For a socket file that disappears.
     /// - taking: Receives each connection.
     /// - Returns: The listener; the caller must close it.
     /// - Throws: `SystemError` with the address in it.
     static func listen(
         at address: LinkAddress,
         loop: EventLoop,
+        log: Logger,
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
         switch address {
         case .stream(let address, _):
-            return try listen(at: address, loop: loop, taking: taking)
+            return try listen(at: address, loop: loop, log: log, taking: taking)
         case .packets(let path):
             let socket = try ListeningSocket.unix(path: path, .packet)
-            return try StreamListener(socket, path: path, loop: loop, taking: taking)
+            return try StreamListener(
+                socket,
+                path: path,
+                .packet,
+                loop: loop,
+                log: log,
+                taking: taking
+            )
         case .datagrams, .descriptor, .standardStreams, .connect, .program:
             preconditionFailure("\(address) does not accept connections")
         }

@@ -187,7 +187,7 @@ final class HostHandshake: TimerObserver {
         log.info("found the virtual machine", ["vm": "\(machine)", "stream": "\(address)"])
         expected = (machine, address)
         do throws(SystemError) {
-            listener = try LinkOpener.listen(at: address, loop: loop) {
+            listener = try LinkOpener.listen(at: address, loop: loop, log: log) {
                 [weak self] stream, _ in self?.take(stream)
             }
             let connection = try connect(to: machine, saying: configuration.ready) {

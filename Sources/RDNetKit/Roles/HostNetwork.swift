@@ -7,7 +7,7 @@ final class HostNetwork: DatagramSender {
     let forwards: ForwardTable
     let settings: NetworkSettings
     let loop: EventLoop
-    private let log: Logger
+    let log: Logger
     let limits: LimitLog
     let dns: DNSService
     var dhcp: DHCPServer

@@ -95,6 +95,7 @@ extension HostNetwork {
                 let listener = try LinkOpener.listen(
                     at: address,
                     loop: loop,
+                    log: log,
                     limits: limits
                 ) { stream, peer in
                     server.accept(stream, from: peer)

@@ -48,6 +48,15 @@ final class FileBroker {
         case listenForPackets
         case bindForDatagrams
 
+        /// The system call, for errors.
+        var call: String {
+            switch self {
+            case .open: "open"
+            case .connect: "connect"
+            case .listenForStreams, .listenForPackets, .bindForDatagrams: "bind"
+            }
+        }
+
         var kind: SocketKind {
             switch self {
             case .listenForPackets: .packet
@@ -61,6 +70,8 @@ final class FileBroker {
     nonisolated(unsafe) static var current: FileBroker?
 
     private static let patience: Duration = .seconds(1)
+    /// Added to a request for a socket that may take the place of a stale one.
+    private static let replacing: UInt8 = 0x80
     /// A request number, a kind, and a path of at most PATH_MAX bytes.
     private static let maximumRequest = 4_098
 
@@ -96,23 +107,31 @@ final class FileBroker {
     /// Listens at a path, as `ListeningSocket.unix` does.
     ///
     /// - Throws: `SystemError`; EPERM for a path that was not granted.
-    func listen(at path: String, _ kind: SocketKind) throws(SystemError) -> OwnedDescriptor {
+    func listen(
+        at path: String,
+        _ kind: SocketKind,
+        replacesStale: Bool
+    ) throws(SystemError) -> OwnedDescriptor {
         let request: Request =
             switch kind {
             case .packet: .listenForPackets
             case .datagram: .bindForDatagrams
             default: .listenForStreams
             }
-        return try ask(request, path)
+        return try ask(request, path, flag: replacesStale ? Self.replacing : 0)
     }
 
-    private func ask(_ request: Request, _ path: String) throws(SystemError) -> OwnedDescriptor {
+    private func ask(
+        _ request: Request,
+        _ path: String,
+        flag: UInt8 = 0
+    ) throws(SystemError) -> OwnedDescriptor {
         guard path.utf8.count <= Self.maximumRequest - 2 else {
             throw SystemError.tooLong("open \(path)")
         }
         lastRequest &+= 1
         do {
-            _ = try Socket.send(socket, [lastRequest, request.rawValue] + Array(path.utf8))
+            _ = try Socket.send(socket, [lastRequest, request.rawValue | flag] + Array(path.utf8))
         } catch {
             throw Self.gone(path)
         }
@@ -129,7 +148,7 @@ final class FileBroker {
             guard packet.octets[0] == lastRequest else { continue }
             let code = Int32(packet.octets[1])
             guard let descriptor = packet.descriptor else {
-                throw SystemError(call: "open \(path)", errno: code)
+                throw SystemError(call: "\(request.call) \(path)", errno: code)
             }
             return descriptor
         }
@@ -162,10 +181,17 @@ final class FileBroker {
         var octets = [UInt8](repeating: 0, count: maximumRequest)
         while true {
             let count = recv(number, &octets, octets.count, 0)
-            guard count > 2, let request = Request(rawValue: octets[1]) else { return 0 }
+            guard count > 2, let request = Request(rawValue: octets[1] & ~replacing) else {
+                return 0
+            }
+            let replacesStale = octets[1] & replacing != 0
             let path = String(decoding: octets[2..<count], as: UTF8.self)
             do {
-                try answer(octets[0], request, grants.allow(request, path) ? path : nil, socket)
+                let granted = grants.allow(request, path) ? path : nil
+                try answer(octets[0], over: socket) { () throws(SystemError) in
+                    guard let granted else { throw SystemError(call: "broker", errno: EPERM) }
+                    return try fulfill(request, granted, replacesStale)
+                }
             } catch {
                 return 1
             }
@@ -174,14 +200,12 @@ final class FileBroker {
 
     private static func answer(
         _ number: UInt8,
-        _ request: Request,
-        _ path: String?,
-        _ socket: borrowing OwnedDescriptor
+        over socket: borrowing OwnedDescriptor,
+        _ open: () throws(SystemError) -> OwnedDescriptor
     ) throws(SystemError) {
         let descriptor: OwnedDescriptor
         do throws(SystemError) {
-            guard let path else { throw SystemError(call: "broker", errno: EPERM) }
-            descriptor = try fulfill(request, path)
+            descriptor = try open()
         } catch {
             _ = try Socket.send(socket, [number, UInt8(truncatingIfNeeded: error.errno)])
             return
@@ -191,7 +215,8 @@ final class FileBroker {
 
     private static func fulfill(
         _ request: Request,
-        _ path: String
+        _ path: String,
+        _ replacesStale: Bool
     ) throws(SystemError) -> OwnedDescriptor {
         switch request {
         case .open:
@@ -207,7 +232,11 @@ final class FileBroker {
             _ = try Socket.connect(stream, to: address)
             return stream
         case .listenForStreams, .listenForPackets, .bindForDatagrams:
-            return try ListeningSocket.unix(path: path, request.kind)
+            return try ListeningSocket.unix(
+                path: path,
+                request.kind,
+                replacesStale: replacesStale
+            )
         }
     }
 }

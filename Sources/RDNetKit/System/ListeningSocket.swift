@@ -44,22 +44,26 @@ enum ListeningSocket {
     /// Creates a listening unix socket for this user alone (mode 0600); a datagram socket is only
     /// bound.
     ///
-    /// A stale socket is replaced; anything else at the path is an error.
+    /// Any other file at the path is an error.
     ///
     /// - Parameters:
     ///   - path: At most 107 bytes, without NUL.
     ///   - kind: Stream, packet or datagram.
+    ///   - replacesStale: Whether to replace a stale socket; if not, it is an error, too.
     /// - Returns: The listening socket.
     /// - Throws: `SystemError` of the call that failed.
     static func unix(
         path: String,
-        _ kind: SocketKind = .stream
+        _ kind: SocketKind = .stream,
+        replacesStale: Bool = true
     ) throws(SystemError) -> OwnedDescriptor {
         guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
             throw SystemError(call: "bind \(path)", errno: EINVAL)
         }
-        if let broker = FileBroker.current { return try broker.listen(at: path, kind) }
-        return try StaleSocket.replace(at: path) { () throws(SystemError) in
+        if let broker = FileBroker.current {
+            return try broker.listen(at: path, kind, replacesStale: replacesStale)
+        }
+        return try StaleSocket.taking(path, replacing: replacesStale) { () throws(SystemError) in
             let socket = try Socket.make(AF_UNIX, kind)
             // The file is created with the socket's own mode: a later change would leave a gap, and
             // umask(2) applies to the whole process.

@@ -37,6 +37,24 @@ struct SocketFile {
         try systemCall("chmod \(path)") { chmod(file, mode_t(mode)) }
     }
 
+    /// What the path leads to.
+    enum State {
+        /// The socket's own file.
+        case present
+        /// Nothing.
+        case missing
+        /// A different file.
+        case replaced
+    }
+
+    /// What the path leads to now.
+    ///
+    /// See stat(2).
+    var state: State {
+        guard let found = FileIdentity(at: path, followsLink: false) else { return .missing }
+        return found == identity ? .present : .replaced
+    }
+
     /// Removes the file unless the path now leads to a different one.
     ///
     /// See unlink(2).

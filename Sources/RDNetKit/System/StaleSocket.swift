@@ -4,15 +4,15 @@ internal import Glibc
 /// The file of a unix socket that no process has open anymore, such as a killed program leaves
 /// behind.
 enum StaleSocket {
-    /// The number of attempts to take a lock that another program holds, a millisecond apart.
-    private static let lockAttempts = 100
+    /// How often to try again to take a lock that another program holds, a millisecond apart.
+    private static let lockRetries = 100
 
     /// Whether a path is in use by anything other than a stale socket.
     static func isOccupied(_ path: String) -> Bool {
         FileIdentity(at: path, followsLink: false) != nil && !isStale(path)
     }
 
-    /// Replaces a stale socket: removes its file and binds a new socket to the path, in one step.
+    /// Binds a new socket to a path, and removes a stale socket's file first, in one step.
     ///
     /// A bound socket that does not listen yet looks stale. Therefore rdnet processes that bind in
     /// one directory take turns: each holds a lock on the directory while it binds. If the
@@ -21,11 +21,14 @@ enum StaleSocket {
     ///
     /// - Parameters:
     ///   - path: The path of the socket.
+    ///   - replacing: Whether to remove a stale file. If not, the call never waits for the lock, so
+    ///     a running loop may use it.
     ///   - bind: Creates a socket at the path that others can connect to.
     /// - Returns: The socket from `bind`.
     /// - Throws: `SystemError` when the stale file cannot be moved, or from `bind`.
-    static func replace(
-        at path: String,
+    static func taking(
+        _ path: String,
+        replacing: Bool,
         _ bind: () throws(SystemError) -> OwnedDescriptor
     ) throws(SystemError) -> OwnedDescriptor {
         let slash = path.utf8.lastIndex(of: UInt8(ascii: "/"))
@@ -33,8 +36,8 @@ enum StaleSocket {
         let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         // Closing the descriptor releases the lock.
         defer { if lock >= 0 { close(lock) } }
-        if lock >= 0 { acquire(lock) }
-        try remove(at: path)
+        if lock >= 0 { acquire(lock, retries: replacing ? lockRetries : 0) }
+        if replacing { try remove(at: path) }
         return try bind()
     }
 
@@ -46,10 +49,10 @@ enum StaleSocket {
         return error
     }
 
-    private static func acquire(_ descriptor: Int32) {
-        for _ in 0..<lockAttempts {
+    private static func acquire(_ descriptor: Int32, retries: Int) {
+        for attempt in 0...retries {
             if flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK { return }
-            usleep(1_000)
+            if attempt < retries { usleep(1_000) }
         }
     }
 

@@ -3,13 +3,18 @@
 /// Each turn accepts a limited number. The listener pauses when the receiver has no room, or when
 /// the process or the system is out of descriptors or memory. A waiting connection keeps the socket
 /// readable, so without the pause the loop would never sleep.
+///
+/// If another program removes a unix socket's file, the listener binds a new socket to the path
+/// (`SocketFileKeeper`). Clients that still wait at the old socket are accepted first.
 final class StreamListener: ReadinessObserver {
     static let acceptedPerTurn = 64
     static let rest: Duration = .milliseconds(100)
 
     private let loop: EventLoop
-    private let socket: OwnedDescriptor
-    private let file: SocketFile?
+    private var socket: OwnedDescriptor
+    /// The socket before the latest, while clients may still wait at it.
+    private var formerSocket: OwnedDescriptor?
+    private var file: SocketFileKeeper?
     private let limits: LimitLog
     private let admitting: () -> Bool
     private let taking: (consuming OwnedDescriptor, Endpoint?) -> Void
@@ -26,7 +31,9 @@ final class StreamListener: ReadinessObserver {
     /// - Parameters:
     ///   - socket: A listening socket, which closes with the listener.
     ///   - path: The file of a unix socket; `close` removes it.
+    ///   - kind: The socket's type.
     ///   - loop: Reports waiting connections.
+    ///   - log: For a socket file that disappears.
     ///   - limits: Counts the attempts that failed for lack of a descriptor.
     ///   - admitting: Whether the receiver has room for one more connection; without room, clients
     ///     wait in the kernel's queue.
@@ -35,21 +42,27 @@ final class StreamListener: ReadinessObserver {
     init(
         _ socket: consuming OwnedDescriptor,
         path: String? = nil,
+        _ kind: SocketKind = .stream,
         loop: EventLoop,
+        log: Logger = .discarding(),
         limits: LimitLog = .discarding(),
         admitting: @escaping () -> Bool = { true },
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.socket = socket
-        file = path.map { SocketFile($0) }
         self.limits = limits
         self.admitting = admitting
         self.taking = taking
+        file = path.map { path in
+            SocketFileKeeper(path, kind, loop: loop, log: log) {
+                [unowned self] socket throws(SystemError) in try replaceSocket(by: socket)
+            }
+        }
         do {
             watch = try loop.watch(self.socket.number, for: .readable, observer: self)
         } catch {
-            file?.remove()
+            file?.close()
             throw error
         }
     }
@@ -71,14 +84,26 @@ final class StreamListener: ReadinessObserver {
         isClosed = true
         if let watch { loop.forget(watch) }
         if let resting { loop.cancel(resting) }
-        file?.remove()
+        file?.close()
+        formerSocket = nil
+    }
+
+    private func replaceSocket(by newer: consuming OwnedDescriptor) throws(SystemError) {
+        let newWatch = try loop.watch(newer.number, for: .readable, observer: self)
+        if let watch { loop.forget(watch) }
+        if let resting { loop.cancel(resting) }
+        resting = nil
+        watch = newWatch
+        swap(&socket, &newer)
+        formerSocket = consume newer
+        descriptorReady(.readable, now: loop.now)
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         for _ in 0..<Self.acceptedPerTurn {
             guard admitting() else { return pause() }
             do {
-                guard let connection = try Socket.accept(socket) else { return }
+                guard let connection = try nextConnection() else { return }
                 accepted += 1
                 hand(on: connection)
             } catch {
@@ -90,6 +115,19 @@ final class StreamListener: ReadinessObserver {
             }
             // The receiver may have closed the listener.
             if isClosed { return }
+        }
+    }
+
+    private func nextConnection() throws(SystemError) -> AcceptedConnection? {
+        if let connection = try formerConnection() { return connection }
+        formerSocket = nil
+        return try Socket.accept(socket)
+    }
+
+    private func formerConnection() throws(SystemError) -> AcceptedConnection? {
+        switch formerSocket {
+        case .some(let socket): try Socket.accept(socket)
+        case .none: nil
         }
     }
 
@@ -106,10 +144,13 @@ final class StreamListener: ReadinessObserver {
     }
 
     private func resume() {
+        resting = nil
         do {
             watch = try loop.watch(socket.number, for: .readable, observer: self)
         } catch {
-            pause()
+            return pause()
         }
+        // Nothing watches the former socket.
+        descriptorReady(.readable, now: loop.now)
     }
 }

@@ -200,4 +200,27 @@ struct DatagramLinkTests {
         try scene.listen(at: .datagrams(stale))
         #expect(throws: SystemError.self) { try scene.listen(at: .packets(stale)) }
     }
+
+    @Test(
+        "a guest of a removed socket file keeps its link, and a new one finds the socket again",
+        arguments: [true, false]
+    )
+    func removedFile(isConnected: Bool) throws {
+        let guest = try attachedGuest("one", isConnected: isConnected)
+        try FileManager.default.removeItem(atPath: scene.path)
+        try scene.pass(SocketFileKeeper.interval)
+        let other = try attachedGuest("two", isConnected: isConnected)
+        for number in 1...3 {
+            try guest.send(LinkScene.frame(number))
+            try other.send(LinkScene.frame(10 + number))
+            try scene.turn()
+            scene.send(LinkScene.frame(20 + number), to: scene.links[0])
+            scene.send(LinkScene.frame(30 + number), to: scene.links[1])
+        }
+        #expect(scene.links.count == 2)
+        #expect(scene.recorder.frames.count == 6)
+        #expect(try guest.receiveAll() == (21...23).map { LinkScene.frame($0) })
+        #expect(try other.receiveAll() == (31...33).map { LinkScene.frame($0) })
+        #expect(scene.recorder.closings.isEmpty)
+    }
 }

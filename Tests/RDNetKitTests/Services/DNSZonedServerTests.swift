@@ -96,7 +96,8 @@ struct DNSZonedServerTests {
             #expect(try Socket.localAddress(socket).endpoint?.scope != 0)
             let listener = try LinkOpener.listen(
                 at: try #require(StreamAddress("tcp://[fe80::1%25uplink0]:7002")),
-                loop: try EventLoop()
+                loop: try EventLoop(),
+                log: .discarding()
             ) { _, _ in }
             #expect(listener.endpoint?.port == 7_002)
             listener.close()
