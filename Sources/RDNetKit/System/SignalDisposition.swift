@@ -7,19 +7,30 @@ internal import Glibc
 /// it: nohup(1), a shell that runs a command in the background, or `trap ''`. Such a signal stays
 /// ignored, here and in the program's children.
 enum SignalDisposition {
+    /// The signals whose default action ends a process, except the requests to end (SIGHUP, SIGINT,
+    /// SIGQUIT, SIGTERM, SIGKILL), resource limits (SIGXCPU, SIGXFSZ) and program errors.
+    static let strayNumbers: [Int32] =
+        [SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, SIGSTKFLT]
+        + Array(firstRealTime...lastRealTime)
+
+    /// The real-time signals, without the two that the C library uses itself.
+    ///
+    /// See signal(7).
+    private static let firstRealTime: Int32 = 34
+    private static let lastRealTime: Int32 = 64
+
     /// Prepares the process; called once, before any role starts.
     ///
-    /// Blocks three signals that would otherwise end the program needlessly. SIGUSR1 and SIGUSR2
-    /// may arrive even in a role that does not use them; a role that does use one reads it with a
-    /// `SignalWatch`. SIGPIPE is redundant, because every write reports EPIPE. Children start with
-    /// no signal blocked.
+    /// Blocks every signal that would end the program although it requests nothing of it. A role
+    /// that uses one of them, such as SIGUSR1, reads it with a `SignalWatch`. SIGPIPE is redundant,
+    /// because every write reports EPIPE. Children start with no signal blocked.
     ///
     /// SIGCHLD is the exception to the rule above: a process that ignores it cannot learn how its
     /// children end. See signal(7), waitpid(2).
     static func prepare() {
         var strays = sigset_t()
         sigemptyset(&strays)
-        for number in [SIGUSR1, SIGUSR2, SIGPIPE] { sigaddset(&strays, number) }
+        for number in strayNumbers { sigaddset(&strays, number) }
         sigprocmask(SIG_BLOCK, &strays, nil)
         if isIgnored(SIGCHLD) { signal(SIGCHLD, SIG_DFL) }
     }

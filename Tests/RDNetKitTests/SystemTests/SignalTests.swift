@@ -28,14 +28,27 @@ struct SignalTests {
         #expect(!started.log.contains("signal"))
     }
 
+    /// Signals that ask nothing of a program; the last three are real-time signals.
+    private static let strays: [Int32] = [
+        SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGSTKFLT, SIGVTALRM, SIGPROF, SIGIO, SIGPWR, 34, 50,
+        64,
+    ]
+
     @Test("stray signals end nothing", arguments: StartedRole.serving + ["up"])
     func strays(role: String) throws {
         let started = try StartedRole(role)
         // The kernel delivers lower numbers first, so an unblocked stray signal would come before
         // SIGTERM.
-        try started.send(SIGUSR1, SIGUSR2, SIGPIPE, SIGTERM)
+        let number = try #require(started.program?.number)
+        for signal in Self.strays where signal < SIGTERM { kill(number, signal) }
+        // No unblocked signal above SIGTERM may come after it.
+        let blocked = try started.mask("SigBlk")
+        let bits = StartedRole.bits(Self.strays.filter { $0 > SIGTERM })
+        #expect(blocked & bits == bits)
+        for signal in Self.strays where signal > SIGTERM { kill(number, signal) }
+        try started.send(SIGTERM)
         let status = try started.waitForEnd()
-        #expect(![SIGUSR1, SIGUSR2, SIGPIPE].contains(status), "\(started.log)")
+        #expect(!Self.strays.contains(status), "\(started.log)")
         #expect(role != "wsl-proxy" && role != "gvproxy" || status == 0)
     }
 
@@ -53,7 +66,7 @@ struct SignalTests {
             try run("ss", "-Hx", "src", path).contains("ESTAB")
         }
         #expect(isConnected)
-        for signal in [SIGUSR1, SIGUSR2, SIGPIPE, SIGTERM] { kill(query.number, signal) }
+        for signal in Self.strays + [SIGTERM] { kill(query.number, signal) }
         #expect(comesTrue { !query.isRunning })
         #expect(query.status == SIGTERM)
         server.end(with: SIGKILL)
