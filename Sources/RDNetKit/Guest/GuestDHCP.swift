@@ -29,6 +29,8 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     private let log: Logger
     private let socket: PacketSocket
     private let recipient: any LeaseRecipient
+    /// Nil if a script configures the interface.
+    private let restorer: LinkRestorer?
     private var client: DHCPClient
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
@@ -65,11 +67,19 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
                 loop: loop,
                 log: log
             )
+            restorer = nil
         } else {
-            recipient = try LinkConfiguration(
+            let configuration = try LinkConfiguration(
                 interface: interface,
                 resolverFile: settings.resolverFile,
                 maximumMTU: settings.maximumMTU,
+                log: log
+            )
+            recipient = configuration
+            restorer = try LinkRestorer(
+                configuration,
+                interface: interface,
+                loop: loop,
                 log: log
             )
         }
@@ -99,6 +109,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     /// Releases the lease and the descriptor.
     func stop() {
         handle(.stopped)
+        restorer?.close()
         if let watch { loop.forget(watch) }
         watch = nil
     }

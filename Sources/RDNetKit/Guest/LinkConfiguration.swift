@@ -9,6 +9,10 @@ final class LinkConfiguration: LeaseRecipient {
     private let maximumMTU: Int
     private let log: Logger
     private var netlink: Netlink
+    /// The lease that the interface was last configured with; nil without one.
+    private var applied: DHCPLease?
+    /// The routes of other interfaces at that time.
+    private var otherRoutes: Set<NetworkRoute> = []
 
     init(
         interface: String,
@@ -25,23 +29,119 @@ final class LinkConfiguration: LeaseRecipient {
 
     func apply(_ change: LeaseChange, done: @escaping () -> Void) {
         switch change {
-        case .lost: attempt { () throws(SystemError) in try clear() }
-        case .bound(let lease), .renewed(let lease): configure(lease)
-        case .silence, .refused: break
+        case .lost:
+            attempt { () throws(SystemError) in try clear() }
+            applied = nil
+        case .bound(let lease):
+            configure(lease)
+        case .renewed(let lease):
+            renew(lease)
+        case .silence, .refused:
+            break
         }
         done()
     }
 
+    // MARK: Loss
+
+    /// What is left of the configuration.
+    enum Condition: Equatable {
+        /// Everything is there, or no lease is applied.
+        case complete
+        /// The interface does not exist or is down.
+        case unusable
+        /// Something is missing, and nothing is in its place.
+        case missing(String)
+        /// Another program put something else in its place.
+        case replaced(String)
+    }
+
+    /// Compares the interface with the applied lease.
+    ///
+    /// - Returns: The first difference.
+    /// - Throws: `SystemError`.
+    func condition() throws(SystemError) -> Condition {
+        guard let applied else { return .complete }
+        let link: NetworkLink
+        do throws(SystemError) {
+            link = try netlink.link(named: interface)
+        } catch {
+            guard error.isMissingDevice else { throw error }
+            return .unusable
+        }
+        guard link.isUp else { return .unusable }
+        let addresses = try netlink.addresses(ofLink: link.index)
+        if !addresses.contains(applied.interfaceAddress) {
+            return addresses.first.map { .replaced("\($0)") }
+                ?? .missing("\(applied.interfaceAddress)")
+        }
+        let routes = try netlink.routes()
+        for route in applied.routes(link: link.index) where !routes.contains(route) {
+            let other = routes.first { $0.hasDestination(of: route) && !otherRoutes.contains($0) }
+            return other.map { .replaced("\($0)") } ?? .missing("\(route)")
+        }
+        return .complete
+    }
+
+    /// Adds what is missing; does nothing without a lease.
+    func restore() throws(SystemError) {
+        guard let applied else { return }
+        let link = try netlink.link(named: interface).index
+        if let route = applied.interfaceAddress.connectedRoute(link: link),
+            try !netlink.routes().contains(where: { $0.hasDestination(of: route) })
+        {
+            // The kernel adds the route to the network only with the address.
+            try removeAddress(of: applied, fromLink: link)
+        }
+        try setAddress(applied)
+        try setRoute(applied)
+    }
+
+    // MARK: Leases
+
     private func clear() throws(SystemError) {
         let link = try netlink.link(named: interface)
-        try netlink.removeAddresses(ofLink: link.index)
+        if let applied {
+            // Another program may have added its own addresses since.
+            try removeAddress(of: applied, fromLink: link.index)
+        } else {
+            try netlink.removeAddresses(ofLink: link.index)
+        }
         try netlink.setLink(link.index, up: true)
     }
 
+    private func removeAddress(
+        of lease: DHCPLease,
+        fromLink link: UInt32
+    ) throws(SystemError) {
+        let address = lease.interfaceAddress
+        guard try netlink.addresses(ofLink: link).contains(address) else { return }
+        try netlink.removeAddress(address, fromLink: link)
+    }
+
     private func configure(_ lease: DHCPLease) {
+        attempt { () throws(SystemError) in try removeOtherAddresses(lease) }
         attempt { () throws(SystemError) in try setMTU(lease) }
         attempt { () throws(SystemError) in try setAddress(lease) }
         attempt { () throws(SystemError) in try setRoute(lease) }
+        attempt { () throws(SystemError) in try rememberOtherRoutes() }
+        applied = lease
+        resolverFile?.update(lease)
+    }
+
+    /// Applies changed parameters, but leaves an interface alone that another program reconfigured.
+    private func renew(_ lease: DHCPLease) {
+        attempt { () throws(SystemError) in
+            if case .replaced = try condition() { return }
+            let link = try netlink.link(named: interface)
+            if let applied, applied.interfaceAddress != lease.interfaceAddress {
+                try removeAddress(of: applied, fromLink: link.index)
+            }
+            try setMTU(lease)
+            try setAddress(lease)
+            try setRoute(lease)
+        }
+        applied = lease
         resolverFile?.update(lease)
     }
 
@@ -53,12 +153,16 @@ final class LinkConfiguration: LeaseRecipient {
         try netlink.setMTU(mtu, ofLink: link.index)
     }
 
-    /// Sets the address; if it is already set, it is never removed in between.
+    /// Removes what an earlier configuration left; the lease's own address is never removed.
+    private func removeOtherAddresses(_ lease: DHCPLease) throws(SystemError) {
+        let link = try netlink.link(named: interface)
+        try netlink.removeAddresses(ofLink: link.index, except: lease.interfaceAddress)
+    }
+
     private func setAddress(_ lease: DHCPLease) throws(SystemError) {
         let link = try netlink.link(named: interface)
         if !link.isUp { try netlink.setLink(link.index, up: true) }
-        let address = InterfaceAddress(address: lease.address, prefixLength: lease.prefixLength)
-        try netlink.removeAddresses(ofLink: link.index, except: address)
+        let address = lease.interfaceAddress
         if try netlink.addresses(ofLink: link.index).contains(address) { return }
         try netlink.addAddress(address, broadcast: lease.broadcast, toLink: link.index)
     }
@@ -73,6 +177,11 @@ final class LinkConfiguration: LeaseRecipient {
         )
     }
 
+    private func rememberOtherRoutes() throws(SystemError) {
+        let link = try netlink.link(named: interface)
+        otherRoutes = Set(try netlink.routes().filter { $0.link != link.index })
+    }
+
     private func attempt(_ step: () throws(SystemError) -> Void) {
         do throws(SystemError) {
             try step()
@@ -83,6 +192,18 @@ final class LinkConfiguration: LeaseRecipient {
 }
 
 extension DHCPLease {
+    fileprivate var interfaceAddress: InterfaceAddress {
+        InterfaceAddress(address: address, prefixLength: prefixLength)
+    }
+
+    /// The routes that belong to the lease: to the network, and the default route.
+    fileprivate func routes(link: UInt32) -> [NetworkRoute] {
+        [
+            interfaceAddress.connectedRoute(link: link),
+            routers.first.map { NetworkRoute(link: link, gateway: $0) },
+        ].compactMap { $0 }
+    }
+
     /// Whether an address is in the leased address's network.
     fileprivate func networkContains(_ other: IPAddress) -> Bool {
         guard let one = address.ipv4, let other = other.ipv4 else { return false }

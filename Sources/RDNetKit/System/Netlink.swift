@@ -273,7 +273,7 @@ struct Netlink: ~Copyable {
 
     /// Sends one request and collects all answers to it.
     @discardableResult
-    private mutating func exchange(
+    mutating func exchange(
         _ request: NetlinkRequest,
         _ call: @autoclosure () -> String
     ) throws(SystemError) -> [NetlinkMessage] {

@@ -9,6 +9,7 @@ enum NetlinkType {
     static let deleteAddress: UInt16 = 21
     static let getAddress: UInt16 = 22
     static let newRoute: UInt16 = 24
+    static let deleteRoute: UInt16 = 25
     static let getRoute: UInt16 = 26
 }
 
@@ -60,6 +61,7 @@ enum NetlinkAttribute {
         static let destination: UInt16 = 1
         static let outputInterface: UInt16 = 4
         static let gateway: UInt16 = 5
+        static let table: UInt16 = 15
     }
 }
 
@@ -73,6 +75,8 @@ struct NetlinkRequest {
     private var body: [UInt8]
     private let type: UInt16
     private let flags: NetlinkFlags
+    /// The routing table that `ip route` shows (RT_TABLE_MAIN).
+    static let mainTable: UInt32 = 254
 
     private init(_ type: UInt16, _ flags: NetlinkFlags, body: [UInt8]) {
         self.type = type
@@ -114,8 +118,8 @@ struct NetlinkRequest {
     ///
     /// Main table, boot protocol, universe scope, unicast, as `ip route` creates it.
     init(defaultRoute type: UInt16, _ flags: NetlinkFlags, onLink: Bool) {
-        let (inet, mainTable, bootProtocol, unicast): (UInt8, UInt8, UInt8, UInt8) = (2, 254, 3, 1)
-        var body = [inet, 0, 0, 0, mainTable, bootProtocol, 0, unicast]
+        let (inet, bootProtocol, unicast): (UInt8, UInt8, UInt8) = (2, 3, 1)
+        var body = [inet, 0, 0, 0, UInt8(Self.mainTable), bootProtocol, 0, unicast]
         // RTNH_F_ONLINK: the gateway need not be in the interface's subnet.
         body.appendNative(onLink ? 4 : 0 as UInt32)
         self.init(type, flags, body: body)

@@ -128,4 +128,70 @@ struct NetlinkMessageTests {
         let message = NetlinkMessage(type: NetlinkType.newLink, sequence: 1, body: attributes)
         #expect(message.attribute(4, after: 16) == nil)
     }
+
+    // MARK: Notifications
+
+    private static let address = [2, 24, 0x80, 0] + [5, 0, 0, 0] as [UInt8]  // ifaddrmsg: index 5
+
+    @Test func `reads the address that is removed`() throws {
+        let peer: [UInt8] = [0x08, 0, 0x01, 0] + [10, 0, 0, 9]  // IFA_ADDRESS
+        let local: [UInt8] = [0x08, 0, 0x02, 0] + [10, 0, 0, 1]  // IFA_LOCAL
+        func read(_ body: [UInt8]) -> IPAddress? {
+            NetlinkMessage(type: NetlinkType.deleteAddress, sequence: 0, body: body)
+                .interfaceAddress
+        }
+        #expect(read(Self.address + peer + local) == IPAddress("10.0.0.1"))
+        #expect(read(Self.address + peer) == IPAddress("10.0.0.9"))
+        let ipv6 = [0x14, 0, 0x01, 0] + [0xfd] + [UInt8](repeating: 0, count: 14) + [7]
+        #expect(read([10, 64, 0, 0, 5, 0, 0, 0] + ipv6) == IPAddress("fd00::7"))
+        #expect(read(Self.address) == nil)
+        #expect(read(Self.address + [0x09, 0, 0x02, 0] + [1, 2, 3, 4, 5, 0, 0, 0]) == nil)
+    }
+
+    @Test func `a route's table is the attribute's, or else the field's`() {
+        let body: [UInt8] = [2, 0, 0, 0] + [254, 3, 0, 1] + [0, 0, 0, 0]  // rtmsg
+        func table(_ body: [UInt8]) -> UInt32? {
+            NetlinkMessage(type: NetlinkType.newRoute, sequence: 0, body: body).routingTable
+        }
+        #expect(table(body) == 254)
+        #expect(table(body + [0x08, 0, 0x0f, 0] + [0, 4, 0, 0]) == 1024)
+        #expect(table(body + [0x07, 0, 0x0f, 0] + [0, 4, 0]) == 254)
+        #expect(table(Array(body.prefix(11))) == nil)
+    }
+
+    @Test func `only the interface's own changes and default routes concern it`() {
+        func concerns(_ type: UInt16, _ body: [UInt8]) -> Bool {
+            NetlinkMessage(type: type, sequence: 0, body: body).mayConcern(link: 5)
+        }
+        let link: [UInt8] = [0, 0, 1, 0] + [5, 0, 0, 0]
+        #expect(concerns(NetlinkType.newLink, link) && concerns(NetlinkType.deleteLink, link))
+        #expect(!concerns(NetlinkType.newLink, [0, 0, 1, 0] + [6, 0, 0, 0]))
+        #expect(concerns(NetlinkType.deleteAddress, Self.address))
+        #expect(concerns(NetlinkType.deleteRoute, [2, 0, 0, 0] + [254, 3, 0, 1]))
+        let route: [UInt8] = [2, 24, 0, 0] + [254, 3, 0, 1] + [0, 0, 0, 0]
+        #expect(!concerns(NetlinkType.deleteRoute, route))
+        #expect(!concerns(NetlinkType.deleteRoute, route + [8, 0, 4, 0] + [6, 0, 0, 0]))
+        #expect(concerns(NetlinkType.deleteRoute, route + [8, 0, 4, 0] + [5, 0, 0, 0]))
+        #expect(!concerns(NetlinkType.error, link))
+    }
+
+    @Test func `random notifications are safe`() {
+        var random = SeededRandom(seed: 20)
+        for _ in 0..<20_000 {
+            var octets = (0..<Int.random(in: 0...96, using: &random)).map { _ in
+                UInt8.random(in: 0...255, using: &random)
+            }
+            // Half of them have a plausible header.
+            if octets.count >= 16, Bool.random(using: &random) {
+                octets[0] = UInt8(octets.count)
+                (octets[1], octets[2], octets[3]) = (0, 0, 0)
+                octets[4] = UInt8.random(in: 16...25, using: &random)
+                octets[5] = 0
+            }
+            for message in NetlinkMessage.messages(reading: octets.span.bytes) {
+                _ = message.mayConcern(link: 5)
+                _ = (message.interfaceAddress, message.routingTable, message.linkKind)
+            }
+        }
+    }
 }
