@@ -21,7 +21,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let presence: GuestPresence
     var drops = DropCounters()
     /// Packets that need no answer, by reason.
-    private(set) var ignored: [IgnoreReason: UInt64] = [:]
+    private(set) var ignored = IgnoreCounters()
     /// Why the current frame needs no answer if nothing here handles it; nil for a unicast frame.
     private var reasonToIgnore: IgnoreReason?
     /// The services on the gateway's own UDP ports.
@@ -167,7 +167,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         guard let reasonToIgnore, reason == .noRoute || reason == .unknownProtocol else {
             return drops.count(reason)
         }
-        ignored[reasonToIgnore, default: 0] &+= 1
+        ignored.count(reasonToIgnore)
     }
 
     /// Accepts a packet whose checksum does not add up because the guest left it to a device that

@@ -353,21 +353,3 @@ final class TCPFlows {
         heap.memoryWasFreed()
     }
 }
-
-/// What TCP flows have done.
-struct TCPCounters {
-    var opened: UInt64 = 0
-    var established: UInt64 = 0
-    var closed: UInt64 = 0
-    var refused: UInt64 = 0
-    var resets: UInt64 = 0
-    var retransmits: UInt64 = 0
-    var timeouts: UInt64 = 0
-    var challenges: UInt64 = 0
-    /// Segments with an older timestamp than the guest's latest.
-    var outdated: UInt64 = 0
-    var strays: UInt64 = 0
-    var full: UInt64 = 0
-    var octetsToHost: UInt64 = 0
-    var octetsToGuest: UInt64 = 0
-}

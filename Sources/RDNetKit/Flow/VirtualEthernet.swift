@@ -86,7 +86,7 @@ final class VirtualEthernet {
     func detach(_ link: any FrameLink) {
         guard let port = port(of: link) else { return }
         links[port] = nil
-        closedCounters.add(link.counters)
+        closedCounters += link.counters
         let forgotten = bridge.forget(port)
         for address in forgotten { addressForgotten(address) }
         stationsLost(forgotten)
@@ -103,7 +103,7 @@ final class VirtualEthernet {
 
     /// The traffic of all current and closed links.
     var counters: LinkCounters {
-        attached.reduce(into: closedCounters) { $0.add($1.counters) }
+        attached.reduce(into: closedCounters) { $0 += $1.counters }
     }
 
     @inline(__always)
@@ -306,16 +306,5 @@ final class VirtualEthernet {
             capture.record(Frame(octets, header))
         }
         link.commit(count, header)
-    }
-}
-
-extension LinkCounters {
-    fileprivate mutating func add(_ other: LinkCounters) {
-        framesReceived &+= other.framesReceived
-        octetsReceived &+= other.octetsReceived
-        framesSent &+= other.framesSent
-        octetsSent &+= other.octetsSent
-        malformed &+= other.malformed
-        dropped &+= other.dropped
     }
 }

@@ -6,16 +6,6 @@ protocol OpenForward: AnyObject {
     func close()
 }
 
-/// Totals over all forwards.
-final class ForwardCounters {
-    /// Accepted client connections.
-    var connections: UInt64 = 0
-    var datagramsToGuest: UInt64 = 0
-    var datagramsToHost: UInt64 = 0
-    /// Datagrams without a gateway port, and datagrams that the host's socket did not accept.
-    var datagramsDropped: UInt64 = 0
-}
-
 /// The host ports that lead to guests; `--port-forward` and the forwarding API use this table.
 ///
 /// The protocol and the given `local` text identify a forward: `:80` and `0.0.0.0:80` are two

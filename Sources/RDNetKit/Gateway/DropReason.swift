@@ -1,5 +1,5 @@
 /// Why a packet was dropped; a counter exists for each reason.
-enum DropReason: String, CaseIterable, Sendable {
+enum DropReason: String, CountedReason, Sendable {
     /// Shorter than its headers, or with contradictory lengths.
     case malformed
     /// A wrong checksum.
@@ -22,39 +22,34 @@ enum DropReason: String, CaseIterable, Sendable {
     case unsolicited
     /// No guest has the destination address.
     case noNeighbor = "no_neighbour"
+
+    static let family = MetricFamily(
+        "Drops",
+        metric: "dropped_packets",
+        label: "reason",
+        "Packets from guests and hosts that were not passed on, by reason."
+    )
 }
 
 /// Why a packet needs no answer from the gateway although it is valid; healthy guests send all of
 /// these.
-enum IgnoreReason: String, CaseIterable, Sendable {
+enum IgnoreReason: String, CountedReason, Sendable {
     /// IPv6 to a group: router and neighbor solicitations, MLD.
     case ipv6
     /// IPv4 to a group or broadcast without a service here: IGMP, mDNS, SSDP.
     case ipv4Group = "ipv4_group"
     /// Another protocol to a group: LLDP, spanning tree.
     case other
+
+    static let family = MetricFamily(
+        "Ignored",
+        metric: "ignored_packets",
+        label: "reason",
+        "Valid packets to a group that need no answer, by reason."
+    )
 }
 
 /// Dropped packets by reason.
-struct DropCounters {
-    private var counts = [UInt64](repeating: 0, count: DropReason.allCases.count)
-
-    /// Counts one packet.
-    mutating func count(_ reason: DropReason) {
-        guard let index = DropReason.allCases.firstIndex(of: reason) else { return }
-        counts[index] &+= 1
-    }
-
-    /// The count of one reason.
-    func count(of reason: DropReason) -> UInt64 {
-        all.first { $0.reason == reason }?.count ?? 0
-    }
-
-    /// Every reason with its count.
-    var all: [(reason: DropReason, count: UInt64)] {
-        zip(DropReason.allCases, counts).map { (reason: $0, count: $1) }
-    }
-
-    /// The total.
-    var total: UInt64 { counts.reduce(0, &+) }
-}
+typealias DropCounters = ReasonCounters<DropReason>
+/// Packets without a need for an answer, by reason.
+typealias IgnoreCounters = ReasonCounters<IgnoreReason>

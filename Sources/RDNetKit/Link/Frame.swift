@@ -102,16 +102,3 @@ protocol FrameReceiver: AnyObject {
     /// Reports that the link is closed: the other end closed it or broke the framing.
     func closed(_ link: any FrameLink, reason: String, now: Instant)
 }
-
-/// Counters of frames received, sent and dropped on a link.
-struct LinkCounters: Equatable {
-    var framesReceived: UInt64 = 0
-    var octetsReceived: UInt64 = 0
-    var framesSent: UInt64 = 0
-    var octetsSent: UInt64 = 0
-    /// Received frames shorter than an Ethernet header, or longer than
-    /// `Frame.maximumReceivedLength`.
-    var malformed: UInt64 = 0
-    /// Frames that were refused by a full queue or by the kernel.
-    var dropped: UInt64 = 0
-}

@@ -5,22 +5,22 @@
 final class FrameCapture {
     private static let flushThreshold = 1 << 16
 
-    private let write: ([UInt8]) -> Bool
+    private let write: ([UInt8], _ frames: Int) -> Void
     private let wallClock: () -> Int64
     private var buffer: [UInt8]
-    /// The number of failed writes; each loses the records collected since the previous write.
-    private(set) var lost: UInt64 = 0
+    /// The number of frames in the buffer.
+    private var frames = 0
 
     /// Creates a capture.
     ///
     /// - Parameters:
     /// - continuing: Whether the file already has its header.
     /// - wallClock: Returns microseconds since 1970.
-    /// - write: Appends bytes to the file; returns false on failure.
+    /// - write: Appends bytes to the file, the records of a number of frames.
     init(
         continuing: Bool,
         wallClock: @escaping () -> Int64,
-        write: @escaping ([UInt8]) -> Bool
+        write: @escaping ([UInt8], _ frames: Int) -> Void
     ) {
         buffer = continuing ? [] : CaptureFile.header()
         self.wallClock = wallClock
@@ -43,13 +43,15 @@ final class FrameCapture {
                 _ = FrameChecksum.complete(copy, frame.header)
             }
         }
+        frames += 1
         if buffer.count >= Self.flushThreshold { flush() }
     }
 
     /// Writes the collected records.
     func flush() {
         guard !buffer.isEmpty else { return }
-        if !write(buffer) { lost &+= 1 }
+        write(buffer, frames)
         buffer.removeAll(keepingCapacity: true)
+        frames = 0
     }
 }

@@ -1,5 +1,5 @@
 /// Bounds that can cut something off, by the name that the log and `/stats` show.
-enum Limit: String, CaseIterable, Sendable {
+enum Limit: String, CountedReason, Sendable {
     case descriptors
     case udpFlows = "udp_flows"
     case echoFlows = "echo_flows"
@@ -19,6 +19,13 @@ enum Limit: String, CaseIterable, Sendable {
     case resolvers
     case searchDomains = "search_domains"
     case resolverBytes = "resolver_bytes"
+
+    static let family = MetricFamily(
+        "Limits",
+        metric: "limit_reached",
+        label: "limit",
+        "What a limit cut off: connections, clients, names or bytes, by limit."
+    )
 
     /// What happens at the bound.
     var effect: String {
@@ -50,8 +57,7 @@ final class LimitLog {
     static let interval: Int64 = 60
 
     private struct State {
-        var count: UInt64 = 0
-        /// `count` at the last warning.
+        /// The counter at the last warning.
         var reported: UInt64 = 0
         /// The time of the last warning.
         var warned: Int64?
@@ -59,6 +65,8 @@ final class LimitLog {
 
     private let log: Logger
     private let seconds: () -> Int64
+    /// How often each limit cut something off.
+    private(set) var counters = ReasonCounters<Limit>()
     private var states: [Limit: State] = [:]
 
     /// Creates counters at zero.
@@ -84,7 +92,7 @@ final class LimitLog {
     ///   - count: How many things it cut off.
     func reached(_ limit: Limit, maximum: Int, count: Int = 1) {
         var state = states[limit] ?? State()
-        state.count &+= UInt64(clamping: count)
+        counters[limit] &+= UInt64(clamping: count)
         let now = seconds()
         if state.warned.map({ now - $0 >= Self.interval }) ?? true {
             log.warning(
@@ -92,18 +100,18 @@ final class LimitLog {
                 [
                     "limit": limit.rawValue,
                     "maximum": String(maximum),
-                    "times": String(state.count &- state.reported),
+                    "times": String(counters[limit] &- state.reported),
                     "effect": limit.effect,
                 ]
             )
             state.warned = now
-            state.reported = state.count
+            state.reported = counters[limit]
         }
         states[limit] = state
     }
 
     /// How often a limit cut something off.
     func count(of limit: Limit) -> UInt64 {
-        states[limit]?.count ?? 0
+        counters[limit]
     }
 }

@@ -52,7 +52,7 @@ extension HostNetwork {
                         ObservationAPI.Lease(address: $0.0, mac: $0.1)
                     }
                 },
-                statistics: { [unowned self] in NetworkStatistics.tree(engine, dns.counters) },
+                statistics: { [unowned self] in statistics },
                 engine: engine,
                 capture: capture
             ),

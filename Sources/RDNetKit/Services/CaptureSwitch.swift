@@ -2,6 +2,7 @@
 final class CaptureSwitch {
     /// The path of the capture file.
     let path: String
+    let counters = CaptureCounters()
     private let ethernet: VirtualEthernet
     private let log: Logger
     /// Whether this process has already started the file; if so, a new capture appends to it.
@@ -22,10 +23,22 @@ final class CaptureSwitch {
     func start() throws(SystemError) {
         guard !isOn else { return }
         let file = try CaptureDestination(path, appending: hasBegun)
+        // The capture's last write may come after this object's end.
+        var hasFailed = false
         ethernet.capture = FrameCapture(
             continuing: hasBegun,
             wallClock: WallClock.microseconds
-        ) { octets in file.write(octets) }
+        ) { [counters, log, path] octets, frames in
+            do throws(SystemError) {
+                try file.write(octets)
+            } catch {
+                counters.lostFrames &+= UInt64(frames)
+                if !hasFailed {
+                    log.warning("capture loses frames", ["file": path, "cause": "\(error)"])
+                }
+                hasFailed = true
+            }
+        }
         hasBegun = true
         log.info("capture started", ["file": path])
     }

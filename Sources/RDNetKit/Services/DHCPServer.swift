@@ -23,27 +23,12 @@ struct DHCPServer {
         var staticLeases: [MACAddress: IPAddress]
     }
 
-    /// Counters of messages by outcome.
-    struct Statistics: Equatable {
-        var offers = 0
-        var acknowledgments = 0
-        var refusals = 0
-        var releases = 0
-        var declines = 0
-        /// Clients that found no free address.
-        var exhausted = 0
-        /// Datagrams that are not DHCP messages, or lack a field that their type requires.
-        var malformed = 0
-        /// Messages for another server or for a client.
-        var ignored = 0
-    }
-
     /// The minimum duration of a lease, even if a client requests less.
     static let minimumLease: Duration = .seconds(60)
 
     private let configuration: Configuration
     private var pool: LeasePool
-    private(set) var statistics = Statistics()
+    private(set) var statistics = Counters()
     /// The host names of the guests with a lease.
     private(set) var guestNames = GuestNames()
     /// Called with the source of each frame with DHCPDISCOVER, before the answer.

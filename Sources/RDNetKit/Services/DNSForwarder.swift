@@ -47,24 +47,6 @@ final class DNSForwarder {
         var question: ArraySlice<UInt8>
     }
 
-    /// Counters of queries and answers.
-    struct Counters: Equatable {
-        /// Accepted queries, without retransmissions.
-        var queries = 0
-        /// Queries sent to a server, including repetitions.
-        var tries = 0
-        /// Answers returned, without failures.
-        var answered = 0
-        /// Queries that failed, including evictions.
-        var failed = 0
-        /// Queries that failed to make room for others.
-        var evicted = 0
-        /// Retransmissions of queries in flight.
-        var retransmissions = 0
-        /// Messages from servers that answer no query.
-        var dropped = 0
-    }
-
     /// Half of all identifiers.
     private static let queriesPerSocket = 0x8000
 

@@ -29,34 +29,6 @@ struct DNSSettings {
     }
 }
 
-/// Counters of the DNS service.
-struct DNSCounters: Equatable {
-    /// Accepted queries, over UDP and streams.
-    var queries = 0
-    /// Accepted queries over streams.
-    var streamQueries = 0
-    /// Queries answered from localhost, the zones, the hosts file and the reverse zones.
-    var local = 0
-    /// Messages answered with an error code because of their own content.
-    var refused = 0
-    /// Messages without an answer: shorter than a header, or answers themselves.
-    var dropped = 0
-    /// Answers truncated to the client's UDP limit.
-    var truncated = 0
-    /// Streams that were closed at once or early because of the connection limit.
-    var refusedConnections = 0
-    /// Counters of queries to the host's resolvers.
-    var forwarder = DNSForwarder.Counters()
-    /// Counters of queries on the host's links.
-    var multicast = MulticastResolver.Counters()
-    /// Queries that wait for a resolver at this moment.
-    var inFlight = 0
-    /// Sockets open at this moment to resolvers and on the host's links.
-    var upstreamSockets = 0
-    /// Client streams open at this moment.
-    var connections = 0
-}
-
 /// The gateway's DNS server: answers zones and the host's names itself, and forwards all other
 /// queries to the host's resolvers.
 ///
@@ -134,9 +106,9 @@ final class DNSService {
         var counters = counts
         counters.forwarder = forwarder.counters
         counters.multicast = multicast?.counters ?? MulticastResolver.Counters()
-        counters.inFlight = forwarder.inFlight
-        counters.upstreamSockets = forwarder.socketCount + (multicast?.socketCount ?? 0)
-        counters.connections = connections.count
+        counters.inFlight = UInt64(forwarder.inFlight)
+        counters.upstreamSockets = UInt64(forwarder.socketCount + (multicast?.socketCount ?? 0))
+        counters.connections = UInt64(connections.count)
         return counters
     }
 

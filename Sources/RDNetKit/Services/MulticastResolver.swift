@@ -11,14 +11,6 @@ final class MulticastResolver {
     static let lookupLimit = 32
     private static let linksLifetime = Duration.seconds(1)
 
-    /// Counters of lookups.
-    struct Counters: Equatable {
-        /// Names that were queried on the links.
-        var lookups = 0
-        /// Questions answered with records.
-        var answered = 0
-    }
-
     private struct Key: Hashable {
         var name: DNSName
         var isPointer: Bool

@@ -1,115 +1,67 @@
-/// A tree of named numbers, exported as JSON (`/stats`) and for Prometheus (`/metrics`).
+/// All declared numbers, as JSON (`/stats`) and for Prometheus (`/metrics`).
 struct Statistics {
-    /// One number, or a group of numbers.
-    enum Value {
-        /// A number that only increases while the program runs.
-        case counter(UInt64)
-        /// A number that can increase and decrease.
-        case gauge(UInt64)
-        case group([Entry])
-    }
+    /// The numbers; those of one family in sequence.
+    let samples: [MetricSample]
+    /// Numbers that gvproxy has and that follow from others; in `/stats` only, because a sum of a
+    /// metric is not a metric.
+    let sums: [(name: String, value: UInt64)]
 
-    /// A name, capitalized as in gvproxy's `/stats`, and its value.
-    struct Entry {
-        let name: String
-        /// One human-readable sentence; empty for a group, whose members have their own.
-        let help: String
-        let value: Value
-
-        /// Creates a number that only increases.
-        static func counter(_ name: String, _ help: String, _ value: UInt64) -> Entry {
-            Entry(name: name, help: help, value: .counter(value))
-        }
-
-        /// Creates a number that can increase and decrease.
-        static func gauge(_ name: String, _ help: String, _ value: UInt64) -> Entry {
-            Entry(name: name, help: help, value: .gauge(value))
-        }
-
-        /// Creates a group of related numbers.
-        static func group(_ name: String, _ entries: [Entry]) -> Entry {
-            Entry(name: name, help: "", value: .group(entries))
-        }
-    }
-
-    var entries: [Entry]
-
-    init(_ entries: [Entry]) {
-        self.entries = entries
+    init(_ samples: [MetricSample], sums: [(name: String, value: UInt64)] = []) {
+        self.samples = samples
+        self.sums = sums
     }
 
     // MARK: JSON
 
-    /// The tree as nested objects, with names in alphabetical order.
-    var json: JSON { Self.json(entries) }
+    /// Nested objects, with names in alphabetical order.
+    var json: JSON {
+        let numbers = samples.map { (path: $0.path[...], value: $0.value) }
+        return Self.object(numbers + sums.map { (path: [$0.name], value: $0.value) })
+    }
 
-    private static func json(_ entries: [Entry]) -> JSON {
-        .object(
-            entries.sorted { $0.name < $1.name }.map { entry in
-                switch entry.value {
-                case .counter(let number), .gauge(let number):
-                    JSON.Member(entry.name, .integer(number))
-                case .group(let inner): JSON.Member(entry.name, json(inner))
+    private static func object(_ numbers: [(path: ArraySlice<String>, value: UInt64)]) -> JSON {
+        let members = Dictionary(grouping: numbers) { $0.path.first ?? "" }
+        return .object(
+            members.sorted { $0.key < $1.key }.map { name, numbers in
+                let inner = numbers.map { (path: $0.path.dropFirst(), value: $0.value) }
+                if let only = inner.first, only.path.isEmpty {
+                    return JSON.Member(name, .integer(only.value))
                 }
+                return JSON.Member(name, object(inner))
             }
         )
     }
 
     // MARK: Prometheus
 
-    /// The tree in Prometheus' text format, version 0.0.4.
-    ///
-    /// `TCP` › `SegmentsSent` becomes `rdnet_tcp_segments_sent_total`.
+    /// Prometheus' text format, version 0.0.4.
     var metrics: String {
         var output = ""
-        Self.write(entries, prefix: "rdnet", to: &output)
+        var previous: MetricFamily?
+        for sample in samples {
+            let family = sample.family
+            if family != previous {
+                output += "# HELP \(family.name) \(Self.escaped(family.help, quote: false))\n"
+                output += "# TYPE \(family.name) \(family.kind.rawValue)\n"
+            }
+            previous = family
+            output += family.name
+            if let label = family.label {
+                output += "{\(label)=\"\(Self.escaped(sample.member ?? "", quote: true))\"}"
+            }
+            output += " \(sample.value)\n"
+        }
         return output
     }
 
-    private static func write(_ entries: [Entry], prefix: String, to output: inout String) {
-        for entry in entries {
-            let name = prefix + "_" + snakeCase(entry.name)
-            switch entry.value {
-            case .counter(let number):
-                write(name + "_total", "counter", entry.help, number, to: &output)
-            case .gauge(let number): write(name, "gauge", entry.help, number, to: &output)
-            case .group(let inner): write(inner, prefix: name, to: &output)
-            }
-        }
-    }
-
-    private static func write(
-        _ name: String,
-        _ type: String,
-        _ help: String,
-        _ number: UInt64,
-        to output: inout String
-    ) {
-        let escaped = help.map { character in
+    private static func escaped(_ text: String, quote: Bool) -> String {
+        text.map { character in
             switch character {
             case "\\": "\\\\"
             case "\n": "\\n"
+            case "\"" where quote: "\\\""
             default: String(character)
             }
         }.joined()
-        output += "# HELP \(name) \(escaped)\n# TYPE \(name) \(type)\n\(name) \(number)\n"
-    }
-
-    /// Converts `TCPSegmentsSent` to `tcp_segments_sent`; characters that a metric's name may not
-    /// contain become `_`.
-    private static func snakeCase(_ name: String) -> String {
-        let letters = Array(name)
-        var output = ""
-        for (index, letter) in letters.enumerated() {
-            let next = index + 1 < letters.count ? letters[index + 1] : " "
-            if letter.isUppercase, index > 0,
-                !letters[index - 1].isUppercase || next.isLowercase
-            {
-                output += "_"
-            }
-            output +=
-                letter.isASCII && (letter.isLetter || letter.isNumber) ? letter.lowercased() : "_"
-        }
-        return output
     }
 }

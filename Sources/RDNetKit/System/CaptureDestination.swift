@@ -27,28 +27,23 @@ final class CaptureDestination {
 
     /// Appends bytes.
     ///
-    /// - Parameter octets: The bytes; on a full disk only some of them are written.
-    /// - Returns: Whether all bytes were written.
-    func write(_ octets: [UInt8]) -> Bool {
+    /// - Parameter octets: The bytes.
+    /// - Throws: `SystemError`; on a full disk some of the bytes are written.
+    func write(_ octets: [UInt8]) throws(SystemError) {
         let number = descriptor.number
         var offset = 0
         while offset < octets.count {
             let start = offset
-            do {
-                // Sound: the pointer is used inside the closure only.
-                offset += try systemCall("write") {
-                    octets.withUnsafeBytes {
-                        Glibc.write(
-                            number,
-                            $0.baseAddress?.advanced(by: start),
-                            octets.count - start
-                        )
-                    }
+            // Sound: the pointer is used inside the closure only.
+            offset += try systemCall("write") {
+                octets.withUnsafeBytes {
+                    Glibc.write(
+                        number,
+                        $0.baseAddress?.advanced(by: start),
+                        octets.count - start
+                    )
                 }
-            } catch {
-                return false
             }
         }
-        return true
     }
 }

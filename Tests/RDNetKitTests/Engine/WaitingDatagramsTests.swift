@@ -102,13 +102,13 @@ struct WaitingDatagramsTests {
         }
         guest.send(frame: frame)
         #expect(guest.engine.drops.total == 0)
-        #expect(guest.engine.ignored == [reason: 1])
+        #expect(guest.engine.ignored[reason] == 1 && guest.engine.ignored.total == 1)
     }
 
     @Test func `the same to the gateway alone is dropped`() {
         let header = MACAddress.standardGateway.octets + ScriptedGuest.mac.octets + [0x86, 0xdd]
         guest.send(frame: header + [UInt8](repeating: 0, count: 46))
         #expect(guest.dropped(.unknownProtocol) == 1)
-        #expect(guest.engine.ignored.isEmpty)
+        #expect(guest.engine.ignored.total == 0)
     }
 }

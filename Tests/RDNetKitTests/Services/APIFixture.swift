@@ -44,7 +44,10 @@ final class APIFixture {
                         Self.lease(1, 0x5a94_efe4_0cdd),
                     ]
                 },
-                statistics: { Statistics([.counter("BytesSent", "Octets.", 7)]) },
+                statistics: {
+                    let family = MetricFamily("BytesSent", unit: .bytes, "Bytes.")
+                    return Statistics([MetricSample(family: family, member: nil, value: 7)])
+                },
                 engine: guest.engine,
                 capture: CaptureSwitch(path, ethernet: guest.engine.ethernet, log: .discarding())
             ),

@@ -31,9 +31,9 @@ struct ObservationAPITests {
             (
                 "/metrics",
                 """
-                # HELP rdnet_bytes_sent_total Octets.
-                # TYPE rdnet_bytes_sent_total counter
-                rdnet_bytes_sent_total 7
+                # HELP rdnet_sent_bytes_total Bytes.
+                # TYPE rdnet_sent_bytes_total counter
+                rdnet_sent_bytes_total 7
                 """
             ),
             ("/cam", #"{"5a:94:ef:e4:0c:ee":0}"#),

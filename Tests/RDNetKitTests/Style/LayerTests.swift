@@ -22,7 +22,7 @@ struct Layer: CustomTestStringConvertible, Sendable {
         Layer(folder: "Config", below: ["Wire", "Log"]),
         Layer(folder: "Handshake", below: ["Wire", "Log", "Config"]),
         Layer(folder: "Switch", below: ["Wire"]),
-        Layer(folder: "Gateway", below: ["Wire"]),
+        Layer(folder: "Gateway", below: ["Wire", "Log"]),
         Layer(folder: "System", below: ["Wire", "Log"]),
         Layer(folder: "Link", below: ["Wire", "Log", "Config", "Handshake", "System"]),
         Layer(folder: "Flow", below: foundation + ["Switch", "Gateway"]),

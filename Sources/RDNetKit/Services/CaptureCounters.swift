@@ -1,0 +1,14 @@
+/// Totals over all captures of a network.
+final class CaptureCounters: MetricGroup {
+    var lostFrames: UInt64 = 0
+
+    static var metrics: [Metric<CaptureCounters>] {
+        [
+            .counter(
+                \.lostFrames,
+                "Capture.LostFrames",
+                "Frames missing from the capture because the file could not be written."
+            )
+        ]
+    }
+}
