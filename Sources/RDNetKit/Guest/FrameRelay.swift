@@ -11,6 +11,8 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
     private let loop: EventLoop
     private let tap: TAPLink
     private var stream: StreamLink?
+    /// Counters of ended streams.
+    private var endedCounters = LinkCounters()
     private var isPaused = true
     /// Called when the stream has ended.
     var streamEnded: (String) -> Void = { _ in }
@@ -35,6 +37,16 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
 
     /// Whether a stream is attached.
     var isConnected: Bool { stream != nil }
+
+    /// Frames from the guest (received) and to it (sent).
+    var interfaceCounters: LinkCounters { tap.counters }
+
+    /// Frames from the host (received) and to it (sent), over all streams.
+    var streamCounters: LinkCounters {
+        var sum = endedCounters
+        if let stream { sum += stream.counters }
+        return sum
+    }
 
     /// The offloads that the interface supports.
     var capabilities: OffloadCapabilities { tap.capabilities }
@@ -67,7 +79,10 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
             for _ in 0..<Self.framesPerTurn {
                 guard let room = stream.reserve(Frame.maximumLength, .bulk) else { return pause() }
                 guard let (count, header) = try tap.read(into: room) else { return }
-                guard count >= EthernetHeader.length, count <= room.count else { continue }
+                guard count >= EthernetHeader.length, count <= room.count else {
+                    tap.counters.malformed &+= 1
+                    continue
+                }
                 let frame = UnsafeRawBufferPointer(rebasing: room[..<count])
                 trace?(Frame(frame, header), true)
                 stream.commit(count, header)
@@ -104,6 +119,7 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
 
     func closed(_ link: any FrameLink, reason: String, now: Instant) {
         pause()
+        if let stream { endedCounters += stream.counters }
         stream = nil
         streamEnded(reason)
     }

@@ -11,7 +11,8 @@ struct LogLine {
     var time: WallTime
     var level: LogLevel
     var message: String
-    var fields: KeyValuePairs<String, String>
+    /// In reading order.
+    var fields: [(key: String, value: String)]
 
     /// `time="…" level=info msg="…" key=value`: what logrus writes into a file.
     var text: String {

@@ -113,6 +113,30 @@ final class Logger {
         _ fields: @autoclosure () -> KeyValuePairs<String, String> = [:]
     ) {
         guard level >= self.level else { return }
+        write(level, message(), Array(fields()))
+    }
+
+    /// Logs the values of counters at level info, each as a field.
+    ///
+    /// - Parameters:
+    ///   - group: The counters; fields are named like the members of `/stats`, `framesSent`.
+    ///   - message: The event.
+    ///   - fields: Details that precede the values.
+    func info(
+        _ message: String,
+        _ fields: KeyValuePairs<String, String> = [:],
+        counters group: any MetricGroup
+    ) {
+        guard level <= .info else { return }
+        let values = group.samples.map { (key: $0.fieldName, value: String($0.value)) }
+        write(.info, message, Array(fields) + values)
+    }
+
+    private func write(
+        _ level: LogLevel,
+        _ message: String,
+        _ fields: [(key: String, value: String)]
+    ) {
         let time = clock()
         guard flushRemainder() else {
             droppedLines &+= 1
@@ -120,7 +144,7 @@ final class Logger {
         }
         var octets: [UInt8] = []
         if droppedLines > 0 { octets += lossReport(time) }
-        let line = LogLine(time: time, level: level, message: message(), fields: fields())
+        let line = LogLine(time: time, level: level, message: message, fields: fields)
         octets += rendered(line)
         let taken = sink(octets[...])
         if taken == 0 {
@@ -144,7 +168,7 @@ final class Logger {
                 time: time,
                 level: .warning,
                 message: "log lines were dropped: the log's reader was slower than its writer",
-                fields: ["lines": String(droppedLines)]
+                fields: [(key: "lines", value: String(droppedLines))]
             )
         )
     }

@@ -147,4 +147,9 @@ struct MetricSample: Equatable {
     var path: [String] {
         family.path.split(separator: ".").map { String($0) } + (member.map { [$0] } ?? [])
     }
+    /// The last word of the path, as a field of a log line: `framesSent`.
+    var fieldName: String {
+        let name = path.last ?? ""
+        return name.prefix(1).lowercased() + name.dropFirst()
+    }
 }

@@ -95,6 +95,7 @@ final class GuestEnd {
         }
         relay.stop()
         dialer?.close()
+        reportTraffic()
         if let outcome { throw RoleFailure("link \(settings.effectiveLink): \(outcome)") }
         return .failure
     }
@@ -109,7 +110,10 @@ final class GuestEnd {
             log: log,
             loop: loop,
             endsOnQuit: true,
-            toggled: { [unowned self] in setTracing(!traces) },
+            toggled: { [unowned self] in
+                setTracing(!traces)
+                reportTraffic()
+            },
             ended: { [unowned self] signal in
                 log.info("exiting on signal", ["signal": signal.name])
                 loop.stop()
@@ -242,5 +246,11 @@ final class GuestEnd {
         relay.trace = { [log] frame, isFromGuest in
             log.info(FrameSummary.text(of: frame), ["direction": isFromGuest ? "out" : "in"])
         }
+    }
+    private func reportTraffic() {
+        let interface = settings.tapInterface
+        log.info("traffic", ["link": interface], counters: relay.interfaceCounters)
+        let stream = "\(settings.effectiveLink)"
+        log.info("traffic", ["link": stream], counters: relay.streamCounters)
     }
 }

@@ -107,10 +107,16 @@ enum WSLProxy {
                 ports.close()
                 connector.close()
             }
-            let signals = try RoleSignals(log: start.logger, loop: loop) { signal in
-                start.logger.info("exiting on signal", ["signal": signal.name])
-                loop.stop()
-            }
+            let signals = try RoleSignals(
+                log: start.logger,
+                loop: loop,
+                toggled: { start.logger.info("traffic", counters: connector.counters) },
+                ended: { signal in
+                    start.logger.info("exiting on signal", ["signal": signal.name])
+                    start.logger.info("traffic", counters: connector.counters)
+                    loop.stop()
+                }
+            )
             // In the sandbox, the service manager's socket cannot be reached anymore.
             let socket = start.surroundings.environment(ServiceNotification.variable)
             let manager = ServiceNotification.connect(to: socket, log: start.logger)

@@ -11,7 +11,7 @@ struct LogLineTests {
         _ fields: KeyValuePairs<String, String> = [:],
         level: LogLevel = .info
     ) -> LogLine {
-        LogLine(time: Self.time, level: level, message: message, fields: fields)
+        LogLine(time: Self.time, level: level, message: message, fields: Array(fields))
     }
 
     @Test(

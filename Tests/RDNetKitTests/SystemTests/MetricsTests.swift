@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @testable import RDNetKit
@@ -127,5 +128,56 @@ struct MetricsTests {
         #expect(log.contains("cause=\"write: No space left on device\""))
         let stats = try JSONParser.parse(Array(try world.askAPI("/stats").utf8))
         #expect(number(at: ["Capture", "LostFrames"], in: stats) ?? 0 >= 120)
+    }
+    // MARK: Roles without an API
+
+    /// Returns the fields of each line about counters.
+    private func reports(in log: String) -> [[String: String]] {
+        log.split(separator: "\n").filter { $0.contains(" msg=traffic ") }.map { line in
+            let fields = line.split(separator: " ").map { $0.split(separator: "=", maxSplits: 1) }
+            return Dictionary(fields.map { (String($0[0]), String($0[1])) }) { $1 }
+        }
+    }
+
+    @Test func `vm-switch logs its counters on SIGUSR1 and at its end`() throws {
+        try world.guest.run("ping", "-c", "1", "-W", "9", SwitchedGuest.gateway)
+        let program = try #require(world.vmSwitch)
+        kill(program.number, SIGUSR1)
+        #expect(comesTrue { reports(in: world.logs).count == 2 })
+        #expect(program.end())
+        let lines = reports(in: world.logs)
+        #expect(lines.map { $0["link"] ?? "" }.filter { $0 == "eth0" }.count == 2)
+        try #require(lines.count == 4)
+        for line in lines {
+            let names = Set(line.keys).subtracting(["time", "level", "msg", "link"])
+            #expect(names == Set(LinkCounters().samples.map { $0.fieldName }))
+            for name in ["framesReceived", "framesSent", "bytesReceived", "bytesSent"] {
+                #expect(Int(line[name] ?? "") ?? 0 > 0, "\(name)")
+            }
+        }
+        // Each frame from the host goes to the interface.
+        let numbers = lines.map { $0.compactMapValues { Int($0) } }
+        let written = (numbers[2]["framesSent"] ?? 0) + (numbers[2]["droppedFrames"] ?? 0)
+        #expect(written == numbers[3]["framesReceived"])
+    }
+
+    @Test func `wsl-proxy logs its counters on SIGUSR1 and at its end`() throws {
+        let world = try ProxiedNamespaces()
+        try world.serveEcho(7, in: world.guest)
+        try world.publish(7)
+        let load = try world.load("rr", "127.0.0.1", "7", "0.01", in: world.host)
+        #expect(load["count", default: 0] > 0)
+        let program = try #require(world.proxy)
+        kill(program.number, SIGUSR1)
+        #expect(comesTrue { reports(in: world.log).count == 1 })
+        #expect(program.end())
+        #expect(program.status == 0)
+        let lines = reports(in: world.log)
+        #expect(lines.count == 2)
+        for line in lines {
+            let names = Set(line.keys).subtracting(["time", "level", "msg"])
+            #expect(names == Set(ForwardCounters().samples.map { $0.fieldName }))
+            #expect(line["connections"] == "1")
+        }
     }
 }
