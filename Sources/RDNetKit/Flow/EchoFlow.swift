@@ -1,11 +1,13 @@
 /// One guest's `ping`: an identifier, and the host socket that sends its requests.
 ///
-/// A ping socket (icmp(7), `ping_group_range`) needs no privilege, and the kernel chooses its
-/// identifier. Where the group range forbids it, a raw socket is used if the process has the
-/// privilege.
+/// A ping socket (icmp(7), `ping_group_range`) needs no privilege. Where the group range forbids
+/// it, a raw socket is used if the process has the privilege. On the host's network each flow has a
+/// random identifier of its own, because guests choose theirs, and a raw socket receives the
+/// replies to every program on the host. A reply goes to the guest only if it answers a request of
+/// this flow.
 final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// RFC 5508, REQ-2: at least 60 seconds.
-    private static let lifetime: Duration = .seconds(60)
+    private static let lifetime = EchoRequests.patience
     private static let repliesPerTurn = 64
 
     /// Identifies one guest's ping.
@@ -15,6 +17,8 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     }
 
     let key: Key
+    /// The identifier on the host's network.
+    let identifier: UInt16
     private unowned let flows: EchoFlows
     private let socket: OwnedDescriptor
     private let isRaw: Bool
@@ -24,7 +28,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private(set) var traffic: FlowTraffic
     /// The last destination.
     private(set) var lastHost: IPAddress?
-    private var hosts: Set<IPAddress> = []
+    private var requests = EchoRequests()
     /// The latest requests, for quotations in ICMP errors; traceroute(8) keeps 16 in flight.
     var sent = SentPackets<32>()
     private var path: PathOptions?
@@ -43,22 +47,25 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         lastUsed = now
         traffic = FlowTraffic(start: now)
         var isRaw = false
+        var identifier: UInt16 = 0
         socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
             let echo = try Socket.makeEcho()
             isRaw = echo.isRaw
+            identifier = try flows.freeIdentifier(for: echo)
             return echo.descriptor
         }
         self.isRaw = isRaw
+        self.identifier = identifier
         try QueuedError.collect(on: socket)
         Socket.reportHopLimits(true, on: socket)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(now + Self.lifetime, observer: self)
     }
 
-    /// Sends an echo request; the kernel writes its own identifier and checksum.
+    /// Sends an echo request with the flow's own identifier.
     ///
     /// - Parameters:
-    ///   - message: The whole ICMP message.
+    ///   - message: The whole ICMP message as the guest sent it.
     ///   - request: Its receiver, and what an ICMP error would quote.
     ///   - path: Hop limit and fragmentation.
     ///   - now: The turn's clock.
@@ -70,11 +77,12 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     ) {
         let host = request.host.address
         sent.record(request)
+        requests.record(message, to: host, now: now)
+        let message = flows.translate(message, to: identifier)
         if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
         lastUsed = now
         lastHost = host
         traffic.octetsToHost &+= UInt64(message.count)
-        if hosts.count < 1024 { hosts.insert(host) }
         // A pending ICMP error fails the next call, although that call's own request is fine.
         for attempt in 0..<3 {
             do {
@@ -106,10 +114,9 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
                         into: flows.scratch
                     )
                 else { return }
-                guard let host = sender.endpoint?.address, hosts.contains(host) else { continue }
+                guard let host = sender.endpoint?.address else { continue }
                 let octets = UnsafeRawBufferPointer(rebasing: flows.scratch[..<count])
-                receive(octets, from: host, hopLimit: hopLimit ?? 64)
-                lastUsed = now
+                receive(octets, from: host, hopLimit: hopLimit ?? 64, now: now)
             } catch {
                 // The error of an earlier request; the error queue has the details.
                 reportErrors()
@@ -131,10 +138,10 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// Whether an ICMP error quotes a request of this flow: a raw socket receives those of every
     /// program.
     private func isOwn(_ quoted: UnsafeRawBufferPointer, to host: IPAddress) -> Bool {
-        guard hosts.contains(host) else { return false }
         do {
             let request = try ICMPMessage(reading: quoted.bytes)
-            return request.kind == .echoRequest && (!isRaw || request.identifier == key.identifier)
+            return request.kind == .echoRequest && request.identifier == identifier
+                && requests.contains(quoted, to: host, now: flows.loop.now)
         } catch {
             return false
         }
@@ -143,17 +150,24 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     private func receive(
         _ octets: UnsafeRawBufferPointer,
         from host: IPAddress,
-        hopLimit: UInt8
+        hopLimit: UInt8,
+        now: Instant
     ) {
         do {
-            var start = 0
-            // A raw socket shows the IP header, and every echo reply of the host.
-            if isRaw { start = try IPv4Header(reading: octets.bytes).headerLength }
+            // A raw socket shows the IP header.
+            let start = isRaw ? try IPv4Header(reading: octets.bytes).headerLength : 0
             let message = UnsafeRawBufferPointer(rebasing: octets[start...])
             let reply = try ICMPMessage(reading: message.bytes)
-            guard reply.kind == .echoReply, !isRaw || reply.identifier == key.identifier else {
-                return
+            // A raw socket receives every ICMP message of the host.
+            guard reply.kind == .echoReply, reply.identifier == identifier else { return }
+            // The kernel passes messages to raw sockets before it verifies them.
+            guard InternetChecksum.checksum(message) == 0 else {
+                return flows.dropped(.badChecksum)
             }
+            guard requests.accept(message, from: host, now: now) else {
+                return flows.dropped(.unsolicited)
+            }
+            lastUsed = now
             traffic.octetsToGuest &+= UInt64(message.count)
             // One router less, because this gateway forwards the reply (RFC 1812, 5.3.1).
             let left = max(hopLimit, 2) - 1
@@ -175,127 +189,5 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
         if let timer { flows.loop.cancel(timer) }
         watch = nil
         timer = nil
-    }
-}
-
-/// All echo flows.
-final class EchoFlows {
-    /// Limit on flows; when full, an idle one makes room.
-    private static let maximumFlows = 256
-
-    let loop: EventLoop
-    let descriptors: DescriptorBudget
-    let scratch: UnsafeMutableRawBufferPointer
-    let ethernet: VirtualEthernet
-    private let log: Logger
-    private let limits: LimitLog
-    private var flows: [EchoFlow.Key: EchoFlow] = [:]
-    private var queue = IdleQueue<EchoFlow>(limit: maximumFlows)
-    private var saidNoPermission = false
-    /// The reply under construction.
-    private var octets: [UInt8] = []
-    /// Counts a dropped packet; set by the engine.
-    var dropped: (DropReason) -> Void = { _ in }
-    /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (GuestError) -> Void = { _ in }
-
-    /// Creates an empty table.
-    init(
-        loop: EventLoop,
-        ethernet: VirtualEthernet,
-        log: Logger,
-        descriptors: DescriptorBudget,
-        limits: LimitLog
-    ) {
-        self.loop = loop
-        self.ethernet = ethernet
-        self.log = log
-        self.descriptors = descriptors
-        self.limits = limits
-        scratch = .allocate(byteCount: 1 << 16, alignment: 64)
-    }
-
-    deinit {
-        scratch.deallocate()
-    }
-
-    /// The current number of flows.
-    var count: Int { flows.count }
-
-    /// Every flow, for the API.
-    var all: [EchoFlow] { queue.all }
-
-    /// Forwards a guest's echo request to a host.
-    ///
-    /// - Parameters:
-    ///   - message: The ICMP message; its checksum field is rewritten.
-    ///   - key: The guest and its identifier.
-    ///   - request: The destination, and what an ICMP error would quote.
-    ///   - path: Hop limit and fragmentation.
-    ///   - now: The turn's clock.
-    func send(
-        _ message: UnsafeRawBufferPointer,
-        _ key: EchoFlow.Key,
-        _ request: SentPacket,
-        _ path: PathOptions,
-        now: Instant
-    ) {
-        if let flow = flows[key] { return flow.send(message, request, path, now: now) }
-        do {
-            let flow = try EchoFlow(key, self, now: now)
-            flows[key] = flow
-            if let victim = queue.append(flow) {
-                limits.reached(.echoFlows, maximum: Self.maximumFlows)
-                forget(victim)
-            }
-            flow.send(message, request, path, now: now)
-        } catch {
-            dropped(.hostError)
-            guard !error.isOutOfDescriptors, !saidNoPermission else { return }
-            saidNoPermission = true
-            log.warning(
-                "pings to other hosts are not forwarded: allow them with net.ipv4.ping_group_range",
-                ["error": "\(error)"]
-            )
-        }
-    }
-
-    /// The flow that gives way next; nil when there are none.
-    var idlest: EchoFlow? { queue.idlest() }
-
-    /// Sends a reply to a guest with the guest's identifier.
-    func sendReply(
-        _ message: UnsafeRawBufferPointer,
-        _ reply: ICMPMessage,
-        from host: IPAddress,
-        to key: EchoFlow.Key,
-        hopLimit: UInt8 = 64
-    ) {
-        guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbor) }
-        var answer = reply
-        answer.rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
-        // All replies share one array, so a reply does not allocate.
-        octets.removeAll(keepingCapacity: true)
-        octets.append(contentsOf: message)
-        ICMPError.finish(answer, &octets)
-        var ip = IPv4Header(
-            transport: IPProtocol.icmp,
-            source: ethernet.plan.seenByGuests(host),
-            destination: key.guest,
-            payloadLength: octets.count
-        )
-        ip.timeToLive = hopLimit
-        octets.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
-    }
-
-    /// Removes a flow whose idle timeout passed.
-    func expired(_ flow: EchoFlow) {
-        queue.remove(flow)
-        forget(flow)
-    }
-
-    private func forget(_ flow: EchoFlow) {
-        flow.close()
-        if flows[flow.key] === flow { flows[flow.key] = nil }
     }
 }

@@ -48,19 +48,31 @@ extension EchoFlows {
         )
         var octets = Array(message.prefix(header.payloadLength))
         octets.withUnsafeMutableBytes { octets in
-            // Sound: the spans are used inside the closure only.
+            Self.setIdentifier(identifier, in: octets)
+            guard let checksum = sent?.checksum else { return }
+            // Sound: the span is used inside the closure only.
             var span = octets.mutableBytes
-            let checksum: UInt16 = span.bytes.bigEndian(at: 2)
-            let old: UInt16 = span.bytes.bigEndian(at: 4)
-            span.storeBigEndian(identifier, at: 4)
-            let own = sent?.checksum
-            span.storeBigEndian(own ?? updated(checksum, old, identifier), at: 2)
+            span.storeBigEndian(checksum, at: 2)
         }
         return (header, octets)
     }
 
+    /// Replaces the identifier of an echo message and adjusts the checksum.
+    ///
+    /// - Parameters:
+    ///   - identifier: The new identifier.
+    ///   - message: The message or its start, at least eight bytes.
+    static func setIdentifier(_ identifier: UInt16, in message: UnsafeMutableRawBufferPointer) {
+        // Sound: the span is used inside this function only.
+        var span = message.mutableBytes
+        let checksum: UInt16 = span.bytes.bigEndian(at: 2)
+        let old: UInt16 = span.bytes.bigEndian(at: 4)
+        span.storeBigEndian(identifier, at: 4)
+        span.storeBigEndian(updated(checksum, old, identifier), at: 2)
+    }
+
     /// A checksum after one word of the message has changed (RFC 1624, 3).
-    private func updated(_ checksum: UInt16, _ old: UInt16, _ new: UInt16) -> UInt16 {
+    private static func updated(_ checksum: UInt16, _ old: UInt16, _ new: UInt16) -> UInt16 {
         let sum = UInt32(~checksum) + UInt32(~old) + UInt32(new)
         let folded = (sum & 0xffff) + sum >> 16
         return ~UInt16(truncatingIfNeeded: folded + folded >> 16)

@@ -18,7 +18,7 @@ enum DropReason: String, CountedReason, Sendable {
     case full
     /// The host's kernel refused to create a socket or to send.
     case hostError = "host_error"
-    /// A datagram from a host that the guest never contacted.
+    /// A datagram from a host that the guest never contacted, or an echo reply without a request.
     case unsolicited
     /// No guest has the destination address.
     case noNeighbor = "no_neighbour"

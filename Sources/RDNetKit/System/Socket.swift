@@ -89,6 +89,20 @@ enum Socket {
         }
     }
 
+    /// Gives a ping socket its identifier, which the kernel would otherwise choose.
+    ///
+    /// - Parameters:
+    ///   - echo: A ping socket.
+    ///   - identifier: Not zero.
+    /// - Throws: `SystemError`, EADDRINUSE if another ping socket has the identifier.
+    static func bind(
+        _ echo: borrowing EchoSocket,
+        toIdentifier identifier: UInt16
+    ) throws(SystemError) {
+        let address = SocketAddress(Endpoint(address: .anyIPv4, port: identifier))
+        try bind(echo.descriptor, to: address, named: "echo identifier \(identifier)")
+    }
+
     /// The socket family for an address: AF_INET or AF_INET6.
     static func family(of address: IPAddress) -> Int32 {
         address.isIPv4 ? AF_INET : AF_INET6

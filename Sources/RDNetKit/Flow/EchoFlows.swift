@@ -1,0 +1,171 @@
+/// All echo flows.
+final class EchoFlows {
+    /// Limit on flows; when full, an idle one makes room.
+    private static let maximumFlows = 256
+    private static let bindAttempts = 16
+
+    let loop: EventLoop
+    let descriptors: DescriptorBudget
+    /// The buffer for received messages.
+    let scratch: UnsafeMutableRawBufferPointer
+    /// The buffer for requests; not `scratch`, because errors are read there before a retry.
+    private let outgoing: UnsafeMutableRawBufferPointer
+    let ethernet: VirtualEthernet
+    private let log: Logger
+    private let limits: LimitLog
+    private var flows: [EchoFlow.Key: EchoFlow] = [:]
+    /// The flows' identifiers on the host's network.
+    private var identifiers: Set<UInt16> = []
+    private var random: any RandomNumberGenerator = SystemRandomNumberGenerator()
+    private var queue = IdleQueue<EchoFlow>(limit: maximumFlows)
+    private var saidNoPermission = false
+    /// The message under construction; shared by all flows, so that a message does not allocate.
+    private var octets: [UInt8] = []
+    /// Counts a dropped packet; set by the engine.
+    var dropped: (DropReason) -> Void = { _ in }
+    /// Sends an ICMP error about a guest's packet; set by the engine.
+    var sendError: (GuestError) -> Void = { _ in }
+
+    /// Creates an empty table.
+    init(
+        loop: EventLoop,
+        ethernet: VirtualEthernet,
+        log: Logger,
+        descriptors: DescriptorBudget,
+        limits: LimitLog
+    ) {
+        self.loop = loop
+        self.ethernet = ethernet
+        self.log = log
+        self.descriptors = descriptors
+        self.limits = limits
+        scratch = .allocate(byteCount: 1 << 16, alignment: 64)
+        outgoing = .allocate(byteCount: 1 << 16, alignment: 64)
+    }
+
+    deinit {
+        scratch.deallocate()
+        outgoing.deallocate()
+    }
+
+    /// The current number of flows.
+    var count: Int { flows.count }
+
+    /// Every flow, for the API.
+    var all: [EchoFlow] { queue.all }
+
+    /// Forwards a guest's echo request to a host.
+    ///
+    /// - Parameters:
+    ///   - message: The ICMP message; its checksum field is rewritten.
+    ///   - key: The guest and its identifier.
+    ///   - request: The destination, and what an ICMP error would quote.
+    ///   - path: Hop limit and fragmentation.
+    ///   - now: The turn's clock.
+    func send(
+        _ message: UnsafeRawBufferPointer,
+        _ key: EchoFlow.Key,
+        _ request: SentPacket,
+        _ path: PathOptions,
+        now: Instant
+    ) {
+        if let flow = flows[key] { return flow.send(message, request, path, now: now) }
+        do {
+            let flow = try EchoFlow(key, self, now: now)
+            flows[key] = flow
+            identifiers.insert(flow.identifier)
+            if let victim = queue.append(flow) {
+                limits.reached(.echoFlows, maximum: Self.maximumFlows)
+                forget(victim)
+            }
+            flow.send(message, request, path, now: now)
+        } catch {
+            dropped(.hostError)
+            guard !error.isOutOfDescriptors, !saidNoPermission else { return }
+            saidNoPermission = true
+            log.warning(
+                "pings to other hosts are not forwarded: allow them with net.ipv4.ping_group_range",
+                ["error": "\(error)"]
+            )
+        }
+    }
+
+    /// Chooses a random identifier that no other flow uses.
+    ///
+    /// - Parameter echo: The flow's socket; a ping socket is bound to the identifier.
+    /// - Returns: The identifier, never zero.
+    /// - Throws: `SystemError` if a ping socket cannot be bound.
+    func freeIdentifier(for echo: borrowing EchoSocket) throws(SystemError) -> UInt16 {
+        var attempts = 0
+        while true {
+            let identifier = UInt16.random(in: 1...UInt16.max, using: &random)
+            guard !identifiers.contains(identifier) else { continue }
+            // The sender of each message on a raw socket chooses its identifier.
+            if echo.isRaw { return identifier }
+            attempts += 1
+            do throws(SystemError) {
+                try Socket.bind(echo, toIdentifier: identifier)
+                return identifier
+            } catch {
+                // Another program's ping socket may have the identifier.
+                guard error.isAddressInUse, attempts < Self.bindAttempts else { throw error }
+            }
+        }
+    }
+
+    /// Copies a request and gives it another identifier.
+    ///
+    /// - Parameters:
+    ///   - message: The whole ICMP message with a complete checksum.
+    ///   - identifier: The identifier on the host's network.
+    /// - Returns: The copy, valid until the next call.
+    func translate(
+        _ message: UnsafeRawBufferPointer,
+        to identifier: UInt16
+    ) -> UnsafeRawBufferPointer {
+        outgoing.copyMemory(from: message)
+        let copy = UnsafeMutableRawBufferPointer(rebasing: outgoing[..<message.count])
+        Self.setIdentifier(identifier, in: copy)
+        return UnsafeRawBufferPointer(copy)
+    }
+
+    /// The flow that gives way next; nil when there are none.
+    var idlest: EchoFlow? { queue.idlest() }
+
+    /// Sends a reply to a guest with the guest's identifier.
+    func sendReply(
+        _ message: UnsafeRawBufferPointer,
+        _ reply: ICMPMessage,
+        from host: IPAddress,
+        to key: EchoFlow.Key,
+        hopLimit: UInt8 = 64
+    ) {
+        guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbor) }
+        var answer = reply
+        answer.rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
+        octets.removeAll(keepingCapacity: true)
+        octets.append(contentsOf: message)
+        ICMPError.finish(answer, &octets)
+        var ip = IPv4Header(
+            transport: IPProtocol.icmp,
+            source: ethernet.plan.seenByGuests(host),
+            destination: key.guest,
+            payloadLength: octets.count
+        )
+        ip.timeToLive = hopLimit
+        octets.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
+    }
+
+    /// Removes a flow whose idle timeout passed.
+    func expired(_ flow: EchoFlow) {
+        queue.remove(flow)
+        forget(flow)
+    }
+
+    private func forget(_ flow: EchoFlow) {
+        flow.close()
+        guard flows[flow.key] === flow else { return }
+        flows[flow.key] = nil
+        identifiers.remove(flow.identifier)
+    }
+}
