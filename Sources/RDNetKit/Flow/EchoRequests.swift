@@ -41,22 +41,24 @@ struct EchoRequests {
         )
     }
 
-    /// Whether a message quotes a request that may still get replies.
+    /// Looks for the request that an ICMP error quotes.
     ///
     /// - Parameters:
     ///   - message: The start of the request, at least eight bytes.
     ///   - host: The request's destination.
     ///   - now: The turn's clock.
+    /// - Returns: Whether there is one that may still get replies.
     func contains(_ message: UnsafeRawBufferPointer, to host: IPAddress, now: Instant) -> Bool {
         request(Self.sequence(of: message), to: host, now: now) != nil
     }
 
-    /// Whether a reply answers one of the requests; duplicates of it are accepted for a moment.
+    /// Matches a reply with the requests; duplicates of it are accepted for a moment.
     ///
     /// - Parameters:
     ///   - message: The whole ICMP message, at least eight bytes.
     ///   - host: Its sender.
     ///   - now: The turn's clock.
+    /// - Returns: Whether it answers one of them.
     mutating func accept(
         _ message: UnsafeRawBufferPointer,
         from host: IPAddress,

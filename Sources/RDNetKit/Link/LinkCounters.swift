@@ -27,7 +27,11 @@ struct LinkCounters: MetricGroup, Equatable {
             .counter(\.framesSent, "FramesSent", "Frames sent to guests."),
             .counter(\.framesReceived, "FramesReceived", "Frames received from guests."),
             .counter(\.malformed, "MalformedFrames", "Frames of an impossible length."),
-            .counter(\.dropped, "DroppedFrames", "Frames that a full link or the kernel did not take."),
+            .counter(
+                \.dropped,
+                "DroppedFrames",
+                "Frames that a full link or the kernel did not take."
+            ),
         ]
     }
 

@@ -119,9 +119,9 @@ final class Logger {
     /// Logs the values of counters at level info, each as a field.
     ///
     /// - Parameters:
-    ///   - group: The counters; fields are named like the members of `/stats`, `framesSent`.
     ///   - message: The event.
     ///   - fields: Details that precede the values.
+    ///   - group: The counters; fields are named like the members of `/stats`, `framesSent`.
     func info(
         _ message: String,
         _ fields: KeyValuePairs<String, String> = [:],
