@@ -147,6 +147,16 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         }
     }
 
+    /// Resets every connection with a socket whose local address the machine has lost.
+    ///
+    /// - Parameter addresses: The lost addresses.
+    /// - Returns: The number of connections that ended.
+    func end(losing addresses: LostAddresses) -> Int {
+        let lost = relays.values.filter { $0.usesLocalAddress(of: addresses) }
+        for relay in lost { relay.abort() }
+        return lost.count
+    }
+
     /// Logs why a client was not connected.
     func failed(_ cause: String) {
         log.debug("client refused", ["cause": cause])

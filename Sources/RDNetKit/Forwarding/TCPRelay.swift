@@ -179,6 +179,12 @@ final class TCPRelay: TimerObserver {
 
     // MARK: Closing
 
+    /// Whether one of the sockets has a local address that the machine has lost.
+    func usesLocalAddress(of addresses: LostAddresses) -> Bool {
+        addresses.contain(localAddressOf: client.descriptor)
+            || addresses.contain(localAddressOf: upstream.descriptor)
+    }
+
     /// Resets both connections.
     func abort() {
         Socket.resetOnClose(client.descriptor)

@@ -17,6 +17,8 @@ final class HostNetwork: DatagramSender {
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let capture: CaptureSwitch
+    /// Set by `open`.
+    private(set) var addressLoss: HostAddressLoss?
 
     /// Creates the network in memory, engine and services; opens nothing yet.
     ///
@@ -78,6 +80,7 @@ final class HostNetwork: DatagramSender {
     ///
     /// - Throws: `RoleFailure` with the address that could not be opened.
     func open() throws(RoleFailure) {
+        addressLoss = HostAddressLoss(engine, dns)
         try openForwards()
         try openAPI()
         if !settings.captureFile.isEmpty { try startCapture() }
@@ -300,27 +303,11 @@ final class HostNetwork: DatagramSender {
         }
     }
 
-    // MARK: Traffic
-
-    /// Interval between two log lines about the traffic.
-    private static let reportInterval: Duration = .seconds(5)
-
-    /// Starts logging the traffic counters at level debug.
-    func reportTraffic() {
-        loop.after(Self.reportInterval) { [weak self] _ in
-            guard let self else { return }
-            let counters = engine.ethernet.counters
-            let sent = OctetCount(counters.octetsSent)
-            let received = OctetCount(counters.octetsReceived)
-            log.debug("\(sent) sent to the VM, \(received) received from the VM")
-            reportTraffic()
-        }
-    }
-
     // MARK: Closing
 
     /// Closes listeners, forwards and links, and removes their files.
     func stop() {
+        addressLoss?.close()
         for listener in listeners { listener.close() }
         for listener in linkListeners { listener.close() }
         forwards.close()

@@ -118,8 +118,9 @@ final class UpSession: ReadinessObserver {
             let broker = try sandbox.prepare()
             let session = try UpSession(start, network, isReport: command.isEmpty, control)
             defer { session.stop() }
-            try session.connectLoopback(by: sockets)
+            let relays = try session.connectLoopback(by: sockets)
             try session.network.open()
+            session.network.addressLoss?.relays = relays
             session.network.restrictForwards(to: sandbox.sandbox)
             return try session.serve(process, sandbox.sandbox, broker)
         } catch let failure as RoleFailure {
@@ -148,7 +149,11 @@ final class UpSession: ReadinessObserver {
     }
 
     /// Connects forwards to the namespace's own 127.0.0.1.
-    private func connectLoopback(by sockets: consuming OwnedDescriptor) throws(SystemError) {
+    ///
+    /// - Returns: The connector, which the namespace's connections use.
+    private func connectLoopback(
+        by sockets: consuming OwnedDescriptor
+    ) throws(SystemError) -> RelayConnector {
         let relay = RelayConnector(
             loop: loop,
             log: log,
@@ -161,6 +166,7 @@ final class UpSession: ReadinessObserver {
         let connector = NamespaceConnector(maker, relay: relay)
         loopback = connector
         network.forwards.loopbackConnector = connector
+        return relay
     }
 
     private func stop() {

@@ -102,7 +102,12 @@ enum WSLProxy {
             let server = try listen(settings, loop, start.logger) { message, process in
                 ports.apply(message, from: publishers.publisher(process))
             }
+            let addresses = try HostAddressWatch(loop: loop) { lost in
+                let count = connector.end(losing: lost)
+                start.logger.info("addresses lost", ["addresses": "\(lost)", "reset": "\(count)"])
+            }
             defer {
+                addresses.close()
                 server.close()
                 ports.close()
                 connector.close()

@@ -57,7 +57,7 @@ final class DNSForwarder {
     /// may be unreachable now.
     var configuration = ResolverConfiguration() {
         didSet {
-            if configuration.servers != oldValue.servers { restartAll() }
+            if configuration.servers != oldValue.servers { restart() }
         }
     }
 
@@ -146,8 +146,8 @@ final class DNSForwarder {
         }
     }
 
-    /// Restarts every query in flight with the current servers.
-    private func restartAll() {
+    /// Restarts every query in flight, on new sockets, with the current servers.
+    func restart() {
         silent = SilentServers()
         for query in byAge[oldest...] where !query.isFinished {
             for attempt in query.tries { release(attempt.id, on: attempt.channel) }

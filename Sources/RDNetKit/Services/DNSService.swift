@@ -101,6 +101,11 @@ final class DNSService {
             )
     }
 
+    /// Sends the queries in flight again from new sockets, because the machine has lost an address.
+    func addressesLost() {
+        forwarder.restart()
+    }
+
     /// The current counters.
     var counters: DNSCounters {
         var counters = counts

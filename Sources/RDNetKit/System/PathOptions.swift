@@ -77,13 +77,23 @@ extension Socket {
     ///
     /// See bind(2): the kernel refuses any other address.
     static func isLocal(_ address: IPAddress) -> Bool {
-        if address.isLoopback { return true }
+        address.isLoopback || bindError(address) == nil
+    }
+
+    /// Whether an address certainly does not belong to this machine.
+    ///
+    /// See bind(2), EADDRNOTAVAIL.
+    static func isForeign(_ address: IPAddress) -> Bool {
+        bindError(address)?.errno == EADDRNOTAVAIL
+    }
+
+    private static func bindError(_ address: IPAddress) -> SystemError? {
         do {
             let socket = try make(family(of: address), .datagram)
             try bind(socket, to: SocketAddress(Endpoint(address: address, port: 0)), named: "")
-            return true
+            return nil
         } catch {
-            return false
+            return error
         }
     }
 
