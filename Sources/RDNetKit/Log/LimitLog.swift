@@ -24,7 +24,7 @@ enum Limit: String, CountedReason, Sendable {
         "Limits",
         metric: "limit_reached",
         label: "limit",
-        "What a limit cut off: connections, clients, names or bytes, by limit."
+        "Connections, clients, names or bytes that a limit cut off, by limit."
     )
 
     /// What happens at the bound.

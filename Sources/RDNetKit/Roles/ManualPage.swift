@@ -1,7 +1,7 @@
 /// A manual page with handwritten prose and lists that are generated from the program's values.
 ///
-/// A list starts after the comment line `.\" rdnet: options of ROLE`, `.\" rdnet: roles` or `.\"
-/// rdnet: keys of network`, and ends before `.\" rdnet: end`.
+/// A list starts after the comment line `.\" rdnet: options of ROLE`, `.\" rdnet: roles`, `.\"
+/// rdnet: counters` or `.\" rdnet: keys of network`, and ends before `.\" rdnet: end`.
 struct ManualPage {
     private static let mark = ".\\\" rdnet: "
 
@@ -25,6 +25,7 @@ struct ManualPage {
 
     private func list(of subject: String) -> String? {
         if subject == "roles" { return roleList }
+        if subject == "counters" { return counterList }
         if subject == "keys of network" { return keyList }
         return registry.roles.first { subject == "options of \($0.name)" }?.manual()
     }
@@ -51,6 +52,19 @@ struct ManualPage {
             text += ".It Ic \(ManualMarkup.escaped(key))\nKnown to\n"
             text +=
                 names.map { ".Ic \(ManualMarkup.escaped($0))" }.joined(separator: " ,\n") + " .\n"
+        }
+        return text + ".El\n"
+    }
+    /// Every metric with its label, and its name in `/stats`.
+    private var counterList: String {
+        var text = ".Bl -tag -width Ds\n"
+        var previous: MetricFamily?
+        for family in NetworkStatistics().statistics.samples.map({ $0.family })
+        where family != previous {
+            previous = family
+            let label = family.label.map { "{\($0)}" } ?? ""
+            text += ".It Ic \(family.name)\(label) , \(family.path)\n"
+            text += ManualMarkup.sentences(family.help)
         }
         return text + ".El\n"
     }

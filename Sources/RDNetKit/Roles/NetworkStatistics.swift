@@ -24,7 +24,8 @@ struct EngineGauges: MetricGroup {
     }
 }
 
-extension HostNetwork {
+/// Every number of a host end in `/stats` and `/metrics`.
+struct NetworkStatistics {
     private static let buildInfo = MetricFamily(
         "BuildInfo",
         metric: "build_info",
@@ -33,32 +34,54 @@ extension HostNetwork {
         "Always 1; the label is the version of rdnet."
     )
 
-    /// Every group of counters of the host end.
-    var counters: [any MetricGroup] {
-        let dns = dns.counters
-        return [
-            engine.ethernet.counters, engine.drops, engine.ignored, limits.counters,
-            EngineGauges(engine), engine.tcp.counters, forwards.counters, dhcp.statistics, dns,
-            dns.forwarder, dns.multicast, capture.counters,
+    var link = LinkCounters()
+    var drops = DropCounters()
+    var ignored = IgnoreCounters()
+    var limits = ReasonCounters<Limit>()
+    var tables = EngineGauges()
+    var tcp = TCPCounters()
+    var forwards = ForwardCounters()
+    var dhcp = DHCPServer.Counters()
+    var dns = DNSCounters()
+    var capture = CaptureCounters()
+
+    /// The groups in the order of `/metrics`.
+    var groups: [any MetricGroup] {
+        [
+            link, drops, ignored, limits, tables, tcp, forwards, dhcp, dns, dns.forwarder,
+            dns.multicast, capture,
         ]
     }
 
-    /// The numbers in `/stats` and `/metrics`.
+    /// The numbers, and gvproxy's sums of them.
     var statistics: Statistics {
-        let version = MetricSample(
-            family: Self.buildInfo,
-            member: RoleRegistry.version,
-            value: 1
-        )
-        let link = engine.ethernet.counters
-        let drops = engine.drops
+        let version = RoleRegistry.version
+        let build = MetricSample(family: Self.buildInfo, member: version, value: 1)
         return Statistics(
-            [version] + counters.flatMap { $0.samples },
+            [build] + groups.flatMap { $0.samples },
             sums: [
                 ("DroppedPackets", drops.total &+ link.dropped &+ link.malformed),
                 ("UnknownProtocolRcvdPackets", drops.count(of: .unknownProtocol)),
                 ("MalformedRcvdPackets", drops.count(of: .malformed)),
             ]
         )
+    }
+}
+
+extension HostNetwork {
+    /// The current numbers.
+    var statistics: Statistics {
+        NetworkStatistics(
+            link: engine.ethernet.counters,
+            drops: engine.drops,
+            ignored: engine.ignored,
+            limits: limits.counters,
+            tables: EngineGauges(engine),
+            tcp: engine.tcp.counters,
+            forwards: forwards.counters,
+            dhcp: dhcp.statistics,
+            dns: dns.counters,
+            capture: capture.counters
+        ).statistics
     }
 }

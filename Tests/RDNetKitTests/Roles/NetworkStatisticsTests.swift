@@ -5,11 +5,7 @@ import Testing
 
 @Suite("declared counters")
 struct NetworkStatisticsTests {
-    private let network: HostNetwork
-
-    init() throws {
-        network = HostNetwork(NetworkSettings(), loop: try EventLoop(), log: .discarding())
-    }
+    private let statistics = NetworkStatistics().statistics
 
     // MARK: Completeness
 
@@ -39,12 +35,12 @@ struct NetworkStatisticsTests {
     }
 
     @Test func `every type with counters is shown`() throws {
-        let shown = network.counters.map { "\(type(of: $0))" }
+        let shown = NetworkStatistics().groups.map { "\(type(of: $0))" }
         #expect(shown.sorted() == (try typesInSources()).sorted())
     }
 
     @Test func `every field of a type with counters is declared once`() {
-        for group in network.counters { check(group) }
+        for group in NetworkStatistics().groups { check(group) }
     }
 
     private func check<Group: MetricGroup>(_: Group) {
@@ -72,7 +68,7 @@ struct NetworkStatisticsTests {
     // MARK: Names
 
     @Test func `the text format and its naming rules are kept`() throws {
-        let families = try PrometheusText.parse(network.statistics.metrics)
+        let families = try PrometheusText.parse(statistics.metrics)
         for family in families {
             #expect(family.name.hasPrefix("rdnet_"))
             #expect(family.help.hasSuffix(".") && family.help.count > 4, "\(family.name)")
@@ -87,7 +83,7 @@ struct NetworkStatisticsTests {
     }
 
     @Test func `a number of bytes is named so in both documents`() {
-        for sample in network.statistics.samples {
+        for sample in statistics.samples {
             // `ctl stats` shows such a number with a unit.
             let isNamed = sample.path.last?.hasPrefix("Bytes") == true
             #expect(isNamed == (sample.family.unit == .bytes), "\(sample.path)")
@@ -97,7 +93,7 @@ struct NetworkStatisticsTests {
     }
 
     @Test func `two numbers never have the same name`() {
-        let samples = network.statistics.samples
+        let samples = statistics.samples
         #expect(Set(samples.map { $0.path }).count == samples.count)
         let names = Dictionary(grouping: samples.map { $0.family }) { $0.name }
         for (name, families) in names {
@@ -119,7 +115,7 @@ struct NetworkStatisticsTests {
         ]
     )
     func stays(name: String) {
-        let value = name.split(separator: ".").reduce(network.statistics.json) { json, part in
+        let value = name.split(separator: ".").reduce(statistics.json) { json, part in
             json.member(String(part)) ?? .null
         }
         #expect(value.text == "0", "\(name)")
