@@ -4,8 +4,8 @@
 ///
 /// * A link closes: its guests are absent. A guest that is heard again within `absenceLimit` keeps
 ///   its flows; the others lose theirs.
-/// * A guest is heard again, sends DHCPDISCOVER, moves to another link, or changes its Ethernet
-///   address: it may have rebooted. Each of its TCP flows is probed once; a guest that does not
+/// * A guest is heard again, sends DHCPDISCOVER, or changes its Ethernet address: it may have
+///   rebooted. Each of its TCP flows is probed once; a guest that does not
 ///   know a connection answers with a reset.
 /// * A guest stops answering on one flow: its other flows are probed as well.
 ///
@@ -63,7 +63,7 @@ final class GuestPresence: TimerObserver {
         self.echo = echo
         self.log = log
         ethernet.stationsLost = { [unowned self] in lost($0) }
-        ethernet.stationHeard = { [unowned self] in heard($0, isNew: $1) }
+        ethernet.stationHeard = { [unowned self] in heard($0) }
         ethernet.neighborMoved = { [unowned self] in request($0) }
         tcp.guestIsSilent = { [unowned self] in request($0) }
     }
@@ -93,10 +93,9 @@ final class GuestPresence: TimerObserver {
         arm()
     }
 
-    private func heard(_ mac: MACAddress, isNew: Bool) {
-        // A station that was never heard before has no flows; one that moves has reconnected on
-        // another link.
-        if missing.remove(mac) != nil || !isNew { request(mac) }
+    private func heard(_ mac: MACAddress) {
+        // A station that was never heard before has no flows.
+        if missing.remove(mac) != nil { request(mac) }
     }
 
     // No lookup here: a guest can cause this with every frame.

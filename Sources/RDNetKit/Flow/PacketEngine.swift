@@ -97,6 +97,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         udp.dropped = { [unowned self] in drop($0) }
         echo.dropped = { [unowned self] in drop($0) }
         ethernet.neighborLearned = { [unowned self] in udp.sendWaiting(to: $0, now: $1) }
+        ethernet.addressReplaced = { [limits] in
+            limits.reached(.linkAddresses, maximum: EthernetSwitch.addressesPerPort)
+        }
     }
 
     private func shareDescriptors() {
@@ -129,10 +132,11 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     func receive(_ frame: Frame, from link: any FrameLink, now: Instant) {
         do {
             let header = try EthernetHeader(reading: frame.octets.bytes)
-            guard let isForGateway = ethernet.forward(frame, header, from: link) else {
-                return drops.count(.badSource)
+            switch ethernet.forward(frame, header, from: link, now: now) {
+            case .gateway: break
+            case .elsewhere: return
+            case .dropped(let reason): return drops.count(reason)
             }
-            guard isForGateway else { return }
             ethernet.capture?.record(ethernet.described(frame, from: link))
             let start = EthernetHeader.length
             let packet = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
@@ -142,7 +146,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             case EthernetHeader.Kind.ipv4:
                 try receiveIPv4(packet, frame.header, from: header.source, now: now)
             case EthernetHeader.Kind.arp:
-                try receiveARP(packet, from: link, now: now)
+                try receiveARP(packet, from: link)
             default:
                 drop(.unknownProtocol)
             }
@@ -191,17 +195,13 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
 
     private func receiveARP(
         _ octets: UnsafeRawBufferPointer,
-        from link: any FrameLink,
-        now: Instant
+        from link: any FrameLink
     ) throws(PacketError) {
+        // The virtual Ethernet has verified the sender and learned its address.
         let packet = try ARPPacket(reading: octets.bytes)
-        // An ARP probe (RFC 5227, 2.1.1) has no sender address, so there is nothing to learn.
-        if plan.isGuest(packet.senderAddress), !packet.senderMAC.isGroup {
-            ethernet.learn(packet.senderAddress, mac: packet.senderMAC, now: now)
+        guard packet.operation == .request, plan.answersARP(for: packet.targetAddress) else {
+            return
         }
-        guard packet.operation == .request, plan.answersARP(for: packet.targetAddress),
-            packet.senderAddress != packet.targetAddress, !packet.senderMAC.isGroup
-        else { return }
         let reply = ARPPacket(
             operation: .reply,
             senderMAC: plan.gatewayMAC,
@@ -231,7 +231,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             }
             return try receiveUDP(header, payload, offload, from: mac, now: now)
         }
-        ethernet.learn(header.source, mac: mac, now: now)
+        guard ethernet.learn(header.source, mac: mac, now: now) else {
+            return drops.count(.takenAddress)
+        }
         if header.timeToLive <= 1, isBeyond(header.destination) {
             let quoted = quote(payload, offload)
             return sendError(GuestError(.timeExceeded(code: 0), about: header, quoted))

@@ -81,9 +81,13 @@ extension PacketEngine {
             sendPortUnreachable(header, ip, payload, checksum)
         case .host(let address):
             guard ip.source != .anyIPv4 else { return drops.count(.badSource) }
+            let host = Endpoint(address: address, port: remote.port)
+            if plan.isolatesGuests, let other = udp.hairpinGuest(at: host), other != ip.source {
+                return drops.count(.isolated)
+            }
             let sent = SentPacket(
                 ip,
-                to: Endpoint(address: address, port: remote.port),
+                to: host,
                 checksum: checksum,
                 mark: SentPacket.mark(of: payload)
             )

@@ -29,6 +29,10 @@ extension TCPFlows {
             where isClosed(Endpoint(address: address, port: key.remote.port)):
                 log.debug("guest kept from the API", ["flow": "\(key.guest) → \(key.remote)"])
                 flow.refuse(errno: 0, now: now)
+            case .host(let address)
+            where leadsToOther(Endpoint(address: address, port: key.remote.port), than: key.guest):
+                dropped(.isolated)
+                flow.refuse(errno: 0, now: now)
             case .host(let address):
                 flow.opening = packet
                 try connect(flow, to: Endpoint(address: address, port: key.remote.port), now: now)
@@ -45,13 +49,13 @@ extension TCPFlows {
 
     /// Whether a host endpoint is one of this program's own that guests may not use.
     private func isClosed(_ host: Endpoint) -> Bool {
-        closedEndpoints.contains { closed in
-            guard closed.port == host.port else { return false }
-            // A guest's connection to 127.0.0.1 may be continued at ::1.
-            if closed.address.isLoopback, host.address.isLoopback { return true }
-            return closed.address == host.address
-                || closed.address.isUnspecified && Socket.isLocal(host.address)
-        }
+        closedEndpoints.contains { Socket.isListener($0, at: host) }
+    }
+
+    /// Whether a forward leads from a host endpoint to another guest, while guests are isolated.
+    private func leadsToOther(_ host: Endpoint, than guest: Endpoint) -> Bool {
+        guard ethernet.plan.isolatesGuests, let other = forwardedGuest(host) else { return false }
+        return other != guest.address
     }
 
     private func countFull() {

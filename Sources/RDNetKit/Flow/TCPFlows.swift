@@ -48,6 +48,8 @@ final class TCPFlows {
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
     /// Listening endpoints of this program that guests may not connect to: the API and the links.
     var closedEndpoints: [Endpoint] = []
+    /// Returns the guest to which a forward leads from a host endpoint; nil if none does.
+    var forwardedGuest: (Endpoint) -> IPAddress? = { _ in nil }
     /// Sends an ICMP error about a guest's packet; set by the engine.
     var sendError: (GuestError) -> Void = { _ in }
     /// Called when a guest stops answering on one of its flows; set by `GuestPresence`.

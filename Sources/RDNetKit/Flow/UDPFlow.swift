@@ -222,7 +222,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
 
     private func isHairpin(_ host: Endpoint) -> Bool {
         if host == lastHairpin { return true }
-        guard flows.isHairpin(host) else { return false }
+        guard flows.hairpinGuest(at: host) != nil else { return false }
         lastHairpin = host
         return true
     }

@@ -112,11 +112,13 @@ final class UDPFlows {
     /// Records the port of a flow's host socket.
     func opened(_ flow: UDPFlow) {
         // A flow that closed with staged datagrams would never be removed.
-        if flows[flow.guest] === flow { hairpins.insert(flow.externalPort) }
+        if flows[flow.guest] === flow {
+            hairpins.insert(flow.externalPort, of: flow.guest.address)
+        }
     }
 
-    /// Whether a datagram comes from another flow of this gateway (RFC 4787, REQ-9).
-    func isHairpin(_ sender: Endpoint) -> Bool { hairpins.contains(sender) }
+    /// The guest whose flow has an endpoint of this machine (RFC 4787, REQ-9); nil if none has.
+    func hairpinGuest(at endpoint: Endpoint) -> IPAddress? { hairpins.guest(at: endpoint) }
 
     // MARK: To guests
 
@@ -228,11 +230,13 @@ final class UDPFlows {
     ///   - source: The source that the guest sees.
     ///   - guest: The destination.
     ///   - mac: The Ethernet destination; nil to look it up.
+    ///   - link: The guest's link; nil to look it up.
     func send(
         _ payload: UnsafeRawBufferPointer,
         from source: Endpoint,
         to guest: Endpoint,
-        mac: MACAddress?
+        mac: MACAddress?,
+        on link: (any FrameLink)? = nil
     ) {
         let route = ethernet.route(to: guest.address)
         guard payload.count <= Self.maximumPayload else { return dropped(.malformed) }
@@ -251,7 +255,7 @@ final class UDPFlows {
             payloadLength: count
         )
         // An address without a route (broadcast, client without a lease) is sent on every link.
-        let link = mac == nil || mac == route?.mac ? route?.link : nil
+        let link = link ?? (mac == nil || mac == route?.mac ? route?.link : nil)
         ethernet.send(ip, UnsafeRawBufferPointer(datagram), to: destination, on: link)
     }
 

@@ -10,16 +10,27 @@ struct GuestRoute {
 ///
 /// It forwards frames between guests; frames for the gateway go to the engine. Packets
 /// from the gateway find their guest's link with `route(to:)`.
+///
+/// Guests do not trust each other. A MAC address, and an IP address, belongs to the link that used
+/// it first until that link closes; a DHCP lease decides before that. The gateway's addresses
+/// belong to no guest. Frames that claim another's address are dropped, whoever they are for.
 final class VirtualEthernet {
     /// Limit on links.
     static let maximumLinks = 64
 
     let plan: GatewayPlan
-    private(set) var bridge: EthernetSwitch
-    private(set) var neighbors = NeighborTable()
-    private var links: [(any FrameLink)?] = []
+    var bridge: EthernetSwitch
+    var neighbors = NeighborTable()
+    /// Returns the MAC address that an address is leased to; set by the owner of the leases.
+    var leaseHolder: (IPAddress) -> MACAddress? = { _ in nil }
+    /// Called for each address that was forgotten because its link uses too many; set by the
+    /// engine.
+    var addressReplaced: () -> Void = {}
+    /// The time from which a link may be verified again, by port.
+    var nextVerification: [Int: Instant] = [:]
+    private(set) var links: [(any FrameLink)?] = []
     /// The number of the link at each port; numbers are never reused.
-    private var numbers: [Int] = []
+    private(set) var numbers: [Int] = []
     private var nextNumber = 0
     private var lastIdentification: UInt16 = 0
     /// Records every frame that crosses the gateway's port; nil without a capture.
@@ -34,9 +45,8 @@ final class VirtualEthernet {
     var neighborMoved: (IPAddress) -> Void = { _ in }
     /// Called with all MAC addresses behind a link that has closed.
     var stationsLost: ([MACAddress]) -> Void = { _ in }
-    /// Called for each MAC address that is heard on a link for the first time: it is new to the
-    /// switch, or has moved from another link.
-    var stationHeard: (MACAddress, _ isNew: Bool) -> Void = { _, _ in }
+    /// Called for each MAC address that is heard on a link for the first time.
+    var stationHeard: (MACAddress) -> Void = { _ in }
     /// Counters of closed links, so that totals never decrease.
     private var closedCounters = LinkCounters()
 
@@ -62,7 +72,7 @@ final class VirtualEthernet {
 
     /// Whether an address was learned on a link that is still attached.
     func isAttached(_ mac: MACAddress) -> Bool {
-        if case .port = bridge.destination(of: mac) { true } else { false }
+        bridge.port(of: mac) != nil
     }
 
     /// Attaches a link.
@@ -87,6 +97,8 @@ final class VirtualEthernet {
         guard let port = port(of: link) else { return }
         links[port] = nil
         closedCounters += link.counters
+        nextVerification[port] = nil
+        neighbors.close(port)
         let forgotten = bridge.forget(port)
         for address in forgotten { addressForgotten(address) }
         stationsLost(forgotten)
@@ -114,41 +126,71 @@ final class VirtualEthernet {
 
     // MARK: Inwards
 
-    /// Forwards a frame to other guests and returns whether the gateway receives it too.
+    /// Where a frame from a guest goes.
+    enum Way: Equatable {
+        /// To the gateway, and if its destination is a group, to other guests too.
+        case gateway
+        /// Only to other guests, or nowhere.
+        case elsewhere
+        /// Nowhere, because a rule forbids it.
+        case dropped(DropReason)
+    }
+
+    /// Forwards a frame to other guests.
     ///
     /// - Parameters:
     ///   - frame: The received frame.
     ///   - ethernet: Its header.
     ///   - link: The link that received it.
-    /// - Returns: Whether the gateway receives it; nil if its source is invalid.
+    ///   - now: The turn's clock.
+    /// - Returns: Where the frame goes.
     @inline(__always)
     func forward(
         _ frame: Frame,
         _ ethernet: EthernetHeader,
-        from link: any FrameLink
-    ) -> Bool? {
-        guard let port = port(of: link), let lesson = bridge.learn(ethernet.source, on: port)
-        else { return nil }
-        if lesson != .known { learned(ethernet.source, isNew: lesson == .new) }
+        from link: any FrameLink,
+        now: Instant
+    ) -> Way {
+        guard let port = port(of: link) else { return .dropped(.badSource) }
+        let lesson = bridge.learn(ethernet.source, on: port)
+        if lesson != .known, let reason = refusal(lesson, ethernet.source, on: port, now: now) {
+            return .dropped(reason)
+        }
+        if ethernet.destination == plan.gatewayMAC, ethernet.kind != EthernetHeader.Kind.arp {
+            return .gateway
+        }
+        return distribute(frame, ethernet, from: port, now: now)
+    }
+
+    /// Forwards a frame that is not only for the gateway, or that is ARP.
+    private func distribute(
+        _ frame: Frame,
+        _ ethernet: EthernetHeader,
+        from port: Int,
+        now: Instant
+    ) -> Way {
         // Reserved for the two ends of one link (IEEE 802.1D, 7.12.6), such as offload negotiation.
-        if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return false }
+        if ethernet.destination.rawValue & ~15 == 0x0180_c200_0000 { return .elsewhere }
+        if let reason = falseSource(frame, ethernet, on: port, now: now) {
+            return .dropped(reason)
+        }
+        guard let link = links[port] else { return .elsewhere }
         switch bridge.destination(of: ethernet.destination) {
         case .gateway:
-            return true
+            return .gateway
         case .port(let other):
             // Sending it back out of its own port would be a loop (IEEE 802.1D, 7.7.1).
-            if other != port { links[other]?.send(described(frame, from: link), .bulk) }
-            return false
+            if other == port { return .elsewhere }
+            if plan.isolatesGuests { return .dropped(.isolated) }
+            links[other]?.send(described(frame, from: link), .bulk)
+            return .elsewhere
+        case .flood where plan.isolatesGuests:
+            return ethernet.destination.isGroup ? .gateway : .dropped(.isolated)
         case .flood:
             let frame = described(frame, from: link)
             for (other, link) in links.enumerated() where other != port { link?.send(frame, .bulk) }
-            return ethernet.destination.isGroup
+            return ethernet.destination.isGroup ? .gateway : .elsewhere
         }
-    }
-
-    private func learned(_ source: MACAddress, isNew: Bool) {
-        if isNew { addressLearned(source) }
-        stationHeard(source, isNew)
     }
 
     /// The frame with a header that says what is unfinished about it, whatever link it came from.
@@ -158,12 +200,18 @@ final class VirtualEthernet {
     }
 
     /// Learns a guest's address from its packet.
+    ///
+    /// - Parameters:
+    ///   - address: The packet's source, inside the subnet.
+    ///   - mac: The frame's source.
+    ///   - now: The turn's clock.
+    /// - Returns: Whether the guest may use the address: it belongs to no other link.
     @inline(__always)
-    func learn(_ address: IPAddress, mac: MACAddress, now: Instant) {
-        let lesson = neighbors.learn(address, mac: mac, now: now)
-        guard lesson != .known else { return }
-        if lesson == .moved { neighborMoved(address) }
-        neighborLearned(address, now)
+    func learn(_ address: IPAddress, mac: MACAddress, now: Instant) -> Bool {
+        if neighbors.isLatest(address, mac) { return true }
+        // The switch has learned the frame's source before.
+        guard let port = bridge.port(of: mac) else { return false }
+        return learn(address, mac: mac, on: port, now: now)
     }
 
     // MARK: Outwards
@@ -179,11 +227,11 @@ final class VirtualEthernet {
 
     /// Finds a guest; nil if its address is unknown or its link closed.
     func route(to guest: IPAddress) -> GuestRoute? {
-        guard let mac = neighbors.mac(of: guest),
-            case .port(let port) = bridge.destination(of: mac),
+        guard let station = neighbors.station(of: guest),
+            let port = bridge.port(of: station.mac), station.port ?? port == port,
             let link = links[port], !link.isClosed
         else { return nil }
-        return GuestRoute(link: link, mac: mac, epoch: epoch)
+        return GuestRoute(link: link, mac: station.mac, epoch: epoch)
     }
 
     /// The next packet's IP identification.
@@ -192,119 +240,5 @@ final class VirtualEthernet {
         let first = lastIdentification &+ 1
         lastIdentification &+= UInt16(truncatingIfNeeded: count)
         return first
-    }
-
-    /// Broadcasts an ARP request for an address (RFC 826).
-    func askFor(_ address: IPAddress) {
-        let request = ARPPacket(
-            operation: .request,
-            senderMAC: plan.gatewayMAC,
-            senderAddress: plan.gateway,
-            targetMAC: MACAddress(rawValue: 0),
-            targetAddress: address
-        )
-        for link in attached { send(request, to: .broadcast, on: link) }
-    }
-
-    /// Sends one ARP packet.
-    func send(_ packet: ARPPacket, to destination: MACAddress, on link: any FrameLink) {
-        // Padded to the minimum Ethernet frame (IEEE 802.3, 3.2.8), which some drivers require.
-        let length = 60
-        guard let room = link.reserve(length, .control) else { return }
-        room.initializeMemory(as: UInt8.self, repeating: 0)
-        let ethernet = EthernetHeader(
-            destination: destination,
-            source: plan.gatewayMAC,
-            kind: EthernetHeader.Kind.arp
-        )
-        var octets = room.mutableBytes
-        ethernet.write(to: &octets)
-        let body = UnsafeMutableRawBufferPointer(rebasing: room[EthernetHeader.length...])
-        var bodyOctets = body.mutableBytes
-        packet.write(to: &bodyOctets)
-        commit(length, .finished, room, on: link)
-    }
-
-    /// Sends one IP packet, fragmented if it exceeds the MTU.
-    ///
-    /// - Parameters:
-    ///   - header: Its payload length is set here.
-    ///   - payload: Transport header and data with a complete checksum.
-    ///   - mac: The receiver.
-    ///   - link: The receiver's link; nil for every link.
-    ///   - priority: Payload must leave room for ACKs and ARP.
-    func send(
-        _ header: IPv4Header,
-        _ payload: UnsafeRawBufferPointer,
-        to mac: MACAddress,
-        on link: (any FrameLink)?,
-        _ priority: FramePriority = .bulk
-    ) {
-        guard let link else {
-            for link in attached { send(header, payload, to: mac, on: link, priority) }
-            return
-        }
-        // Fragment boundaries are multiples of eight (RFC 791, 3.2).
-        let largest = (plan.mtu - IPv4Header.length) & ~7
-        var fragment = header
-        fragment.identification = nextIdentification()
-        var offset = 0
-        repeat {
-            var count = payload.count - offset
-            if payload.count > plan.mtu - IPv4Header.length { count = min(count, largest) }
-            fragment.payloadLength = count
-            fragment.fragmentOffset = offset
-            fragment.moreFragments = offset + count < payload.count
-            let part = UnsafeRawBufferPointer(rebasing: payload[offset..<(offset + count)])
-            sendPacket(fragment, part, to: mac, on: link, priority)
-            offset += count
-        } while offset < payload.count
-    }
-
-    private func sendPacket(
-        _ header: IPv4Header,
-        _ payload: UnsafeRawBufferPointer,
-        to mac: MACAddress,
-        on link: any FrameLink,
-        _ priority: FramePriority
-    ) {
-        let start = EthernetHeader.length + IPv4Header.length
-        guard let room = link.reserveOrDrop(start + payload.count, priority) else { return }
-        writeHeaders(header, to: mac, room)
-        UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: payload)
-        commit(start + payload.count, .finished, room, on: link)
-    }
-
-    /// Writes the Ethernet and IPv4 headers of a frame.
-    @inline(__always)
-    func writeHeaders(
-        _ header: IPv4Header,
-        to mac: MACAddress,
-        _ room: UnsafeMutableRawBufferPointer
-    ) {
-        var octets = room.mutableBytes
-        EthernetHeader(
-            destination: mac,
-            source: plan.gatewayMAC,
-            kind: EthernetHeader.Kind.ipv4
-        ).write(to: &octets)
-        let packet = UnsafeMutableRawBufferPointer(rebasing: room[EthernetHeader.length...])
-        var packetOctets = packet.mutableBytes
-        header.write(to: &packetOctets)
-    }
-
-    /// Commits the frame in a link's reserved room and records it in the capture.
-    @inline(__always)
-    func commit(
-        _ count: Int,
-        _ header: VirtioNetHeader,
-        _ room: UnsafeMutableRawBufferPointer,
-        on link: any FrameLink
-    ) {
-        if let capture {
-            let octets = UnsafeRawBufferPointer(rebasing: room[..<count])
-            capture.record(Frame(octets, header))
-        }
-        link.commit(count, header)
     }
 }

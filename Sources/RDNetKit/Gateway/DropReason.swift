@@ -4,8 +4,14 @@ enum DropReason: String, CountedReason, Sendable {
     case malformed
     /// A wrong checksum.
     case badChecksum = "bad_checksum"
-    /// A source address outside the subnet.
+    /// A source address outside the subnet, or one of the gateway's own.
     case badSource = "bad_source"
+    /// A MAC address that belongs to another link.
+    case takenMAC = "taken_mac"
+    /// An IP address that belongs to another link.
+    case takenAddress = "taken_address"
+    /// Another guest's address while guests are isolated.
+    case isolated
     /// A destination that cannot be forwarded.
     case noRoute = "no_route"
     /// 169.254.0.0/16 while it is not allowed.

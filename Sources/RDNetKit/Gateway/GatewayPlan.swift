@@ -20,6 +20,8 @@ struct GatewayPlan: Equatable {
     let allowsLinkLocal: Bool
     /// Whether guests are kept from the host's loopback addresses.
     var blocksHostLoopback = false
+    /// Whether guests are kept from each other.
+    var isolatesGuests = false
 
     init(subnet: Subnet, gatewayMAC: MACAddress, mtu: Int, allowsLinkLocal: Bool) {
         self.subnet = subnet

@@ -118,8 +118,13 @@ final class DatagramLink: FrameLink {
     /// guest receives none.
     func probe(now: Instant) {
         defer { framesAtProbe = counters.framesReceived }
-        guard framesAtProbe == counters.framesReceived, !isClosed else { return }
-        if let error = StaleSocket.absence(of: peer) { fail("\(error)", now: now) }
+        guard framesAtProbe == counters.framesReceived else { return }
+        verifyPeer(now: now)
+    }
+
+    func verifyPeer(now: Instant) {
+        guard !isClosed, let error = StaleSocket.absence(of: peer) else { return }
+        fail("\(error)", now: now)
     }
 
     func close() {

@@ -65,6 +65,11 @@ protocol FrameLink: AnyObject {
     /// Writes the queued frames to the kernel, as many as it takes.
     func flush(now: Instant)
 
+    /// Finds out whether the other end still exists, because its addresses appear elsewhere.
+    ///
+    /// The link closes as usual if it does not.
+    func verifyPeer(now: Instant)
+
     /// Stops reading and writing; the descriptor closes when the link is deallocated.
     func close()
 }
@@ -72,6 +77,9 @@ protocol FrameLink: AnyObject {
 extension FrameLink {
     var format: StreamFormat? { nil }
     var receivesOffloadHeaders: Bool { false }
+
+    /// Does nothing: for links without a peer.
+    func verifyPeer(now: Instant) {}
 
     /// Lends room as `reserve` does, for a frame that is dropped and counted if the queue is full.
     func reserveOrDrop(

@@ -109,6 +109,11 @@ final class PacketLink: FrameLink, ReadinessObserver {
         loop.change(watch, to: wanted ? [.readable, .ended, .writable] : [.readable, .ended])
     }
 
+    func verifyPeer(now: Instant) {
+        guard Socket.hasEnded(descriptor) else { return }
+        fail("the other end closed the connection", now: now)
+    }
+
     func close() {
         guard !isClosed else { return }
         isClosed = true

@@ -274,6 +274,11 @@ final class StreamLink: FrameLink, ReadinessObserver {
         }
     }
 
+    func verifyPeer(now: Instant) {
+        if stream.hasEnded { return fail("the other end closed the stream", now: now) }
+        stream.probePeer()
+    }
+
     func close() {
         guard !isClosed else { return }
         isClosed = true

@@ -10,6 +10,7 @@ enum Limit: String, CountedReason, Sendable {
     case answerPorts = "answer_ports"
     case leases
     case links
+    case linkAddresses = "link_addresses"
     case apiConnections = "api_connections"
     case dnsConnections = "dns_connections"
     case dnsQueries = "dns_queries"
@@ -39,6 +40,7 @@ enum Limit: String, CountedReason, Sendable {
         case .answerPorts: "answers from another port of the guest are dropped"
         case .leases: "clients without an address get none"
         case .links: "new links are refused"
+        case .linkAddresses: "the oldest address on the same link is forgotten"
         case .apiConnections, .dnsConnections: "the longest-idle connection closes early"
         case .dnsQueries: "the oldest query fails"
         case .mdnsNames: "further .local names are not looked up on the host's links"

@@ -65,8 +65,7 @@ final class HostNetwork: DatagramSender {
         dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
-        dhcp.isPresent = { [unowned engine] in engine.ethernet.isAttached($0) }
-        dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }
+        connectLeases()
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
             linkEnded(link, reason)
@@ -144,6 +143,18 @@ final class HostNetwork: DatagramSender {
         )
     }
 
+    /// Connects the leases with the links that their holders are on.
+    private func connectLeases() {
+        let ethernet = engine.ethernet
+        dhcp.isPresent = { [unowned ethernet] in ethernet.isAttached($0) }
+        dhcp.link = { [unowned ethernet] in ethernet.linkNumber(of: $0) }
+        dhcp.isUsedElsewhere = { [unowned ethernet] in ethernet.isUsed($0, elsewhereThan: $1) }
+        dhcp.leased = { [unowned ethernet] in ethernet.leased($0, to: $1) }
+        dhcp.impersonated = { [unowned engine] in engine.drop(.takenMAC) }
+        dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }
+        ethernet.leaseHolder = { [unowned self] in dhcp.holder(of: $0, now: loop.now) }
+    }
+
     // MARK: Services
 
     private func connectServices() {
@@ -177,7 +188,8 @@ final class HostNetwork: DatagramSender {
                 payload,
                 from: response.source,
                 to: response.destination,
-                mac: response.destinationMAC
+                mac: response.destinationMAC,
+                on: engine.ethernet.link(of: datagram.sourceMAC)
             )
         }
     }

@@ -33,6 +33,12 @@ struct DHCPServer {
     private(set) var guestNames = GuestNames()
     /// Called with the source of each frame with DHCPDISCOVER, before the answer.
     var discovered: (MACAddress) -> Void = { _ in }
+    /// Called for each new or renewed lease, before the answer.
+    var leased: (IPAddress, MACAddress) -> Void = { _, _ in }
+    /// Called for each message in the name of a client on another link.
+    var impersonated: () -> Void = {}
+    /// Returns the link that a MAC address is on; nil if it is unknown.
+    var link: (MACAddress) -> Int? = { _ in nil }
 
     init(_ configuration: Configuration) {
         self.configuration = configuration
@@ -47,6 +53,17 @@ struct DHCPServer {
     var isPresent: (MACAddress) -> Bool {
         get { pool.isPresent }
         set { pool.isPresent = newValue }
+    }
+
+    /// Whether a guest on another link than this one uses an address without a lease.
+    var isUsedElsewhere: (IPAddress, _ link: Int) -> Bool {
+        get { pool.isUsedElsewhere }
+        set { pool.isUsedElsewhere = newValue }
+    }
+
+    /// The MAC address that an address is reserved for or leased to; nil if there is none.
+    func holder(of address: IPAddress, now: Instant) -> MACAddress? {
+        pool.holder(of: address, now: now)
     }
 
     /// The currently bound addresses, in order of address.
@@ -91,7 +108,14 @@ struct DHCPServer {
             statistics.ignored += 1
             return nil
         }
-        guard let reply = reply(to: request, type, now: now) else { return nil }
+        let link = link(datagram.sourceMAC)
+        // Another guest's client would lose its lease to a request for another address.
+        if let home = self.link(request.hardwareAddress), home != link {
+            statistics.ignored += 1
+            impersonated()
+            return nil
+        }
+        guard let reply = reply(to: request, type, on: link, now: now) else { return nil }
         return DHCPResponse(reply, to: request, in: datagram, from: configuration.gateway)
     }
 
@@ -102,6 +126,7 @@ struct DHCPServer {
     private mutating func reply(
         to request: DHCPMessage,
         _ type: DHCPMessageType,
+        on link: Int?,
         now: Instant
     ) -> DHCPMessage? {
         let holder = LeasePool.Holder(
@@ -110,9 +135,9 @@ struct DHCPServer {
         )
         switch type {
         case .discover:
-            return offer(to: request, holder, now: now)
+            return offer(to: request, holder, on: link, now: now)
         case .request:
-            return answer(request, holder, now: now)
+            return answer(request, holder, on: link, now: now)
         case .release:
             release(request, holder, now: now)
             return nil
@@ -132,10 +157,11 @@ struct DHCPServer {
     private mutating func offer(
         to request: DHCPMessage,
         _ holder: LeasePool.Holder,
+        on link: Int?,
         now: Instant
     ) -> DHCPMessage? {
         let wish = request.options.address(.requestedAddress)
-        guard let address = pool.offer(to: holder, requested: wish, now: now) else {
+        guard let address = pool.offer(to: holder, on: link, requested: wish, now: now) else {
             statistics.exhausted += 1
             return nil
         }
@@ -147,6 +173,7 @@ struct DHCPServer {
     private mutating func answer(
         _ request: DHCPMessage,
         _ holder: LeasePool.Holder,
+        on link: Int?,
         now: Instant
     ) -> DHCPMessage? {
         let wish = request.options.address(.requestedAddress)
@@ -163,10 +190,11 @@ struct DHCPServer {
             return nil
         }
         let duration = leaseTime(for: request)
-        guard pool.bind(address, to: holder, for: duration, now: now) else {
+        guard pool.bind(address, to: holder, on: link, for: duration, now: now) else {
             statistics.refusals += 1
             return refusal(of: address, to: request)
         }
+        leased(address, holder.hardwareAddress)
         guestNames.set(
             request.options[.hostName],
             of: address,

@@ -11,9 +11,14 @@
 /// A holder gets the first available address in this order: its fixed address, the address it
 /// remembers, a lapsed or abandoned address of its identifier, the address it requests, the lowest
 /// address never used, the address that lapsed first. Reserved addresses, fixed addresses of
-/// others, network and broadcast are never leased. The table has at most `capacity` entries, and at
-/// most one bound address per holder. When every entry is live, a new holder gets no answer, and no
-/// holder loses its address.
+/// others, network and broadcast are never leased, and neither is an address that a guest on
+/// another link uses without a lease. The table has at most `capacity` entries, and at most one
+/// bound address per holder.
+///
+/// When every entry is live, a new holder gets an address of the link with the most entries, if its
+/// own link would still have fewer: a guest that invents clients takes no address away from the
+/// guests on other links. That link's offers go first, then its oldest lease. If the new holder's
+/// own link has the most entries, the new holder gets no answer.
 struct LeasePool {
     /// A client's identity: its identifier, or else its MAC address (RFC 2131, 4.2).
     enum Client: Hashable {
@@ -58,6 +63,8 @@ struct LeasePool {
         var holder: Holder
         var standing: Standing
         var expires: Instant
+        /// The link that the holder was last heard on; nil if it is unknown.
+        var link: Int?
     }
 
     /// The time for which an offer is reserved for its client.
@@ -70,7 +77,7 @@ struct LeasePool {
     private let subnet: Subnet
     private let reserved: Set<IPAddress>
     private let fixed: [MACAddress: IPAddress]
-    private let fixedAddresses: Set<IPAddress>
+    private let fixedHolders: [IPAddress: MACAddress]
     private var entries: [IPAddress: Entry] = [:]
     private var addresses: [Holder: IPAddress] = [:]
     /// Whether a MAC address is on an attached link.
@@ -78,6 +85,8 @@ struct LeasePool {
     /// A client with a new MAC address may take over the live address of its old one if that is
     /// absent.
     var isPresent: (MACAddress) -> Bool = { _ in true }
+    /// Whether a guest on another link than this one uses an address without a lease.
+    var isUsedElsewhere: (IPAddress, _ link: Int) -> Bool = { _, _ in false }
 
     /// Creates an empty pool.
     ///
@@ -91,17 +100,24 @@ struct LeasePool {
         self.reserved = reserved.union([subnet.network, subnet.broadcast])
         let taken = self.reserved
         self.fixed = fixed.filter { subnet.contains($0.value) && !taken.contains($0.value) }
-        fixedAddresses = Set(self.fixed.values)
+        fixedHolders = Dictionary(self.fixed.map { ($0.value, $0.key) }) { first, _ in first }
     }
 
     /// Chooses an address for a client and reserves it for a minute; returns nil if none is
     /// available.
     ///
     /// An address that is already bound to the client stays bound.
-    mutating func offer(to holder: Holder, requested: IPAddress?, now: Instant) -> IPAddress? {
-        guard let address = choose(for: holder, requested: requested, now: now) else { return nil }
+    mutating func offer(
+        to holder: Holder,
+        on link: Int? = nil,
+        requested: IPAddress?,
+        now: Instant
+    ) -> IPAddress? {
+        guard let address = choose(for: holder, on: link, requested: requested, now: now) else {
+            return nil
+        }
         if isBound(address, to: holder, now: now) { return address }
-        enter(address, holder, .offered, until: now + Self.offerTime)
+        enter(address, holder, on: link, .offered, until: now + Self.offerTime)
         return address
     }
 
@@ -110,6 +126,7 @@ struct LeasePool {
     /// - Parameters:
     ///   - address: The address that the client requests.
     ///   - holder: The client.
+    ///   - link: The link that the client is on; nil if it is unknown.
     ///   - duration: The duration of the lease.
     ///   - now: The caller's clock.
     /// - Returns: Whether the client may have the address. False if it belongs to another client,
@@ -117,12 +134,13 @@ struct LeasePool {
     mutating func bind(
         _ address: IPAddress,
         to holder: Holder,
+        on link: Int? = nil,
         for duration: Duration,
         now: Instant
     ) -> Bool {
-        guard isAvailable(address, to: holder, now: now) else { return false }
-        if entries[address] == nil, !makeRoom(now: now) { return false }
-        enter(address, holder, .bound, until: now + duration)
+        guard isAvailable(address, to: holder, on: link, now: now) else { return false }
+        if entries[address] == nil, !makeRoom(for: link, now: now) { return false }
+        enter(address, holder, on: link, .bound, until: now + duration)
         return true
     }
 
@@ -163,16 +181,37 @@ struct LeasePool {
         fixed.map { ($0.value, $0.key) }.sorted { $0.0.low < $1.0.low }
     }
 
+    /// The MAC address that an address is reserved for or bound to; nil if there is none.
+    func holder(of address: IPAddress, now: Instant) -> MACAddress? {
+        if let mac = fixedHolders[address] { return mac }
+        guard let entry = entries[address], entry.expires > now, entry.standing == .bound else {
+            return nil
+        }
+        return entry.holder.hardwareAddress
+    }
+
     /// Whether a client may have an address now.
-    private func isAvailable(_ address: IPAddress, to holder: Holder, now: Instant) -> Bool {
+    private func isAvailable(
+        _ address: IPAddress,
+        to holder: Holder,
+        on link: Int?,
+        now: Instant
+    ) -> Bool {
         guard subnet.contains(address), !reserved.contains(address) else { return false }
         let own = fixed[holder.hardwareAddress]
-        if fixedAddresses.contains(address), own != address { return false }
+        if fixedHolders[address] != nil, own != address { return false }
         // A client with a fixed address must return to it, unless that address is in quarantine.
         if let own, own != address, !isDeclined(own, now: now) { return false }
-        guard let entry = entries[address], entry.expires > now else { return true }
+        guard let entry = entries[address], entry.expires > now else {
+            return own == address || !isUsed(address, elsewhereThan: link)
+        }
         if entry.standing == .declined { return false }
         return entry.holder == holder || own == address || isAbandoned(entry, to: holder.client)
+    }
+
+    private func isUsed(_ address: IPAddress, elsewhereThan link: Int?) -> Bool {
+        guard let link else { return false }
+        return isUsedElsewhere(address, link)
     }
 
     private func isBound(_ address: IPAddress, to holder: Holder, now: Instant) -> Bool {
@@ -189,26 +228,29 @@ struct LeasePool {
 
     private mutating func choose(
         for holder: Holder,
+        on link: Int?,
         requested: IPAddress?,
         now: Instant
     ) -> IPAddress? {
         let remembered = addresses[holder] ?? earlierAddress(of: holder.client, now: now)
         let wishes = [fixed[holder.hardwareAddress], remembered, requested]
-        for case let wish? in wishes where isAvailable(wish, to: holder, now: now) {
-            return entries[wish] != nil || makeRoom(now: now) ? wish : nil
+        for case let wish? in wishes where isAvailable(wish, to: holder, on: link, now: now) {
+            return entries[wish] != nil || makeRoom(for: link, now: now) ? wish : nil
         }
-        if entries.count < Self.capacity, let fresh = lowestUnknownAddress() { return fresh }
-        return firstLapsed(now: now)
+        if entries.count < Self.capacity, let fresh = lowestUnknownAddress(for: link) {
+            return fresh
+        }
+        return firstLapsed(for: link, now: now) ?? firstOfCrowdedLink(for: link)
     }
 
-    /// Returns the lowest address without an entry; skips reserved and fixed addresses.
+    /// Returns the lowest address without an entry; skips reserved, fixed and used addresses.
     ///
     /// The search takes at most one step more than the number of entries and skipped addresses.
-    private func lowestUnknownAddress() -> IPAddress? {
+    private func lowestUnknownAddress(for link: Int?) -> IPAddress? {
         for number in 1..<(subnet.size - 1) {
             let address = subnet.host(number)
             if entries[address] == nil, !reserved.contains(address),
-                !fixedAddresses.contains(address)
+                fixedHolders[address] == nil, !isUsed(address, elsewhereThan: link)
             {
                 return address
             }
@@ -235,15 +277,34 @@ struct LeasePool {
             && !isPresent(entry.holder.hardwareAddress)
     }
 
-    private func firstLapsed(now: Instant) -> IPAddress? {
-        entries.filter { $0.value.expires <= now && !fixedAddresses.contains($0.key) }
-            .min { ($0.value.expires, $0.key.low) < ($1.value.expires, $1.key.low) }?.key
+    private func firstLapsed(for link: Int?, now: Instant) -> IPAddress? {
+        entries.filter { address, entry in
+            entry.expires <= now && fixedHolders[address] == nil
+                && !isUsed(address, elsewhereThan: link)
+        }.min { ($0.value.expires, $0.key.low) < ($1.value.expires, $1.key.low) }?.key
     }
 
-    /// Removes the entry that lapsed first if the table is full; returns false if all are live.
-    private mutating func makeRoom(now: Instant) -> Bool {
+    /// Returns the address that the link with the most entries gives up for a client on another
+    /// link; nil if that link has only one entry more.
+    private func firstOfCrowdedLink(for link: Int?) -> IPAddress? {
+        guard let link else { return nil }
+        let dynamic = entries.filter { fixedHolders[$0.key] == nil }
+        let links = Dictionary(grouping: dynamic) { $0.value.link }
+        let own = links[link]?.count ?? 0
+        guard let crowd = links.values.max(by: { $0.count < $1.count }), crowd.count > own + 1
+        else { return nil }
+        return crowd.min { one, other in
+            let order = { (entry: Entry) in (entry.standing == .bound ? 1 : 0, entry.expires) }
+            return order(one.value) < order(other.value)
+        }?.key
+    }
+
+    /// Removes an entry if the table is full; returns false if no entry gives way.
+    private mutating func makeRoom(for link: Int?, now: Instant) -> Bool {
         if entries.count < Self.capacity { return true }
-        guard let address = firstLapsed(now: now) else { return false }
+        guard let address = firstLapsed(for: nil, now: now) ?? firstOfCrowdedLink(for: link) else {
+            return false
+        }
         forget(address)
         return true
     }
@@ -256,12 +317,18 @@ struct LeasePool {
     private mutating func enter(
         _ address: IPAddress,
         _ holder: Holder,
+        on link: Int?,
         _ standing: Standing,
         until expires: Instant
     ) {
         forget(address)
         if let previous = addresses[holder] { forget(previous) }
-        entries[address] = Entry(holder: holder, standing: standing, expires: expires)
+        entries[address] = Entry(
+            holder: holder,
+            standing: standing,
+            expires: expires,
+            link: link
+        )
         addresses[holder] = address
     }
 }

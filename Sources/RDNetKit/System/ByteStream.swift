@@ -105,6 +105,14 @@ struct ByteStream: ~Copyable {
         }
     }
 
+    /// Whether the peer has closed the stream, even if some of its data is still unread.
+    var hasEnded: Bool { Socket.hasEnded(input) }
+
+    /// Makes the kernel notice within seconds that the peer's machine is gone.
+    func probePeer() {
+        if areSockets { Socket.probePeerNow(input) }
+    }
+
     /// Shuts down both directions of sockets; pipes end when they are closed.
     func shutDown() {
         Socket.shutDownBoth(input)

@@ -140,9 +140,7 @@ struct HostStream: ~Copyable {
     }
 
     private var hasEnded: Bool {
-        var state = pollfd(fd: descriptor.number, events: Int16(CLINUX_POLLRDHUP), revents: 0)
-        return poll(&state, 1, 0) == 1
-            && state.revents & Int16(Int32(CLINUX_POLLRDHUP) | POLLHUP) != 0
+        Socket.hasEnded(descriptor)
     }
 
     /// Discards bytes at the front.

@@ -97,6 +97,20 @@ extension Socket {
         }
     }
 
+    /// Compares a TCP listener with the endpoint that a guest connects to.
+    ///
+    /// - Parameters:
+    ///   - listener: The listening endpoint; the unspecified address accepts both families.
+    ///   - host: The guest's destination on the host.
+    /// - Returns: Whether the listener accepts the connection.
+    static func isListener(_ listener: Endpoint, at host: Endpoint) -> Bool {
+        guard listener.port == host.port else { return false }
+        // A guest's connection to 127.0.0.1 may be continued at ::1.
+        if listener.address.isLoopback, host.address.isLoopback { return true }
+        return listener.address == host.address
+            || listener.address.isUnspecified && isLocal(host.address)
+    }
+
     private static func setFlag(
         _ option: Int32,
         to value: Int32,

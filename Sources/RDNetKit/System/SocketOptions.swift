@@ -32,6 +32,30 @@ extension Socket {
         }
     }
 
+    /// Makes the kernel probe a peer now, and fail the connection after 15 seconds without an
+    /// answer.
+    ///
+    /// See tcp(7), TCP_USER_TIMEOUT. The kernel reports the end of a unix socket's peer at once.
+    static func probePeerNow(_ descriptor: borrowing OwnedDescriptor) {
+        do {
+            try set(descriptor, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, to: 15_000)
+            try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPINTVL, to: 2)
+            // Last, because it starts the timer.
+            try set(descriptor, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: 1)
+        } catch {
+            // EOPNOTSUPP: not TCP.
+        }
+    }
+
+    /// Whether the peer has closed its end, even if some of its data is still unread.
+    ///
+    /// See poll(2), POLLRDHUP.
+    static func hasEnded(_ descriptor: borrowing OwnedDescriptor) -> Bool {
+        var state = pollfd(fd: descriptor.number, events: Int16(CLINUX_POLLRDHUP), revents: 0)
+        return poll(&state, 1, 0) == 1
+            && state.revents & Int16(Int32(CLINUX_POLLRDHUP) | POLLHUP) != 0
+    }
+
     /// Prepares an accepted connection for a flow; a unix socket has no such options and needs
     /// none.
     static func prepareForFlow(_ descriptor: borrowing OwnedDescriptor) {

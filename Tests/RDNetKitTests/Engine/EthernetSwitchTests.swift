@@ -7,38 +7,42 @@ struct EthernetSwitchTests {
     private let one = MACAddress(rawValue: 0x0200_0000_0001)
     private let two = MACAddress(rawValue: 0x0200_0000_0002)
 
-    private func learn(_ mac: MACAddress, on port: Int, _ bridge: inout EthernetSwitch) -> Bool {
-        bridge.learn(mac, on: port) != nil
+    private func fill(_ port: Int, _ count: UInt64, _ bridge: inout EthernetSwitch) {
+        for number in 0..<count {
+            let mac = MACAddress(rawValue: 0x0600_0000_0000 + UInt64(port) << 16 + number)
+            let lesson = bridge.learn(mac, on: port)
+            #expect(lesson != .invalid && lesson != .known)
+        }
     }
 
-    @Test func `learns where an address is, and follows it (IEEE 802.1D, 7.8)`() {
+    @Test func `learns where an address is (IEEE 802.1D, 7.8)`() {
         var bridge = EthernetSwitch(gateway: .standardGateway)
         #expect(bridge.destination(of: one) == .flood)
-        #expect(learn(one, on: 3, &bridge))
+        #expect(bridge.learn(one, on: 3) == .new)
         #expect(bridge.destination(of: one) == .port(3))
         let epoch = bridge.epoch
-        #expect(learn(one, on: 3, &bridge))
+        #expect(bridge.learn(one, on: 3) == .known)
         #expect(bridge.epoch == epoch)
-        #expect(learn(one, on: 5, &bridge))
+    }
+
+    @Test func `an address stays on its port until the port is gone`() {
+        var bridge = EthernetSwitch(gateway: .standardGateway)
+        #expect(bridge.learn(one, on: 3) == .new)
+        let epoch = bridge.epoch
+        #expect(bridge.learn(one, on: 5) == .taken(port: 3))
+        #expect(bridge.learn(one, on: 3) == .known)
+        #expect(bridge.epoch == epoch)
+        #expect(bridge.forget(3) == [one])
+        #expect(bridge.learn(one, on: 5) == .new)
         #expect(bridge.destination(of: one) == .port(5))
         #expect(bridge.epoch != epoch)
     }
 
-    @Test func `tells a new address from one that moves`() {
-        var bridge = EthernetSwitch(gateway: .standardGateway)
-        #expect(bridge.learn(one, on: 1) == .new)
-        #expect(bridge.learn(one, on: 1) == .known)
-        #expect(bridge.learn(two, on: 1) == .new)
-        #expect(bridge.learn(one, on: 2) == .moved)
-        #expect(bridge.forget(2) == [one])
-        #expect(bridge.learn(one, on: 2) == .new)
-    }
-
     @Test func `refuses group sources and the gateway's own address`() {
         var bridge = EthernetSwitch(gateway: .standardGateway)
-        #expect(!learn(.broadcast, on: 1, &bridge))
-        #expect(!learn(MACAddress(rawValue: 0x0100_5e00_0001), on: 1, &bridge))
-        #expect(!learn(.standardGateway, on: 1, &bridge))
+        for mac in [.broadcast, MACAddress(rawValue: 0x0100_5e00_0001), .standardGateway] {
+            #expect(bridge.learn(mac, on: 1) == .invalid)
+        }
         #expect(bridge.entries.isEmpty)
         #expect(bridge.destination(of: .standardGateway) == .gateway)
         #expect(bridge.destination(of: .broadcast) == .flood)
@@ -46,29 +50,30 @@ struct EthernetSwitchTests {
 
     @Test func `forgets a port that is gone`() {
         var bridge = EthernetSwitch(gateway: .standardGateway)
-        #expect(learn(one, on: 1, &bridge))
-        #expect(learn(two, on: 2, &bridge))
+        _ = bridge.learn(one, on: 1)
+        _ = bridge.learn(two, on: 2)
         #expect(bridge.forget(1) == [one])
         #expect(bridge.forget(1).isEmpty)
         #expect(bridge.destination(of: one) == .flood)
         #expect(bridge.destination(of: two) == .port(2))
-        #expect(learn(one, on: 1, &bridge))
-        #expect(bridge.destination(of: one) == .port(1))
+        #expect(bridge.learn(one, on: 1) == .new)
     }
 
-    @Test func `is bounded: the address learned first makes room, and is learned anew`() {
+    @Test func `a port with too many addresses loses its own oldest one, and no other port does`() {
         var bridge = EthernetSwitch(gateway: .standardGateway)
-        #expect(learn(one, on: 1, &bridge))
-        for number in 0..<UInt64(10_000) {
-            #expect(learn(MACAddress(rawValue: 0x0600_0000_0000 + number), on: 2, &bridge))
-        }
-        #expect(bridge.entries.count == EthernetSwitch.capacity)
-        #expect(bridge.destination(of: one) == .flood)
-        #expect(learn(one, on: 1, &bridge))
+        let limit = EthernetSwitch.addressesPerPort
+        _ = bridge.learn(one, on: 1)
+        _ = bridge.learn(two, on: 2)
+        fill(2, 10_000, &bridge)
+        #expect(bridge.entries.count == limit + 1)
         #expect(bridge.destination(of: one) == .port(1))
-        #expect(bridge.entries.count == EthernetSwitch.capacity)
-        bridge.forget(2)
+        #expect(bridge.destination(of: two) == .flood)
+        let oldest = MACAddress(rawValue: 0x0600_0002_0000 + UInt64(10_000 - limit))
+        #expect(bridge.learn(two, on: 2) == .replacing(oldest))
+        #expect(bridge.forget(2).count == limit)
         #expect(bridge.entries.map { $0.mac } == [one])
+        fill(2, UInt64(limit), &bridge)
+        #expect(bridge.entries.count == limit + 1)
     }
 
     @Test("agrees with a plain dictionary", arguments: [UInt64](1...5))
@@ -80,15 +85,17 @@ struct EthernetSwitchTests {
             let mac = MACAddress(
                 rawValue: 0x0200_0000_0000 + UInt64.random(in: 0..<300, using: &random)
             )
+            let port = Int.random(in: 0..<8, using: &random)
             switch Int.random(in: 0..<50, using: &random) {
             case 0:
-                let port = Int.random(in: 0..<8, using: &random)
                 bridge.forget(port)
                 model = model.filter { $0.value != port }
             default:
-                let port = Int.random(in: 0..<8, using: &random)
-                #expect(learn(mac, on: port, &bridge))
-                model[mac] = port
+                let lesson = bridge.learn(mac, on: port)
+                let expected: EthernetSwitch.Lesson =
+                    model[mac].map { $0 == port ? .known : .taken(port: $0) } ?? .new
+                #expect(lesson == expected, "seed \(seed)")
+                if model[mac] == nil { model[mac] = port }
             }
             let other = MACAddress(
                 rawValue: 0x0200_0000_0000 + UInt64.random(in: 0..<300, using: &random)
@@ -173,14 +180,37 @@ struct VirtualEthernetTests {
         #expect(try guest.ping(ScriptedGuest.gateway))
     }
 
-    @Test func `a guest that moves to another link keeps its connection`() throws {
+    @Test func `a guest whose link is replaced keeps its connection`() throws {
         let (tcp, host) = try guest.connectToService()
         others[0].sent = []
+        guest.engine.closed(guest.link, reason: "test", now: guest.clock.now)
         send(frame(from: ScriptedGuest.mac, to: .standardGateway), on: others[0])
         try host.write("moved".utf8)
         try guest.settle()
         #expect(others[0].sent.count == 1)
         try tcp.expectNothing()
+    }
+
+    @Test func `isolated guests get frames of the gateway only`() throws {
+        let guest = try ScriptedGuest(isolatesGuests: true)
+        let other = RecordingLink()
+        other.receiver = guest.engine
+        _ = guest.engine.ethernet.attach(other)
+        frame(from: otherMAC, to: .broadcast).withUnsafeBytes {
+            guest.engine.receive(Frame($0), from: other, now: guest.clock.now)
+        }
+        #expect(guest.link.sent.isEmpty)
+        let group = MACAddress(rawValue: 0x0100_5e00_00fb)
+        let unknown = MACAddress(rawValue: 0x0200_0000_0077)
+        for destination in [otherMAC, unknown, group, .broadcast] {
+            guest.send(frame: frame(from: ScriptedGuest.mac, to: destination))
+        }
+        #expect(other.sent.isEmpty)
+        // What is for a group may be for the gateway alone.
+        #expect(guest.dropped(.isolated) == 2)
+        guest.announce()
+        #expect(other.sent.isEmpty)
+        #expect(try guest.ping(ScriptedGuest.gateway))
     }
 
     @Test func `no more than 64 links`() {

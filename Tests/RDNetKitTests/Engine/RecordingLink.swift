@@ -52,6 +52,17 @@ final class RecordingLink: FrameLink {
         receiver?.hasRoom(self, now: now)
     }
 
+    /// Whether the other end is gone, which this link notices when it is asked.
+    var isGone = false
+    private(set) var verifications = 0
+
+    func verifyPeer(now: Instant) {
+        verifications += 1
+        guard isGone else { return }
+        close()
+        receiver?.closed(self, reason: "the peer is gone", now: now)
+    }
+
     func close() {
         isClosed = true
     }

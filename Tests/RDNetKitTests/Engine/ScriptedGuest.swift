@@ -34,16 +34,18 @@ final class ScriptedGuest {
         support: PeekOffsetSupport = .probe(),
         mtu: Int = 1500,
         allowsLinkLocal: Bool = false,
+        isolatesGuests: Bool = false,
         subnet: Subnet = .standard
     ) throws {
         let clock = clock
         loop = try EventLoop(clock: { clock.now })
-        let plan = GatewayPlan(
+        var plan = GatewayPlan(
             subnet: subnet,
             gatewayMAC: .standardGateway,
             mtu: mtu,
             allowsLinkLocal: allowsLinkLocal
         )
+        plan.isolatesGuests = isolatesGuests
         engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
         link.receiver = engine
         _ = engine.ethernet.attach(link)

@@ -9,14 +9,21 @@ enum ARPQuestion {
         + [0, 1, 0x08, 0, 6, 4, 0, 1]  // Ethernet, IPv4, request
         + guest + [192, 168, 127, 2] + [0, 0, 0, 0, 0, 0] + [192, 168, 127, 1]
 
+    /// The frame of another guest, 192.168.127.3.
+    static let other: [UInt8] = {
+        var question = frame
+        for index in [11, 27, 31] { question[index] += 1 }
+        return question
+    }()
+
     /// The frame after its length, as Rancher Desktop's tools send it.
     static let framed = [UInt8(frame.count), 0] + frame
 
     /// Checks the gateway's answer.
-    static func expectAnswer(_ answer: [UInt8]) {
+    static func expectAnswer(_ answer: [UInt8], to question: [UInt8] = frame) {
         #expect(answer.count >= 42)
         guard answer.count >= 42 else { return }
-        #expect(Array(answer[0..<6]) == guest)
+        #expect(answer[0..<6] == question[6..<12])
         #expect(Array(answer[12..<14]) == [0x08, 0x06])
         #expect(Array(answer[20..<22]) == [0, 2])
         #expect(Array(answer[22..<28]) == [0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd])

@@ -35,6 +35,9 @@ final class ForeignGuest {
         }
     }
 
+    /// The guest's own addresses: guests of different transports may be connected at once.
+    let mac: MACAddress
+    let address: IPAddress
     private let transport: Transport
     private let ends: Ends
     /// The number of bytes before the first frame.
@@ -43,6 +46,9 @@ final class ForeignGuest {
     /// Connects to a host-switch that was started with `links`, and with its API at `api`.
     init(_ transport: Transport, in directory: TemporaryDirectory) throws {
         self.transport = transport
+        let index = Transport.allCases.firstIndex(of: transport) ?? 0
+        mac = MACAddress(rawValue: 0x5254_0012_3450 + UInt64(index))
+        address = IPAddress(ipv4: 0xc0a8_7f4d + UInt32(index))
         let path = directory.file(transport == .connect ? "api" : transport.rawValue)
         try #require(comesTrue { access(path, F_OK) == 0 }, "\(path)")
         switch transport {
@@ -122,11 +128,12 @@ final class ForeignGuest {
         return peer.hasEnded || peer.failure != nil
     }
 
-    /// Queries the gateway's Ethernet address as 192.168.127.77; returns whether an answer arrived.
+    /// Queries the gateway's Ethernet address; returns whether an answer arrived.
     func asksGateway() throws -> Bool {
         let before = try answers()
         var question = ARPQuestion.frame
-        question[31] = 77
+        question.replaceSubrange(6..<12, with: mac.octets)
+        question.replaceSubrange(22..<32, with: mac.octets + address.octets)
         // A guest that has not read for a while may find no room at first.
         #expect(try comesTrue { try send(question) })
         return try comesTrue { try answers() > before }

@@ -95,8 +95,8 @@ struct GVProxyLifeTests {
         do {
             let first = try scene.connect("qemu.sock")
             second = try scene.connect("qemu.sock")
-            for peer in [first, second] {
-                try peer.write([0, 0, 0, 42] + ARPQuestion.frame)
+            for (peer, question) in [(first, ARPQuestion.frame), (second, ARPQuestion.other)] {
+                try peer.write([0, 0, 0, 42] + question)
                 _ = try scene.read(peer, 64)
             }
         }
@@ -104,9 +104,9 @@ struct GVProxyLifeTests {
         // The second machine has also received the first one's broadcast.
         second.read()
         let before = second.received.count
-        try second.write([0, 0, 0, 42] + ARPQuestion.frame)
+        try second.write([0, 0, 0, 42] + ARPQuestion.other)
         let received = try scene.read(second, before + 64)
-        ARPQuestion.expectAnswer(Array(received.suffix(60)))
+        ARPQuestion.expectAnswer(Array(received.suffix(60)), to: ARPQuestion.other)
         #expect(scene.program?.isRunning == true)
     }
 

@@ -15,13 +15,14 @@ struct GVProxyTransportTests {
     /// Queries the gateway with QEMU's length prefix; the answer must follow `count` bytes.
     private func exchange(
         _ peer: HostPeer,
+        _ question: [UInt8] = ARPQuestion.frame,
         after count: Int = 0,
         in scene: GVProxyScene
     ) throws {
-        try peer.write(Self.length + ARPQuestion.frame)
+        try peer.write(Self.length + question)
         let answer = try scene.read(peer, count + 64)[count...]
         #expect(Array(answer.prefix(4)) == [0, 0, 0, 60])
-        ARPQuestion.expectAnswer(Array(answer.dropFirst(4)))
+        ARPQuestion.expectAnswer(Array(answer.dropFirst(4)), to: question)
     }
 
     /// Queries the gateway with a two-byte prefix; the answer must follow `count` bytes.
@@ -74,11 +75,11 @@ struct GVProxyTransportTests {
         let (first, second) = (try scene.connect("qemu.sock"), try scene.connect("qemu.sock"))
         try exchange(first, in: scene)
         first.close()
-        // An answer to the second guest proves that gvproxy has processed the first one's close.
-        // The first guest's query also reached the second.
+        // The second guest has the first one's MAC address, which is free at once. The first
+        // guest's query also reached the second.
         try exchange(second, after: 46, in: scene)
         let third = try scene.connect("qemu.sock")
-        try exchange(third, in: scene)
+        try exchange(third, ARPQuestion.other, in: scene)
         #expect(scene.program?.isRunning == true)
         second.close()
         third.close()

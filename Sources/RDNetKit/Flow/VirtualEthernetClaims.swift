@@ -1,0 +1,158 @@
+/// Which guest may use which address.
+extension VirtualEthernet {
+    /// How often a link may be verified because another one uses its addresses.
+    private static let verificationInterval: Duration = .seconds(1)
+    /// The number of addresses per link that a DHCP server respects although they are not leased.
+    private static let unleasedAddresses = 64
+
+    // MARK: MAC addresses
+
+    /// Handles what is new about a frame's source.
+    ///
+    /// - Parameters:
+    ///   - lesson: What the switch learned.
+    ///   - source: The frame's source.
+    ///   - port: The port that received it.
+    ///   - now: The turn's clock.
+    /// - Returns: Why the frame is dropped; nil if its source is valid.
+    func refusal(
+        _ lesson: EthernetSwitch.Lesson,
+        _ source: MACAddress,
+        on port: Int,
+        now: Instant
+    ) -> DropReason? {
+        switch lesson {
+        case .known: return nil
+        case .invalid: return .badSource
+        case .new: break
+        case .replacing:
+            neighbors.forgetLatest()
+            addressReplaced()
+        case .taken(let owner):
+            // A guest that reconnects may send before the end of its old link is noticed.
+            if isOpen(owner, now: now) { return .takenMAC }
+            return refusal(bridge.learn(source, on: port), source, on: port, now: now)
+        }
+        addressLearned(source)
+        stationHeard(source)
+        return nil
+    }
+
+    /// Whether a link is open; verifies it, because another link uses its addresses.
+    private func isOpen(_ port: Int, now: Instant) -> Bool {
+        if let link = links[port], nextVerification[port].map({ $0 <= now }) ?? true {
+            nextVerification[port] = now + Self.verificationInterval
+            // A link that finds its peer gone is detached before this returns.
+            link.verifyPeer(now: now)
+        }
+        return links[port] != nil
+    }
+
+    /// The number of the link that a MAC address was learned on; nil if it is unknown.
+    func linkNumber(of mac: MACAddress) -> Int? { bridge.port(of: mac).map { numbers[$0] } }
+
+    /// The link that a MAC address was learned on; nil if it is unknown.
+    func link(of mac: MACAddress) -> (any FrameLink)? { bridge.port(of: mac).flatMap { links[$0] } }
+
+    // MARK: IP addresses
+
+    /// Returns why the source of an ARP or IPv4 packet is not its sender's; nil if it is.
+    func falseSource(
+        _ frame: Frame,
+        _ ethernet: EthernetHeader,
+        on port: Int,
+        now: Instant
+    ) -> DropReason? {
+        let packet = UnsafeRawBufferPointer(rebasing: frame.octets[EthernetHeader.length...])
+        switch ethernet.kind {
+        case EthernetHeader.Kind.arp:
+            do {
+                let message = try ARPPacket(reading: packet.bytes)
+                return falseSource(message, on: port, now: now)
+            } catch {
+                return .malformed
+            }
+        case EthernetHeader.Kind.ipv4:
+            // The gateway or the receiver notices a header that is cut short.
+            guard packet.count >= IPv4Header.length else { return nil }
+            let address = IPAddress(ipv4: packet.bytes.bigEndian(at: 12))
+            return falseSource(address, ethernet.source, on: port, now: now)
+        default:
+            return nil
+        }
+    }
+
+    private func falseSource(
+        _ message: ARPPacket,
+        on port: Int,
+        now: Instant
+    ) -> DropReason? {
+        let mac = message.senderMAC
+        if mac == plan.gatewayMAC || mac.isGroup { return .badSource }
+        if let other = bridge.port(of: mac), other != port { return .takenMAC }
+        return falseSource(message.senderAddress, mac, on: port, now: now)
+    }
+
+    private func falseSource(
+        _ address: IPAddress,
+        _ mac: MACAddress,
+        on port: Int,
+        now: Instant
+    ) -> DropReason? {
+        if plan.answersARP(for: address) { return .badSource }
+        guard plan.isGuest(address), !neighbors.isLatest(address, mac) else { return nil }
+        return learn(address, mac: mac, on: port, now: now) ? nil : .takenAddress
+    }
+
+    /// Learns the address of a guest on a port.
+    ///
+    /// - Parameters:
+    ///   - address: A packet's source, inside the subnet.
+    ///   - mac: The MAC address that belongs to it, according to the packet; on no other port.
+    ///   - port: The port that received the packet.
+    ///   - now: The turn's clock.
+    /// - Returns: Whether the guest may use the address.
+    func learn(_ address: IPAddress, mac: MACAddress, on port: Int, now: Instant) -> Bool {
+        guard isFree(address, for: mac, on: port, now: now) else { return false }
+        // Nobody has sent from a MAC address without a port, so no route can lead to it.
+        guard bridge.port(of: mac) == port else { return true }
+        let (lesson, isReplacing) = neighbors.learn(address, mac: mac, on: port)
+        if isReplacing { addressReplaced() }
+        if lesson == .known { return true }
+        if lesson == .moved { neighborMoved(address) }
+        neighborLearned(address, now)
+        return true
+    }
+
+    /// Whether a guest may use an address: it holds the lease, or nobody else has a claim to it.
+    private func isFree(
+        _ address: IPAddress,
+        for mac: MACAddress,
+        on port: Int,
+        now: Instant
+    ) -> Bool {
+        let user = neighbors.port(of: address)
+        if user == port { return true }
+        let holder = leaseHolder(address)
+        let home = holder.flatMap { bridge.port(of: $0) }
+        if holder == mac, home == port { return true }
+        guard let owner = user ?? home, owner != port else { return true }
+        return !isOpen(owner, now: now)
+    }
+
+    // MARK: Leases
+
+    /// Notes that an address was leased; another link that uses it loses it.
+    func leased(_ address: IPAddress, to mac: MACAddress) {
+        guard let user = neighbors.port(of: address), user != bridge.port(of: mac) else { return }
+        neighbors.forget(address)
+    }
+
+    /// Whether another link than this one uses an address.
+    ///
+    /// A link that uses many addresses may have made them up, so they count for nothing.
+    func isUsed(_ address: IPAddress, elsewhereThan number: Int) -> Bool {
+        guard let user = neighbors.port(of: address), numbers[user] != number else { return false }
+        return neighbors.count(on: user) <= Self.unleasedAddresses
+    }
+}
