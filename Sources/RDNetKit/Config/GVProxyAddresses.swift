@@ -19,6 +19,7 @@ extension GVProxyConfiguration {
         network.captureFile = hasFile ? file.captureFile : settings.pcap
         network.allowsLinkLocal = settings.allowsMetadata || file.allowsMetadata
         network.usesMulticastDNS = settings.usesMulticastDNS
+        network.isolatesGuests = settings.isolatesGuests
         network.access = settings.access
         network.translations = try translations(file, network)
         network.virtualAddresses =

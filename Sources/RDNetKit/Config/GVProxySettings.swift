@@ -29,6 +29,7 @@ struct GVProxySettings: RoleSettings {
     var notification = ""
     var allowsMetadata = false
     var usesMulticastDNS = true
+    var isolatesGuests = false
     var printsVersion = false
 
     var conflict: SettingsConflict? { nil }
@@ -201,6 +202,7 @@ extension Option<GVProxySettings> {
             reason: "Off by default, because cloud machines serve their credentials there."
         ),
         .multicastDNS(\.usesMulticastDNS),
+        .isolate(\.isolatesGuests),
     ]
 
     private static let forwards = [

@@ -56,6 +56,21 @@ extension Option {
     }
 }
 
+extension Option {
+    /// Whether guests are kept from each other, for every role that can serve several guests.
+    static func isolate(_ path: any WritableKeyPath<Settings, Bool> & Sendable) -> Option {
+        Option(
+            "isolate",
+            path,
+            .boolean,
+            help: "keep guests from each other",
+            reason: """
+                Guests then reach only the gateway, the host and what the host reaches: no frame of                 one guest goes to another, and no guest reaches a port of the host that leads to                 another. Without it, guests share one Ethernet, but none can use another's addresses.
+                """
+        )
+    }
+}
+
 extension Option<NetworkSettings> {
     fileprivate static let network =
         addressing + waysIn + Option<APIAccess>.access.map { $0.within(\.access) } + addressService
@@ -205,6 +220,7 @@ extension Option<NetworkSettings> {
                 services on the host's other addresses.
                 """
         ),
+        .isolate(\.isolatesGuests),
         Option(
             "capture",
             \.captureFile,

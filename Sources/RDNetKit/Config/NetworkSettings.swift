@@ -34,6 +34,8 @@ struct NetworkSettings: Sendable {
     var allowsLinkLocal = false
     /// Whether the host alias leads to no service on the host's 127.0.0.1.
     var blocksHostLoopback = false
+    /// Whether guests are kept from each other.
+    var isolatesGuests = false
     var staticLeases: [StaticLease] = []
     /// Seconds.
     var leaseTime = 3600

@@ -2,6 +2,14 @@
 extension PacketEngine: GuestConnector {
     var hasRoom: Bool { descriptors.hasRoom(for: 1) }
 
+    func admits(_ client: Endpoint, to guest: Endpoint) -> Bool {
+        guard plan.isolatesGuests, let other = udp.hairpinGuest(at: client),
+            other != guest.address
+        else { return true }
+        drops.count(.isolated)
+        return false
+    }
+
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
         tcp.open(to: guest, joining: stream, now: loop.now)
     }

@@ -148,6 +148,21 @@ final class ForwardTable: ForwardAccess {
         }
     }
 
+    /// The guest's address to which a TCP forward leads from a host endpoint; nil if none does.
+    func guest(at host: Endpoint) -> IPAddress? {
+        for (key, forward) in forwards where key.transport == .tcp {
+            guard let listener = forward.host.endpoint, Socket.isListener(listener, at: host)
+            else { continue }
+            do {
+                return try ForwardAddress.remote(forward.remote).address
+            } catch {
+                // Every listed TCP forward was opened with a valid remote.
+                continue
+            }
+        }
+        return nil
+    }
+
     /// Adds a forward on behalf of the host's side.
     func expose(
         _ name: String = "tcp",

@@ -4,6 +4,11 @@ protocol GuestConnector: AnyObject {
     /// Whether another connection can be opened.
     var hasRoom: Bool { get }
 
+    /// Whether a host client may exchange datagrams with a guest.
+    ///
+    /// The client may be the host socket of another guest's flow.
+    func admits(_ client: Endpoint, to guest: Endpoint) -> Bool
+
     /// Opens a TCP connection to a guest and joins it to a host stream.
     ///
     /// If the guest refuses or cannot be reached, the host stream is reset.
@@ -27,6 +32,8 @@ protocol GuestConnector: AnyObject {
 
 extension GuestConnector {
     var hasRoom: Bool { true }
+
+    func admits(_ client: Endpoint, to guest: Endpoint) -> Bool { true }
 }
 
 /// A UDP port that exchanges datagrams with one guest endpoint.

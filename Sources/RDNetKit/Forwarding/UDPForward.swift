@@ -119,6 +119,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
         _ conversation: Conversation,
         at address: SocketAddress
     ) -> UDPForwardClient? {
+        guard connector?.admits(conversation.client, to: guest) ?? true else { return nil }
         if clients.count >= Self.maximumClients {
             limits.reached(.forwardClients, maximum: Self.maximumClients)
             closeOldest()

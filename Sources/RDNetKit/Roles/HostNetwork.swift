@@ -152,6 +152,10 @@ final class HostNetwork: DatagramSender {
         dhcp.leased = { [unowned ethernet] in ethernet.leased($0, to: $1) }
         dhcp.impersonated = { [unowned engine] in engine.drop(.takenMAC) }
         dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }
+        engine.tcp.forwardedGuest = { [unowned self] endpoint in
+            let guest = forwards.guest(at: endpoint)
+            return guest?.isLoopback == true ? settings.guest : guest
+        }
         ethernet.leaseHolder = { [unowned self] in dhcp.holder(of: $0, now: loop.now) }
     }
 

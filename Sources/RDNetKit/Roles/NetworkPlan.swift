@@ -8,6 +8,7 @@ extension GatewayPlan {
             allowsLinkLocal: settings.allowsLinkLocal
         )
         blocksHostLoopback = settings.blocksHostLoopback
+        isolatesGuests = settings.isolatesGuests
         gateway = settings.gateway
         hostAlias = settings.hostAlias
         let usual = AddressTranslation(seen: hostAlias, host: .loopbackIPv4)

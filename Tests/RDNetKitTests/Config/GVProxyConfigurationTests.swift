@@ -47,6 +47,13 @@ struct GVProxyConfigurationTests {
         #expect(result.logLevel == .info)
     }
 
+    @Test("guests are kept from each other on request")
+    func isolates() throws {
+        #expect(try !configure([]).network.isolatesGuests)
+        #expect(try configure(["-isolate"]).network.isolatesGuests)
+        #expect(try configure(["--isolate"], "stack: {mtu: 4000}").network.isolatesGuests)
+    }
+
     @Test("with a file the usual guest, the zones and the SSH port are the file's own")
     func dropsDefaults() throws {
         let result = try configure(["-ssh-port", "80", "-pcap", "x.pcap"], "stack: {mtu: 4000}")
