@@ -9,7 +9,7 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
     private static let framesPerTurn = 64
 
     private let loop: EventLoop
-    private let tap: TAPLink
+    private var tap: TAPLink
     private var stream: StreamLink?
     /// Counters of ended streams.
     private var endedCounters = LinkCounters()
@@ -30,9 +30,22 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
     init(_ tap: TAPLink, loop: EventLoop) throws(SystemError) {
         self.tap = tap
         self.loop = loop
-        try tap.start(for: self) { [unowned self] now in pump(now: now) }
-        tap.setReading(false)
+        try startTAP()
         loop.join(self)
+    }
+
+    private func startTAP() throws(SystemError) {
+        try tap.start(for: self) { [unowned self] now in pump(now: now) }
+        tap.setReading(!isPaused)
+    }
+
+    /// Continues with another TAP after the first has failed; the stream stays.
+    ///
+    /// - Parameter newTAP: Not started yet.
+    /// - Throws: `SystemError` if the loop cannot watch the TAP.
+    func replaceTAP(by newTAP: TAPLink) throws(SystemError) {
+        tap = newTAP
+        try startTAP()
     }
 
     /// Whether a stream is attached.
@@ -118,6 +131,7 @@ final class FrameRelay: FrameReceiver, TurnParticipant {
     }
 
     func closed(_ link: any FrameLink, reason: String, now: Instant) {
+        if link === tap { return tapEnded(reason) }
         pause()
         if let stream { endedCounters += stream.counters }
         stream = nil

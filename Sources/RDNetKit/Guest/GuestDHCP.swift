@@ -109,6 +109,14 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     /// Releases the lease and the descriptor.
     func stop() {
         handle(.stopped)
+        abandon()
+    }
+
+    /// Ends the client of an interface that no longer exists; the server keeps the lease for the
+    /// interface's successor.
+    func abandon() {
+        if let timer { loop.cancel(timer) }
+        timer = nil
         restorer?.close()
         if let watch { loop.forget(watch) }
         watch = nil

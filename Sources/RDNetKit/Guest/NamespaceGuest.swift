@@ -33,6 +33,7 @@ final class NamespaceGuest {
     private let loop: EventLoop
     private var signals: SignalWatch?
     private var socketMaker: NamespaceSocketMaker?
+    private var interfaceMaker: NamespaceInterfaceMaker?
     private var targets: ConnectivityTargets?
     private let resolver: ResolverFile
     private var nameRelay: AnyObject?
@@ -91,19 +92,17 @@ final class NamespaceGuest {
             // First, so that no signal that the parent forwards terminates this process.
             SignalWatch.block(ProcessSignal.allCases)
             try Namespace.enterFresh(keepsUser: settings.keepsUser)
-            let device = try GuestInterface.make(
-                named: settings.interface,
-                mac: settings.mac,
-                mtu: settings.mtu
-            )
+            let device = try makeInterface(settings)
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)
             let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
             try guest.makeSockets(for: sockets)
-            let line = try WaitingSocket(socket).receive(upTo: 64, within: .seconds(10))
+            let parent = WaitingSocket(socket)
+            let line = try parent.receive(upTo: 64, within: .seconds(10))
             guest.targets = ConnectivityTargets(
                 String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
             )
+            try guest.makeInterfaces(for: parent.descriptor)
             return try guest.serve()
         } catch {
             printError("rdnet up: no namespace with a network: \(error)\n")
@@ -115,11 +114,42 @@ final class NamespaceGuest {
         socketMaker = try NamespaceSocketMaker(parent, loop: loop)
     }
 
+    private static func makeInterface(
+        _ settings: Settings
+    ) throws(GuestInterfaceError) -> TAPDevice {
+        try GuestInterface.make(
+            named: settings.interface,
+            mac: settings.mac,
+            mtu: settings.mtu
+        )
+    }
+
+    private func makeInterfaces(for parent: consuming OwnedDescriptor) throws(SystemError) {
+        interfaceMaker = try NamespaceInterfaceMaker(
+            parent,
+            loop: loop,
+            make: { [settings] in try Self.makeInterface(settings) },
+            made: { [unowned self] result in interfaceMade(result) }
+        )
+    }
+
+    /// Requests an address for an interface that replaces a deleted one.
+    private func interfaceMade(_ result: Result<Void, any Error>) {
+        dhcp?.abandon()
+        dhcp = nil
+        do {
+            try result.get()
+            try startDHCP()
+        } catch {
+            printError("rdnet up: the command has no network: \(error)\n")
+        }
+    }
+
     /// Closes this copy of the descriptor: the parent has the interface now, and it disappears with
     /// the parent.
     private static func release(_ device: consuming TAPDevice) {}
 
-    private func serve() throws(SystemError) -> Int32 {
+    private func startDHCP() throws(SystemError) {
         var options = GuestDHCP.Settings()
         options.resolverFile = resolver
         let client = try GuestDHCP(
@@ -131,8 +161,12 @@ final class NamespaceGuest {
         )
         dhcp = client
         client.onBound = { [unowned self] lease in begin(lease) }
-        resolver.nameIsMissing = { [unowned self] in relayNames() }
         try client.start()
+    }
+
+    private func serve() throws(SystemError) -> Int32 {
+        resolver.nameIsMissing = { [unowned self] in relayNames() }
+        try startDHCP()
         loop.after(Self.leaseLimit) { [unowned self] _ in
             guard child == nil, outcome == nil else { return }
             printError("rdnet up: no address by DHCP within \(Self.leaseLimit)\n")

@@ -71,6 +71,9 @@ final class TAPLink: FrameLink, ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
+        // The kernel reports an error only for an interface that no longer exists, even while
+        // nothing is to be read.
+        if readiness.contains(.failed) { return fail("the interface was deleted", now: now) }
         if let pull { return pull(now) }
         guard let receiver else { return }
         do {
@@ -81,7 +84,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
                 if frames >= Self.framesPerTurn, octets >= Self.shortFramesOctets { break }
             }
         } catch {
-            fail(error, now: now)
+            fail("\(error)", now: now)
             return
         }
         receiver.batchEnded(on: self, now: now)
@@ -214,8 +217,8 @@ final class TAPLink: FrameLink, ReadinessObserver {
         device.refuseOffloads()
     }
 
-    private func fail(_ error: SystemError, now: Instant) {
+    private func fail(_ reason: String, now: Instant) {
         close()
-        receiver?.closed(self, reason: "\(error)", now: now)
+        receiver?.closed(self, reason: reason, now: now)
     }
 }

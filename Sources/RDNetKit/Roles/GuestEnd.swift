@@ -16,6 +16,10 @@ final class GuestEnd {
     private var dhcp: GuestDHCP?
     private var signals: RoleSignals?
     private var dialer: LinkDialer?
+    /// Whether the interface exists, as far as is known.
+    private var hasInterface = true
+    /// The delays between a deleted interface and its successor.
+    private var recreation = Backoff(first: .milliseconds(100), maximum: .seconds(30))
     private var redial = Backoff(first: .milliseconds(100), maximum: .seconds(2))
     private var supply: LinkSupply?
     private var outcome: String?
@@ -77,7 +81,7 @@ final class GuestEnd {
     func run() throws(RoleFailure) -> ExitCode {
         defer { resolver?.restore() }
         relay.streamEnded = { [unowned self] cause in streamEnded(cause) }
-        relay.tapEnded = { [unowned self] cause in end("\(settings.tapInterface): \(cause)") }
+        relay.tapEnded = { [unowned self] cause in tapEnded(cause) }
         supply?.supplied = { [unowned self] stream in adopt(supplied: stream) }
         supply?.ended = { [unowned self] in end("network-setup has exited") }
         if settings.tracesPackets { setTracing(true) }
@@ -119,6 +123,37 @@ final class GuestEnd {
                 loop.stop()
             }
         )
+    }
+
+    // MARK: The interface
+
+    private func tapEnded(_ cause: String) {
+        let name = settings.tapInterface
+        // The owner of a borrowed interface decides when there is another.
+        guard settings.ownership != .borrowed else { return end("\(name): \(cause)") }
+        log.warning("\(name): \(cause); creating it again")
+        hasInterface = false
+        dhcp?.abandon()
+        dhcp = nil
+        loop.after(recreation.failed(now: loop.now)) { [weak self] _ in self?.recreateInterface() }
+    }
+
+    private func recreateInterface() {
+        let name = settings.tapInterface
+        do {
+            let device = try GuestInterface.make(
+                named: name,
+                mac: mac,
+                mtu: nil,
+                settings.ownership
+            )
+            try relay.replaceTAP(by: TAPLink(device, named: name, loop: loop))
+            hasInterface = true
+            recreation.succeeded(now: loop.now)
+            if relay.isConnected { try startDHCP() }
+        } catch {
+            end("\(error)")
+        }
     }
 
     // MARK: The stream
@@ -197,7 +232,7 @@ final class GuestEnd {
     private static let plainMTU = 1500
 
     private func startDHCP() throws(SystemError) {
-        if settings.skipsDHCP { return }
+        if settings.skipsDHCP || !hasInterface { return }
         if let dhcp {
             dhcp.linkRestored()
             return

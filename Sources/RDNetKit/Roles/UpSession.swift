@@ -20,6 +20,11 @@ final class UpSession: ReadinessObserver {
     private let network: HostNetwork
     private let control: OwnedDescriptor
     private var watch: EventLoop.Watch?
+    /// The link to the namespace's interface.
+    private var tap: TAPLink?
+    /// The delays between a deleted interface and its successor.
+    private var recreation = Backoff(first: .milliseconds(100), maximum: .seconds(30))
+    private var hasStarted = false
     private var child: ChildProcess?
     private var echo: EchoServers?
     private var signals: SignalWatch?
@@ -188,6 +193,9 @@ final class UpSession: ReadinessObserver {
         signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
             [unowned self] signal, origin in receive(signal, from: origin)
         }
+        network.linkEnded = { [unowned self] link, reason in
+            if link === tap { tapEnded(reason) }
+        }
         watch = try loop.watch(control.number, for: .readable, observer: self)
         let refused = try sandbox.enter(with: broker, loop: loop)
         if sandbox.isProbe {
@@ -230,21 +238,41 @@ final class UpSession: ReadinessObserver {
         if let watch { loop.forget(watch) }
         watch = nil
         do {
-            // Without a descriptor the child has failed, and its exit status shows that.
+            // Without a descriptor the child has failed, and its message or exit status shows that.
             guard let descriptor = try DescriptorPassing.receive(over: control) else { return }
             try attach(TAPDevice(adopting: descriptor))
         } catch {
             log.error("no interface", ["cause": "\(error)"])
-            child?.terminate()
+            if !hasStarted { child?.terminate() }
         }
     }
 
     private func attach(_ device: consuming TAPDevice) throws {
         let link = TAPLink(device, named: "tap", loop: loop)
         guard network.attach(link) else { return }
+        tap = link
         try link.start(for: network.engine)
+        recreation.succeeded(now: loop.now)
+        if hasStarted { return }
+        hasStarted = true
         let line = try targets()?.line ?? "\n"
         _ = try Socket.send(control, Array(line.utf8))
+    }
+
+    /// Requests a new interface from the child, because the command deleted the old one.
+    private func tapEnded(_ reason: String) {
+        tap = nil
+        log.warning("the namespace's network: \(reason); creating it again")
+        loop.after(recreation.failed(now: loop.now)) { [weak self] _ in self?.requestInterface() }
+    }
+
+    private func requestInterface() {
+        do {
+            watch = try loop.watch(control.number, for: .readable, observer: self)
+            _ = try Socket.send(control, NamespaceInterfaceMaker.request)
+        } catch {
+            log.error("no interface", ["cause": "\(error)"])
+        }
     }
 
     private func targets() throws(ForwardError) -> ConnectivityTargets? {
