@@ -10,6 +10,6 @@ public enum RDNet {
         // The runtime finds no arguments without /proc; then they are read from where the kernel
         // put them.
         let arguments = arguments.isEmpty ? ProcessEnvironment.arguments : arguments
-        return RoleRegistry.standard.run(arguments, .system).rawValue
+        return InitProcess.run { RoleRegistry.standard.run(arguments, .system).rawValue }
     }
 }
