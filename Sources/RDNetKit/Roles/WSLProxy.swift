@@ -84,6 +84,9 @@ enum WSLProxy {
         let settings = start.settings
         let limit = ProcessLimits.raiseDescriptors(toAtLeast: descriptors)
         do {
+            let sandbox = sandbox(start)
+            // It creates the agents' socket again when another program has removed the file.
+            let broker = try sandbox.prepare(FileBroker.Grants(listening: [settings.socketFile]))
             let loop = try EventLoop()
             let limits = LimitLog(start.logger) { loop.now.nanoseconds / 1_000_000_000 }
             let connector = RelayConnector(
@@ -125,7 +128,7 @@ enum WSLProxy {
             // In the sandbox, the service manager's socket cannot be reached anymore.
             let socket = start.surroundings.environment(ServiceNotification.variable)
             let manager = ServiceNotification.connect(to: socket, log: start.logger)
-            let refused = try sandbox(start).enter(with: nil, loop: loop)
+            let refused = try sandbox.enter(with: broker, loop: loop)
             if settings.sandbox.mode == .probe {
                 return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
             }
@@ -143,7 +146,7 @@ enum WSLProxy {
         }
     }
 
-    /// It learns from /proc which program an agent is; it needs no broker.
+    /// It learns from /proc which program an agent is.
     private static func sandbox(_ start: RoleStart<WSLProxySettings>) -> Sandbox {
         var sandbox = Sandbox(start.settings.sandbox, log: start.logger)
         sandbox.write(in: start.settings.socketFile)

@@ -71,6 +71,8 @@ struct RemovedSocketTests {
             "bess+unix://@/packets",
             "--link",
             "vfkit+unixgram://@/datagrams",
+            "--api-path",
+            "@",
             "--api",
             "unix://@/api"
         )

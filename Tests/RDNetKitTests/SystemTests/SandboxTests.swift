@@ -96,7 +96,7 @@ struct SandboxTests {
             contentsOfFile: "/proc/\(program.number)/task/\(program.number)/children",
             encoding: .utf8
         ).split(separator: " ").compactMap { Int32($0) }
-        #expect(children.count == (role == "wsl-proxy" ? 0 : 1))
+        #expect(children.count == 1)
         for child in children {
             #expect(try isInSandbox(child))
             for set in ["CapEff", "CapPrm", "CapBnd"] {
