@@ -65,6 +65,10 @@ extension PacketEngine {
         from guest: IPAddress,
         now: Instant
     ) {
+        // A router may report for guests behind it, but not for guests on other links.
+        guard ethernet.areTogether(guest, quote.destination.address) else {
+            return drop(.noRoute)
+        }
         switch (quote.transport, reason) {
         case (IPProtocol.tcp, .fragmentationNeeded):
             let key = FlowKey(guest: quote.destination, remote: quote.source)

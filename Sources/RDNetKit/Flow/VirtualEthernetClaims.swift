@@ -113,12 +113,12 @@ extension VirtualEthernet {
     ///   - now: The turn's clock.
     /// - Returns: Whether the guest may use the address.
     func learn(_ address: IPAddress, mac: MACAddress, on port: Int, now: Instant) -> Bool {
+        if neighbors.confirms(address, mac: mac, on: port) { return true }
         guard isFree(address, for: mac, on: port, now: now) else { return false }
         // Nobody has sent from a MAC address without a port, so no route can lead to it.
         guard bridge.port(of: mac) == port else { return true }
         let (lesson, isReplacing) = neighbors.learn(address, mac: mac, on: port)
         if isReplacing { addressReplaced() }
-        if lesson == .known { return true }
         if lesson == .moved { neighborMoved(address) }
         neighborLearned(address, now)
         return true
@@ -138,6 +138,12 @@ extension VirtualEthernet {
         if holder == mac, home == port { return true }
         guard let owner = user ?? home, owner != port else { return true }
         return !isOpen(owner, now: now)
+    }
+
+    /// Whether two guests' addresses are on one link.
+    func areTogether(_ one: IPAddress, _ other: IPAddress) -> Bool {
+        guard let port = neighbors.port(of: one) else { return false }
+        return port == neighbors.port(of: other)
     }
 
     // MARK: Leases

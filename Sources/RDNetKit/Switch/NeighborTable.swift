@@ -7,8 +7,6 @@
 struct NeighborTable {
     /// What the table learned from a packet's source addresses.
     enum Lesson: Equatable {
-        /// Nothing.
-        case known
         /// The IP address has moved from another MAC address.
         case moved
         /// A new IP address, or one that is back on a port.
@@ -33,6 +31,16 @@ struct NeighborTable {
         return latest.address == address && latest.mac == mac
     }
 
+    /// Whether a neighbor is on a port with this MAC address; the next packet of it is the latest.
+    @inline(__always)
+    mutating func confirms(_ address: IPAddress, mac: MACAddress, on port: Int) -> Bool {
+        guard let entry = table[address], entry.port == port, entry.value == mac else {
+            return false
+        }
+        latest = (address, mac)
+        return true
+    }
+
     /// The open port on which a neighbor is; nil if it is on none.
     func port(of address: IPAddress) -> Int? {
         guard let port = table[address]?.port, port != Self.closed else { return nil }
@@ -47,8 +55,9 @@ struct NeighborTable {
     /// - Parameters:
     ///   - address: The packet's source, inside the subnet.
     ///   - mac: The frame's source.
-    ///   - port: The port that received it; the caller has decided that it may have the address.
-    /// - Returns: What was new about it, and whether another address of the port made room.
+    ///   - port: The port that received it; the caller has decided that it may have the address,
+    ///     and `confirms` does not know it.
+    /// - Returns: What is new about it, and whether another address of the port made room.
     mutating func learn(
         _ address: IPAddress,
         mac: MACAddress,
@@ -57,7 +66,6 @@ struct NeighborTable {
         latest = (address, mac)
         let earlier = table[address]
         if let earlier, earlier.port == port {
-            guard earlier.value != mac else { return (.known, false) }
             table.update(address, mac)
             epoch &+= 1
             return (.moved, false)

@@ -208,6 +208,25 @@ final class GuestClaimsTests {
         #expect(scene.engine.limits.count(of: .linkAddresses) == UInt64(2 * limit + 1))
     }
 
+    @Test func `cannot slow down another guest's connection by ICMP`() throws {
+        let (tcp, host) = try scene.connectToService()
+        try host.write("in flight".utf8)
+        try tcp.expect(.ack, text: "in flight")
+        let flow = try #require(scene.engine.tcp.all.first)
+        let size = flow.sender.segmentSize
+        let message = tcp.unreachable(.fragmentationNeeded, mtu: 576, sequence: 1)
+        var header = scene.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
+        header.source = attackerAddress
+        var frame = scene.frame(header, message)
+        frame.replaceSubrange(6..<12, with: attackerMAC.octets)
+        send(frame, on: attacker)
+        #expect(flow.sender.segmentSize == size)
+        #expect(scene.dropped(.noRoute) == 1)
+        // The guest itself may report this.
+        scene.send(scene.header(IPProtocol.icmp, to: ScriptedGuest.gateway), message)
+        #expect(flow.sender.segmentSize < size)
+    }
+
     // MARK: Leases
 
     @Test func `a leased address belongs to its holder's link, even if another used it first`() {

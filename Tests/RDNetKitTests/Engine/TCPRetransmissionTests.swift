@@ -214,6 +214,16 @@ extension ScriptedConnection {
 
     /// Reports that a segment of the engine's did not reach its destination.
     func reportUnreachable(_ reason: ICMPMessage.Unreachable, mtu: Int, sequence: Int) {
+        let message = unreachable(reason, mtu: mtu, sequence: sequence)
+        guest.send(guest.header(IPProtocol.icmp, to: remote.address), message)
+    }
+
+    /// Returns the ICMP message with such a report.
+    func unreachable(
+        _ reason: ICMPMessage.Unreachable,
+        mtu: Int,
+        sequence: Int
+    ) -> [UInt8] {
         var ip = IPv4Header(
             transport: IPProtocol.tcp,
             source: remote.address,
@@ -236,7 +246,6 @@ extension ScriptedConnection {
             ).write(to: &segment)
         }
         let kind = ICMPMessage.Kind.destinationUnreachable(reason)
-        let message = ScriptedGuest.icmp(kind, rest: UInt32(mtu), Array(quoted.prefix(28)))
-        guest.send(guest.header(IPProtocol.icmp, to: remote.address), message)
+        return ScriptedGuest.icmp(kind, rest: UInt32(mtu), Array(quoted.prefix(28)))
     }
 }
