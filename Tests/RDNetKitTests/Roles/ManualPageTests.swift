@@ -13,7 +13,9 @@ struct ManualPageTests {
     private static let names =
         ["rdnet.8", "rdnet.conf.5"] + RoleRegistry.standard.roles.map { "rdnet-\($0.name).8" }
     /// The pages without generated lists.
-    private static let articles = ["internals", "news", "performance"].map { "rdnet-\($0).7" }
+    private static let articles = ["internals", "news", "performance", "security"].map {
+        "rdnet-\($0).7"
+    }
 
     private func page(_ name: String) throws -> String {
         try String(contentsOf: Self.directory.appendingPathComponent(name), encoding: .utf8)
