@@ -24,7 +24,7 @@ struct APIAccess: Equatable, Sendable {
 /// Addresses and ports of the host that guests may listen on.
 struct GuestBind: Equatable, Sendable, CustomStringConvertible {
     let network: AddressPrefix
-    let ports: ClosedRange<UInt16>
+    let ports: PortRange
 
     /// Parses `127.0.0.0/8`, `127.0.0.1`, `0.0.0.0/0:1024-65535` or `[::1/128]:8080`.
     init?(_ text: String) {
@@ -40,12 +40,8 @@ struct GuestBind: Equatable, Sendable, CustomStringConvertible {
         }
         guard let prefix = AddressPrefix(network) else { return nil }
         self.network = prefix
-        guard let ports else {
-            self.ports = 1...UInt16.max
-            return
-        }
-        guard let range = PortRange(ports), range.first > 0 else { return nil }
-        self.ports = range.first...range.last
+        guard let range = ports.map({ PortRange($0) }) ?? .all else { return nil }
+        self.ports = range
     }
 
     /// Whether guests may listen on an endpoint.
@@ -63,10 +59,8 @@ struct GuestBind: Equatable, Sendable, CustomStringConvertible {
     }
 
     var description: String {
-        if ports == 1...UInt16.max { return network.description }
-        let text = network.address.isIPv4 ? "\(network)" : "[\(network)]"
-        let last = ports.lowerBound == ports.upperBound ? "" : "-\(ports.upperBound)"
-        return "\(text):\(ports.lowerBound)\(last)"
+        if ports == .all { return network.description }
+        return network.address.isIPv4 ? "\(network):\(ports)" : "[\(network)]:\(ports)"
     }
 }
 
@@ -129,12 +123,7 @@ extension Option<APIAccess> {
 }
 
 extension ValueSyntax where Value == APIAccess.GuestAPI {
-    fileprivate static let guestAPI = ValueSyntax(
-        placeholder: "ACCESS",
-        expected: "forwards, none or full",
-        parse: { APIAccess.GuestAPI(rawValue: $0) },
-        text: { $0.rawValue }
-    )
+    fileprivate static let guestAPI = word("ACCESS", expected: "forwards, none or full")
 }
 
 extension ValueSyntax where Value == GuestBind {

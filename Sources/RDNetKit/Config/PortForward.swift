@@ -22,7 +22,12 @@ struct PortRange: Hashable, Sendable, CustomStringConvertible {
         text.decimal(upTo: 65_535).flatMap { $0 == 0 ? nil : UInt16(truncatingIfNeeded: $0) }
     }
 
+    /// Every port.
+    static let all = PortRange(1, through: UInt16.max)
+
     var count: Int { Int(last) - Int(first) + 1 }
+
+    func contains(_ port: UInt16) -> Bool { (first...last).contains(port) }
 
     var description: String { first == last ? "\(first)" : "\(first)-\(last)" }
 }

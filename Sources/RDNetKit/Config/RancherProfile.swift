@@ -66,12 +66,7 @@ enum RancherProfile: String, CaseIterable, Sendable {
 
 extension ValueSyntax where Value == RancherProfile {
     /// A profile's name.
-    static let rancherProfile = ValueSyntax(
-        placeholder: "PROFILE",
-        expected: "legacy, current or opensuse",
-        parse: { RancherProfile(rawValue: $0) },
-        text: { $0.rawValue }
-    )
+    static let rancherProfile = word("PROFILE", expected: "legacy, current or opensuse")
 }
 
 extension Option {

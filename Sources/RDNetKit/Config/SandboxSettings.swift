@@ -61,10 +61,5 @@ extension Option<SandboxSettings> {
 }
 
 extension ValueSyntax where Value == SandboxSettings.Mode {
-    fileprivate static let sandboxMode = ValueSyntax(
-        placeholder: "MODE",
-        expected: "on, off or probe",
-        parse: { SandboxSettings.Mode(rawValue: $0) },
-        text: { $0.rawValue }
-    )
+    fileprivate static let sandboxMode = word("MODE", expected: "on, off or probe")
 }

@@ -22,6 +22,18 @@ extension ValueSyntax {
     }
 }
 
+extension ValueSyntax where Value: RawRepresentable<String> {
+    /// One of the words of an enumeration.
+    static func word(_ placeholder: String, expected: String) -> ValueSyntax {
+        ValueSyntax(
+            placeholder: placeholder,
+            expected: expected,
+            parse: { Value(rawValue: $0) },
+            text: { $0.rawValue }
+        )
+    }
+}
+
 extension ValueSyntax where Value == Bool {
     /// A Boolean in Go's spelling; as an argument it stands alone or takes `=VALUE`.
     static let boolean = ValueSyntax(
@@ -168,10 +180,5 @@ extension ValueSyntax where Value == LogLevel {
 
 extension ValueSyntax where Value == LogFormat {
     /// A format's name.
-    static let logFormat = ValueSyntax(
-        placeholder: "FORMAT",
-        expected: "text or json",
-        parse: { LogFormat(rawValue: $0) },
-        text: { $0.rawValue }
-    )
+    static let logFormat = word("FORMAT", expected: "text or json")
 }

@@ -13,7 +13,7 @@ struct GuestRoute {
 ///
 /// Guests do not trust each other. A MAC address, and an IP address, belongs to the link that used
 /// it first until that link closes; a DHCP lease decides before that. The gateway's addresses
-/// belong to no guest. Frames that claim another's address are dropped, whoever they are for.
+/// belong to no guest. A frame with another guest's address is dropped, whatever its destination.
 final class VirtualEthernet {
     /// Limit on links.
     static let maximumLinks = 64

@@ -213,11 +213,7 @@ final class NamespaceGuest {
                 return failure.status
             }
             child = try ChildProcess(adopting: process, on: loop) { [unowned self] how, _ in
-                switch how {
-                case .exited(let status): end(status)
-                // A shell's convention.
-                case .killed(let signal): end(128 + signal)
-                }
+                end(how.shellStatus)
             }
         } catch {
             printError("rdnet up: \(error)\n")

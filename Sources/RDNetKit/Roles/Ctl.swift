@@ -67,12 +67,7 @@ extension Option<CtlSettings> {
 
 extension ValueSyntax where Value == ForwardProtocol {
     /// A forward's transport.
-    fileprivate static let transport = ValueSyntax(
-        placeholder: "PROTOCOL",
-        expected: "tcp, udp or unix",
-        parse: { ForwardProtocol(rawValue: $0) },
-        text: { $0.rawValue }
-    )
+    fileprivate static let transport = word("PROTOCOL", expected: "tcp, udp or unix")
 }
 
 extension Role {

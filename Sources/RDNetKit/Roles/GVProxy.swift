@@ -73,13 +73,11 @@ final class GVProxy {
         try open(endpoints)
         try openSocketForwards()
         try writePidFile()
-        network.restrictForwards(to: sandbox.sandbox)
+        network.restrictForwards(to: sandbox)
         // In the sandbox, the service manager's socket cannot be reached anymore.
         let manager = ServiceNotification.connect(to: notificationSocket, log: log)
-        let refused = try sandbox.sandbox.enter(with: broker, loop: loop)
-        if configuration.sandbox.mode == .probe {
-            return try SandboxProbe.run(on: loop, printOutput)
-        }
+        let refused = try sandbox.enter(with: broker, loop: loop)
+        if sandbox.isProbe { return try SandboxProbe.run(on: loop, printOutput) }
         notifier?.tell(.ready)
         log.info("waiting for clients...")
         manager?.announce(log: log)
@@ -90,8 +88,8 @@ final class GVProxy {
         return .success
     }
 
-    private func sandbox() throws -> NetworkSandbox {
-        var sandbox = NetworkSandbox(
+    private func sandbox() throws -> Sandbox {
+        var sandbox = Sandbox(
             configuration.sandbox,
             configuration.network,
             logFile: configuration.logFile,
@@ -104,7 +102,7 @@ final class GVProxy {
         sandbox.write(in: configuration.pidFile)
         sandbox.connect(to: configuration.notification)
         if !configuration.socketForwards.isEmpty {
-            sandbox.runPrograms(because: "--forward-sock runs ssh")
+            sandbox.programs = "--forward-sock runs ssh"
         }
         return sandbox
     }

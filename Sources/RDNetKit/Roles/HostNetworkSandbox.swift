@@ -1,8 +1,5 @@
-/// The sandbox of the roles that run a network: what they open after their start.
-struct NetworkSandbox {
-    private(set) var sandbox: Sandbox
-    private var grants = FileBroker.Grants()
-
+/// What the roles that run a network open after their start.
+extension Sandbox {
     /// Collects what every network needs: its DNS files, its log and capture files, and its API.
     init(
         _ settings: SandboxSettings,
@@ -10,11 +7,11 @@ struct NetworkSandbox {
         logFile: String,
         log: Logger
     ) {
-        sandbox = Sandbox(settings, log: log)
+        self.init(settings, log: log)
         // Pings need raw sockets where the kernel allows no ping sockets.
-        if Socket.needsRawEcho { sandbox.capabilities.insert(.netRaw) }
+        if Socket.needsRawEcho { capabilities.insert(.netRaw) }
         grants.readable = [network.resolvConf, network.hosts]
-        for path in [logFile, network.captureFile] { sandbox.write(in: path) }
+        for path in [logFile, network.captureFile] { write(in: path) }
         for address in network.apiAddresses { listen(address) }
     }
 
@@ -32,15 +29,15 @@ struct NetworkSandbox {
         case .datagrams(let path):
             listen(path)
             // Whether a guest has vanished shows when a new socket connects to its path.
-            sandbox.families = SandboxCalls.unixFamily
+            makesUnixSockets = true
         case .descriptor, .standardStreams, .connect, .program: break
         }
     }
 
-    /// Adds the path of a unix socket.
+    /// Adds the path of a listening unix socket.
     mutating func listen(_ path: String) {
         grants.listening.append(path)
-        sandbox.write(in: path)
+        write(in: path)
     }
 
     /// Adds a virtual machine to find by the handshake.
@@ -49,36 +46,16 @@ struct NetworkSandbox {
         case .contexts: break
         case .socket(let path, _), .directory(let path, _):
             // The hypervisor's socket leads to the machine; that of its stream is beside it.
-            sandbox.write(in: path)
+            write(in: path)
             let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? ""
             grants.folders.append(folder)
             grants.connectingFolders.append(folder)
         }
     }
 
-    /// Adds a file that is written and removed.
-    mutating func write(in path: String) {
-        sandbox.write(in: path)
-    }
-
     /// Adds a unix socket to connect to.
     mutating func connect(to path: String) {
         if !path.isEmpty { grants.connecting.append(path) }
-    }
-
-    /// Says that programs are run.
-    mutating func runPrograms(because reason: String) {
-        sandbox.programs = reason
-    }
-
-    /// Says that signals are passed on to a child.
-    mutating func passSignals() {
-        sandbox.maySignal = true
-    }
-
-    /// Starts the broker; call it before anything is read from a guest.
-    func prepare() throws(RoleFailure) -> FileBroker? {
-        try sandbox.prepare(grants)
     }
 }
 

@@ -49,11 +49,11 @@ final class HostSwitch {
         for link in settings.links { try network.open(link) }
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
-        network.restrictForwards(to: sandbox.sandbox)
+        network.restrictForwards(to: sandbox)
         // In the sandbox, the service manager's socket cannot be reached anymore.
         let manager = ServiceNotification.connect(to: notificationSocket, log: log)
-        let refused = try sandbox.sandbox.enter(with: broker, loop: loop)
-        if settings.sandbox.mode == .probe { return try SandboxProbe.run(on: loop, printOutput) }
+        let refused = try sandbox.enter(with: broker, loop: loop)
+        if sandbox.isProbe { return try SandboxProbe.run(on: loop, printOutput) }
         // All listeners are open, so a machine may connect.
         manager?.announce(log: log)
         try withExtendedLifetime((signals, refused)) { () throws(SystemError) in try loop.run() }
@@ -61,8 +61,8 @@ final class HostSwitch {
         return .failure
     }
 
-    private var sandbox: NetworkSandbox {
-        var sandbox = NetworkSandbox(
+    private var sandbox: Sandbox {
+        var sandbox = Sandbox(
             settings.sandbox,
             settings.effectiveNetwork,
             logFile: settings.common.logFile,

@@ -12,18 +12,21 @@ struct Sandbox {
 
     /// Capabilities to keep if the process has them.
     var capabilities: Set<Capability> = [.netBindService]
-    /// Socket families to create beyond IPv4, IPv6, netlink and vsock.
-    var families: [Int32] = []
+    /// Whether the role creates unix sockets itself, which can connect to any path.
+    var makesUnixSockets = false
     /// Whether the role passes signals on to a child.
     var maySignal = false
     /// Why programs must be run, so that system calls and files stay unrestricted; nil if none are.
     var programs: String?
     /// Files to write to, and folders in which to create and remove files.
     var rules: Set<Landlock.Rule> = [.file("/dev/null")]
+    /// What the broker reaches for the role.
+    var grants = FileBroker.Grants()
 
     init(_ settings: SandboxSettings, log: Logger) {
         self.settings = settings
         self.log = log
+        grants.folders = settings.socketFolders
     }
 
     /// Folders in which the API may create sockets.
@@ -46,10 +49,8 @@ struct Sandbox {
     /// Starts the broker for files and sockets that the role will need again.
     ///
     /// - Throws: `RoleFailure`.
-    func prepare(_ grants: FileBroker.Grants) throws(RoleFailure) -> FileBroker? {
+    func prepare() throws(RoleFailure) -> FileBroker? {
         guard isStrict else { return nil }
-        var grants = grants
-        grants.folders += settings.socketFolders
         do {
             return try FileBroker(grants)
         } catch {
@@ -83,21 +84,19 @@ struct Sandbox {
             landlock.rules.formUnion(settings.socketFolders.map { .folder($0) })
             landlock.maySignal = maySignal
             let hasLandlock = isStrict ? try landlock.enforce() : false
-            // Dropping from the bounding set needs a capability that changing the user takes away.
-            if user == nil {
-                try Privileges.reduce(to: capabilities)
-            } else {
-                try Privileges.reduce(to: Privileges.forUserChange, bounding: [])
-            }
             if let user {
+                // Dropping from the bounding set needs a capability that the new user lacks.
+                try Privileges.reduce(to: [.setGID, .setUID], bounding: [])
                 try Privileges.become(user)
                 try Privileges.reduce(to: [])
+            } else {
+                try Privileges.reduce(to: capabilities)
             }
             try Privileges.hideMemory()
             FileBroker.current = broker
             let filter = SandboxCalls.service(
                 ProcessEnvironment.process,
-                families: families,
+                unixSockets: makesUnixSockets,
                 maySignal: maySignal
             )
             let hasFilter = isStrict ? try filter.enforceIfSupported() : false

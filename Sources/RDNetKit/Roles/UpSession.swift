@@ -113,21 +113,21 @@ final class UpSession: ReadinessObserver {
         _ process: Int32
     ) throws(RoleFailure) -> ExitCode {
         do {
-            var sandbox = NetworkSandbox(
+            var sandbox = Sandbox(
                 start.settings.sandbox,
                 network,
                 logFile: start.settings.common.logFile,
                 log: start.logger
             )
-            sandbox.passSignals()
+            sandbox.maySignal = true
             let broker = try sandbox.prepare()
             let session = try UpSession(start, network, isReport: command.isEmpty, control)
             defer { session.stop() }
             let relays = try session.connectLoopback(by: sockets)
             try session.network.open()
             session.network.addressLoss?.relays = relays
-            session.network.restrictForwards(to: sandbox.sandbox)
-            return try session.serve(process, sandbox.sandbox, broker)
+            session.network.restrictForwards(to: sandbox)
+            return try session.serve(process, sandbox, broker)
         } catch let failure as RoleFailure {
             throw failure
         } catch {
@@ -185,10 +185,7 @@ final class UpSession: ReadinessObserver {
         _ broker: FileBroker?
     ) throws -> ExitCode {
         child = try ChildProcess(adopting: process, on: loop) { [unowned self] end, _ in
-            switch end {
-            case .exited(let code): status = ExitCode(rawValue: code)
-            case .killed(let signal): status = ExitCode(rawValue: 128 + signal)
-            }
+            status = ExitCode(rawValue: end.shellStatus)
         }
         signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
             [unowned self] signal, origin in receive(signal, from: origin)

@@ -86,7 +86,7 @@ enum WSLProxy {
         do {
             let sandbox = sandbox(start)
             // It creates the agents' socket again when another program has removed the file.
-            let broker = try sandbox.prepare(FileBroker.Grants(listening: [settings.socketFile]))
+            let broker = try sandbox.prepare()
             let loop = try EventLoop()
             let limits = LimitLog(start.logger) { loop.now.nanoseconds / 1_000_000_000 }
             let connector = RelayConnector(
@@ -129,7 +129,7 @@ enum WSLProxy {
             let socket = start.surroundings.environment(ServiceNotification.variable)
             let manager = ServiceNotification.connect(to: socket, log: start.logger)
             let refused = try sandbox.enter(with: broker, loop: loop)
-            if settings.sandbox.mode == .probe {
+            if sandbox.isProbe {
                 return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
             }
             announce(start, to: manager)
@@ -149,7 +149,7 @@ enum WSLProxy {
     /// It learns from /proc which program an agent is.
     private static func sandbox(_ start: RoleStart<WSLProxySettings>) -> Sandbox {
         var sandbox = Sandbox(start.settings.sandbox, log: start.logger)
-        sandbox.write(in: start.settings.socketFile)
+        sandbox.listen(start.settings.socketFile)
         sandbox.write(in: start.settings.common.logFile)
         sandbox.rules.insert(.reading("/proc"))
         return sandbox

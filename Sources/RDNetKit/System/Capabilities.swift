@@ -4,35 +4,16 @@ internal import Glibc
 /// A privilege of root that a process can have by itself.
 ///
 /// See capabilities(7).
-enum Capability: Int, CaseIterable {
+enum Capability: Int {
     case setGID = 6
     case setUID = 7
     /// Bind to ports below 1024.
     case netBindService = 10
-    case netAdmin = 12
     case netRaw = 13
-    case sysPtrace = 19
-    case sysAdmin = 21
-
-    /// The name in manuals, without `CAP_`.
-    var name: String {
-        switch self {
-        case .setGID: "SETGID"
-        case .setUID: "SETUID"
-        case .netBindService: "NET_BIND_SERVICE"
-        case .netAdmin: "NET_ADMIN"
-        case .netRaw: "NET_RAW"
-        case .sysPtrace: "SYS_PTRACE"
-        case .sysAdmin: "SYS_ADMIN"
-        }
-    }
 }
 
 /// The privileges of this process.
 enum Privileges {
-    /// What `become` needs.
-    static let forUserChange: Set<Capability> = [.setGID, .setUID]
-
     /// The last capability that some kernel may know; the kernel says where its own end.
     private static let last = 63
 
@@ -72,19 +53,9 @@ enum Privileges {
         guard result == 0 else { throw SystemError(call: "capset", errno: errno) }
     }
 
-    /// Whether the process has a capability.
-    static func has(_ capability: Capability) -> Bool {
-        do {
-            let (index, bit) = (capability.rawValue / 32, UInt32(capability.rawValue % 32))
-            return try current()[index].effective & 1 << bit != 0
-        } catch {
-            return false
-        }
-    }
-
     /// Becomes another user for good: real, effective and saved IDs, no other groups.
     ///
-    /// The process then has no capabilities. See setresuid(2).
+    /// It needs the capabilities `setGID` and `setUID`, and then has none. See setresuid(2).
     static func become(_ user: AccountFile.User) throws(SystemError) {
         try systemCall("setgroups") { setgroups(0, nil) }
         try systemCall("setresgid \(user.group)") {

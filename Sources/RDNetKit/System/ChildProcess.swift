@@ -6,6 +6,20 @@ enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
     case exited(Int32)
     case killed(signal: Int32)
 
+    /// Creates the end from the status of waitpid(2) for a process that has ended.
+    init(waitStatus status: Int32) {
+        let signal = status & 0x7f
+        self = signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal: signal)
+    }
+
+    /// The status by which a shell reports the end: after a signal, 128 plus its number.
+    var shellStatus: Int32 {
+        switch self {
+        case .exited(let status): status
+        case .killed(let signal): 128 + signal
+        }
+    }
+
     /// `exit status 3`, `killed by signal 9`.
     var description: String {
         switch self {
@@ -155,7 +169,7 @@ final class ChildProcess: ReadinessObserver {
             guard try systemCall("waitpid", { waitpid(process, &status, WNOHANG) }) != 0 else {
                 return
             }
-            end = Self.end(status)
+            end = ProcessEnd(waitStatus: status)
         } catch {
             // ECHILD: SIGCHLD is ignored in this process, and the status is lost.
             end = .exited(-1)
@@ -169,11 +183,6 @@ final class ChildProcess: ReadinessObserver {
     private func forgetWatch() {
         if let watch { loop.forget(watch) }
         watch = nil
-    }
-
-    private static func end(_ status: Int32) -> ProcessEnd {
-        let signal = status & 0x7f
-        return signal == 0 ? .exited(status >> 8 & 0xff) : .killed(signal: signal)
     }
 
     /// Kills and waits, which takes only as long as the kernel's cleanup.

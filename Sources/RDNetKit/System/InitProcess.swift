@@ -54,9 +54,7 @@ enum InitProcess {
         while true {
             let process = waitpid(-1, &status, WNOHANG)
             guard process > 0 else { return result }
-            guard process == child else { continue }
-            let signal = status & 0x7f
-            result = signal == 0 ? status >> 8 & 0xff : 128 + signal
+            if process == child { result = ProcessEnd(waitStatus: status).shellStatus }
         }
     }
 }

@@ -7,24 +7,22 @@ internal import Glibc
 /// of a path (Landlock does not restrict these), looking into other processes, new namespaces,
 /// mounts, kernel modules, keys, BPF, io_uring, and executable memory.
 enum SandboxCalls {
-    /// What `families` contains for a role that connects to unix sockets anywhere.
-    static let unixFamily = [AF_UNIX]
-
     /// The filter of the roles that serve a network or its ports.
     ///
     /// - Parameters:
     ///   - process: This process.
-    ///   - families: The socket families beyond IPv4, IPv6, netlink and vsock.
+    ///   - unixSockets: Whether it creates unix sockets itself, which can connect to any path.
     ///   - maySignal: Whether it has a child to pass signals on to.
     /// - Returns: The filter.
     static func service(
         _ process: Int32,
-        families: [Int32] = [],
+        unixSockets: Bool = false,
         maySignal: Bool = false
     ) -> SystemCallFilter {
         var calls = memory + events + descriptors + sockets + files + identity + time
         if maySignal { calls += [SYS_pidfd_send_signal, SYS_wait4, SYS_waitid] }
-        let families = [AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK] + families
+        let families =
+            [AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK] + (unixSockets ? [AF_UNIX] : [])
         return SystemCallFilter(
             allowed: Set(calls.map { Int($0) }),
             conditions: executableMemory.merging(
@@ -64,11 +62,9 @@ enum SandboxCalls {
         return kinds.flatMap { [UInt32($0 | flags), UInt32($0)] }
     }
 
-    /// Terminal state, offloads of a TAP, and bytes that wait in a socket.
+    /// Terminal state, bytes that wait in a socket, and offloads of a TAP.
     private static let controls: [UInt32] =
-        [
-            0x5401, 0x5413, 0x5421, 0x541b, 0x5411, 0x540f,
-        ]
+        [TCGETS, TIOCGPGRP, TIOCGWINSZ, FIONBIO, FIONREAD, TIOCOUTQ].map { UInt32($0) }
         + [CLINUX_TUNSETOFFLOAD, CLINUX_TUNSETVNETHDRSZ, CLINUX_TUNSETVNETLE].map {
             UInt32(truncatingIfNeeded: $0)
         }

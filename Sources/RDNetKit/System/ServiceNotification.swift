@@ -1,10 +1,10 @@
 internal import CLinux
 internal import Glibc
 
-/// A connection to the service manager, which is told when the program is ready.
+/// Tells the service manager that the program is ready.
 ///
-/// It is opened before the program enters its sandbox, and used when everything has succeeded. See
-/// sd_notify(3).
+/// The connection is opened before the program enters its sandbox, and used when everything has
+/// succeeded. See sd_notify(3).
 final class ServiceNotification {
     /// The environment variable that names the service manager's socket.
     static let variable = "NOTIFY_SOCKET"

@@ -82,10 +82,10 @@ enum Socket {
     /// Whether `makeEcho` needs CAP_NET_RAW.
     static var needsRawEcho: Bool {
         do {
-            _ = try make(AF_INET, SOCK_DGRAM, Int32(IPPROTO_ICMP))
-            return false
+            return try makeEcho().isRaw
         } catch {
-            return true
+            // It has no such capability to keep.
+            return false
         }
     }
 

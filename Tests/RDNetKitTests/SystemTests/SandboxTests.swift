@@ -103,7 +103,7 @@ struct SandboxTests {
                 #expect(try status(set, of: child) == "0000000000000000")
             }
         }
-        // A process that is not dumpable belongs to root, whoever runs it.
+        // Root owns the files in /proc of a process that is not dumpable.
         #expect(try run("stat", "-c", "%u", "/proc/\(program.number)/mem") == "0\n")
     }
 
