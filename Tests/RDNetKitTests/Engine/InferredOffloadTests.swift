@@ -21,20 +21,9 @@ struct InferredOffloadTests {
             targetMAC: MACAddress(rawValue: 0),
             targetAddress: otherAddress
         )
-        guest.send(announcement, from: otherMAC)
-        // The announcement arrived on the first link; this frame moves the address to the second.
-        otherSpeaks()
+        guest.send(announcement, from: otherMAC, over: other)
         other.sent = []
         guest.forgetPackets()
-    }
-
-    private func otherSpeaks() {
-        let frame =
-            ScriptedGuest.mac.octets + otherMAC.octets + [0x86, 0xdd]
-            + [UInt8](repeating: 1, count: 46)
-        frame.withUnsafeBytes {
-            guest.engine.receive(Frame($0), from: other, now: guest.clock.now)
-        }
     }
 
     /// The folded sum of the IPv4 pseudo-header: the content of an unfinished checksum field.
@@ -117,6 +106,9 @@ struct InferredOffloadTests {
         let options: [UInt8] = [1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2]
         var frame = SuperFrame.tcp(payload: payload, options: options)
         frame.replaceSubrange(0..<12, with: otherMAC.octets + ScriptedGuest.mac.octets)
+        frame.replaceSubrange(26..<34, with: ScriptedGuest.address.octets + otherAddress.octets)
+        PlainChecksum.store(0, in: &frame, at: 24)
+        PlainChecksum.store(PlainChecksum.of(Array(frame[14..<34])), in: &frame, at: 24)
         guest.send(frame: unfinished(frame))
         let packets = try other.takePackets()
         #expect(packets.count == 42)

@@ -4,7 +4,17 @@
 
 extension ScriptedGuest {
     /// Hands one frame to the engine, as its own batch unless a batch has begun.
-    func send(frame: [UInt8], _ header: VirtioNetHeader = .finished) {
+    ///
+    /// - Parameters:
+    ///   - frame: The whole frame.
+    ///   - header: What an offload header says about it.
+    ///   - other: The link of another guest; nil for this guest's.
+    func send(
+        frame: [UInt8],
+        _ header: VirtioNetHeader = .finished,
+        over other: RecordingLink? = nil
+    ) {
+        let link = other ?? link
         // A link drops frames shorter than an Ethernet header itself.
         frame.withUnsafeBytes { octets in
             engine.receive(Frame(octets, header), from: link, now: clock.now)
@@ -21,7 +31,11 @@ extension ScriptedGuest {
     }
 
     /// Sends an ARP packet; a request is broadcast.
-    func send(_ packet: ARPPacket, from source: MACAddress = ScriptedGuest.mac) {
+    func send(
+        _ packet: ARPPacket,
+        from source: MACAddress = ScriptedGuest.mac,
+        over other: RecordingLink? = nil
+    ) {
         var frame = [UInt8](repeating: 0, count: 60)
         frame.withUnsafeMutableBytes { room in
             var octets = room.mutableBytes
@@ -33,7 +47,7 @@ extension ScriptedGuest {
             var body = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
             packet.write(to: &body)
         }
-        send(frame: frame)
+        send(frame: frame, over: other)
     }
 
     /// Returns an IPv4 packet in a frame from the guest to the gateway's Ethernet address.
