@@ -99,7 +99,8 @@ struct UpCommandTests {
             """,
             mode: 0o755
         )
-        let command = "\(BuiltProgram.rdnet) up -- \(directory.file("command"))"
+        // Without exec, a shell such as dash stays in the foreground, and the key ends it as well.
+        let command = "exec \(BuiltProgram.rdnet) up -- \(directory.file("command"))"
         let program = try RunningProgram(
             ["script", "-qefc", command, directory.file("typescript")],
             in: host,
