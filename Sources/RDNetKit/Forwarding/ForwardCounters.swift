@@ -6,6 +6,8 @@ final class ForwardCounters: MetricGroup {
     var datagramsToHost: UInt64 = 0
     /// Datagrams without a gateway port, and datagrams that the host's socket did not accept.
     var datagramsDropped: UInt64 = 0
+    /// Counters of the forwards' listeners, and of whatever shares them.
+    var listeners = ListenerCounters()
 
     static var metrics: [Metric<ForwardCounters>] {
         [

@@ -74,7 +74,13 @@ final class ForwardTable: ForwardAccess {
         self.limits = limits
         pool = UDPForwardPool(descriptors: descriptors, limits: limits)
         maximumForwards = max(descriptors - max(Self.descriptorReserve, descriptors / 4), 0)
-        self.ssh = SSHSurroundings(loop: loop, log: log, program: ssh, counters: counters)
+        self.ssh = SSHSurroundings(
+            loop: loop,
+            log: log,
+            limits: limits,
+            program: ssh,
+            counters: counters
+        )
         self.connector = connector
     }
 

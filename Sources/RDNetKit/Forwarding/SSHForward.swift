@@ -2,6 +2,7 @@
 struct SSHSurroundings {
     let loop: EventLoop
     let log: Logger
+    let limits: LimitLog
     let program: SSHProgram
     let counters: ForwardCounters
 }
@@ -65,6 +66,7 @@ final class SSHForward: OpenForward {
             log: surroundings.log,
             counters: surroundings.counters,
             descriptors: 2 * Self.maximumClients,
+            limits: surroundings.limits,
             replyOctets: 0
         )
         do throws(SystemError) {
@@ -73,6 +75,8 @@ final class SSHForward: OpenForward {
                 path: path,
                 loop: surroundings.loop,
                 log: surroundings.log,
+                limits: surroundings.limits,
+                counters: surroundings.counters.listeners,
                 admitting: { [unowned self] in hasRoom },
                 taking: { [unowned self] stream, _ in
                     surroundings.counters.connections += 1

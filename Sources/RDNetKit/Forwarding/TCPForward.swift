@@ -30,6 +30,7 @@ final class TCPForward: OpenForward {
             loop: loop,
             log: log,
             limits: limits,
+            counters: counters.listeners,
             admitting: { [weak connector] in connector?.hasRoom ?? true }
         ) { [weak connector] stream, _ in
             counters.connections += 1

@@ -22,13 +22,10 @@ final class DatagramListener {
     static let probeInterval: Duration = .seconds(5)
     private static let greeting = Array("VFKT".utf8)
 
-    /// Datagrams from senders without a link: the sender cannot be answered, or the link was
-    /// refused.
-    private(set) var ignored: UInt64 = 0
-
     private let path: String
     private let mtu: Int
     private let loop: EventLoop
+    private let counters: ListenerCounters
     private let taking: (DatagramLink) -> (any FrameReceiver)?
     private var input = ReceivedPackets(maximumLength: Frame.maximumReceivedLength)
     private var links: [String: DatagramLink] = [:]
@@ -48,6 +45,7 @@ final class DatagramListener {
     /// - mtu: The largest payload of a frame to a guest.
     /// - loop: The event loop.
     /// - log: For a socket file that disappears.
+    /// - counters: Counts datagrams without a link.
     /// - taking: Returns the receiver of a new link's frames; nil refuses the link.
     /// - Throws: `SystemError` with the path in it.
     init(
@@ -55,12 +53,14 @@ final class DatagramListener {
         mtu: Int,
         loop: EventLoop,
         log: Logger,
+        counters: ListenerCounters = ListenerCounters(),
         taking: @escaping (DatagramLink) -> (any FrameReceiver)?
     ) throws(SystemError) {
         let bound = try ListeningSocket.unix(path: path, .datagram)
         self.path = path
         self.mtu = mtu
         self.loop = loop
+        self.counters = counters
         self.taking = taking
         let file = SocketFileKeeper(path, .datagram, loop: loop, log: log) {
             [unowned self] newer throws(SystemError) in try replaceSocket(by: newer)
@@ -132,13 +132,13 @@ final class DatagramListener {
             guard self.socket != nil else { return false }
             let sender = input.sender(index)
             guard let path = sender.path, path.hasPrefix("/") else {
-                ignored &+= 1
+                counters.ignoredDatagrams &+= 1
                 continue
             }
             let packet = input.packet(index)
             let known = links[path]
             guard let link = known ?? open(sender, path, socket, now: now) else {
-                ignored &+= 1
+                counters.ignoredDatagrams &+= 1
                 continue
             }
             if link.socket !== socket {

@@ -54,6 +54,8 @@ final class LinkListener {
     /// - terms: The parameters of every link.
     /// - loop: The event loop.
     /// - log: Records clients that do not become links.
+    /// - limits: Counts clients that find no free descriptor.
+    /// - counters: Counts clients, and datagrams without a link.
     /// - taking: Receives each link before it starts.
     /// - Throws: `SystemError` with the address in it.
     init(
@@ -61,6 +63,8 @@ final class LinkListener {
         _ terms: LinkTerms,
         loop: EventLoop,
         log: Logger,
+        limits: LimitLog = .discarding(),
+        counters: ListenerCounters = ListenerCounters(),
         taking: @escaping Taking
     ) throws(SystemError) {
         self.address = address
@@ -70,15 +74,20 @@ final class LinkListener {
         self.taking = taking
         switch address {
         case .stream, .packets:
-            streams = try LinkOpener.listen(at: address, loop: loop, log: log) {
-                [unowned self] connection, peer in take(connection, from: peer)
-            }
+            streams = try LinkOpener.listen(
+                at: address,
+                loop: loop,
+                log: log,
+                limits: limits,
+                counters: counters
+            ) { [unowned self] connection, peer in take(connection, from: peer) }
         case .datagrams(let path):
             datagrams = try DatagramListener(
                 path: path,
                 mtu: terms.mtu,
                 loop: loop,
-                log: log
+                log: log,
+                counters: counters
             ) { link in taking(link) }
         case .descriptor(let number):
             start(stream(ByteStream(try .inherited(number)), named: "\(address)"))

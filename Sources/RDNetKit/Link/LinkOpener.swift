@@ -7,6 +7,7 @@ enum LinkOpener {
     /// - loop: The event loop that reports connections.
     /// - log: For a socket file that disappears.
     /// - limits: Counts connections that find no free descriptor.
+    /// - counters: Counts connections.
     /// - taking: Receives each connection.
     /// - Returns: The listener; the caller must close it.
     /// - Throws: `SystemError` with the address in it.
@@ -15,6 +16,7 @@ enum LinkOpener {
         loop: EventLoop,
         log: Logger,
         limits: LimitLog = .discarding(),
+        counters: ListenerCounters = ListenerCounters(),
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
         switch address {
@@ -26,14 +28,27 @@ enum LinkOpener {
                 loop: loop,
                 log: log,
                 limits: limits,
+                counters: counters,
                 taking: taking
             )
         case .tcp(let endpoint):
             let socket = try ListeningSocket.tcp(endpoint.resolved())
-            return try StreamListener(socket, loop: loop, limits: limits, taking: taking)
+            return try StreamListener(
+                socket,
+                loop: loop,
+                limits: limits,
+                counters: counters,
+                taking: taking
+            )
         case .vsock(let cid, let port):
             let socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
-            return try StreamListener(socket, loop: loop, limits: limits, taking: taking)
+            return try StreamListener(
+                socket,
+                loop: loop,
+                limits: limits,
+                counters: counters,
+                taking: taking
+            )
         }
     }
 
@@ -43,6 +58,8 @@ enum LinkOpener {
     /// - address: The address of a stream or of a packet socket.
     /// - loop: The event loop that reports connections.
     /// - log: For a socket file that disappears.
+    /// - limits: Counts connections that find no free descriptor.
+    /// - counters: Counts connections.
     /// - taking: Receives each connection.
     /// - Returns: The listener; the caller must close it.
     /// - Throws: `SystemError` with the address in it.
@@ -50,11 +67,20 @@ enum LinkOpener {
         at address: LinkAddress,
         loop: EventLoop,
         log: Logger,
+        limits: LimitLog = .discarding(),
+        counters: ListenerCounters = ListenerCounters(),
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
         switch address {
         case .stream(let address, _):
-            return try listen(at: address, loop: loop, log: log, taking: taking)
+            return try listen(
+                at: address,
+                loop: loop,
+                log: log,
+                limits: limits,
+                counters: counters,
+                taking: taking
+            )
         case .packets(let path):
             let socket = try ListeningSocket.unix(path: path, .packet)
             return try StreamListener(
@@ -63,6 +89,8 @@ enum LinkOpener {
                 .packet,
                 loop: loop,
                 log: log,
+                limits: limits,
+                counters: counters,
                 taking: taking
             )
         case .datagrams, .descriptor, .standardStreams, .connect, .program:

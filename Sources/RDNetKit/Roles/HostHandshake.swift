@@ -33,6 +33,8 @@ final class HostHandshake: TimerObserver {
     private let configuration: Configuration
     private let loop: EventLoop
     private let log: Logger
+    private let limits: LimitLog
+    private let counters: ListenerCounters
     private let connected: (consuming OwnedDescriptor, LinkAddress) -> Void
     private let failed: (HandshakeFailure) -> Void
     private var state: HostHandshakeState
@@ -53,6 +55,8 @@ final class HostHandshake: TimerObserver {
     ///   - configuration: The machines, tokens and ports.
     ///   - loop: The loop of all sockets and timers.
     ///   - log: The role's logger.
+    ///   - limits: Counts streams that find no free descriptor.
+    ///   - counters: Counts streams.
     ///   - connected: Receives the stream and the address that accepted it; when the stream has
     ///     ended, the receiver calls `streamEnded`.
     ///   - failed: Called when the search ends for good.
@@ -60,12 +64,16 @@ final class HostHandshake: TimerObserver {
         _ configuration: Configuration,
         loop: EventLoop,
         log: Logger,
+        limits: LimitLog = .discarding(),
+        counters: ListenerCounters = ListenerCounters(),
         connected: @escaping (consuming OwnedDescriptor, LinkAddress) -> Void,
         failed: @escaping (HandshakeFailure) -> Void
     ) {
         self.configuration = configuration
         self.loop = loop
         self.log = log
+        self.limits = limits
+        self.counters = counters
         self.connected = connected
         self.failed = failed
         state = HostHandshakeState(searchLimit: configuration.searchLimit)
@@ -187,9 +195,13 @@ final class HostHandshake: TimerObserver {
         log.info("found the virtual machine", ["vm": "\(machine)", "stream": "\(address)"])
         expected = (machine, address)
         do throws(SystemError) {
-            listener = try LinkOpener.listen(at: address, loop: loop, log: log) {
-                [weak self] stream, _ in self?.take(stream)
-            }
+            listener = try LinkOpener.listen(
+                at: address,
+                loop: loop,
+                log: log,
+                limits: limits,
+                counters: counters
+            ) { [weak self] stream, _ in self?.take(stream) }
             let connection = try connect(to: machine, saying: configuration.ready) {
                 [weak self] result in
                 switch result {

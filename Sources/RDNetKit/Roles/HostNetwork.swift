@@ -242,8 +242,14 @@ final class HostNetwork: DatagramSender {
         attached: @escaping (any FrameLink) -> Void = { _ in }
     ) throws(RoleFailure) {
         do throws(SystemError) {
-            let listener = try LinkListener(at: address, terms, loop: loop, log: log) {
-                [unowned self] link in
+            let listener = try LinkListener(
+                at: address,
+                terms,
+                loop: loop,
+                log: log,
+                limits: limits,
+                counters: listenerCounters
+            ) { [unowned self] link in
                 guard attach(link) else { return nil }
                 attached(link)
                 return engine

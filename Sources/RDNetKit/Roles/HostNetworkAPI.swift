@@ -96,7 +96,8 @@ extension HostNetwork {
                     at: address,
                     loop: loop,
                     log: log,
-                    limits: limits
+                    limits: limits,
+                    counters: listenerCounters
                 ) { stream, peer in
                     server.accept(stream, from: peer)
                 }

@@ -105,6 +105,8 @@ final class HostSwitch {
             ),
             loop: loop,
             log: log,
+            limits: network.limits,
+            counters: network.listenerCounters,
             connected: { [unowned self] stream, address in connect(stream, address) },
             failed: { [unowned self] failure in
                 self.failure = failure

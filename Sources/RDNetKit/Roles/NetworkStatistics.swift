@@ -41,6 +41,7 @@ struct NetworkStatistics {
     var tables = EngineGauges()
     var tcp = TCPCounters()
     var forwards = ForwardCounters()
+    var listeners = ListenerCounters()
     var dhcp = DHCPServer.Counters()
     var dns = DNSCounters()
     var capture = CaptureCounters()
@@ -48,7 +49,8 @@ struct NetworkStatistics {
     /// The groups in the order of `/metrics`.
     var groups: [any MetricGroup] {
         [
-            link, drops, ignored, limits, tables, tcp, forwards, dhcp, dns, dns.forwarder,
+            link, drops, ignored, limits, tables, tcp, forwards, listeners, dhcp, dns,
+            dns.forwarder,
             dns.multicast, capture,
         ]
     }
@@ -69,6 +71,9 @@ struct NetworkStatistics {
 }
 
 extension HostNetwork {
+    /// Counters of all listeners: for forwards, links and the API.
+    var listenerCounters: ListenerCounters { forwards.counters.listeners }
+
     /// The current numbers.
     var statistics: Statistics {
         NetworkStatistics(
@@ -79,6 +84,7 @@ extension HostNetwork {
             tables: EngineGauges(engine),
             tcp: engine.tcp.counters,
             forwards: forwards.counters,
+            listeners: listenerCounters,
             dhcp: dhcp.statistics,
             dns: dns.counters,
             capture: capture.counters

@@ -165,6 +165,7 @@ final class UpSession: ReadinessObserver {
             counters: network.forwards.counters,
             // The other half is reserved for the engine's flows and the listeners.
             descriptors: ProcessLimits.descriptors / 2,
+            limits: network.limits,
             replyOctets: Self.replyOctets
         )
         let maker = try NamespaceSockets(sockets, loop: loop)

@@ -21,10 +21,7 @@ final class StreamListener: ReadinessObserver {
     private var watch: EventLoop.Watch?
     private var resting: TimerWheel.Token?
     private var isClosed = false
-    /// The number of accepted connections.
-    private(set) var accepted: UInt64 = 0
-    /// The number of failed attempts to accept.
-    private(set) var failures: UInt64 = 0
+    private let counters: ListenerCounters
 
     /// Creates a listener and starts to accept connections.
     ///
@@ -35,6 +32,7 @@ final class StreamListener: ReadinessObserver {
     ///   - loop: Reports waiting connections.
     ///   - log: For a socket file that disappears.
     ///   - limits: Counts the attempts that failed for lack of a descriptor.
+    ///   - counters: Counts connections.
     ///   - admitting: Whether the receiver has room for one more connection; without room, clients
     ///     wait in the kernel's queue.
     ///   - taking: Receives each connection and its client's address; nil for a unix socket.
@@ -46,12 +44,14 @@ final class StreamListener: ReadinessObserver {
         loop: EventLoop,
         log: Logger = .discarding(),
         limits: LimitLog = .discarding(),
+        counters: ListenerCounters = ListenerCounters(),
         admitting: @escaping () -> Bool = { true },
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.socket = socket
         self.limits = limits
+        self.counters = counters
         self.admitting = admitting
         self.taking = taking
         file = path.map { path in
@@ -104,10 +104,10 @@ final class StreamListener: ReadinessObserver {
             guard admitting() else { return pause() }
             do {
                 guard let connection = try nextConnection() else { return }
-                accepted += 1
+                counters.accepted &+= 1
                 hand(on: connection)
             } catch {
-                failures += 1
+                counters.failures &+= 1
                 if error.isOutOfDescriptors {
                     limits.reached(.descriptors, maximum: ProcessLimits.descriptors)
                 }

@@ -140,15 +140,16 @@ struct StreamListenerTests {
         let local = SocketAddress(Endpoint(address: .loopbackIPv4, port: 0))
         try Socket.bind(same, to: local, named: "loopback")
         var taken = 0
-        let listener = try StreamListener(socket, loop: loop) { stream, _ in
+        let counters = ListenerCounters()
+        let listener = try StreamListener(socket, loop: loop, counters: counters) { stream, _ in
             _ = consume stream
             taken += 1
         }
         for _ in 0..<10 { try loop.turn(waitingAtMost: .zero) }
-        #expect(listener.failures == 1)
+        #expect(counters.failures == 1)
         clock.advance(.milliseconds(110))
         for _ in 0..<10 { try loop.turn(waitingAtMost: .zero) }
-        #expect(listener.failures == 2)
+        #expect(counters.failures == 2)
         try Socket.listen(same)
         let client = try Socket.make(AF_INET, SOCK_STREAM)
         let endpoint = try #require(listener.endpoint)
@@ -156,7 +157,7 @@ struct StreamListenerTests {
         clock.advance(.milliseconds(110))
         try loop.turn(until: { taken == 1 })
         #expect(taken == 1)
-        #expect(listener.failures == 2)
+        #expect(counters.failures == 2)
         listener.close()
     }
 }

@@ -86,6 +86,7 @@ struct DatagramLinkTests {
         try scene.turn()
         #expect(scene.links.count == 1)
         #expect(scene.recorder.frames.map { $0.octets } == [LinkScene.frame(2)])
+        #expect(scene.counters.ignoredDatagrams == 1)
     }
 
     @Test(
@@ -131,6 +132,7 @@ struct DatagramLinkTests {
         }
         #expect(scene.links.count > 5 && scene.links.count <= 11)
         #expect(scene.recorder.frames.isEmpty)
+        #expect(scene.counters.ignoredDatagrams == 100)
     }
 
     @Test(

@@ -8,6 +8,7 @@ final class LinkScene {
     let loop: EventLoop
     let directory = TemporaryDirectory()
     let recorder = FrameRecorder()
+    let counters = ListenerCounters()
     /// Every link so far, in order.
     private(set) var links: [any FrameLink] = []
     /// Whether the scene refuses new links.
@@ -33,8 +34,13 @@ final class LinkScene {
 
     func listen(at address: LinkAddress, mtu: Int = 1500) throws {
         let terms = LinkTerms(mtu: mtu, subnet: .standard, mac: .standardGateway)
-        listener = try LinkListener(at: address, terms, loop: loop, log: .discarding()) {
-            [unowned self] link in
+        listener = try LinkListener(
+            at: address,
+            terms,
+            loop: loop,
+            log: .discarding(),
+            counters: counters
+        ) { [unowned self] link in
             links.append(link)
             return refuses ? nil : recorder
         }
