@@ -1,6 +1,6 @@
 // Linux declarations that Swift's Glibc module does not export.
 //
-// The header contains declarations and one inline function (`clinux_commit`). It leaves _GNU_SOURCE
+// The header contains declarations and a few inline functions. It leaves _GNU_SOURCE
 // undefined, because defining it here would give fd_set and others a second, different layout. The
 // header declares functions that glibc declares only under _GNU_SOURCE. Macros that contain a
 // sizeof, which Swift cannot import, become enum constants.
@@ -126,6 +126,20 @@ unsigned long clinux_getauxval(unsigned long kind) __asm__("getauxval");
 static inline const char *clinux_commit(void) {
     static char text[64] __attribute__((used, section("rdnet_commit")));
     return text;
+}
+
+/// Where the program's code begins and ends, and where its variables begin. See end(3).
+static inline char *clinux_code_start(void) {
+    extern char __executable_start[];
+    return __executable_start;
+}
+static inline char *clinux_code_end(void) {
+    extern char etext[];
+    return etext;
+}
+static inline char *clinux_variables_start(void) {
+    extern char __data_start[];
+    return __data_start;
 }
 
 /// fork(2), which Swift marks unavailable. It is sound here because the process has one thread.

@@ -100,6 +100,15 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     // MARK: TCP
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
+        connect(to: guest, joining: stream, for: nil)
+    }
+
+    /// Connects on behalf of an owner, whose relays end with it.
+    func connect(
+        to guest: Endpoint,
+        joining stream: consuming OwnedDescriptor,
+        for owner: ObjectIdentifier?
+    ) {
         do throws(SystemError) {
             // The client connected to the very address that the relay would connect to: most likely
             // the relay would connect to itself.
@@ -107,7 +116,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
                 failed("\(guest) would be relayed to itself")
                 return Socket.resetOnClose(stream)
             }
-            try dial(guest, stream)
+            try dial(guest, stream, owner)
         } catch {
             failed("\(error)")
         }
@@ -115,7 +124,8 @@ final class RelayConnector: GuestConnector, TurnParticipant {
 
     private func dial(
         _ guest: Endpoint,
-        _ stream: consuming OwnedDescriptor
+        _ stream: consuming OwnedDescriptor,
+        _ owner: ObjectIdentifier?
     ) throws(SystemError) {
         let upstream: OwnedDescriptor
         do throws(SystemError) {
@@ -124,7 +134,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
             Socket.resetOnClose(stream)
             throw error
         }
-        try join(stream, upstream)
+        try join(stream, upstream, for: owner)
     }
 
     /// Joins two stream sockets of any family into one connection.
@@ -132,12 +142,14 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     /// - Parameters:
     ///   - stream: Connected.
     ///   - upstream: Connecting or connected.
+    ///   - owner: Whose relays end together; nil for none.
     /// - Throws: `SystemError` if the loop cannot watch them; both are closed then.
     func join(
         _ stream: consuming OwnedDescriptor,
-        _ upstream: consuming OwnedDescriptor
+        _ upstream: consuming OwnedDescriptor,
+        for owner: ObjectIdentifier? = nil
     ) throws(SystemError) {
-        let relay = TCPRelay(stream, upstream, self)
+        let relay = TCPRelay(stream, upstream, for: owner, self)
         relays[ObjectIdentifier(relay)] = relay
         do {
             try relay.start()
@@ -145,6 +157,11 @@ final class RelayConnector: GuestConnector, TurnParticipant {
             relay.abort()
             throw error
         }
+    }
+
+    /// Closes every connection of an owner.
+    func close(relaysOf owner: ObjectIdentifier) {
+        for relay in Array(relays.values) where relay.owner == owner { relay.close() }
     }
 
     /// Resets every connection with a socket whose local address the machine has lost.

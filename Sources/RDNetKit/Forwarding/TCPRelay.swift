@@ -23,6 +23,8 @@ final class TCPRelay: TimerObserver {
         case closed
     }
 
+    /// Whose relays end together; nil if the relay ends by itself only.
+    let owner: ObjectIdentifier?
     private unowned let connector: RelayConnector
     private let client: TCPRelaySide
     private let upstream: TCPRelaySide
@@ -36,12 +38,15 @@ final class TCPRelay: TimerObserver {
     /// - Parameters:
     ///   - client: Connected.
     ///   - upstream: Connecting or connected.
+    ///   - owner: Whose relays end together; nil for none.
     ///   - connector: Gives turns, lends pipes, and removes the relay at its end.
     init(
         _ client: consuming OwnedDescriptor,
         _ upstream: consuming OwnedDescriptor,
+        for owner: ObjectIdentifier?,
         _ connector: RelayConnector
     ) {
+        self.owner = owner
         self.client = TCPRelaySide(client)
         self.upstream = TCPRelaySide(upstream)
         self.connector = connector

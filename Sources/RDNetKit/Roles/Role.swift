@@ -19,6 +19,8 @@ struct RoleStart<Settings: RoleSettings> {
 struct Role: Sendable {
     /// The name, matched with the last part of argv[0] or with the first argument.
     let name: String
+    /// Other names by which programs start the role.
+    let aliases: [String]
     /// One phrase for `rdnet --help` and the manual.
     let summary: String
     /// The supported keys of the `[network]` section.
@@ -32,6 +34,7 @@ struct Role: Sendable {
     ///
     /// - Parameters:
     ///   - name: Lower case, with hyphens.
+    ///   - aliases: Other names.
     ///   - summary: A phrase without a full stop.
     ///   - operands: The words that may follow the options, for the usage text; empty if they are
     ///     ignored.
@@ -39,18 +42,22 @@ struct Role: Sendable {
     ///   - helpsOnError: Whether the usage text goes to standard error, as with Go's programs.
     ///   - commands: The possible first operands, each with a phrase for the usage text.
     ///   - hasMixedArguments: Whether options may also follow other words.
+    ///   - failed: Also receives the sentence of an error.
     ///   - body: The role's work; an error is reported in one sentence.
     init<Settings>(
         name: String,
+        aliases: [String] = [],
         summary: String,
         operands: String,
         options: [Option<Settings>],
         helpsOnError: Bool = false,
         commands: [(form: String, help: String)] = [],
         hasMixedArguments: Bool = false,
+        failed: @escaping @Sendable (String) -> Void = { _ in },
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
         self.name = name
+        self.aliases = aliases
         self.summary = summary
         networkKeys = options.compactMap(\.networkKey)
         let usage: @Sendable () -> String = {
@@ -69,13 +76,14 @@ struct Role: Sendable {
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
                 guard configuration.asksForHelp else {
-                    return Self.start(configuration, surroundings, body)
+                    return Self.start(configuration, surroundings, failed, body)
                 }
                 let say = helpsOnError ? surroundings.printError : surroundings.printOutput
                 say(usage())
                 return .success
             } catch {
                 surroundings.printError("rdnet \(name): \(error)\n")
+                failed("\(error)")
                 return .misuse
             }
         }
@@ -99,6 +107,7 @@ struct Role: Sendable {
     private static func start<Settings>(
         _ configuration: Configuration<Settings>,
         _ surroundings: ProcessSurroundings,
+        _ failed: (String) -> Void,
         _ body: (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) -> ExitCode {
         let common = configuration.settings.common
@@ -112,6 +121,7 @@ struct Role: Sendable {
         } catch {
             let reason = "unable to open log file \(common.logFile): \(error.reason)"
             surroundings.printError("rdnet \(configuration.role): \(reason)\n")
+            failed(reason)
             return .failure
         }
         let start = RoleStart(
@@ -125,6 +135,7 @@ struct Role: Sendable {
             // The failure also goes to the log file, because its reader may not see standard error.
             if !common.logFile.isEmpty { logger.log(.fatal, error.sentence) }
             surroundings.printError("rdnet \(configuration.role): \(error.sentence)\n")
+            failed(error.sentence)
             return error.status
         }
     }

@@ -6,7 +6,8 @@ struct RoleRegistry: Sendable {
 
     /// The program's roles.
     static let standard = RoleRegistry(roles: [
-        .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy, .gvForwarder, .ctl,
+        .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy,
+        .gvForwarder, .portProxy, .ctl,
     ])
 
     /// Runs the role or command that the arguments select.
@@ -29,7 +30,7 @@ struct RoleRegistry: Sendable {
     }
 
     private func role(named name: String) -> Role? {
-        roles.first { $0.name == name }
+        roles.first { $0.name == name || $0.aliases.contains(name) }
     }
 
     /// Runs a command of the program itself, without a role.

@@ -12,18 +12,53 @@ enum ListeningSocket {
     /// Every accepted socket inherits the options set here: no delay, keep-alive, urgent bytes in
     /// line.
     ///
-    /// - Parameter endpoint: Port 0 lets the kernel choose.
+    /// - Parameters:
+    ///   - endpoint: Port 0 lets the kernel choose.
+    ///   - ofOneFamily: Whether the unspecified address means all addresses of its own family only.
     /// - Returns: The listening socket.
     /// - Throws: `SystemError` of the call that failed.
-    static func tcp(_ endpoint: Endpoint) throws(SystemError) -> OwnedDescriptor {
-        let socket = try bound(endpoint, SOCK_STREAM) { socket throws(SystemError) in
+    static func tcp(
+        _ endpoint: Endpoint,
+        ofOneFamily: Bool = false
+    ) throws(SystemError) -> OwnedDescriptor {
+        let socket = try bound(endpoint, SOCK_STREAM, ofOneFamily) { socket throws(SystemError) in
             try Socket.set(socket, SOL_SOCKET, SO_REUSEADDR, to: 1)
-            try Socket.set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, to: 1)
-            try Socket.set(socket, SOL_SOCKET, SO_KEEPALIVE, to: 1)
-            try Socket.set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: keepAliveIdle)
-            try Socket.keepUrgentInLine(socket)
+            try prepareClients(of: socket)
         }
         try Socket.listen(socket)
+        return socket
+    }
+
+    private static func prepareClients(
+        of socket: borrowing OwnedDescriptor
+    ) throws(SystemError) {
+        try Socket.set(socket, Int32(IPPROTO_TCP), TCP_NODELAY, to: 1)
+        try Socket.set(socket, SOL_SOCKET, SO_KEEPALIVE, to: 1)
+        try Socket.set(socket, Int32(IPPROTO_TCP), TCP_KEEPIDLE, to: keepAliveIdle)
+        try Socket.keepUrgentInLine(socket)
+    }
+
+    /// Takes over a socket that the program inherited, as if this type had created it.
+    ///
+    /// - Parameters:
+    ///   - number: The descriptor's number, such as 4.
+    ///   - kind: A stream socket that listens on TCP, or a bound UDP socket.
+    /// - Returns: The socket, close-on-exec and non-blocking.
+    /// - Throws: `SystemError`: EBADF, ENOTSOCK; EPROTOTYPE for another kind of socket.
+    static func inherited(_ number: Int32, _ kind: SocketKind) throws(SystemError)
+        -> OwnedDescriptor
+    {
+        let socket = try OwnedDescriptor.inheritedSocket(number)
+        let isStream = kind == .stream
+        let transport = Int32((isStream ? IPPROTO_TCP : IPPROTO_UDP))
+        guard try Socket.option(socket, SOL_SOCKET, SO_PROTOCOL) == transport,
+            try Socket.option(socket, SOL_SOCKET, SO_ACCEPTCONN) == (isStream ? 1 : 0)
+        else { throw SystemError(call: "descriptor \(number)", errno: EPROTOTYPE) }
+        if isStream {
+            try prepareClients(of: socket)
+        } else if try Socket.localAddress(socket).endpoint?.address.isUnspecified ?? false {
+            Socket.tellLocalAddresses(socket)
+        }
         return socket
     }
 
@@ -32,11 +67,16 @@ enum ListeningSocket {
     /// At that address, `Socket.receiveAddressed` reports which of the machine's addresses received
     /// a datagram.
     ///
-    /// - Parameter endpoint: Port 0 lets the kernel choose.
+    /// - Parameters:
+    ///   - endpoint: Port 0 lets the kernel choose.
+    ///   - ofOneFamily: Whether the unspecified address means all addresses of its own family only.
     /// - Returns: The bound socket.
     /// - Throws: `SystemError` of the call that failed.
-    static func udp(_ endpoint: Endpoint) throws(SystemError) -> OwnedDescriptor {
-        try bound(endpoint, SOCK_DGRAM) { socket throws(SystemError) in
+    static func udp(
+        _ endpoint: Endpoint,
+        ofOneFamily: Bool = false
+    ) throws(SystemError) -> OwnedDescriptor {
+        try bound(endpoint, SOCK_DGRAM, ofOneFamily) { socket throws(SystemError) in
             if endpoint.address.isUnspecified { Socket.tellLocalAddresses(socket) }
         }
     }
@@ -78,8 +118,18 @@ enum ListeningSocket {
     private static func bound(
         _ endpoint: Endpoint,
         _ kind: __socket_type,
+        _ isOfOneFamily: Bool,
         _ configure: (borrowing OwnedDescriptor) throws(SystemError) -> Void
     ) throws(SystemError) -> OwnedDescriptor {
+        if isOfOneFamily {
+            return try bound(
+                endpoint,
+                Socket.family(of: endpoint.address),
+                kind,
+                acceptsIPv4: false,
+                configure
+            )
+        }
         guard endpoint.address.isUnspecified else {
             return try bound(endpoint, Socket.family(of: endpoint.address), kind, configure)
         }
@@ -98,11 +148,12 @@ enum ListeningSocket {
         _ endpoint: Endpoint,
         _ family: Int32,
         _ kind: __socket_type,
+        acceptsIPv4: Bool = true,
         _ configure: (borrowing OwnedDescriptor) throws(SystemError) -> Void
     ) throws(SystemError) -> OwnedDescriptor {
         let socket = try Socket.make(family, kind)
         if family == AF_INET6, endpoint.address.isUnspecified {
-            try Socket.set(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, to: 0)
+            try Socket.set(socket, Int32(IPPROTO_IPV6), IPV6_V6ONLY, to: acceptsIPv4 ? 0 : 1)
         }
         try configure(socket)
         try Socket.bind(socket, to: SocketAddress(endpoint), named: endpoint.description)

@@ -14,14 +14,25 @@ struct OwnedDescriptor: ~Copyable {
 
     /// Takes over a connected stream that the program inherited when it started.
     ///
-    /// The descriptor becomes close-on-exec and non-blocking. Descriptors that this program opens
-    /// are already close-on-exec, so they are never mistaken for an inherited descriptor.
-    ///
     /// - Parameter number: The descriptor's number, such as 3.
-    /// - Returns: The descriptor.
+    /// - Returns: The descriptor, close-on-exec and non-blocking.
     /// - Throws: `SystemError`: EBADF if the program did not inherit it, ENOTSOCK, ENOTCONN for a
     ///   listening socket.
     static func inherited(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try inheritedSocket(number)
+        guard try Socket.option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 0 else {
+            throw SystemError(call: "descriptor \(number)", errno: ENOTCONN)
+        }
+        return descriptor
+    }
+
+    /// Takes over any socket that the program inherited when it started.
+    ///
+    /// The descriptor becomes close-on-exec and non-blocking. Descriptors that this program opens
+    /// are already close-on-exec, so they are never mistaken for an inherited descriptor.
+    ///
+    /// - Throws: `SystemError`: EBADF, ENOTSOCK.
+    static func inheritedSocket(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
         let flags = fcntl(number, F_GETFD)
         guard flags != -1, flags & FD_CLOEXEC == 0 else {
             throw SystemError(call: "descriptor \(number) was not handed over", errno: EBADF)
@@ -33,11 +44,7 @@ struct OwnedDescriptor: ~Copyable {
         try systemCall("fcntl(F_SETFD)") { fcntl(number, F_SETFD, FD_CLOEXEC) }
         let mode = try systemCall("fcntl(F_GETFL)") { fcntl(number, F_GETFL) }
         try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode | O_NONBLOCK) }
-        let descriptor = OwnedDescriptor(adopting: number)
-        guard try Socket.option(descriptor, SOL_SOCKET, SO_ACCEPTCONN) == 0 else {
-            throw SystemError(call: "descriptor \(number)", errno: ENOTCONN)
-        }
-        return descriptor
+        return OwnedDescriptor(adopting: number)
     }
 
     deinit {

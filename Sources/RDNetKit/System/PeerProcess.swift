@@ -21,14 +21,11 @@ final class PeerProcess: ReadinessObserver {
     ///
     /// - Parameter socket: A connected unix socket.
     convenience init?(of socket: borrowing OwnedDescriptor) {
-        var credentials = clinux_ucred()
-        var length = socklen_t(MemoryLayout<clinux_ucred>.size)
-        // Sound: the pointers are used only during the call, and the length bounds the write.
-        guard getsockopt(socket.number, SOL_SOCKET, SO_PEERCRED, &credentials, &length) == 0,
-            credentials.pid > 0
-        else { return nil }
+        guard let credentials = Self.credentials(of: socket), credentials.pid > 0 else {
+            return nil
+        }
         var number: Int32 = -1
-        length = socklen_t(MemoryLayout<Int32>.size)
+        var length = socklen_t(MemoryLayout<Int32>.size)
         // Kernels before 6.5 have no SO_PEERPIDFD, so the process ID must do.
         let option = Int32(CLINUX_SO_PEERPIDFD)
         if getsockopt(socket.number, SOL_SOCKET, option, &number, &length) != 0 {
@@ -36,6 +33,21 @@ final class PeerProcess: ReadinessObserver {
         }
         guard number >= 0 else { return nil }
         self.init(credentials.pid, OwnedDescriptor(adopting: number))
+    }
+
+    /// The user at the other end of a unix connection; nil if the kernel does not report it.
+    ///
+    /// On the client's side, it is the user who started to listen. See unix(7), SO_PEERCRED.
+    static func user(of socket: borrowing OwnedDescriptor) -> UInt32? {
+        credentials(of: socket)?.uid
+    }
+
+    private static func credentials(of socket: borrowing OwnedDescriptor) -> clinux_ucred? {
+        var credentials = clinux_ucred()
+        var length = socklen_t(MemoryLayout<clinux_ucred>.size)
+        // Sound: the pointers are used only during the call, and the length bounds the write.
+        let code = getsockopt(socket.number, SOL_SOCKET, SO_PEERCRED, &credentials, &length)
+        return code == 0 ? credentials : nil
     }
 
     /// Creates a reference to a running process; fails when no process has that ID.

@@ -67,6 +67,11 @@ enum ProcessEnvironment {
     /// See getpid(2).
     static var process: Int32 { getpid() }
 
+    /// The ID of this process's effective user.
+    ///
+    /// See geteuid(2).
+    static var user: UInt32 { geteuid() }
+
     /// The ID of the parent process.
     ///
     /// See getppid(2).

@@ -38,9 +38,7 @@ enum ProgramExecution {
         environment: [String],
         searchPath: String?
     ) -> Failure {
-        var none = sigset_t()
-        sigemptyset(&none)
-        sigprocmask(SIG_SETMASK, &none, nil)
+        unblockSignals()
         let name = words.first ?? ""
         if name.contains("/") {
             return Failure(name: name, errno: execute(name, words, environment))
@@ -56,6 +54,30 @@ enum ProgramExecution {
             }
         }
         return Failure(name: name, errno: wasDenied ? EACCES : ENOENT)
+    }
+
+    /// Starts this program anew in this process.
+    ///
+    /// - Parameters:
+    ///   - words: The new arguments, from the program's name on.
+    ///   - environment: The variables as `NAME=value`.
+    /// - Returns: The reason, if it could not run; otherwise it does not return.
+    static func becomeItself(_ words: [String], environment: [String]) -> Failure {
+        unblockSignals()
+        // The link works even if the file has been replaced since, but not without /proc.
+        var code = replace("/proc/self/exe", words, environment)
+        do throws(SystemError) {
+            code = replace(try ProcessEnvironment.executablePath(), words, environment)
+        } catch {
+            // The first attempt's code says why.
+        }
+        return Failure(name: words.first ?? "", errno: code)
+    }
+
+    private static func unblockSignals() {
+        var none = sigset_t()
+        sigemptyset(&none)
+        sigprocmask(SIG_SETMASK, &none, nil)
     }
 
     /// Runs one file; the shell runs a file whose format the kernel does not know.

@@ -65,6 +65,13 @@ struct WaitingSocket: ~Copyable {
         }
     }
 
+    /// Sleeps.
+    ///
+    /// See nanosleep(2).
+    static func pause(_ time: Duration) {
+        usleep(UInt32(clamping: time.wholeNanoseconds / 1_000))
+    }
+
     private static func wait(
         for descriptor: borrowing OwnedDescriptor,
         _ events: Int16,

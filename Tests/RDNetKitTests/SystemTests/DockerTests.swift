@@ -1,0 +1,109 @@
+import Foundation
+import Glibc
+import Testing
+
+/// Ports that a real dockerd publishes through `port-proxy`.
+@Suite(
+    "dockerd publishes ports through port-proxy",
+    .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
+)
+struct DockerTests {
+    private static let page = "hello from the container\n"
+    private static let server = "busybox httpd -f -p 80 -h /www"
+
+    private func page(_ machine: DockerMachine, at address: String) throws -> String {
+        try machine.host.run("curl", "-sS", "--max-time", "60", "http://\(address)/")
+    }
+
+    private func isOpen(_ machine: DockerMachine, _ address: String) -> Bool {
+        succeeds { try page(machine, at: address) }
+    }
+
+    @Test func `a container's ports open, and close with whatever ends first`() throws {
+        let machine = try DockerMachine()
+        try machine.docker(
+            "run",
+            "-d",
+            "--name",
+            "web",
+            "-p",
+            "8080:80",
+            "-p",
+            "127.0.0.2:8081:80",
+            "-p",
+            "7000:7000/udp",
+            "web",
+            "/bin/busybox",
+            "sh",
+            "-c",
+            "/load udp-echo 7000 & exec \(Self.server)"
+        )
+        // The server starts after its port is open, and a refusal resets the client.
+        try #require(comesTrue(within: .seconds(60)) { isOpen(machine, "127.0.0.1:8080") })
+        for address in ["127.0.0.1:8080", "127.0.0.2:8081", "[::1]:8080"] {
+            #expect(try page(machine, at: address) == Self.page)
+        }
+        #expect(!isOpen(machine, "127.0.0.1:8081"))
+        let answer = try machine.host.run(
+            "bash",
+            "-c",
+            "printf datagram | nc -u -w 1 127.0.0.1 7000"
+        )
+        #expect(answer == "datagram")
+
+        // The shared process is killed: the stubs start another one, and clients wait meanwhile.
+        let shared = try #require(
+            try machine.proxies().first { $0.command.contains("--serve") }
+        )
+        kill(shared.process, SIGKILL)
+        #expect(try page(machine, at: "127.0.0.1:8080") == Self.page)
+
+        // One stub is killed: its port closes, and no other.
+        let stub = try #require(
+            try machine.proxies().first { $0.command.contains("-host-port 8081") }
+        )
+        kill(stub.process, SIGKILL)
+        #expect(comesTrue { !isOpen(machine, "127.0.0.2:8081") })
+        #expect(try page(machine, at: "127.0.0.1:8080") == Self.page)
+
+        // The container is removed: nothing is left.
+        try machine.docker("rm", "-f", "web")
+        #expect(!isOpen(machine, "127.0.0.1:8080"))
+        #expect(try comesTrue { try machine.proxies().isEmpty })
+    }
+
+    @Test func `docker's user reads why a port cannot open, and a killed dockerd leaves none`()
+        throws
+    {
+        let machine = try DockerMachine()
+        let occupant = try RunningProgram(["nc", "-l", "-k", "0.0.0.0", "8090"], in: machine.host)
+        try #require(
+            try comesTrue { try machine.host.run("ss", "-Hltn").contains("0.0.0.0:8090") }
+        )
+        do {
+            try machine.docker("run", "-d", "-p", "8090:80", "web", "/bin/busybox", "sleep", "9")
+            Issue.record("the port was published twice")
+        } catch {
+            let reason = "listen tcp 0.0.0.0:8090: bind: address already in use"
+            #expect("\(error)".contains(reason), "\(error)")
+        }
+        occupant.end(with: SIGKILL)
+        #expect(try comesTrue { try machine.proxies().isEmpty })
+
+        try machine.docker(
+            "run",
+            "-d",
+            "-p",
+            "8080:80",
+            "web",
+            "/bin/busybox",
+            "sh",
+            "-c",
+            "exec \(Self.server)"
+        )
+        try #require(comesTrue(within: .seconds(60)) { isOpen(machine, "127.0.0.1:8080") })
+        try machine.killDaemon()
+        #expect(try comesTrue { try machine.proxies().isEmpty })
+        #expect(!isOpen(machine, "127.0.0.1:8080"))
+    }
+}
