@@ -1,7 +1,7 @@
 /// What a stub of `port-proxy` asks the shared process to do with the socket that comes with it.
 ///
-/// The message is a packet of text: the transport, a space, and the container's endpoint. The answer
-/// is a packet, too: `0`, or the reason for a refusal.
+/// The message is a packet of text: the transport, a space, and the container's endpoint. The
+/// answer is a packet, too: `0`, or the reason for a refusal.
 struct PortProxyRequest: Equatable {
     /// Limit on an answer in bytes.
     static let maximumAnswer = 512

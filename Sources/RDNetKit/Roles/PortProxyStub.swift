@@ -1,8 +1,8 @@
 /// The process that dockerd starts for one published port, and stops with SIGINT.
 ///
-/// It opens the port, passes the socket on to the shared process, and then only waits. If the shared
-/// process ends, for example because somebody killed it, the stub starts itself again: it still has
-/// the socket, so no client is refused meanwhile.
+/// It opens the port, passes the socket on to the shared process, and then only waits. If the
+/// shared process ends, for example because somebody killed it, the stub starts itself again: it
+/// still has the socket, so no client is refused meanwhile.
 enum PortProxyStub {
     /// The descriptor with which dockerd passes on the port's socket.
     private static let socketNumber: Int32 = 4
@@ -84,8 +84,8 @@ enum PortProxyStub {
 
     /// Passes the port on to the shared process, which it starts if necessary.
     ///
-    /// - Returns: The connection that keeps the port open; nil if there can be no shared process, so
-    ///   that the stub must serve the port itself.
+    /// - Returns: The connection that keeps the port open; nil if there can be no shared process,
+    ///   so that the stub must serve the port itself.
     /// - Throws: `RoleFailure` if the shared process refuses.
     private static func handOver(
         _ request: PortProxyRequest,
