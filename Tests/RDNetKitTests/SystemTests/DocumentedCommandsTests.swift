@@ -67,7 +67,7 @@ struct DocumentedCommandsTests {
             let neverExits =
                 command.hasPrefix("rdnet host-switch") || command.hasPrefix("gvproxy")
                 || command.hasPrefix("wsl-proxy") || command.hasPrefix("rdnet up --capture")
-                || command.hasPrefix("ip netns exec")
+                || command.hasPrefix("ip netns exec") || command.hasPrefix("rdnet port-proxy")
             return neverExits && !command.contains("--print-config")
                 ? line(command + " &") : command + " >>output\n"
         }

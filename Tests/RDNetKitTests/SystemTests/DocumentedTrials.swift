@@ -128,6 +128,11 @@ struct DocumentedTrial: Sendable {
     ]
 
     private static let others: [DocumentedTrial] = [
+        .init(
+            start: "cat /etc/docker/daemon.json",
+            manner: .none("DockerTests runs dockerd with this setting")
+        ),
+        .init(start: "rdnet port-proxy -i", after: "await port 8080"),
         .init(start: "rdnet up </dev/null"),
         .init(start: "rdnet up -- getent hosts", after: "has 192.168.127.254 cat output"),
         .init(
