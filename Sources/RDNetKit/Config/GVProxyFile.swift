@@ -20,6 +20,8 @@ struct GVProxyFile: Equatable {
     var services = ""
     var links = GVProxyLinks()
     var pidFile = ""
+    /// A key that gvproxy does not have.
+    var stateDirectory = ""
     var logFile = ""
     var logLevel = ""
     /// A path, unlike the address on the command line.
@@ -60,6 +62,7 @@ struct GVProxyFile: Equatable {
             case "log-level": logLevel = try value.text(entry.key)
             case "log-file": logFile = try value.text(entry.key)
             case "pid-file": pidFile = try value.text(entry.key)
+            case "state": stateDirectory = try value.text(entry.key)
             case "notification": notification = try value.text(entry.key)
             case "ec2-metadata-access":
                 allowsMetadata = try value.boolean(entry.key) || allowsMetadata

@@ -30,6 +30,7 @@ struct GVProxySettings: RoleSettings {
     var allowsMetadata = false
     var usesMulticastDNS = true
     var isolatesGuests = false
+    var stateDirectory = ""
     var printsVersion = false
 
     var conflict: SettingsConflict? { nil }
@@ -71,6 +72,7 @@ extension Option<GVProxySettings> {
             help: "the pid file",
             reason: "It contains the decimal process ID without a line end, and is removed at exit."
         ),
+        .state(\.stateDirectory),
         Option(
             "notification",
             \.notification,

@@ -65,7 +65,27 @@ extension Option {
             .boolean,
             help: "keep guests from each other",
             reason: """
-                Guests then reach only the gateway, the host and what the host reaches: no frame of                 one guest goes to another, and no guest reaches a port of the host that leads to                 another. Without it, guests share one Ethernet, but none can use another's addresses.
+                Guests then reach only the gateway, the host and what the host reaches: no frame of \
+                one guest goes to another, and no guest reaches a port of the host that leads to \
+                another. Without it, guests share one Ethernet, but none can use another's addresses.
+                """
+        )
+    }
+}
+
+extension Option {
+    /// The directory that keeps leases and forwards, for every role that serves guests for long.
+    static func state(_ path: any WritableKeyPath<Settings, String> & Sendable) -> Option {
+        Option(
+            "state",
+            path,
+            .optionalDirectory,
+            unset: "none",
+            help: "a directory where leases and forwards survive a restart",
+            reason: """
+                It is created with mode 0700 if it does not exist, and serves one process. It keeps \
+                the guests' leases and the forwards that the API opened, also those of guests, but \
+                none of the command line. Without it, a restart forgets them.
                 """
         )
     }

@@ -31,6 +31,8 @@ struct NetworkSettings: Sendable {
     var hasUsualGuest = true
     /// Empty: no capture.
     var captureFile = ""
+    /// The directory that keeps leases and forwards; empty for none.
+    var stateDirectory = ""
     var allowsLinkLocal = false
     /// Whether the host alias leads to no service on the host's 127.0.0.1.
     var blocksHostLoopback = false

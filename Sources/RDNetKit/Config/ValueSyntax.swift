@@ -75,6 +75,14 @@ extension ValueSyntax where Value == String {
         text: { $0 }
     )
 
+    /// The path of a directory; an empty text stands for none.
+    static let optionalDirectory = ValueSyntax(
+        placeholder: "DIRECTORY",
+        expected: "a path",
+        parse: { $0 },
+        text: { $0 }
+    )
+
     /// A path.
     static let path = nonEmpty("FILE", expected: "a path")
 

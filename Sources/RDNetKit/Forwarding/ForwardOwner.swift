@@ -1,6 +1,8 @@
 /// Who opened a forward, which decides who may see and close it.
 enum ForwardOwner: Hashable {
-    /// The command line, the configuration file, or the API on the host.
+    /// The command line or the configuration file, which open it again at every start.
+    case configuration
+    /// The API on the host.
     case host
     /// A guest with this address, through the API on the gateway.
     case guest(IPAddress)
@@ -55,8 +57,22 @@ struct GuestForwards: ForwardAccess {
         remote: String,
         client: IPAddress?
     ) throws(ForwardError) {
-        try checkProtocol(name)
         guard let client else { throw .forbidden("only guests can use this API") }
+        let remote = try check(name, local: local, remote: remote, client: client)
+        try table.expose(name, local: local, remote: remote, client: client, owner: .guest(client))
+    }
+
+    /// Checks whether a guest may open a forward.
+    ///
+    /// - Returns: The guest's side with an address.
+    /// - Throws: `ForwardError`.
+    func check(
+        _ name: String,
+        local: String,
+        remote: String,
+        client: IPAddress
+    ) throws(ForwardError) -> String {
+        try checkProtocol(name)
         let remote = try ForwardAddress.completed(remote, for: client)
         let transport = name == "udp" ? ForwardProtocol.udp : .tcp
         for pair in try ForwardTable.pairs(transport, local, remote) {
@@ -73,7 +89,7 @@ struct GuestForwards: ForwardAccess {
                 )
             }
         }
-        try table.expose(name, local: local, remote: remote, client: client, owner: .guest(client))
+        return remote
     }
 
     func unexpose(_ name: String, local: String) throws(ForwardError) {

@@ -1,6 +1,6 @@
 /// The host's side of one forward.
 protocol OpenForward: AnyObject {
-    /// The listening endpoint; nil for a unix socket.
+    /// The listening endpoint; nil for a unix socket, and while it cannot be opened.
     var endpoint: Endpoint? { get }
     /// Stops listening; TCP connections continue, UDP clients are dropped.
     func close()
@@ -25,32 +25,38 @@ final class ForwardTable: ForwardAccess {
         var transport: ForwardProtocol
     }
 
-    private struct Key: Hashable {
+    /// What identifies a forward.
+    struct Key: Hashable {
         var local: String
         var transport: ForwardProtocol
     }
 
-    private struct Forward {
+    /// A listed forward.
+    struct Forward {
         var remote: String
         var host: any OpenForward
         var owner: ForwardOwner
     }
 
     /// Forwards that are not listed.
-    private var unlisted: [any OpenForward] = []
+    var unlisted: [any OpenForward] = []
 
     let counters = ForwardCounters()
-    private let pool: UDPForwardPool
-    private let ssh: SSHSurroundings
-    private let loop: EventLoop
-    private let limits: LimitLog
-    private weak var connector: (any GuestConnector)?
+    let pool: UDPForwardPool
+    let ssh: SSHSurroundings
+    let loop: EventLoop
+    let limits: LimitLog
+    weak var connector: (any GuestConnector)?
     /// Connects to the guest's own loopback addresses; nil to use the ordinary connector.
     var loopbackConnector: (any GuestConnector)?
     /// Why the sandbox forbids a unix socket at a path, or to run `ssh`; nil if it does not.
     var unixRefusal: (_ path: String, _ needsSSH: Bool) -> String? = { _, _ in nil }
+    /// Called when a client of the API has opened or closed forwards.
+    var changed: () -> Void = {}
     private let maximumForwards: Int
-    private var forwards: [Key: Forward] = [:]
+    /// The next attempt to open the forwards that wait for their address.
+    var retry: TimerWheel.Token?
+    var forwards: [Key: Forward] = [:]
 
     /// Creates an empty table.
     ///
@@ -152,6 +158,7 @@ final class ForwardTable: ForwardAccess {
                 owner: owner
             )
         }
+        if owner != .configuration { changed() }
     }
 
     /// The guest's address to which a TCP forward leads from a host endpoint; nil if none does.
@@ -169,7 +176,7 @@ final class ForwardTable: ForwardAccess {
         return nil
     }
 
-    /// Adds a forward on behalf of the host's side.
+    /// Adds a forward on behalf of the API on the host.
     func expose(
         _ name: String = "tcp",
         local: String,
@@ -191,7 +198,8 @@ final class ForwardTable: ForwardAccess {
             ? [(local: local, remote: remote)] : try ForwardRange.pairs(local, remote)
     }
 
-    private func checkRoom(for count: Int, _ owner: ForwardOwner) throws(ForwardError) {
+    /// Checks that the table and the owner's part of it have room for more forwards.
+    func checkRoom(for count: Int, _ owner: ForwardOwner) throws(ForwardError) {
         let maximum = owner.isGuest ? maximumForwards / 2 : maximumForwards
         let own = owner.isGuest ? forwards.values.count { $0.owner == owner } : forwards.count
         guard own + count <= maximum, forwards.count + count <= maximumForwards else {
@@ -229,6 +237,7 @@ final class ForwardTable: ForwardAccess {
             keys.append(key)
         }
         for key in keys { forwards.removeValue(forKey: key)?.host.close() }
+        changed()
     }
 
     /// Removes a forward of any owner.
@@ -242,6 +251,8 @@ final class ForwardTable: ForwardAccess {
         for forward in forwards.values.map(\.host) + unlisted { forward.close() }
         forwards = [:]
         unlisted = []
+        if let retry { loop.cancel(retry) }
+        retry = nil
     }
 
     private func key(
@@ -263,118 +274,5 @@ final class ForwardTable: ForwardAccess {
         if name == "npipe" { throw .namedPipe }
         guard let transport = ForwardProtocol(rawValue: name) else { throw .unknownProtocol(name) }
         return transport
-    }
-
-    // MARK: Listeners
-
-    private func open(_ key: Key, _ remote: String) throws(ForwardError) -> any OpenForward {
-        switch key.transport {
-        case .tcp, .udp:
-            let guest = try ForwardAddress.remote(remote)
-            let local = try ForwardAddress.local(key.local, key.transport)
-            let name = "\(key.transport)"
-            return try listen(name, local.description, for: guest) {
-                connector throws(SystemError) in
-                try key.transport == .tcp
-                    ? openTCP(local.endpoint, guest, connector)
-                    : openUDP(local.endpoint, guest, connector)
-            }
-        case .unix:
-            let remote = try ForwardAddress.unixRemote(remote)
-            let path = key.local.removingPrefix("unix://") ?? key.local
-            guard path.hasPrefix("/") else {
-                throw .badLocal("listen unix \(path): path is not absolute")
-            }
-            var needsSSH = false
-            if case .socket = remote { needsSSH = true }
-            if let reason = unixRefusal(path, needsSSH) { throw .forbidden(reason) }
-            return try listen(at: path, for: remote)
-        }
-    }
-
-    private func listen(
-        at path: String,
-        for remote: ForwardAddress.UnixRemote
-    ) throws(ForwardError) -> any OpenForward {
-        if case .socket = remote {
-            let others = (forwards.values.map(\.host) + unlisted).filter { $0 is SSHForward }
-            guard others.count < Self.maximumSSHForwards else {
-                limits.reached(.forwards, maximum: Self.maximumSSHForwards)
-                throw .tooMany(limit: Self.maximumSSHForwards)
-            }
-        }
-        var guest: Endpoint?
-        if case .port(let port) = remote { guest = port }
-        return try listen("unix", path, for: guest) { connector throws(SystemError) in
-            let socket = try ListeningSocket.unix(path: path)
-            switch remote {
-            case .port(let guest):
-                return try TCPForward(
-                    socket,
-                    path: path,
-                    to: guest,
-                    connector: connector,
-                    loop: loop,
-                    counters: counters,
-                    log: ssh.log,
-                    limits: limits
-                )
-            case .socket(let target):
-                return try SSHForward(socket, path: path, to: target, connector: connector, ssh)
-            }
-        }
-    }
-
-    private func listen(
-        _ network: String,
-        _ address: String,
-        for guest: Endpoint?,
-        _ open: (any GuestConnector) throws(SystemError) -> any OpenForward
-    ) throws(ForwardError) -> any OpenForward {
-        let isInside = guest?.address.isLoopback ?? false
-        guard let connector = isInside ? loopbackConnector ?? connector : connector else {
-            throw .refused(network: network, address: address, reason: "the network has stopped")
-        }
-        do {
-            return try open(connector)
-        } catch {
-            // "bind", "socket", "setsockopt(…)": the name of the call without its arguments.
-            let call = error.call.prefix { $0 != " " }
-            let reason = "\(call): \(error.reason)"
-            throw .refused(network: network, address: address, reason: reason)
-        }
-    }
-
-    private func openTCP(
-        _ local: ZonedEndpoint,
-        _ guest: Endpoint,
-        _ connector: any GuestConnector
-    ) throws(SystemError) -> any OpenForward {
-        let socket = try ListeningSocket.tcp(local.resolved())
-        return try TCPForward(
-            socket,
-            to: guest,
-            connector: connector,
-            loop: loop,
-            counters: counters,
-            limits: limits
-        )
-    }
-
-    private func openUDP(
-        _ local: ZonedEndpoint,
-        _ guest: Endpoint,
-        _ connector: any GuestConnector
-    ) throws(SystemError) -> any OpenForward {
-        let socket = try ListeningSocket.udp(local.resolved())
-        return try UDPForward(
-            socket,
-            to: guest,
-            connector: connector,
-            loop: loop,
-            counters: counters,
-            limits: limits,
-            pool: pool
-        )
     }
 }

@@ -6,6 +6,7 @@ enum Limit: String, CountedReason, Sendable {
     case tcpFlows = "tcp_flows"
     case tcpHandshakes = "tcp_handshakes"
     case forwards
+    case recordedForwards = "recorded_forwards"
     case forwardClients = "forward_clients"
     case answerPorts = "answer_ports"
     case leases
@@ -36,6 +37,7 @@ enum Limit: String, CountedReason, Sendable {
         case .tcpFlows: "new connections are refused"
         case .tcpHandshakes: "the oldest handshake is aborted"
         case .forwards: "new forwards are refused"
+        case .recordedForwards: "further forwards do not survive a restart"
         case .forwardClients: "the longest-idle UDP client loses its port"
         case .answerPorts: "answers from another port of the guest are dropped"
         case .leases: "clients without an address get none"

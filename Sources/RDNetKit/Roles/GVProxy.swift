@@ -67,13 +67,14 @@ final class GVProxy {
         let broker = try sandbox.prepare()
         log.info("gvproxy version v\(RoleRegistry.version)")
         let signals = try watchSignals()
+        try network.openState(for: sandbox.user)
         tellOfMachines()
         let endpoints = try configuration.machineEndpoints
         try openNetwork()
         try open(endpoints)
         try openSocketForwards()
         try writePidFile()
-        network.restrictForwards(to: sandbox)
+        try network.admitForwards(to: sandbox)
         // In the sandbox, the service manager's socket cannot be reached anymore.
         let manager = ServiceNotification.connect(to: notificationSocket, log: log)
         let refused = try sandbox.enter(with: broker, loop: loop)
@@ -156,11 +157,17 @@ final class GVProxy {
                 try network.forwards.expose(
                     udp == nil ? "tcp" : "udp",
                     local: udp ?? forward.key,
-                    remote: forward.value
+                    remote: forward.value,
+                    owner: .configuration
                 )
             }
             if let port = configuration.sshPort {
-                try network.forwards.expose(local: "127.0.0.1:\(port)", remote: "\(guest):22")
+                let local = "127.0.0.1:\(port)"
+                try network.forwards.expose(
+                    local: local,
+                    remote: "\(guest):22",
+                    owner: .configuration
+                )
             }
         } catch {
             throw RoleFailure("cannot add network services: \(error)")

@@ -17,6 +17,8 @@ final class HostNetwork: DatagramSender {
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let capture: CaptureSwitch
+    /// Keeps leases and forwards across restarts; set by `openState`, nil without a directory.
+    private(set) var state: StateKeeper?
     /// Set by `open`.
     private(set) var addressLoss: HostAddressLoss?
 
@@ -71,6 +73,17 @@ final class HostNetwork: DatagramSender {
             linkEnded(link, reason)
         }
         connectServices()
+    }
+
+    /// Opens the state directory, if the settings name one, and restores the leases in it.
+    ///
+    /// - Parameter user: The user that the process will become; nil for no change.
+    /// - Throws: `RoleFailure` if the directory cannot be used.
+    func openState(for user: AccountFile.User?) throws(RoleFailure) {
+        guard !settings.stateDirectory.isEmpty else { return }
+        let state = try StateKeeper(self, for: user)
+        state.readLeases()
+        self.state = state
     }
 
     /// Opens everything visible to other programs: static forwards, the API, the capture.
@@ -208,7 +221,8 @@ final class HostNetwork: DatagramSender {
                 try forwards.expose(
                     forward.transport,
                     local: forward.local,
-                    remote: forward.remote(usualGuest: settings.guest)
+                    remote: forward.remote(usualGuest: settings.guest),
+                    owner: .configuration
                 )
             } catch {
                 throw RoleFailure("port-forward \(forward): \(error)")
@@ -329,6 +343,7 @@ final class HostNetwork: DatagramSender {
 
     /// Closes listeners, forwards and links, and removes their files.
     func stop() {
+        state?.close()
         addressLoss?.close()
         for listener in listeners { listener.close() }
         for listener in linkListeners { listener.close() }

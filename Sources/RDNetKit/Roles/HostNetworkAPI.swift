@@ -13,12 +13,7 @@ extension HostNetwork {
         switch settings.access.guestAPI {
         case .none: return
         case .full: forwarding = forwards
-        case .forwards:
-            forwarding = GuestForwards(
-                table: forwards,
-                isGuest: { [unowned engine] in engine.ethernet.plan.isGuest($0) },
-                binds: settings.access.guestBinds
-            )
+        case .forwards: forwarding = guestForwards
         }
         let gateway = settings.gateway
         let server = HTTPServer(
@@ -32,6 +27,15 @@ extension HostNetwork {
         )
         servers.append(server)
         engine.tcp.services[80] = { stream, peer in server.accept(stream, from: peer) }
+    }
+
+    /// The forwards as guests may use them.
+    var guestForwards: GuestForwards {
+        GuestForwards(
+            table: forwards,
+            isGuest: { [unowned engine] in engine.ethernet.plan.isGuest($0) },
+            binds: settings.access.guestBinds
+        )
     }
 
     /// Whether the gateway's DNS zones, or the names that every product knows, lead to the gateway.

@@ -60,6 +60,15 @@ extension Sandbox {
 }
 
 extension HostNetwork {
+    /// Restricts the API's forwards to what the sandbox will allow, and opens those of an earlier
+    /// run that this permits.
+    ///
+    /// - Throws: `RoleFailure` if changes cannot be recorded from now on.
+    func admitForwards(to sandbox: Sandbox) throws(RoleFailure) {
+        restrictForwards(to: sandbox)
+        try state?.start(isRestricted: sandbox.isStrict)
+    }
+
     /// Restricts the API's forwards to what the sandbox will allow.
     func restrictForwards(to sandbox: Sandbox) {
         guard sandbox.isStrict else { return }

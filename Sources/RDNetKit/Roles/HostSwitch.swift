@@ -45,11 +45,12 @@ final class HostSwitch {
         let sandbox = sandbox
         let broker = try sandbox.prepare()
         let signals = try watchSignals()
+        try network.openState(for: sandbox.user)
         try network.open()
         for link in settings.links { try network.open(link) }
         if settings.common.isDebugging { network.reportTraffic() }
         if settings.looksForMachine { startHandshake() }
-        network.restrictForwards(to: sandbox)
+        try network.admitForwards(to: sandbox)
         // In the sandbox, the service manager's socket cannot be reached anymore.
         let manager = ServiceNotification.connect(to: notificationSocket, log: log)
         let refused = try sandbox.enter(with: broker, loop: loop)

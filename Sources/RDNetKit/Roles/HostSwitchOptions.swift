@@ -33,6 +33,7 @@ extension Option<HostSwitchSettings> {
         + Option<HandshakeSettings>.handshake(dataPort: "vsock-listen-port")
         .map { $0.within(\.handshake) }
         + Option.network(within: \.network)
+        + [.state(\.network.stateDirectory)]
         + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) }
         + Option.common
 

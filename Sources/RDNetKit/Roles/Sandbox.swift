@@ -38,6 +38,19 @@ struct Sandbox {
     /// Whether `enter` restricts system calls and files.
     var isStrict: Bool { settings.mode != .off && programs == nil }
 
+    /// The user to become; nil for no change.
+    ///
+    /// - Throws: `RoleFailure` for an unknown one.
+    var user: AccountFile.User? {
+        get throws(RoleFailure) {
+            do {
+                return try settings.user.isEmpty ? nil : AccountFile.user(settings.user)
+            } catch {
+                throw RoleFailure("sandbox: \(error)")
+            }
+        }
+    }
+
     /// Adds the folder in which a file is created, replaced or removed.
     mutating func write(in path: String) {
         guard !path.isEmpty else { return }
@@ -66,8 +79,8 @@ struct Sandbox {
     /// - Returns: Keeps the reports alive; nil with `--sandbox off`.
     /// - Throws: `RoleFailure`.
     func enter(with broker: FileBroker?, loop: EventLoop) throws(RoleFailure) -> RefusedCalls? {
+        let user = try user
         do throws(SystemError) {
-            let user = try settings.user.isEmpty ? nil : AccountFile.user(settings.user)
             guard settings.mode != .off else {
                 if let user { try Privileges.become(user) }
                 log.warning("the sandbox is off: a fault gives guests all rights of this user")

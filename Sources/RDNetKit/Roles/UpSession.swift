@@ -277,7 +277,7 @@ final class UpSession: ReadinessObserver {
         guard let echo else { return nil }
         let local = "127.0.0.1:0"
         let guest = Endpoint(address: settings.guest, port: Self.reportPort)
-        try network.forwards.expose("tcp", local: local, remote: "\(guest)", client: nil)
+        try network.forwards.expose(local: local, remote: "\(guest)", owner: .configuration)
         return ConnectivityTargets(
             tcpEcho: echo.streamPort,
             udpEcho: echo.datagramPort,

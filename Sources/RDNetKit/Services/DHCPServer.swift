@@ -35,6 +35,8 @@ struct DHCPServer {
     var discovered: (MACAddress) -> Void = { _ in }
     /// Called for each new or renewed lease, before the answer.
     var leased: (IPAddress, MACAddress) -> Void = { _, _ in }
+    /// Called when a lease begins, is renewed or ends early, after `leased`.
+    var leasesChanged: () -> Void = {}
     /// Called for each message in the name of a client on another link.
     var impersonated: () -> Void = {}
     /// Returns the link that a MAC address is on; nil if it is unknown.
@@ -76,6 +78,23 @@ struct DHCPServer {
         var taken = [configuration.gateway: configuration.gatewayMAC]
         for (address, mac) in pool.fixedLeases + pool.leases(now: now) { taken[address] = mac }
         return taken.map { ($0.key, $0.value) }.sorted { $0.0.low < $1.0.low }
+    }
+
+    /// Every lease with its holder's host name, also those that have lapsed, in order of address.
+    func records(now: Instant) -> [(LeasePool.Record, name: String?)] {
+        pool.records.map { ($0, name: guestNames.name(of: $0.address, now: now)) }
+    }
+
+    /// Adds a lease of an earlier run.
+    ///
+    /// - Returns: Whether the holder may still have the address: it is in the subnet, for example.
+    mutating func restore(_ record: LeasePool.Record, name: String?, now: Instant) -> Bool {
+        var record = record
+        record.expires = min(record.expires, now + configuration.leaseTime)
+        guard pool.restore(record, now: now) else { return false }
+        let name = name.map { Array($0.utf8) }
+        guestNames.set(name, of: record.address, until: record.expires, now: now)
+        return true
     }
 
     /// Answers one datagram to port 67.
@@ -202,6 +221,7 @@ struct DHCPServer {
             now: now
         )
         statistics.acknowledgments += 1
+        leasesChanged()
         return grant(.ack, address, to: request)
     }
 
@@ -213,6 +233,7 @@ struct DHCPServer {
         if pool.release(request.clientAddress, by: holder, now: now) {
             guestNames.remove(request.clientAddress)
             statistics.releases += 1
+            leasesChanged()
         } else {
             statistics.ignored += 1
         }
@@ -229,6 +250,7 @@ struct DHCPServer {
         }
         if pool.decline(address, by: holder, now: now) {
             statistics.declines += 1
+            leasesChanged()
         } else {
             statistics.ignored += 1
         }

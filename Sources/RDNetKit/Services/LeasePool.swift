@@ -31,13 +31,15 @@ struct LeasePool {
         /// boot loader that sends no identifier and a system that sends this one are thus the same
         /// client.
         init(of message: DHCPMessage) {
+            self =
+                message.options[.clientIdentifier].flatMap { Client(identifier: $0) }
+                ?? .hardware(message.hardwareAddress)
+        }
+
+        /// Creates the client with an identifier; nil for an invalid one.
+        init?(identifier: [UInt8]) {
             // One option holds 255 bytes; longer identifiers would only fill the table.
-            guard let identifier = message.options[.clientIdentifier],
-                (2...255).contains(identifier.count)
-            else {
-                self = .hardware(message.hardwareAddress)
-                return
-            }
+            guard (2...255).contains(identifier.count) else { return nil }
             if identifier.count == 7, identifier[0] == 1 {
                 let address = identifier[1...].reduce(0) { $0 << 8 | UInt64($1) }
                 self = .hardware(MACAddress(rawValue: address))
@@ -51,6 +53,14 @@ struct LeasePool {
     struct Holder: Hashable {
         var client: Client
         var hardwareAddress: MACAddress
+    }
+
+    /// A lease that may have lapsed, as it survives a restart of the server.
+    struct Record: Equatable {
+        var address: IPAddress
+        var holder: Holder
+        /// When the lease ends or ended.
+        var expires: Instant
     }
 
     private enum Standing {
@@ -174,6 +184,21 @@ struct LeasePool {
         entries.filter { $0.value.expires > now && $0.value.standing == .bound }
             .map { ($0.key, $0.value.holder.hardwareAddress) }
             .sorted { $0.0.low < $1.0.low }
+    }
+
+    /// Every lease, also those that have lapsed, in order of address.
+    var records: [Record] {
+        entries.filter { $0.value.standing == .bound }
+            .map { Record(address: $0, holder: $1.holder, expires: $1.expires) }
+            .sorted { $0.address.low < $1.address.low }
+    }
+
+    /// Adds a lease of an earlier run; one that has ended is remembered as lapsed.
+    ///
+    /// - Returns: Whether the holder may still have the address.
+    mutating func restore(_ record: Record, now: Instant) -> Bool {
+        let rest = max(record.expires - now, .zero)
+        return bind(record.address, to: record.holder, for: rest, now: now)
     }
 
     /// The fixed addresses, in order of address.

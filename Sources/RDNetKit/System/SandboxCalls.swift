@@ -92,8 +92,8 @@ enum SandboxCalls {
     private static let files: [Int32] =
         [
             SYS_openat, SYS_newfstatat, SYS_fstat, SYS_statx, SYS_faccessat, SYS_readlinkat,
-            SYS_getdents64, SYS_unlinkat, SYS_renameat2, SYS_linkat, SYS_ftruncate, SYS_flock,
-            SYS_fchmod, SYS_fsync, SYS_umask,
+            SYS_getdents64, SYS_unlinkat, SYS_renameat, SYS_renameat2, SYS_linkat, SYS_ftruncate,
+            SYS_flock, SYS_fchmod, SYS_fsync, SYS_umask,
         ] + oldFiles
 
     private static let identity = [

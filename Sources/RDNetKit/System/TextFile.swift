@@ -22,18 +22,20 @@ enum TextFile {
         return try read(file, named: path)
     }
 
-    /// Reads an open file of at most `limit` bytes, from its current position.
+    /// Reads a small open file, from its current position.
     ///
     /// See read(2).
     ///
     /// - Parameters:
     ///   - file: A file that is open for reading.
     ///   - path: The path for the error message.
+    ///   - limit: The maximum size in bytes.
     /// - Returns: The content; nil when it exceeds the limit.
     /// - Throws: `SystemError` that names the path.
     static func read(
         _ file: borrowing OwnedDescriptor,
-        named path: String
+        named path: String,
+        upTo limit: Int = limit
     ) throws(SystemError) -> [UInt8]? {
         let number = file.number
         var octets: [UInt8] = []

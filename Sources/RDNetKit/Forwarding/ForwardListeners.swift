@@ -1,0 +1,117 @@
+/// The listeners of forwards.
+extension ForwardTable {
+    /// Opens the host's side of a forward.
+    ///
+    /// - Throws: `ForwardError`; `refused` if the kernel refuses the address.
+    func open(_ key: Key, _ remote: String) throws(ForwardError) -> any OpenForward {
+        switch key.transport {
+        case .tcp, .udp:
+            let guest = try ForwardAddress.remote(remote)
+            let local = try ForwardAddress.local(key.local, key.transport)
+            let name = "\(key.transport)"
+            return try listen(name, local.description, for: guest) {
+                connector throws(SystemError) in
+                try key.transport == .tcp
+                    ? openTCP(local.endpoint, guest, connector)
+                    : openUDP(local.endpoint, guest, connector)
+            }
+        case .unix:
+            let remote = try ForwardAddress.unixRemote(remote)
+            let path = key.local.removingPrefix("unix://") ?? key.local
+            guard path.hasPrefix("/") else {
+                throw .badLocal("listen unix \(path): path is not absolute")
+            }
+            var needsSSH = false
+            if case .socket = remote { needsSSH = true }
+            if let reason = unixRefusal(path, needsSSH) { throw .forbidden(reason) }
+            return try listen(at: path, for: remote)
+        }
+    }
+
+    /// Listens at the path of a unix socket.
+    func listen(
+        at path: String,
+        for remote: ForwardAddress.UnixRemote
+    ) throws(ForwardError) -> any OpenForward {
+        if case .socket = remote {
+            let others = (forwards.values.map(\.host) + unlisted).filter { $0 is SSHForward }
+            guard others.count < Self.maximumSSHForwards else {
+                limits.reached(.forwards, maximum: Self.maximumSSHForwards)
+                throw .tooMany(limit: Self.maximumSSHForwards)
+            }
+        }
+        var guest: Endpoint?
+        if case .port(let port) = remote { guest = port }
+        return try listen("unix", path, for: guest) { connector throws(SystemError) in
+            let socket = try ListeningSocket.unix(path: path)
+            switch remote {
+            case .port(let guest):
+                return try TCPForward(
+                    socket,
+                    path: path,
+                    to: guest,
+                    connector: connector,
+                    loop: loop,
+                    counters: counters,
+                    log: ssh.log,
+                    limits: limits
+                )
+            case .socket(let target):
+                return try SSHForward(socket, path: path, to: target, connector: connector, ssh)
+            }
+        }
+    }
+
+    private func listen(
+        _ network: String,
+        _ address: String,
+        for guest: Endpoint?,
+        _ open: (any GuestConnector) throws(SystemError) -> any OpenForward
+    ) throws(ForwardError) -> any OpenForward {
+        let isInside = guest?.address.isLoopback ?? false
+        guard let connector = isInside ? loopbackConnector ?? connector : connector else {
+            throw .refused(network: network, address: address, reason: "the network has stopped")
+        }
+        do {
+            return try open(connector)
+        } catch {
+            // "bind", "socket", "setsockopt(…)": the name of the call without its arguments.
+            let call = error.call.prefix { $0 != " " }
+            let reason = "\(call): \(error.reason)"
+            throw .refused(network: network, address: address, reason: reason)
+        }
+    }
+
+    private func openTCP(
+        _ local: ZonedEndpoint,
+        _ guest: Endpoint,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any OpenForward {
+        let socket = try ListeningSocket.tcp(local.resolved())
+        return try TCPForward(
+            socket,
+            to: guest,
+            connector: connector,
+            loop: loop,
+            counters: counters,
+            limits: limits
+        )
+    }
+
+    private func openUDP(
+        _ local: ZonedEndpoint,
+        _ guest: Endpoint,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any OpenForward {
+        let socket = try ListeningSocket.udp(local.resolved())
+        return try UDPForward(
+            socket,
+            to: guest,
+            connector: connector,
+            loop: loop,
+            counters: counters,
+            limits: limits,
+            pool: pool
+        )
+    }
+}
