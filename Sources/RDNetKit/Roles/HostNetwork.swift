@@ -29,17 +29,19 @@ final class HostNetwork: DatagramSender {
     ///   - zones: The gateway's DNS zones; nil for the built-in ones.
     ///   - loop: The loop of all sockets and timers.
     ///   - log: The role's logger.
+    ///   - random: The source of secrets and identifiers.
     init(
         _ settings: NetworkSettings,
         zones: DNSZones? = nil,
         loop: EventLoop,
-        log: Logger
+        log: Logger,
+        random: any RandomNumberGenerator = SystemRandomNumberGenerator()
     ) {
         self.settings = settings
         self.loop = loop
         self.log = log
         limits = LimitLog(log) { loop.now.nanoseconds / 1_000_000_000 }
-        var random = SystemRandomNumberGenerator()
+        var random = random
         let plan = GatewayPlan(settings)
         engine = PacketEngine(
             plan,
@@ -63,7 +65,7 @@ final class HostNetwork: DatagramSender {
             log: log
         )
         let builtIn = DNSZones.builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias)
-        dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log, limits)
+        dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log, limits, random)
         dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
@@ -104,7 +106,8 @@ final class HostNetwork: DatagramSender {
         _ zones: DNSZones,
         _ loop: EventLoop,
         _ log: Logger,
-        _ limits: LimitLog
+        _ limits: LimitLog,
+        _ random: any RandomNumberGenerator
     ) -> DNSService {
         var dns = DNSSettings(hostAlias: plan.hostAlias)
         dns.subnet = plan.subnet
@@ -117,7 +120,7 @@ final class HostNetwork: DatagramSender {
             loop: loop,
             settings: dns,
             zones: zones,
-            random: SystemRandomNumberGenerator(),
+            random: random,
             log: log,
             reporting: limits
         )

@@ -36,16 +36,21 @@ enum URLPath {
     }
 
     /// The equivalent path without empty, `.` and `..` segments; a trailing slash stays.
+    ///
+    /// Works on bytes: a slash before a combining character is part of a longer `Character`.
     static func cleaned(_ path: String) -> String {
-        var segments: [Substring] = []
-        for segment in path.split(separator: "/") where segment != "." {
-            if segment == ".." {
+        let slash = UInt8(ascii: "/")
+        var segments: [Substring.UTF8View] = []
+        for segment in path[...].utf8.split(separator: slash) where !segment.elementsEqual(".".utf8)
+        {
+            if segment.elementsEqual("..".utf8) {
                 _ = segments.popLast()
             } else {
                 segments.append(segment)
             }
         }
-        let slash = path.hasSuffix("/") && !segments.isEmpty ? "/" : ""
-        return "/" + segments.joined(separator: "/") + slash
+        var octets = [slash] + segments.joined(separator: [slash])
+        if path.utf8.last == slash, !segments.isEmpty { octets.append(slash) }
+        return String(decoding: octets, as: UTF8.self)
     }
 }

@@ -194,6 +194,8 @@ struct HTTPTextTests {
         arguments: [
             ("", "/"), ("/", "/"), ("//", "/"), ("/a//b", "/a/b"), ("/a/./b/", "/a/b/"),
             ("/../a", "/a"), ("/a/../../b", "/b"), ("/a/..", "/"), ("/a/.", "/a"),
+            // A slash is one even before a combining character.
+            ("/\u{301}b", "/\u{301}b"), ("/a/../\u{301}b/", "/\u{301}b/"), ("/a/\u{301}/..", "/a"),
         ]
     )
     func cleaning(path: String, cleaned: String) {
