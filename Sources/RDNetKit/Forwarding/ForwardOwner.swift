@@ -33,6 +33,16 @@ protocol ForwardAccess {
         client: IPAddress?
     ) throws(ForwardError)
 
+    /// Adds a forward as `expose` does; it ends with the returned handle.
+    ///
+    /// - Throws: `ForwardError` with the API's message.
+    func hold(
+        _ name: String,
+        local: String,
+        remote: String,
+        client: IPAddress?
+    ) throws(ForwardError) -> ForwardHandle
+
     /// Removes a forward, or one for each port of a range: all of them or none.
     ///
     /// - Throws: `ForwardError.notFound`, also for a forward that the client may not see.
@@ -60,6 +70,23 @@ struct GuestForwards: ForwardAccess {
         guard let client else { throw .forbidden("only guests can use this API") }
         let remote = try check(name, local: local, remote: remote, client: client)
         try table.expose(name, local: local, remote: remote, client: client, owner: .guest(client))
+    }
+
+    func hold(
+        _ name: String,
+        local: String,
+        remote: String,
+        client: IPAddress?
+    ) throws(ForwardError) -> ForwardHandle {
+        guard let client else { throw .forbidden("only guests can use this API") }
+        let remote = try check(name, local: local, remote: remote, client: client)
+        return try table.hold(
+            name,
+            local: local,
+            remote: remote,
+            client: client,
+            owner: .guest(client)
+        )
     }
 
     /// Checks whether a guest may open a forward.

@@ -36,6 +36,8 @@ final class ForwardTable: ForwardAccess {
         var remote: String
         var host: any OpenForward
         var owner: ForwardOwner
+        /// Tells the holder that the forward has been removed; nil if nobody holds it.
+        var removed: (() -> Void)?
     }
 
     /// Forwards that are not listed.
@@ -128,6 +130,18 @@ final class ForwardTable: ForwardAccess {
         client: IPAddress? = nil,
         owner: ForwardOwner
     ) throws(ForwardError) {
+        _ = try add(name, local, remote, client, owner)
+        if owner != .configuration { changed() }
+    }
+
+    /// Adds forwards and returns what identifies each.
+    func add(
+        _ name: String,
+        _ local: String,
+        _ remote: String,
+        _ client: IPAddress?,
+        _ owner: ForwardOwner
+    ) throws(ForwardError) -> [Key] {
         var remote = remote
         // As in gvproxy, a malformed remote is reported first, for every protocol with host and
         // port.
@@ -158,7 +172,7 @@ final class ForwardTable: ForwardAccess {
                 owner: owner
             )
         }
-        if owner != .configuration { changed() }
+        return pairs.map { Key(local: $0.local, transport: transport) }
     }
 
     /// The guest's address to which a TCP forward leads from a host endpoint; nil if none does.
@@ -236,8 +250,15 @@ final class ForwardTable: ForwardAccess {
             guard let key = key(name, local: text, where: includes) else { throw .notFound }
             keys.append(key)
         }
-        for key in keys { forwards.removeValue(forKey: key)?.host.close() }
+        for key in keys { remove(key) }
         changed()
+    }
+
+    /// Closes and removes a forward; does nothing if there is none.
+    func remove(_ key: Key) {
+        let forward = forwards.removeValue(forKey: key)
+        forward?.host.close()
+        forward?.removed?()
     }
 
     /// Removes a forward of any owner.

@@ -6,6 +6,8 @@ struct CtlSettings: RoleSettings {
     /// Empty for none.
     var tokenFile = ""
     var printsJSON = false
+    /// Whether a forward ends with the program.
+    var holds = false
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
@@ -37,6 +39,17 @@ extension Option<CtlSettings> {
                 help: "the file with the API's token",
                 reason:
                     "The host end has the same option; only its addresses on TCP need the token."
+            ),
+            Option(
+                "hold",
+                \.holds,
+                .boolean,
+                reach: .commandLine,
+                help: "expose: remove the forward when this program ends",
+                reason: """
+                    The program prints the address where the forward listens, and stays. The forward \
+                    ends with it, also if it is killed, and it ends with the forward.
+                    """
             ),
             Option(
                 "json",

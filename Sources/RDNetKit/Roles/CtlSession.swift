@@ -65,6 +65,8 @@ struct CtlSession {
     private func ask() throws(APIFailure) {
         switch command {
         case .forwards: try show("/services/forwarder/all", CtlReport.forwards)
+        case .expose(let local, let remote) where settings.holds:
+            try hold(.object(forward(local, to: remote)))
         case .expose(let local, let remote):
             try post(
                 "/services/forwarder/expose",
@@ -105,6 +107,21 @@ struct CtlSession {
 
     private func post(_ path: String, _ document: JSON) throws(APIFailure) {
         _ = try client.ask(path, body: document.octets)
+    }
+
+    /// Opens a forward and keeps it open until somebody else removes it.
+    private func hold(_ document: JSON) throws(APIFailure) {
+        let held = try client.hold(document.octets)
+        printOutput(held.addresses.map { $0.printable + "\n" }.joined())
+        while true {
+            do throws(SystemError) {
+                let octets = try held.stream.receive(upTo: 4_096, within: .seconds(86_400))
+                if octets.isEmpty { break }
+            } catch {
+                guard error.isTimeout else { break }
+            }
+        }
+        throw .noAnswer(client.address, reason: "the forward was removed")
     }
 
     /// Adds a record to the zone that answers such a name, or creates a zone with it.

@@ -18,7 +18,7 @@ extension HostNetwork {
         let gateway = settings.gateway
         let server = HTTPServer(
             loop: loop,
-            routes: ForwardingAPI(forwards: forwarding).routes,
+            routes: ForwardingAPI(forwards: forwarding, loop: loop).routes,
             admitting: HTTPAdmission(
                 isOwnName: { [unowned self] in isGatewayName($0) },
                 address: gateway
@@ -48,7 +48,7 @@ extension HostNetwork {
     /// The complete API of this network.
     var api: API {
         API(
-            forwarding: ForwardingAPI(forwards: forwards),
+            forwarding: ForwardingAPI(forwards: forwards, loop: loop),
             names: NameAPI(dns: dns),
             observation: ObservationAPI(
                 leases: { [unowned self] in

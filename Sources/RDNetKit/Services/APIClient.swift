@@ -28,6 +28,13 @@ struct Tunnel: ~Copyable {
     let isConnected: Bool
 }
 
+/// A connection that keeps a forward open.
+struct HeldConnection: ~Copyable {
+    let stream: WaitingSocket
+    /// Where the forward listens, one text for each port.
+    let addresses: [String]
+}
+
 /// A blocking client of the HTTP API, for a program that does nothing else meanwhile.
 struct APIClient {
     /// The time limit from the start of a request to the end of its answer.
@@ -90,6 +97,43 @@ struct APIClient {
         start.withUnsafeBytes { reader.append($0) }
         _ = try readAnswer(reader, to: path, from: socket, until: deadline)
         throw .noAnswer(address, reason: "\(path) did not answer as a tunnel")
+    }
+
+    /// Opens a forward that lasts as long as the returned connection.
+    ///
+    /// - Parameter body: The same document as for `expose`.
+    /// - Returns: The connection, and where the forward listens.
+    /// - Throws: `APIFailure`.
+    func hold(_ body: [UInt8]) throws(APIFailure) -> HeldConnection {
+        let path = "/services/forwarder/hold"
+        let deadline = clock() + Self.patience
+        let socket = try connect(until: deadline)
+        try send(path, body: body, over: socket, until: deadline)
+        // The body never ends while the forward is open, so this is not an ordinary response.
+        var start: [UInt8] = []
+        while start.count < Self.holding.count || start.starts(with: Self.holding) {
+            if let addresses = Self.heldAddresses(start) {
+                return HeldConnection(stream: socket, addresses: addresses)
+            }
+            let octets = try receive(upTo: Self.octetsPerRead, from: socket, until: deadline)
+            guard !octets.isEmpty else { throw ended }
+            start += octets
+        }
+        var reader = HTTPResponseReader()
+        start.withUnsafeBytes { reader.append($0) }
+        _ = try readAnswer(reader, to: path, from: socket, until: deadline)
+        throw .noAnswer(address, reason: "\(path) did not answer with a forward")
+    }
+
+    private static let holding = Array("HTTP/1.1 200 ".utf8)
+
+    /// Returns the lines after a response's head; nil if the first of them is not complete.
+    private static func heldAddresses(_ start: [UInt8]) -> [String]? {
+        let end = Array("\r\n\r\n".utf8)
+        let head = start.indices.first { start[$0...].starts(with: end) }
+        guard let head, start.last == 0x0a, start.count > head + end.count else { return nil }
+        return String(decoding: start[(head + end.count)...], as: UTF8.self)
+            .split(separator: "\n").map { String($0) }
     }
 
     private var ended: APIFailure {

@@ -12,6 +12,8 @@ struct ForwardingAPI {
     )
 
     let forwards: any ForwardAccess
+    /// Watches the connections that hold forwards.
+    let loop: EventLoop
 
     var routes: [HTTPRoute] {
         [
@@ -26,6 +28,7 @@ struct ForwardingAPI {
                     )
                 }
             },
+            hold,
             HTTPRoute(posting: "/services/forwarder/unexpose", Self.unexpose.read) { fields, _ in
                 change { () throws(ForwardError) in
                     try forwards.unexpose(
@@ -35,6 +38,44 @@ struct ForwardingAPI {
                 }
             },
         ]
+    }
+
+    /// Opens a forward that ends with the client's connection; gvproxy has no such path.
+    ///
+    /// The response's body has one line for each listening address, and ends with the forward.
+    private var hold: HTTPRoute {
+        HTTPRoute(
+            "/services/forwarder/hold",
+            deciding: { request, peer in
+                guard request.head.method == "POST" else {
+                    return .response(.error(400, "post only"))
+                }
+                do {
+                    let fields = try Self.expose.read(JSONParser.parse(request.body))
+                    let handle = try forwards.hold(
+                        fields["protocol", default: ""],
+                        local: fields["local", default: ""],
+                        remote: fields["remote", default: ""],
+                        client: peer?.address
+                    )
+                    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+                    let lines = handle.addresses.map { $0 + "\n" }.joined()
+                    let text = head + "Connection: close\r\n\r\n" + lines
+                    return .handover(saying: Array(text.utf8)) { stream in
+                        do {
+                            try HeldForward(handle, by: stream, loop: loop)
+                        } catch {
+                            // The connection closes with the stream, and the forward with it.
+                            handle.close()
+                        }
+                    }
+                } catch let error as ForwardError {
+                    return .response(.error(error.status, error.description))
+                } catch {
+                    return .response(.error(400, "\(error)"))
+                }
+            }
+        )
     }
 
     private func list() -> JSON {

@@ -35,7 +35,7 @@ final class APIFixture {
         )
         let path = directory.file("frames.pcap")
         api = API(
-            forwarding: ForwardingAPI(forwards: forwards),
+            forwarding: ForwardingAPI(forwards: forwards, loop: guest.loop),
             names: NameAPI(dns: dns),
             observation: ObservationAPI(
                 leases: {
@@ -82,7 +82,8 @@ final class APIFixture {
         let plan = guest.engine.ethernet.plan
         let binds = texts.compactMap { GuestBind($0) }
         return ForwardingAPI(
-            forwards: GuestForwards(table: forwards, isGuest: { plan.isGuest($0) }, binds: binds)
+            forwards: GuestForwards(table: forwards, isGuest: { plan.isGuest($0) }, binds: binds),
+            loop: guest.loop
         ).routes
     }
 
