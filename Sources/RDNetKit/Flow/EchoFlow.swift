@@ -5,7 +5,7 @@
 /// random identifier of its own, because guests choose theirs, and a raw socket receives the
 /// replies to every program on the host. A reply goes to the guest only if it answers a request of
 /// this flow.
-final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
+final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember {
     /// RFC 5508, REQ-2: at least 60 seconds.
     private static let lifetime = EchoRequests.patience
     private static let repliesPerTurn = 64
@@ -33,6 +33,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     var sent = SentPackets<32>()
     private var path: PathOptions?
     var queueIndex = 0
+    let port: Int
 
     /// Creates the host socket.
     ///
@@ -44,6 +45,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     init(_ key: Key, _ flows: EchoFlows, now: Instant) throws(SystemError) {
         self.key = key
         self.flows = flows
+        port = flows.ethernet.neighbors.port(of: key.guest) ?? -1
         lastUsed = now
         traffic = FlowTraffic(start: now)
         var isRaw = false

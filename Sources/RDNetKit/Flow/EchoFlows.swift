@@ -1,6 +1,6 @@
 /// All echo flows.
 final class EchoFlows {
-    /// Limit on flows; when full, an idle one makes room.
+    /// Limit on flows; when full, the idlest one of the link with the most makes room.
     private static let maximumFlows = 256
     private static let bindAttempts = 16
 
@@ -17,7 +17,7 @@ final class EchoFlows {
     /// The flows' identifiers on the host's network.
     private var identifiers: Set<UInt16> = []
     private var random: any RandomNumberGenerator = SystemRandomNumberGenerator()
-    private var queue = IdleQueue<EchoFlow>(limit: maximumFlows)
+    private var queue = LinkShares(limit: maximumFlows) { IdleQueue<EchoFlow>() }
     private var saidNoPermission = false
     /// The message under construction; shared by all flows, so that a message does not allocate.
     private var octets: [UInt8] = []
@@ -52,7 +52,7 @@ final class EchoFlows {
     var count: Int { flows.count }
 
     /// Every flow, for the API.
-    var all: [EchoFlow] { queue.all }
+    var all: [EchoFlow] { Array(flows.values) }
 
     /// Forwards a guest's echo request to a host.
     ///
@@ -129,8 +129,8 @@ final class EchoFlows {
         return UnsafeRawBufferPointer(copy)
     }
 
-    /// The flow that gives way next; nil when there are none.
-    var idlest: EchoFlow? { queue.idlest() }
+    /// The flow that gives way next, and the number of flows of its link; nil if there are none.
+    var nextToGiveWay: (flow: EchoFlow, linkCount: Int)? { queue.next() }
 
     /// Sends a reply to a guest with the guest's identifier.
     func sendReply(

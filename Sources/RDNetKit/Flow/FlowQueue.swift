@@ -1,38 +1,34 @@
-/// A bounded queue of flows in arrival order; when full, the oldest makes room.
+/// One link's flows in arrival order; the oldest gives way.
 ///
 /// A flow that leaves early leaves an empty slot; empty slots are swept when they are the majority,
 /// so every operation is amortized constant time. A flow is in at most one queue, and knows which.
-struct FlowQueue {
+struct FlowQueue: FlowShare {
     /// The fields that a queue stores in its flows.
     enum Name { case handshakes, timeWaits }
 
     private let name: Name
-    private let limit: Int
     private var order: [TCPFlow] = []
     private var head = 0
     /// The number of flows.
     private(set) var count = 0
 
-    /// Creates an empty queue with a limit.
-    init(_ name: Name, limit: Int) {
+    /// Creates an empty queue.
+    init(_ name: Name) {
         self.name = name
-        self.limit = limit
     }
 
-    /// Adds a flow.
-    ///
-    /// - Parameter flow: Not in any queue, and never in this one before.
-    /// - Returns: The oldest flow, already removed, if the limit is exceeded.
-    mutating func append(_ flow: TCPFlow) -> TCPFlow? {
+    /// Adds a flow that is in no queue, and was never in this one.
+    mutating func insert(_ flow: TCPFlow) {
         sweep()
         order.append(flow)
         flow.queue = name
         count += 1
-        guard count > limit else { return nil }
+    }
+
+    mutating func next() -> TCPFlow? {
         while head < order.count {
-            let oldest = order[head]
+            if order[head].queue == name { return order[head] }
             head += 1
-            if take(oldest) { return oldest }
         }
         return nil
     }

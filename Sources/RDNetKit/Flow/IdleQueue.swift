@@ -23,7 +23,7 @@ struct IdleQueue<Flow: IdleCandidate> {
     private var heap: [Entry] = []
 
     /// Creates an empty queue with a limit.
-    init(limit: Int) {
+    init(limit: Int = .max) {
         self.limit = limit
     }
 
@@ -94,4 +94,10 @@ struct IdleQueue<Flow: IdleCandidate> {
         heap[index] = entry
         entry.flow.queueIndex = index
     }
+}
+
+extension IdleQueue: FlowShare {
+    mutating func insert(_ flow: Flow) { _ = append(flow) }
+
+    mutating func next() -> Flow? { idlest() }
 }

@@ -105,12 +105,18 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     private func shareDescriptors() {
         descriptors.datagramFlows = { [unowned self] in udp.count + echo.count }
         descriptors.closeIdlest = { [unowned self] in
-            let (datagrams, ping) = (udp.idlest, echo.idlest)
-            if let ping, datagrams.map({ ping.lastUsed < $0.lastUsed }) ?? true {
-                echo.expired(ping)
-            } else if let datagrams {
-                udp.expired(datagrams)
+            let (datagrams, ping) = (udp.nextToGiveWay, echo.nextToGiveWay)
+            guard let datagrams else {
+                if let ping { echo.expired(ping.flow) }
+                return
             }
+            guard let ping else { return udp.expired(datagrams.flow) }
+            // A link's own flows compete by their idle time, those of two links by their number.
+            let closesPing =
+                datagrams.flow.port == ping.flow.port
+                ? ping.flow.lastUsed < datagrams.flow.lastUsed
+                : ping.linkCount > datagrams.linkCount
+            if closesPing { echo.expired(ping.flow) } else { udp.expired(datagrams.flow) }
         }
     }
 

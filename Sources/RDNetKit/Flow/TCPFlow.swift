@@ -16,7 +16,7 @@
 ///   another.
 /// * Nothing blocks: the descriptor is watched edge-triggered, and `isReadable` and `isWritable`
 ///   store its state.
-final class TCPFlow: ReadinessObserver, TimerObserver {
+final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     /// The state of the connection.
     enum Phase: Equatable {
         /// The guest sent SYN; the host socket is connecting.
@@ -85,6 +85,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     var isBlocked = false
     /// The bounded queue that contains the flow.
     var queue: FlowQueue.Name?
+    let port: Int
     /// Whether it waits for its guest to reappear.
     var isUnrouted = false
 
@@ -108,6 +109,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver {
     init(_ key: FlowKey, _ flows: TCPFlows, phase: Phase, sequence: SequenceNumber, now: Instant) {
         self.key = key
         self.flows = flows
+        port = flows.ethernet.neighbors.port(of: key.guest.address) ?? -1
         self.phase = phase
         initialSequence = sequence
         pending = OctetQueue(flows.spareBuffers)

@@ -1,7 +1,7 @@
 /// All TCP flows: lookup, opening, scheduling, and shared state.
 ///
-/// Limits: all flows; flows in a handshake with a guest that may never answer (the oldest makes
-/// room); flows in TIME-WAIT (the oldest makes room); windows beyond the first 64 KiB (they stop
+/// Limits: all flows; flows in a handshake with a guest that may never answer, and flows in
+/// TIME-WAIT (the oldest of the link with the most of them makes room); windows beyond the first 64 KiB (they stop
 /// growing).
 final class TCPFlows {
     /// The default MSS (RFC 9293, 3.7.1).
@@ -68,8 +68,8 @@ final class TCPFlows {
     private var blocked: [TCPFlow] = []
     private var unrouted: [TCPFlow] = []
     private var routeEpoch: UInt64 = 0
-    var handshakes = FlowQueue(.handshakes, limit: maximumHandshakes)
-    private var timeWaits = FlowQueue(.timeWaits, limit: maximumTimeWaits)
+    var handshakes = LinkShares(limit: maximumHandshakes) { FlowQueue(.handshakes) }
+    private var timeWaits = LinkShares(limit: maximumTimeWaits) { FlowQueue(.timeWaits) }
     private var grown = 0
     let initialSequenceKey: UInt64
     var nextPort: UInt16 = 49_152

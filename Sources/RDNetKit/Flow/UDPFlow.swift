@@ -4,7 +4,7 @@
 /// (endpoint-independent mapping, RFC 4787, REQ-1), so STUN and peer-to-peer work and 2,000
 /// destinations cost one descriptor. Only hosts that the guest contacted may reply
 /// (address-dependent filtering, REQ-8).
-final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
+final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember {
     /// Lifetime with replies (RFC 4787, REQ-5 recommends five minutes).
     private static let answeredLifetime: Duration = .seconds(300)
     /// Lifetime without replies (RFC 4787, REQ-5 requires two minutes).
@@ -41,6 +41,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     /// The last other flow of this gateway that sent to this one.
     private var lastHairpin: Endpoint?
     var queueIndex = 0
+    let port: Int
 
     /// Creates the host socket.
     ///
@@ -52,6 +53,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate {
     init(_ guest: Endpoint, _ flows: UDPFlows, now: Instant) throws(SystemError) {
         self.guest = guest
         self.flows = flows
+        port = flows.ethernet.neighbors.port(of: guest.address) ?? -1
         lastUsed = now
         traffic = FlowTraffic(start: now)
         deadline = now + Self.silentLifetime

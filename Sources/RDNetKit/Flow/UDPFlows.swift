@@ -1,6 +1,6 @@
 /// All UDP flows, and the gateway's own UDP ports.
 final class UDPFlows {
-    /// Limit on flows; when full, an idle one makes room.
+    /// Limit on flows; when full, the idlest one of the link with the most makes room.
     private static let maximumFlows = 8192
     /// The largest payload of an IPv4 datagram.
     private static let maximumPayload = 65_507
@@ -13,7 +13,7 @@ final class UDPFlows {
     private let limits: LimitLog
     private var flows: [Endpoint: UDPFlow] = [:]
     private var hairpins = HairpinPorts()
-    private var queue = IdleQueue<UDPFlow>(limit: maximumFlows)
+    private var queue = LinkShares(limit: maximumFlows) { IdleQueue<UDPFlow>() }
     private let output: UnsafeMutableRawBufferPointer
     private var waiting = WaitingDatagrams()
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
@@ -47,7 +47,7 @@ final class UDPFlows {
     var count: Int { flows.count }
 
     /// Every flow, for the API.
-    var all: [UDPFlow] { queue.all }
+    var all: [UDPFlow] { Array(flows.values) }
 
     // MARK: From guests
 
@@ -99,8 +99,8 @@ final class UDPFlows {
         }
     }
 
-    /// The flow that gives way next; nil when there are none.
-    var idlest: UDPFlow? { queue.idlest() }
+    /// The flow that gives way next, and the number of flows of its link; nil if there are none.
+    var nextToGiveWay: (flow: UDPFlow, linkCount: Int)? { queue.next() }
 
     /// Sends the staged datagrams from guests, at the end of every batch of frames.
     func sendToHosts(now: Instant) {

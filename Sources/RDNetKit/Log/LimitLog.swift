@@ -33,9 +33,9 @@ enum Limit: String, CountedReason, Sendable {
     var effect: String {
         switch self {
         case .descriptors: "idle UDP and echo flows close early, and new connections wait or fail"
-        case .udpFlows, .echoFlows: "the longest-idle flow closes early"
+        case .udpFlows, .echoFlows: "the longest-idle flow of the busiest link closes early"
         case .tcpFlows: "new connections are refused"
-        case .tcpHandshakes: "the oldest handshake is aborted"
+        case .tcpHandshakes: "the oldest handshake of the busiest link is aborted"
         case .forwards: "new forwards are refused"
         case .recordedForwards: "further forwards do not survive a restart"
         case .forwardClients: "the longest-idle UDP client loses its port"
