@@ -128,7 +128,9 @@ enum EngineScript {
         let payload: [UInt8]
         switch input.number(below: 3) {
         case 0:
-            payload = Array("GET /services/forwarder/all HTTP/1.1\r\nHost: gateway\r\n\r\n".utf8)
+            payload = Array(
+                "GET /services/forwarder/all HTTP/1.1\r\nHost: 192.168.127.1\r\n\r\n".utf8
+            )
         case 1:
             let question = question(&input)
             payload = [0, UInt8(question.count)] + question

@@ -122,7 +122,8 @@ struct DHCPMessage: Equatable, Sendable {
         try options.read(octets, field: (Self.fixedLength + 4)..<octets.byteCount)
         // RFC 2131, 4.1: `file` before `sname`; RFC 3396 joins pieces in that order.
         let overload = options.octet(.overload) ?? 0
-        options[.overload] = nil
+        // The fields of options may repeat the option itself; the message as written has none.
+        defer { options[.overload] = nil }
         if overload & 1 != 0 {
             try options.read(octets, field: bootFileField)
         } else {

@@ -107,6 +107,15 @@ struct DHCPMessageTests {
         #expect(message.serverName.isEmpty)
     }
 
+    @Test func `an overload option inside an overloaded field is no option of the message`() throws
+    {
+        var octets = DHCPMessage(.ack, transactionID: 1, hardwareAddress: .broadcast).octets
+        octets.replaceSubrange(240..., with: [53, 1, 5, 52, 1, 1, 255])
+        octets.replaceSubrange(108..<112, with: [52, 1, 2, 255])
+        let message = try DHCPMessage(reading: octets.span.bytes)
+        #expect(message.options.codes == [.messageType])
+    }
+
     @Test func `RFC 3396: a long option is written in pieces and read as one`() throws {
         var message = DHCPMessage(
             .ack,
