@@ -1,8 +1,8 @@
 /// All TCP flows: lookup, opening, scheduling, and shared state.
 ///
 /// Limits: all flows; flows in a handshake with a guest that may never answer, and flows in
-/// TIME-WAIT (the oldest of the link with the most of them makes room); windows beyond the first 64 KiB (they stop
-/// growing).
+/// TIME-WAIT (the oldest of the link with the most of them makes room); windows beyond the first
+/// 64 KiB (they stop growing).
 final class TCPFlows {
     /// The default MSS (RFC 9293, 3.7.1).
     static let defaultSegmentSize = 536

@@ -21,6 +21,8 @@ final class VirtualEthernet {
     let plan: GatewayPlan
     var bridge: EthernetSwitch
     var neighbors = NeighborTable()
+    /// The guests' IPv6 addresses, only to keep one guest from another's.
+    var addressesIPv6 = PortTable<IPAddress, Void>(limit: EthernetSwitch.addressesPerPort)
     /// Returns the MAC address that an address is leased to; set by the owner of the leases.
     var leaseHolder: (IPAddress) -> MACAddress? = { _ in nil }
     /// Called for each address that was forgotten because its link uses too many; set by the
@@ -99,6 +101,7 @@ final class VirtualEthernet {
         closedCounters += link.counters
         nextVerification[port] = nil
         neighbors.close(port)
+        addressesIPv6.removeAll(on: port)
         let forgotten = bridge.forget(port)
         for address in forgotten { addressForgotten(address) }
         stationsLost(forgotten)

@@ -56,7 +56,8 @@ extension VirtualEthernet {
 
     // MARK: IP addresses
 
-    /// Returns why the source of an ARP or IPv4 packet is not its sender's; nil if it is.
+    /// Returns why a frame must not reach other guests: its source in ARP or IPv4 is not its
+    /// sender's, or only a router may send it; nil if it may.
     func falseSource(
         _ frame: Frame,
         _ ethernet: EthernetHeader,
@@ -75,11 +76,43 @@ extension VirtualEthernet {
         case EthernetHeader.Kind.ipv4:
             // The gateway or the receiver notices a header that is cut short.
             guard packet.count >= IPv4Header.length else { return nil }
+            if RouterGuard.refusesIPv4(packet.bytes) { return .routerMessage }
             let address = IPAddress(ipv4: packet.bytes.bigEndian(at: 12))
             return falseSource(address, ethernet.source, on: port, now: now)
+        case EthernetHeader.Kind.ipv6:
+            return falseIPv6(packet.bytes, on: port, now: now)
+        case EthernetHeader.Kind.taggedFrame:
+            // Linux receives a frame of VLAN 0 as if it had no tag (IEEE 802.1Q, 6.7).
+            guard packet.count >= 2 else { return .malformed }
+            return packet.bytes.bigEndian(at: 0, as: UInt16.self) & 0x0fff == 0
+                ? .unknownProtocol : nil
         default:
             return nil
         }
+    }
+
+    private func falseIPv6(_ packet: RawSpan, on port: Int, now: Instant) -> DropReason? {
+        // The receiver notices a header that is cut short.
+        guard packet.byteCount >= RouterGuard.headerLength else { return nil }
+        let meaning = RouterGuard.meaning(ofIPv6: packet)
+        if meaning == .refused { return .routerMessage }
+        let source = RouterGuard.source(ofIPv6: packet)
+        if !source.isUnspecified, !mayUse(source, on: port, now: now) { return .takenAddress }
+        if case .claim(let address) = meaning, !mayUse(address, on: port, now: now) {
+            return .takenAddress
+        }
+        return nil
+    }
+
+    /// Whether a guest may use an IPv6 address: it is the first one, or the link of the first one
+    /// has closed.
+    private func mayUse(_ address: IPAddress, on port: Int, now: Instant) -> Bool {
+        if let owner = addressesIPv6[address]?.port {
+            if owner == port { return true }
+            if isOpen(owner, now: now) { return false }
+        }
+        if addressesIPv6.insert(address, (), on: port) != nil { addressReplaced() }
+        return true
     }
 
     private func falseSource(

@@ -10,6 +10,8 @@ enum DropReason: String, CountedReason, Sendable {
     case takenMAC = "taken_mac"
     /// An IP address that belongs to another link.
     case takenAddress = "taken_address"
+    /// A router advertisement, a redirect, or a DHCP server's message from a guest.
+    case routerMessage = "router_message"
     /// Another guest's address while guests are isolated.
     case isolated
     /// A destination that cannot be forwarded.

@@ -74,6 +74,7 @@ struct PortTable<Address: Hashable, Value> {
     }
 
     /// Removes and returns the addresses of a port with their values.
+    @discardableResult
     mutating func removeAll(on port: Int) -> [(address: Address, value: Value)] {
         let removed = entries.filter { $0.value.port == port }
         for address in removed.keys { entries[address] = nil }

@@ -9,6 +9,8 @@ struct EthernetHeader: Equatable {
         static let ipv4: UInt16 = 0x0800
         static let arp: UInt16 = 0x0806
         static let ipv6: UInt16 = 0x86dd
+        /// A VLAN tag (IEEE 802.1Q).
+        static let taggedFrame: UInt16 = 0x8100
         /// "Local experimental 1": offload negotiation.
         static let experimental: UInt16 = 0x88b5
     }

@@ -121,7 +121,7 @@ struct VirtualEthernetTests {
     }
 
     private func frame(from source: MACAddress, to destination: MACAddress) -> [UInt8] {
-        destination.octets + source.octets + [0x86, 0xdd] + [UInt8](repeating: 1, count: 46)
+        destination.octets + source.octets + [0x88, 0xb6] + [UInt8](repeating: 1, count: 46)
     }
 
     private func send(_ octets: [UInt8], on link: RecordingLink) {

@@ -98,7 +98,8 @@ struct WaitingDatagramsTests {
                 guest.datagram(from: 5_000, to: ssdp, [1])
             ).dropFirst(EthernetHeader.length)
         } else {
-            frame += [UInt8](repeating: 0, count: 46)
+            // An IPv6 header without anything behind it: the next header is 59, "none".
+            frame += [0x60, 0, 0, 0, 0, 0, 59, 255] + [UInt8](repeating: 0, count: 38)
         }
         guest.send(frame: frame)
         #expect(guest.engine.drops.total == 0)
