@@ -19,7 +19,8 @@ extension ForwardTable {
         var owner: ForwardOwner
     }
 
-    /// The forwards that clients of the API opened and do not hold, in order of `local`; not more than the limit.
+    /// The forwards that clients of the API opened and do not hold, in order of `local`; not more
+    /// than the limit.
     var records: [Record] {
         let records = forwards.filter { $1.owner != .configuration && $1.removed == nil }
             .map { key, forward in
