@@ -33,6 +33,8 @@ final class HostSwitch {
     }
 
     private init(_ start: RoleStart<HostSwitchSettings>) throws(SystemError) {
+        // Before the first log line, which tells others that signals are handled.
+        SignalWatch.block([.terminate, .interrupt, .hangUp, .user1])
         settings = start.settings
         log = start.logger
         printOutput = start.surroundings.printOutput
