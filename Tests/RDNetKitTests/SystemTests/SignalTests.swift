@@ -130,7 +130,7 @@ struct SignalTests {
 
     @Test func `with nohup, gvproxy outlives its terminal`() throws {
         let scene = try GVProxyScene()
-        let words = "nohup \(gvproxy(scene.directory)) & wait; exec sleep 1000"
+        let words = "nohup \(gvproxy(scene.directory)) >/dev/null 2>&1 & wait; exec sleep 1000"
         let terminal = try startOnTerminal(words, in: scene.host)
         #expect(comesTrue { scene.text("log").contains("waiting for clients...") })
         let number = try #require(Int32(scene.text("pid")))
