@@ -17,6 +17,24 @@ struct CommonSettings: Sendable {
     var logLevel: LogLevel { isDebugging ? .debug : leastLogLevel }
 }
 
+extension Option {
+    /// The option for a role whose original prints its own version.
+    static func version(
+        _ path: any WritableKeyPath<Settings, Bool> & Sendable,
+        named name: String = "version",
+        reason: String = ""
+    ) -> Option {
+        Option(
+            name,
+            path,
+            .boolean,
+            reach: .commandLine,
+            help: "print the version and exit",
+            reason: reason
+        )
+    }
+}
+
 extension Option where Settings: RoleSettings {
     /// The options of every role, in usage order.
     static var common: [Option] {

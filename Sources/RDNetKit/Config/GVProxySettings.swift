@@ -84,12 +84,8 @@ extension Option<GVProxySettings> {
                 hypervisor_error. At most 100 wait; nobody there is a warning.
                 """
         ),
-        Option(
-            "version",
+        .version(
             \.printsVersion,
-            .boolean,
-            reach: .commandLine,
-            help: "print the version and exit",
             reason: "The form is the one that callers parse: gvproxy version vX.Y.Z."
         ),
     ]

@@ -68,20 +68,19 @@ extension ValueSyntax where Value == Int {
 
 extension ValueSyntax where Value == String {
     /// A path, or empty.
-    static let optionalPath = ValueSyntax(
-        placeholder: "FILE",
-        expected: "a path",
-        parse: { $0 },
-        text: { $0 }
-    )
+    static let optionalPath = optionalPath("FILE")
 
-    /// The path of a directory; an empty text stands for none.
-    static let optionalDirectory = ValueSyntax(
-        placeholder: "DIRECTORY",
-        expected: "a path",
-        parse: { $0 },
-        text: { $0 }
-    )
+    /// The path of a directory, or empty.
+    static let optionalDirectory = optionalPath("DIRECTORY")
+
+    private static func optionalPath(_ placeholder: String) -> ValueSyntax {
+        ValueSyntax(
+            placeholder: placeholder,
+            expected: "a path",
+            parse: { $0 },
+            text: { $0 }
+        )
+    }
 
     /// A path.
     static let path = nonEmpty("FILE", expected: "a path")

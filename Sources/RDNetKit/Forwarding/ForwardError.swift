@@ -47,6 +47,13 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     /// The kernel refused to listen on the address.
     case refused(network: String, address: String, reason: String)
 
+    /// Creates the error for a listening address, with a call's name and reason as Go words them.
+    static func refused(network: String, address: String, _ error: SystemError) -> ForwardError {
+        // "bind", "socket", "setsockopt(…)": the name of the call without its arguments.
+        let call = error.call.prefix { $0 != " " }
+        return .refused(network: network, address: address, reason: "\(call): \(error.reason)")
+    }
+
     /// The HTTP status: the request is malformed, forbidden, or impossible to fulfill.
     var status: Int {
         switch self {

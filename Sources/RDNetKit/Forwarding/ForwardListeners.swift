@@ -75,10 +75,7 @@ extension ForwardTable {
         do {
             return try open(connector)
         } catch {
-            // "bind", "socket", "setsockopt(…)": the name of the call without its arguments.
-            let call = error.call.prefix { $0 != " " }
-            let reason = "\(call): \(error.reason)"
-            throw .refused(network: network, address: address, reason: reason)
+            throw .refused(network: network, address: address, error)
         }
     }
 

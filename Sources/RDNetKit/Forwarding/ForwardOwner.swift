@@ -67,7 +67,7 @@ struct GuestForwards: ForwardAccess {
         remote: String,
         client: IPAddress?
     ) throws(ForwardError) {
-        guard let client else { throw .forbidden("only guests can use this API") }
+        let client = try guest(client)
         let remote = try check(name, local: local, remote: remote, client: client)
         try table.expose(name, local: local, remote: remote, client: client, owner: .guest(client))
     }
@@ -78,7 +78,7 @@ struct GuestForwards: ForwardAccess {
         remote: String,
         client: IPAddress?
     ) throws(ForwardError) -> ForwardHandle {
-        guard let client else { throw .forbidden("only guests can use this API") }
+        let client = try guest(client)
         let remote = try check(name, local: local, remote: remote, client: client)
         return try table.hold(
             name,
@@ -122,6 +122,11 @@ struct GuestForwards: ForwardAccess {
     func unexpose(_ name: String, local: String) throws(ForwardError) {
         try checkProtocol(name)
         try table.unexpose(name, local: local, where: \.isGuest)
+    }
+
+    private func guest(_ client: IPAddress?) throws(ForwardError) -> IPAddress {
+        guard let client else { throw .forbidden("only guests can use this API") }
+        return client
     }
 
     private func checkProtocol(_ name: String) throws(ForwardError) {

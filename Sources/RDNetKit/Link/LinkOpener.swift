@@ -19,37 +19,26 @@ enum LinkOpener {
         counters: ListenerCounters = ListenerCounters(),
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
+        var file: String?
+        let socket: OwnedDescriptor
         switch address {
         case .unix(let path):
-            let socket = try ListeningSocket.unix(path: path)
-            return try StreamListener(
-                socket,
-                path: path,
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
+            file = path
+            socket = try ListeningSocket.unix(path: path)
         case .tcp(let endpoint):
-            let socket = try ListeningSocket.tcp(endpoint.resolved())
-            return try StreamListener(
-                socket,
-                loop: loop,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
+            socket = try ListeningSocket.tcp(endpoint.resolved())
         case .vsock(let cid, let port):
-            let socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
-            return try StreamListener(
-                socket,
-                loop: loop,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
+            socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
         }
+        return try StreamListener(
+            socket,
+            path: file,
+            loop: loop,
+            log: log,
+            limits: limits,
+            counters: counters,
+            taking: taking
+        )
     }
 
     /// Listens at a link's address and passes on every connection.

@@ -31,4 +31,9 @@ struct RoleFailure: Error, Equatable {
     init(_ cause: some Error & CustomStringConvertible) {
         self.init(cause.description)
     }
+
+    /// Returns an error that is a failure already, or creates one with status 1.
+    init(wrapping error: any Error) {
+        self = error as? RoleFailure ?? RoleFailure("\(error)")
+    }
 }

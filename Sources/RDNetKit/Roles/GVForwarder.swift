@@ -55,14 +55,7 @@ extension Option<GVForwarderSettings> {
             help: "exit with status 0 if an interface with one of these names exists",
             reason: "Such an interface shows that the VM already has another network."
         ),
-        Option(
-            "version",
-            \.printsVersion,
-            .boolean,
-            reach: .commandLine,
-            help: "print the version and exit",
-            reason: ""
-        ),
+        .version(\.printsVersion),
     ]
 
     private static let device = [

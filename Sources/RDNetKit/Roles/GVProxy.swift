@@ -35,7 +35,7 @@ final class GVProxy {
             defer { proxy.stop() }
             return try proxy.serve(start.surroundings.printOutput)
         } catch {
-            let failure = error as? RoleFailure ?? RoleFailure("\(error)")
+            let failure = RoleFailure(wrapping: error)
             // The caller writes the failure to the log of the command line.
             if log !== start.logger { log.log(.fatal, failure.sentence) }
             throw failure

@@ -23,18 +23,14 @@ final class HostSwitch {
             let host = try HostSwitch(start)
             defer { host.stop() }
             return try host.serve()
-        } catch let failure as RoleFailure {
-            throw failure
-        } catch let error as SystemError {
-            throw RoleFailure(error)
         } catch {
-            throw RoleFailure("\(error)")
+            throw RoleFailure(wrapping: error)
         }
     }
 
     private init(_ start: RoleStart<HostSwitchSettings>) throws(SystemError) {
         // Before the first log line, which tells others that signals are handled.
-        SignalWatch.block([.terminate, .interrupt, .hangUp, .user1])
+        SignalWatch.block(RoleSignals.always)
         settings = start.settings
         log = start.logger
         printOutput = start.surroundings.printOutput

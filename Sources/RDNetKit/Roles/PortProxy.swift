@@ -1,13 +1,8 @@
 /// The settings of `port-proxy`: docker-proxy's, slirp-proxy's, and its own.
 struct PortProxySettings: RoleSettings {
-    /// The transports that it carries.
-    enum Transport: String, Sendable {
-        case tcp
-        case udp
-    }
-
     var common = CommonSettings()
-    var transport = Transport.tcp
+    /// Never unix.
+    var transport = ForwardProtocol.tcp
     var hostAddress: IPAddress?
     var hostPort: Int?
     var containerAddress: IPAddress?
@@ -48,7 +43,7 @@ extension Option<PortProxySettings> {
         Option(
             "proto",
             \.transport,
-            .word("PROTOCOL", expected: "tcp or udp; sctp is not supported"),
+            .portTransport,
             reach: .commandLine,
             help: "the port's transport: tcp or udp",
             reason: ""
@@ -114,22 +109,8 @@ extension Option<PortProxySettings> {
                 line feed and the reason why it is not. Use the option to try the program by hand.
                 """
         ),
-        Option(
-            "version",
-            \.printsVersion,
-            .boolean,
-            reach: .commandLine,
-            help: "print the version and exit",
-            reason: ""
-        ),
-        Option(
-            "v",
-            \.printsVersion,
-            .boolean,
-            reach: .commandLine,
-            help: "print the version and exit",
-            reason: ""
-        ),
+        .version(\.printsVersion),
+        .version(\.printsVersion, named: "v"),
     ]
 
     private static let processes = [
@@ -145,6 +126,15 @@ extension Option<PortProxySettings> {
                 """
         )
     ]
+}
+
+extension ValueSyntax where Value == ForwardProtocol {
+    fileprivate static let portTransport = ValueSyntax(
+        placeholder: "PROTOCOL",
+        expected: "tcp or udp; sctp is not supported",
+        parse: { text in ForwardProtocol(rawValue: text).flatMap { $0 == .unix ? nil : $0 } },
+        text: { $0.rawValue }
+    )
 }
 
 extension ValueSyntax where Value == IPAddress {

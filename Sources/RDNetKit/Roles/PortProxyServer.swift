@@ -25,7 +25,7 @@ final class PortProxyServer {
     private var listener: StreamListener?
     private var stubs: [ObjectIdentifier: Stub] = [:]
 
-    /// Serves until the last stub has gone or a signal ends it.
+    /// Serves until the last stub disconnects or a signal arrives.
     ///
     /// - Parameter start: Settings and logger.
     /// - Returns: Success.
@@ -39,10 +39,8 @@ final class PortProxyServer {
             try server.accept(from: socket)
             loop.after(patience) { [weak server] _ in server?.stopIfIdle() }
             return try server.serve(start)
-        } catch let failure as RoleFailure {
-            throw failure
         } catch {
-            throw RoleFailure("\(error)")
+            throw RoleFailure(wrapping: error)
         }
     }
 
@@ -68,10 +66,8 @@ final class PortProxyServer {
             defer { forward.close() }
             opened()
             return try server.serve(start)
-        } catch let failure as RoleFailure {
-            throw failure
         } catch {
-            throw RoleFailure("\(error)")
+            throw RoleFailure(wrapping: error)
         }
     }
 

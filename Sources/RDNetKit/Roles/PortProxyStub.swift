@@ -22,7 +22,7 @@ enum PortProxyStub {
         let request = try request(settings)
         let signals: OwnedDescriptor
         do throws(SystemError) {
-            signals = try ParkedProcess.endingSignals()
+            signals = try SignalWatch.descriptor(of: [.terminate, .interrupt])
         } catch {
             throw RoleFailure(error)
         }
@@ -47,7 +47,7 @@ enum PortProxyStub {
             throw RoleFailure("--container-ip and --container-port are required", status: .misuse)
         }
         return PortProxyRequest(
-            transport: settings.transport == .tcp ? .tcp : .udp,
+            transport: settings.transport,
             container: Endpoint(address: address, port: UInt16(port))
         )
     }
@@ -73,10 +73,11 @@ enum PortProxyStub {
                 let expected = isTCP ? "a listening TCP socket" : "a bound UDP socket"
                 throw RoleFailure("--use-listen-fd: \(error); expected \(expected)")
             }
-            // The words are Go's, because dockerd shows them to its user.
-            let call = error.call.prefix { $0 != " " }
-            let transport = settings.transport.rawValue
-            throw RoleFailure("listen \(transport) \(local): \(call): \(error.reason)")
+            // dockerd shows the sentence to its user.
+            let network = settings.transport.rawValue
+            throw RoleFailure(
+                ForwardError.refused(network: network, address: "\(local)", error)
+            )
         }
     }
 

@@ -65,6 +65,10 @@ struct Role: Sendable {
         }
         manual = { ManualMarkup.list(of: options, role: name) }
         work = { arguments, registry, surroundings in
+            let report = { (sentence: String) in
+                surroundings.printError("rdnet \(name): \(sentence)\n")
+                failed(sentence)
+            }
             let inputs = ConfigurationInputs(
                 arguments: arguments,
                 environment: surroundings.environment,
@@ -76,14 +80,13 @@ struct Role: Sendable {
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
                 guard configuration.asksForHelp else {
-                    return Self.start(configuration, surroundings, failed, body)
+                    return Self.start(configuration, surroundings, report, body)
                 }
                 let say = helpsOnError ? surroundings.printError : surroundings.printOutput
                 say(usage())
                 return .success
             } catch {
-                surroundings.printError("rdnet \(name): \(error)\n")
-                failed("\(error)")
+                report("\(error)")
                 return .misuse
             }
         }
@@ -107,7 +110,7 @@ struct Role: Sendable {
     private static func start<Settings>(
         _ configuration: Configuration<Settings>,
         _ surroundings: ProcessSurroundings,
-        _ failed: (String) -> Void,
+        _ report: (String) -> Void,
         _ body: (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) -> ExitCode {
         let common = configuration.settings.common
@@ -119,9 +122,7 @@ struct Role: Sendable {
         do {
             logger = try surroundings.makeLogger(common)
         } catch {
-            let reason = "unable to open log file \(common.logFile): \(error.reason)"
-            surroundings.printError("rdnet \(configuration.role): \(reason)\n")
-            failed(reason)
+            report("unable to open log file \(common.logFile): \(error.reason)")
             return .failure
         }
         let start = RoleStart(
@@ -134,8 +135,7 @@ struct Role: Sendable {
         } catch {
             // The failure also goes to the log file, because its reader may not see standard error.
             if !common.logFile.isEmpty { logger.log(.fatal, error.sentence) }
-            surroundings.printError("rdnet \(configuration.role): \(error.sentence)\n")
-            failed(error.sentence)
+            report(error.sentence)
             return error.status
         }
     }

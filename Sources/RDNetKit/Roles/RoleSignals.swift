@@ -4,6 +4,9 @@
 /// SIGHUP ends the role if it has no log file or if its terminal hung up: then the kernel sends the
 /// signal, or a shell that passes it on. A signal that was ignored at the start stays ignored.
 final class RoleSignals {
+    /// The signals that every role handles.
+    static let always: [ProcessSignal] = [.terminate, .interrupt, .hangUp]
+
     private let log: Logger
     private let ended: (ProcessSignal) -> Void
     private let toggled: (() -> Void)?
@@ -29,7 +32,7 @@ final class RoleSignals {
         self.log = log
         self.ended = ended
         self.toggled = toggled
-        var signals: [ProcessSignal] = [.terminate, .interrupt, .hangUp]
+        var signals = Self.always
         if endsOnQuit { signals.append(.quit) }
         if toggled != nil { signals.append(.user1) }
         watch = try SignalWatch(signals, loop: loop) { [unowned self] signal, origin in

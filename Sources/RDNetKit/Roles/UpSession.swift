@@ -128,10 +128,8 @@ final class UpSession: ReadinessObserver {
             session.network.addressLoss?.relays = relays
             session.network.restrictForwards(to: sandbox)
             return try session.serve(process, sandbox, broker)
-        } catch let failure as RoleFailure {
-            throw failure
         } catch {
-            throw RoleFailure("\(error)")
+            throw RoleFailure(wrapping: error)
         }
     }
 

@@ -137,12 +137,8 @@ enum WSLProxy {
                 try loop.run()
             }
             return .success
-        } catch let failure as RoleFailure {
-            throw failure
-        } catch let error as SystemError {
-            throw RoleFailure(error)
         } catch {
-            throw RoleFailure("\(error)")
+            throw RoleFailure(wrapping: error)
         }
     }
 

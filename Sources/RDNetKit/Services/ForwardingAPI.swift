@@ -45,23 +45,17 @@ struct ForwardingAPI {
     /// The response's body has one line for each listening address, and ends with the forward.
     private var hold: HTTPRoute {
         HTTPRoute(
-            "/services/forwarder/hold",
-            deciding: { request, peer in
-                guard request.head.method == "POST" else {
-                    return .response(.error(400, "post only"))
-                }
-                do {
-                    let fields = try Self.expose.read(JSONParser.parse(request.body))
+            posting: "/services/forwarder/hold",
+            Self.expose.read,
+            deciding: { fields, peer in
+                do throws(ForwardError) {
                     let handle = try forwards.hold(
                         fields["protocol", default: ""],
                         local: fields["local", default: ""],
                         remote: fields["remote", default: ""],
                         client: peer?.address
                     )
-                    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                    let lines = handle.addresses.map { $0 + "\n" }.joined()
-                    let text = head + "Connection: close\r\n\r\n" + lines
-                    return .handover(saying: Array(text.utf8)) { stream in
+                    return .handover(saying: Self.holding(handle)) { stream in
                         do {
                             try HeldForward(handle, by: stream, loop: loop)
                         } catch {
@@ -69,13 +63,18 @@ struct ForwardingAPI {
                             handle.close()
                         }
                     }
-                } catch let error as ForwardError {
-                    return .response(.error(error.status, error.description))
                 } catch {
-                    return .response(.error(400, "\(error)"))
+                    return .response(.error(error.status, error.description))
                 }
             }
         )
+    }
+
+    /// The response's head, and the part of the body that is known at once.
+    private static func holding(_ handle: ForwardHandle) -> [UInt8] {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        let lines = handle.addresses.map { $0 + "\n" }.joined()
+        return Array((head + "Connection: close\r\n\r\n" + lines).utf8)
     }
 
     private func list() -> JSON {

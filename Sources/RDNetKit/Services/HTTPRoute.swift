@@ -31,10 +31,22 @@ struct HTTPRoute {
 
     /// Creates a route that changes something, by POST only.
     init(posting path: String, _ change: @escaping (HTTPRequest, Endpoint?) -> HTTPResponse) {
-        self.init(path) { request, peer in
-            // gvproxy's text.
-            request.head.method == "POST" ? change(request, peer) : .error(400, "post only")
-        }
+        self.init(posting: path, deciding: { .response(change($0, $1)) })
+    }
+
+    /// Creates a route for POST only that may hand its connections over.
+    private init(
+        posting path: String,
+        deciding decide: @escaping (HTTPRequest, Endpoint?) -> HTTPOutcome
+    ) {
+        self.init(
+            path,
+            deciding: { request, peer in
+                // gvproxy's text.
+                request.head.method == "POST"
+                    ? decide(request, peer) : .response(.error(400, "post only"))
+            }
+        )
     }
 
     /// Creates a route that makes the change described by a JSON body, by POST only.
@@ -48,13 +60,25 @@ struct HTTPRoute {
         _ read: @escaping (JSON) throws -> Value,
         _ change: @escaping (Value, Endpoint?) -> HTTPResponse
     ) {
-        self.init(posting: path) { request, peer in
-            do {
-                return change(try read(JSONParser.parse(request.body)), peer)
-            } catch {
-                return .error(400, "\(error)")
+        self.init(posting: path, read, deciding: { .response(change($0, $1)) })
+    }
+
+    /// Creates the same route, which may hand its connections over.
+    init<Value>(
+        posting path: String,
+        _ read: @escaping (JSON) throws -> Value,
+        deciding decide: @escaping (Value, Endpoint?) -> HTTPOutcome
+    ) {
+        self.init(
+            posting: path,
+            deciding: { request, peer in
+                do {
+                    return decide(try read(JSONParser.parse(request.body)), peer)
+                } catch {
+                    return .response(.error(400, "\(error)"))
+                }
             }
-        }
+        )
     }
 }
 

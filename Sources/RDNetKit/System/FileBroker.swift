@@ -162,15 +162,10 @@ final class FileBroker {
 
     /// The child's whole work; it ends with its parent.
     private static func serve(_ grants: Grants, over number: Int32) -> Int32 {
-        // Signals of the terminal are for the parent, which may need files until its end.
-        var all = sigset_t()
-        sigfillset(&all)
-        sigprocmask(SIG_BLOCK, &all, nil)
+        WorkingChild.begin(keeping: [number])
         let socket = OwnedDescriptor(adopting: number)
         do {
             try socket.setBlocking()
-            if number > 0 { close_range(0, UInt32(number - 1), 0) }
-            close_range(UInt32(number + 1), UInt32.max, 0)
             try Privileges.reduce(to: [])
             try Privileges.refuseNew()
             try Privileges.hideMemory()

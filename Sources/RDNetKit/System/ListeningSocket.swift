@@ -50,7 +50,7 @@ enum ListeningSocket {
     {
         let socket = try OwnedDescriptor.inheritedSocket(number)
         let isStream = kind == .stream
-        let transport = Int32((isStream ? IPPROTO_TCP : IPPROTO_UDP))
+        let transport = Int32(isStream ? IPPROTO_TCP : IPPROTO_UDP)
         guard try Socket.option(socket, SOL_SOCKET, SO_PROTOCOL) == transport,
             try Socket.option(socket, SOL_SOCKET, SO_ACCEPTCONN) == (isStream ? 1 : 0)
         else { throw SystemError(call: "descriptor \(number)", errno: EPROTOTYPE) }
@@ -121,17 +121,9 @@ enum ListeningSocket {
         _ isOfOneFamily: Bool,
         _ configure: (borrowing OwnedDescriptor) throws(SystemError) -> Void
     ) throws(SystemError) -> OwnedDescriptor {
-        if isOfOneFamily {
-            return try bound(
-                endpoint,
-                Socket.family(of: endpoint.address),
-                kind,
-                acceptsIPv4: false,
-                configure
-            )
-        }
-        guard endpoint.address.isUnspecified else {
-            return try bound(endpoint, Socket.family(of: endpoint.address), kind, configure)
+        guard endpoint.address.isUnspecified, !isOfOneFamily else {
+            let family = Socket.family(of: endpoint.address)
+            return try bound(endpoint, family, kind, acceptsIPv4: false, configure)
         }
         do {
             let both = Endpoint(address: .anyIPv6, port: endpoint.port)

@@ -16,22 +16,10 @@ enum ParkedProcess {
     /// Bytes of the stack that may have been used; the kernel ignores what does not exist.
     private static let stackLength = 1 << 20
 
-    /// Blocks the signals that ask a process to end, and returns a descriptor that reads them.
-    ///
-    /// See signalfd(2).
-    static func endingSignals() throws(SystemError) -> OwnedDescriptor {
-        var set = SignalWatch.block([.terminate, .interrupt])
-        return OwnedDescriptor(
-            adopting: try systemCall("signalfd") {
-                signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
-            }
-        )
-    }
-
     /// Waits until a signal arrives or a peer closes its connection.
     ///
     /// - Parameters:
-    ///   - signals: From `endingSignals`; after a signal, the process exits with status 0.
+    ///   - signals: From `SignalWatch.descriptor`; after a signal, the process exits with status 0.
     ///   - peer: A socket on which nothing is ever received.
     ///   - kept: A descriptor for the program when it starts again because the peer has closed.
     ///   - number: The number of the kept descriptor, below 10.

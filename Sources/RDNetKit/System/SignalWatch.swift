@@ -86,12 +86,7 @@ final class SignalWatch: ReadinessObserver {
         self.signals = signals.filter { !SignalDisposition.isIgnored($0.number) }
         self.loop = loop
         self.received = received
-        var set = Self.block(self.signals)
-        descriptor = OwnedDescriptor(
-            adopting: try systemCall("signalfd") {
-                signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
-            }
-        )
+        descriptor = try Self.descriptor(of: self.signals)
         watch = try loop.watch(descriptor.number, for: .readable, observer: self)
     }
 
@@ -102,6 +97,18 @@ final class SignalWatch: ReadinessObserver {
         received: @escaping (ProcessSignal) -> Void
     ) throws(SystemError) {
         try self.init(signals, loop: loop) { signal, _ in received(signal) }
+    }
+
+    /// Blocks signals and returns a descriptor that reads them; an ignored signal stays ignored.
+    ///
+    /// See signalfd(2).
+    static func descriptor(of signals: [ProcessSignal]) throws(SystemError) -> OwnedDescriptor {
+        var set = block(signals)
+        return OwnedDescriptor(
+            adopting: try systemCall("signalfd") {
+                signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
+            }
+        )
     }
 
     /// Blocks signals; they stay pending until a watch reads them.

@@ -189,7 +189,7 @@ struct StateDirectory: ~Copyable {
         return status.st_mode & (S_IWGRP | S_IWOTH) == 0 ? nil : "writable by other users"
     }
 
-    /// Renames the file to `state.json.bad`, whatever it is.
+    /// Renames the file, of any type, to `state.json.bad`.
     ///
     /// See renameat(2).
     func setAside() throws(SystemError) {

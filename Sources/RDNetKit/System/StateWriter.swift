@@ -145,10 +145,7 @@ final class StateWriter: ReadinessObserver {
     ) -> Int32 {
         // It ends with its parent, but not in the middle of a write.
         _ = clinux_prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
-        var all = sigset_t()
-        sigfillset(&all)
-        sigprocmask(SIG_BLOCK, &all, nil)
-        closeAll(except: [files.directory, files.lock, number])
+        WorkingChild.begin(keeping: [files.directory, files.lock, number])
         let socket = OwnedDescriptor(adopting: number)
         let directory = StateDirectory(path, adopting: files)
         do {
@@ -163,15 +160,6 @@ final class StateWriter: ReadinessObserver {
         } catch {
             return 1
         }
-    }
-
-    private static func closeAll(except kept: [Int32]) {
-        var first: UInt32 = 0
-        for number in kept.sorted() {
-            if UInt32(number) > first { close_range(first, UInt32(number) - 1, 0) }
-            first = UInt32(number) + 1
-        }
-        close_range(first, UInt32.max, 0)
     }
 
     private static func restrict(
