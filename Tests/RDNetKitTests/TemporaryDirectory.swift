@@ -22,4 +22,10 @@ final class TemporaryDirectory {
 
     /// Returns the path of a file in the directory.
     func file(_ name: String) -> String { path + "/" + name }
+
+    /// Returns the text of a file in the directory; empty if there is no such file yet.
+    func text(of name: String) -> String {
+        let octets = FileManager.default.contents(atPath: file(name)) ?? Data()
+        return String(decoding: octets, as: UTF8.self)
+    }
 }

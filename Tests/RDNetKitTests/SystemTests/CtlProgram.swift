@@ -47,8 +47,7 @@ final class CtlProgram {
     var text: String { String(decoding: output, as: UTF8.self) }
     /// The standard error output so far.
     var error: String {
-        let octets = FileManager.default.contents(atPath: directory.file("error")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "error")
     }
 
     /// Writes to the program's standard input.

@@ -42,8 +42,7 @@ final class DockerMachine {
 
     /// What dockerd and its programs wrote.
     var log: String {
-        let octets = FileManager.default.contents(atPath: directory.file("log")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "log")
     }
 
     /// Runs docker's client and returns its output.

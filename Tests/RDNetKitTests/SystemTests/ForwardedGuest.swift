@@ -113,7 +113,6 @@ final class ForwardedGuest {
     var log: String { text("log") }
 
     func text(_ file: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(file)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: file)
     }
 }

@@ -69,8 +69,7 @@ final class GVProxyScene {
 
     /// Returns a file's text; empty if the file does not exist.
     func text(_ name: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: name)
     }
 
     /// The program's output since its last start.

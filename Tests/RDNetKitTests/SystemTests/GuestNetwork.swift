@@ -125,7 +125,6 @@ final class GuestNetwork {
 
     /// The log of the host's role.
     var log: String {
-        let octets = FileManager.default.contents(atPath: directory.file("log")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "log")
     }
 }

@@ -106,8 +106,7 @@ final class HeaderlessGuests: GuestScene {
     /// The logs of all programs.
     var log: String {
         ["host", "guest0", "guest1"].map { name in
-            let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-            return String(decoding: octets, as: UTF8.self)
+            directory.text(of: name)
         }.joined(separator: "\n")
     }
 

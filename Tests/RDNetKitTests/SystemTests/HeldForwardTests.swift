@@ -29,8 +29,7 @@ struct HeldForwardTests {
     }
 
     private func text(_ name: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: name)
     }
 
     private func hold(_ local: String) throws -> RunningProgram {

@@ -59,8 +59,7 @@ struct InitProcessTests {
             in: host
         )
         func log() -> String {
-            let octets = FileManager.default.contents(atPath: directory.file("log")) ?? Data()
-            return String(decoding: octets, as: UTF8.self)
+            directory.text(of: "log")
         }
         #expect(comesTrue { log().contains("waiting for clients") })
         let first = try run("pgrep", "-P", "\(program.number)").trimmed

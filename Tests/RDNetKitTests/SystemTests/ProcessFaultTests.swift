@@ -121,7 +121,7 @@ struct ProcessFaultTests {
             "host.docker.internal"
         )
         #expect(name.trimmed == SwitchedGuest.hostAlias)
-        // Nothing waits in vain for the dead child.
+        // No query waits for an answer from the dead child.
         #expect(world.reachesHost() && host.isRunning)
         #expect(host.end() && host.status == 1)
     }

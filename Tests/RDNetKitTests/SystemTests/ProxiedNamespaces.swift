@@ -72,8 +72,7 @@ final class ProxiedNamespaces: GuestScene {
     }
 
     var log: String {
-        let octets = FileManager.default.contents(atPath: directory.file("proxy.log")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "proxy.log")
     }
 
     /// Sends one message, as an agent does.

@@ -42,8 +42,7 @@ final class PublishedPort {
     var output: String { text("output") }
 
     private func text(_ name: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: name)
     }
 
     /// Waits until the port is open.

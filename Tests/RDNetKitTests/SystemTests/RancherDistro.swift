@@ -210,8 +210,7 @@ final class RancherDistro {
 
     /// Returns the text of a file in the directory; empty if the file does not exist.
     func text(of name: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: name)
     }
 }
 

@@ -69,8 +69,7 @@ final class SSHForwardScene {
     }
 
     func text(_ file: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(file)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: file)
     }
 
     /// Returns the options of a forward to the guest's socket.

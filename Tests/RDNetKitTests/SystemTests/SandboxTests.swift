@@ -41,8 +41,7 @@ struct SandboxTests {
     }
 
     private var output: String {
-        let octets = FileManager.default.contents(atPath: directory.file("output")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "output")
     }
 
     /// A field of /proc/PID/status.

@@ -90,8 +90,7 @@ final class StartedRole {
     var log: String { text(of: logName ?? "output") }
 
     func text(of name: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: name)
     }
 
     /// Returns a signal mask of the process from `/proc/PID/status`: `SigIgn` or `SigBlk`.

@@ -135,7 +135,6 @@ final class SystemdMachine {
     }
 
     private func text(of name: String) -> String {
-        let octets = FileManager.default.contents(atPath: directory.file(name)) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: name)
     }
 }

@@ -19,8 +19,7 @@ struct UpCommandTests {
     }
 
     private var output: String {
-        let octets = FileManager.default.contents(atPath: directory.file("output")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "output")
     }
 
     /// Starts `rdnet up` after a prefix, with options and a command.

@@ -12,8 +12,7 @@ struct UpForwardTests {
     private let directory = TemporaryDirectory()
 
     private var output: String {
-        let octets = FileManager.default.contents(atPath: directory.file("output")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "output")
     }
 
     /// Starts `rdnet up` with a server and waits until the server says that it listens.

@@ -43,8 +43,7 @@ private final class LoneSwitch {
     }
 
     var log: String {
-        let octets = FileManager.default.contents(atPath: directory.file("log")) ?? Data()
-        return String(decoding: octets, as: UTF8.self)
+        directory.text(of: "log")
     }
 
     func send(_ signal: Int32) { child?.send(signal: signal) }
