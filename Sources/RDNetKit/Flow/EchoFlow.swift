@@ -45,7 +45,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
     init(_ key: Key, _ flows: EchoFlows, now: Instant) throws(SystemError) {
         self.key = key
         self.flows = flows
-        port = flows.ethernet.neighbors.port(of: key.guest) ?? -1
+        port = flows.ethernet.port(of: key.guest)
         lastUsed = now
         traffic = FlowTraffic(start: now)
         var isRaw = false

@@ -32,9 +32,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     var datagramPorts = GatewayPorts()
 
     var plan: GatewayPlan { ethernet.plan }
-    private var reassembler = FragmentReassembler()
+    var reassembler = FragmentReassembler()
     /// Set while a packet is incomplete.
-    private var reassemblyTimer: TimerWheel.Token?
+    var reassemblyTimer: TimerWheel.Token?
     var errorLimit = ErrorLimit()
 
     /// Creates an engine without links.
@@ -96,7 +96,12 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         tcp.dropped = { [unowned self] in drop($0) }
         udp.dropped = { [unowned self] in drop($0) }
         echo.dropped = { [unowned self] in drop($0) }
-        ethernet.neighborLearned = { [unowned self] in udp.sendWaiting(to: $0, now: $1) }
+        ethernet.neighborLearned = { [unowned self] guest, now in
+            udp.sendWaiting(to: guest, now: now)
+            for address in ethernet.routers.addresses(behind: guest) {
+                udp.sendWaiting(to: address, now: now)
+            }
+        }
         ethernet.addressReplaced = { [limits] in
             limits.reached(.linkAddresses, maximum: EthernetSwitch.addressesPerPort)
         }
@@ -230,6 +235,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             rebasing: octets[start..<(start + header.payloadLength)]
         )
         guard plan.isGuest(header.source) else {
+            if ethernet.isBehind(mac, header.source) {
+                return try receiveFromBehind(header, payload, offload, from: mac, now: now)
+            }
             // A DHCP client has no address yet (RFC 2131, 4.1).
             guard header.source == .anyIPv4 else { return drops.count(.badSource) }
             guard header.transport == IPProtocol.udp else {
@@ -248,71 +256,43 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         try dispatch(header, payload, offload, from: mac, now: now)
     }
 
+    /// Receives the answers to forwards from an address behind a guest, and nothing else from it.
+    private func receiveFromBehind(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        guard header.destination == plan.gateway else { return drops.count(.badSource) }
+        if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
+        try dispatchFromBehind(header, payload, offload, from: mac, now: now)
+    }
+
+    func dispatchFromBehind(
+        _ header: IPv4Header,
+        _ payload: UnsafeRawBufferPointer,
+        _ offload: VirtioNetHeader,
+        from mac: MACAddress,
+        now: Instant
+    ) throws(PacketError) {
+        if [IPProtocol.tcp, IPProtocol.udp].contains(header.transport), payload.count >= 4 {
+            // TCP and UDP have the destination port at the same place.
+            let port: UInt16 = payload.bytes.bigEndian(at: 2)
+            guard tcp.services[port] == nil, datagramServices[port] == nil else {
+                return drops.count(.badSource)
+            }
+        }
+        try dispatch(header, payload, offload, from: mac, now: now)
+    }
+
     /// Whether a packet would be routed further: not to the gateway or its host.
     private func isBeyond(_ destination: IPAddress) -> Bool {
         !plan.answersARP(for: destination) && plan.destination(of: destination) != .nowhere
     }
 
-    private func reassemble(
-        _ header: IPv4Header,
-        _ payload: UnsafeRawBufferPointer,
-        from mac: MACAddress,
-        now: Instant
-    ) throws(PacketError) {
-        giveUpFragments(now: now)
-        let outcome = reassembler.receive(header, payload, now: now)
-        setReassemblyTimer()
-        switch outcome {
-        case .waiting: break
-        case .discarded: drops.count(.fragment)
-        case .complete(let octets):
-            var whole = header
-            whole.payloadLength = octets.count
-            whole.moreFragments = false
-            whole.fragmentOffset = 0
-            // The guest fragmented the packet itself, so the host may fragment it too.
-            whole.dontFragment = false
-            let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
-                do throws(PacketError) {
-                    return .success(try dispatch(whole, octets, .finished, from: mac, now: now))
-                } catch {
-                    return .failure(error)
-                }
-            }
-            try dispatched.get()
-        }
-    }
-
-    /// Notifies the senders of packets that were not completed in time (RFC 1122, 3.3.2).
-    private func giveUpFragments(now: Instant) {
-        for remains in reassembler.expire(now: now) {
-            drops.count(.fragment)
-            // Never about a broadcast (RFC 1122, 3.2.2), including the subnet's.
-            guard let remains, plan.destination(of: remains.header.destination) != .nowhere else {
-                continue
-            }
-            sendError(GuestError(.timeExceeded(code: 1), about: remains.header, remains.payload))
-        }
-    }
-
-    private func setReassemblyTimer() {
-        if let reassemblyTimer, reassembler.isEmpty {
-            loop.cancel(reassemblyTimer)
-            self.reassemblyTimer = nil
-        }
-        // A timer set for a removed packet fires early and is set again.
-        guard reassemblyTimer == nil, let deadline = reassembler.nextDeadline else { return }
-        reassemblyTimer = loop.schedule(deadline, observer: self)
-    }
-
-    func timerFired(now: Instant) {
-        reassemblyTimer = nil
-        giveUpFragments(now: now)
-        setReassemblyTimer()
-    }
-
     @inline(__always)
-    private func dispatch(
+    func dispatch(
         _ header: IPv4Header,
         _ payload: UnsafeRawBufferPointer,
         _ offload: VirtioNetHeader,

@@ -109,7 +109,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     init(_ key: FlowKey, _ flows: TCPFlows, phase: Phase, sequence: SequenceNumber, now: Instant) {
         self.key = key
         self.flows = flows
-        port = flows.ethernet.neighbors.port(of: key.guest.address) ?? -1
+        port = flows.ethernet.port(of: key.guest.address)
         self.phase = phase
         initialSequence = sequence
         pending = OctetQueue(flows.spareBuffers)

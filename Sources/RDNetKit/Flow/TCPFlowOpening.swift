@@ -120,7 +120,7 @@ extension TCPFlows {
         answered: GuestAnswered? = nil,
         now: Instant
     ) {
-        guard ethernet.plan.isGuest(guest.address), table.count < Self.maximumFlows,
+        guard ethernet.leads(to: guest.address), table.count < Self.maximumFlows,
             let port = freePort(for: guest)
         else {
             countFull()

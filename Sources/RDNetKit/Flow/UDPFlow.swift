@@ -53,7 +53,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     init(_ guest: Endpoint, _ flows: UDPFlows, now: Instant) throws(SystemError) {
         self.guest = guest
         self.flows = flows
-        port = flows.ethernet.neighbors.port(of: guest.address) ?? -1
+        port = flows.ethernet.port(of: guest.address)
         lastUsed = now
         traffic = FlowTraffic(start: now)
         deadline = now + Self.silentLifetime

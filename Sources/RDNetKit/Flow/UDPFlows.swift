@@ -265,7 +265,7 @@ final class UDPFlows {
         from source: Endpoint,
         to guest: Endpoint
     ) {
-        guard ethernet.plan.isGuest(guest.address) else { return dropped(.noNeighbor) }
+        guard ethernet.leads(to: guest.address) else { return dropped(.noNeighbor) }
         let datagram = WaitingDatagrams.Datagram(
             source: source,
             guest: guest,

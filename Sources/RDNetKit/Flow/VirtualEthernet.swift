@@ -21,6 +21,9 @@ final class VirtualEthernet {
     let plan: GatewayPlan
     var bridge: EthernetSwitch
     var neighbors = NeighborTable()
+    /// What lies behind guests; changes begin a new epoch.
+    private(set) var routers = GuestRouters()
+    private var routerEpoch: UInt32 = 0
     /// The guests' IPv6 addresses, only to keep one guest from another's.
     var addressesIPv6 = PortTable<IPAddress, Void>(limit: EthernetSwitch.addressesPerPort)
     /// Returns the MAC address that an address is leased to; set by the owner of the leases.
@@ -220,7 +223,9 @@ final class VirtualEthernet {
     // MARK: Outwards
 
     /// Incremented with every change of a route.
-    var epoch: UInt64 { UInt64(bridge.epoch) << 32 | UInt64(neighbors.epoch) }
+    var epoch: UInt64 {
+        UInt64(bridge.epoch) << 32 | UInt64(neighbors.epoch &+ routerEpoch)
+    }
 
     /// Whether a route is still current.
     @inline(__always)
@@ -228,9 +233,43 @@ final class VirtualEthernet {
         route.epoch == epoch && !route.link.isClosed
     }
 
-    /// Finds a guest; nil if its address is unknown or its link closed.
+    /// Adds a forward to an address behind a guest; see `GuestRouters`.
+    ///
+    /// - Returns: Whether the address can be reached: it is outside the subnet, and behind no other
+    ///   guest.
+    func addForward(to address: IPAddress, behind guest: IPAddress) -> Bool {
+        guard plan.mayLieBehindGuest(address), routers.add(address, behind: guest) else {
+            return false
+        }
+        routerEpoch &+= 1
+        return true
+    }
+
+    /// Removes a forward to an address behind a guest.
+    func removeForward(to address: IPAddress) {
+        routers.remove(address)
+    }
+
+    /// Whether the gateway can connect to an address: a guest's, or one behind a guest.
+    func leads(to address: IPAddress) -> Bool {
+        plan.isGuest(address) || routers.guest(inFrontOf: address) != nil
+    }
+
+    /// Whether an address lies behind the guest that sends from it.
+    func isBehind(_ mac: MACAddress, _ address: IPAddress) -> Bool {
+        guard let guest = routers.guest(inFrontOf: address) else { return false }
+        return neighbors.mac(of: guest) == mac
+    }
+
+    /// The port on which a guest is, or the one in front of an address; -1 if it is on none.
+    func port(of guest: IPAddress) -> Int {
+        neighbors.port(of: routers.neighbor(toward: guest)) ?? -1
+    }
+
+    /// Finds a guest, or the one in front of an address; nil if its address is unknown or its link
+    /// closed.
     func route(to guest: IPAddress) -> GuestRoute? {
-        guard let station = neighbors.station(of: guest),
+        guard let station = neighbors.station(of: routers.neighbor(toward: guest)),
             let port = bridge.port(of: station.mac), station.port ?? port == port,
             let link = links[port], !link.isClosed
         else { return nil }

@@ -173,8 +173,9 @@ extension VirtualEthernet {
         return !isOpen(owner, now: now)
     }
 
-    /// Whether two guests' addresses are on one link.
+    /// Whether two addresses of guests, or behind guests, are on one link.
     func areTogether(_ one: IPAddress, _ other: IPAddress) -> Bool {
+        let (one, other) = (routers.neighbor(toward: one), routers.neighbor(toward: other))
         guard let port = neighbors.port(of: one) else { return false }
         return port == neighbors.port(of: other)
     }

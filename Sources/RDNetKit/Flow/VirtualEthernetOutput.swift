@@ -1,13 +1,14 @@
 /// The frames that the gateway sends to guests.
 extension VirtualEthernet {
-    /// Broadcasts an ARP request for an address (RFC 826).
+    /// Broadcasts an ARP request for a guest's address, or for that of the guest in front of an
+    /// address (RFC 826).
     func askFor(_ address: IPAddress) {
         let request = ARPPacket(
             operation: .request,
             senderMAC: plan.gatewayMAC,
             senderAddress: plan.gateway,
             targetMAC: MACAddress(rawValue: 0),
-            targetAddress: address
+            targetAddress: routers.neighbor(toward: address)
         )
         for link in attached { send(request, to: .broadcast, on: link) }
     }

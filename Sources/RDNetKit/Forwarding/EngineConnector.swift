@@ -4,7 +4,7 @@ extension PacketEngine: GuestConnector {
 
     func admits(_ client: Endpoint, to guest: Endpoint) -> Bool {
         guard plan.isolatesGuests, let other = udp.hairpinGuest(at: client),
-            other != guest.address
+            other != ethernet.routers.neighbor(toward: guest.address)
         else { return true }
         drops.count(.isolated)
         return false

@@ -76,6 +76,12 @@ struct GatewayPlan: Equatable {
         address == gateway || virtualAddresses.contains(address)
     }
 
+    /// Whether an address may be that of a guest's own network, such as its containers'.
+    func mayLieBehindGuest(_ address: IPAddress) -> Bool {
+        guard case .host(address) = destination(of: address) else { return false }
+        return address.isIPv4 && !virtualAddresses.contains(address)
+    }
+
     /// Whether an address is a valid source (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
     @inline(__always)
     func isGuest(_ source: IPAddress) -> Bool {

@@ -61,12 +61,13 @@ final class ScriptedConnection {
         _ guest: ScriptedGuest,
         to remote: Endpoint,
         from port: UInt16? = nil,
+        source: IPAddress = ScriptedGuest.address,
         initial: UInt32 = 1000
     ) {
         self.guest = guest
         self.remote = remote
         self.initial = SequenceNumber(initial)
-        local = Endpoint(address: ScriptedGuest.address, port: port ?? guest.freshPort())
+        local = Endpoint(address: source, port: port ?? guest.freshPort())
     }
 
     // MARK: Sending
@@ -126,7 +127,9 @@ final class ScriptedConnection {
             next += payload.count
             if !flags.isDisjoint(with: [.syn, .fin]) { next += 1 }
         }
-        guest.send(guest.header(IPProtocol.tcp, to: remote.address), octets)
+        var header = guest.header(IPProtocol.tcp, to: remote.address)
+        header.source = local.address
+        guest.send(header, octets)
     }
 
     func send(

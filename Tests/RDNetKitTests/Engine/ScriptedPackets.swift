@@ -112,11 +112,15 @@ extension ScriptedGuest {
     }
 
     /// Sends a UDP datagram.
-    func sendUDP(from port: UInt16, to remote: Endpoint, _ payload: [UInt8]) {
-        send(
-            header(IPProtocol.udp, to: remote.address),
-            datagram(from: port, to: remote, payload)
-        )
+    func sendUDP(
+        from port: UInt16,
+        to remote: Endpoint,
+        _ payload: [UInt8],
+        source: IPAddress = ScriptedGuest.address
+    ) {
+        var header = header(IPProtocol.udp, to: remote.address)
+        header.source = source
+        send(header, datagram(from: port, to: remote, payload, source: source))
     }
 
     /// Returns an ICMP message, checksum complete.
