@@ -6,7 +6,7 @@ enum StreamFuzz {
             [
                 guest, { host(&$0, port: nil) }, { host(&$0, port: 6_669) }, vpnkit, frames,
                 { try negotiation(&$0, .accepting) }, { try negotiation(&$0, .offering(.all)) },
-                messages,
+                messages, portFiles,
             ]
         )
     }
@@ -100,6 +100,28 @@ enum StreamFuzz {
             try buffer.flush(to: pair.one)
             _ = try Socket.receive(pair.other, into: scratch.memory)
         }
+    }
+
+    /// A session of the control file system: answers have the length that they say, and nothing
+    /// is left of it.
+    private static func portFiles(_ input: inout FuzzInput) throws {
+        let system = PortFileSystem(log: .discarding()) { request, _ throws(PortFileError) in
+            throw .allocated(request.local)
+        }
+        let session = NinePSession(system, client: nil)
+        let dialect = input.octet() & 1 == 0 ? NinePDialect.plain : .unix
+        var version: [UInt8] = [0, 0, 0, 0, 100, 255, 255, 0, 32, 0, 0]
+        version.append9P(dialect.rawValue)
+        mustHold(session.answer(version) != nil, "no session")
+        while !input.isEmpty, !session.isOver {
+            let message = [0, 0, 0, 0] + input.take(3 + Int(input.octet()))
+            guard message.count >= NinePRequest.headerLength else { break }
+            guard let answer = session.answer(message) else { continue }
+            let length = (0..<4).reduce(0) { $0 | Int(answer[$1]) << (8 * $1) }
+            mustHold(length == answer.count && length <= session.lengthLimit, "\(length) octets")
+        }
+        session.end()
+        mustHold(system.listing(in: dialect).count == 3, "a directory outlives its session")
     }
 
     // MARK: Negotiation

@@ -1,23 +1,25 @@
 #!/usr/bin/env bash
-# initrd.sh [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT: creates a guest's file system, as
-# an archive.
+# initrd.sh [-k MODULES] [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT: creates a guest's file
+# system, as an archive.
 #
-# DIRECTORY is fetch.sh's. The guest has busybox's tools, the named files, and the named kernel
+# DIRECTORY is fetch.sh's; MODULES is the directory of the modules of another kernel. The guest has busybox's tools, the named files, and the named kernel
 # modules with their dependencies, which init loads. Then init runs the lines from the console: see
 # init.sh.
 set -euo pipefail
 
 modules=()
 files=()
-while getopts m:f: option; do
+kernel=
+while getopts k:m:f: option; do
     case $option in
+    k) kernel=$OPTARG ;;
     m) modules+=("$OPTARG") ;;
     f) files+=("$OPTARG") ;;
     *) exit 2 ;;
     esac
 done
 shift $((OPTIND - 1))
-[ $# = 2 ] || { echo "usage: initrd.sh [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT" >&2; exit 2; }
+[ $# = 2 ] || { echo "usage: initrd.sh [-k MODULES] [-m MODULE]... [-f SOURCE:TARGET]... DIRECTORY OUTPUT" >&2; exit 2; }
 readonly here=${0%/*} directory=$1 output=$2
 
 root=$(mktemp -d)
@@ -28,7 +30,7 @@ cp "$here/init.sh" "$root/init"
 cp "$here/udhcpc.sh" "$root/etc/udhcpc.sh"
 
 # modules.dep has a line per module: its file, a colon, its dependencies in reverse loading order.
-source=$(echo "$directory"/root/lib/modules/*)
+source=$(echo "${kernel:-$directory/root/lib/modules}"/*)
 : >"$root/modules/order"
 for module in "${modules[@]}"; do
     line=$(grep -m 1 -E "/${module//[_-]/[_-]}\.ko(\.[a-z]+)?:" "$source/modules.dep") || {

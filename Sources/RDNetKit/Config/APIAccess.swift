@@ -127,7 +127,7 @@ extension ValueSyntax where Value == APIAccess.GuestAPI {
 }
 
 extension ValueSyntax where Value == GuestBind {
-    fileprivate static let guestBind = ValueSyntax(
+    static let guestBind = ValueSyntax(
         placeholder: "CIDR[:PORTS]",
         expected: "a network such as 127.0.0.0/8, 0.0.0.0/0:1024-65535 or [::1/128]:8080",
         parse: { GuestBind($0) },

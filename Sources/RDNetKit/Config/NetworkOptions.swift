@@ -91,6 +91,24 @@ extension Option {
     }
 }
 
+extension Option {
+    /// Where a control file system is served.
+    static func portFiles(
+        _ path: any WritableKeyPath<Settings, [ListenAddress]> & Sendable,
+        named name: String,
+        reason: String
+    ) -> Option {
+        Option(
+            name,
+            repeating: path,
+            .listening,
+            unset: "none",
+            help: "serve VPNKit's control file system (9P) at an address",
+            reason: reason
+        )
+    }
+}
+
 extension Option<NetworkSettings> {
     fileprivate static let network =
         addressing + waysIn + Option<APIAccess>.access.map { $0.within(\.access) } + addressService

@@ -32,6 +32,8 @@ struct NetworkSettings: Sendable {
     /// Empty: no capture.
     var captureFile = ""
     /// The directory that keeps leases and forwards; empty for none.
+    /// Where guests mount the control file system.
+    var portFileAddresses: [ListenAddress] = []
     var stateDirectory = ""
     var allowsLinkLocal = false
     /// Whether the host alias leads to no service on the host's 127.0.0.1.

@@ -15,6 +15,9 @@ final class ForwardHandle {
 
     deinit { close() }
 
+    /// Called once, when the handle closes or the forwards have been removed by somebody else.
+    var released: () -> Void = {}
+
     /// Where the forwards listen: an endpoint, or the path of a unix socket.
     var addresses: [String] {
         keys.map { key in
@@ -22,17 +25,29 @@ final class ForwardHandle {
         }
     }
 
+    /// Where the first forward listens; nil for a unix socket.
+    var endpoint: Endpoint? { keys.first.flatMap { table?.forwards[$0]?.host.endpoint } }
+
     /// Removes the forwards.
     func close() {
         let open = keys
         keys = []
         for key in open { table?.remove(key) }
+        release()
     }
 
     private func lost(_ key: ForwardTable.Key) {
         guard let index = keys.firstIndex(of: key) else { return }
         keys.remove(at: index)
-        if keys.isEmpty { ended() }
+        guard keys.isEmpty else { return }
+        release()
+        ended()
+    }
+
+    private func release() {
+        let released = released
+        self.released = {}
+        released()
     }
 }
 
@@ -53,6 +68,43 @@ extension ForwardTable {
         ForwardHandle(try add(name, local, remote, client, owner), in: self)
     }
 
+    /// Opens a TCP or UDP forward, which ends with its holder.
+    ///
+    /// Unlike the forwards of texts, any number of them can have port 0; the table then names the
+    /// one that the kernel has chosen.
+    ///
+    /// - Parameters:
+    ///   - transport: Not unix.
+    ///   - local: Where to listen; 0.0.0.0 and :: mean all addresses of both families.
+    ///   - guest: The destination.
+    ///   - owner: Who opens the forward.
+    /// - Returns: Keeps the forward open.
+    /// - Throws: `ForwardRefusal`.
+    func open(
+        _ transport: ForwardProtocol,
+        at local: Endpoint,
+        to guest: Endpoint,
+        owner: ForwardOwner
+    ) throws(ForwardRefusal) -> ForwardHandle {
+        if let maximum = exceededLimit(for: 1, owner) { throw .tooMany(limit: maximum) }
+        guard let connector = self.connector(to: guest) else { throw .stopped }
+        let host: any OpenForward
+        do {
+            host = try openPort(transport, ZonedEndpoint(local), guest, connector)
+        } catch {
+            throw .kernel(error)
+        }
+        var open = local
+        open.port = host.endpoint?.port ?? local.port
+        let key = Key(local: "\(open)", transport: transport)
+        guard forwards[key] == nil else {
+            host.close()
+            throw .alreadyOpen
+        }
+        forwards[key] = Forward(remote: "\(guest)", host: host, owner: owner)
+        return ForwardHandle([key], in: self)
+    }
+
     /// Holds a forward on behalf of the API on the host.
     func hold(
         _ name: String,
@@ -62,4 +114,15 @@ extension ForwardTable {
     ) throws(ForwardError) -> ForwardHandle {
         try hold(name, local: local, remote: remote, client: client, owner: .host)
     }
+}
+
+/// Why a typed forward could not be opened.
+enum ForwardRefusal: Error, Equatable {
+    /// The table, or the owner's part of it, is full.
+    case tooMany(limit: Int)
+    /// The table has a forward at the same address.
+    case alreadyOpen
+    /// The network has stopped.
+    case stopped
+    case kernel(SystemError)
 }

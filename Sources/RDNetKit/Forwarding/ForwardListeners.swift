@@ -11,9 +11,7 @@ extension ForwardTable {
             let name = "\(key.transport)"
             return try listen(name, local.description, for: guest) {
                 connector throws(SystemError) in
-                try key.transport == .tcp
-                    ? openTCP(local.endpoint, guest, connector)
-                    : openUDP(local.endpoint, guest, connector)
+                try openPort(key.transport, local.endpoint, guest, connector)
             }
         case .unix:
             let remote = try ForwardAddress.unixRemote(remote)
@@ -68,8 +66,7 @@ extension ForwardTable {
         for guest: Endpoint?,
         _ open: (any GuestConnector) throws(SystemError) -> any OpenForward
     ) throws(ForwardError) -> any OpenForward {
-        let isInside = guest?.address.isLoopback ?? false
-        guard let connector = isInside ? loopbackConnector ?? connector : connector else {
+        guard let connector = connector(to: guest) else {
             throw .refused(network: network, address: address, reason: "the network has stopped")
         }
         do {
@@ -77,6 +74,23 @@ extension ForwardTable {
         } catch {
             throw .refused(network: network, address: address, error)
         }
+    }
+
+    /// What connects to a guest; nil when the network has stopped.
+    func connector(to guest: Endpoint?) -> (any GuestConnector)? {
+        let isInside = guest?.address.isLoopback ?? false
+        return isInside ? loopbackConnector ?? connector : connector
+    }
+
+    /// Opens a TCP or UDP port.
+    func openPort(
+        _ transport: ForwardProtocol,
+        _ local: ZonedEndpoint,
+        _ guest: Endpoint,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any OpenForward {
+        try transport == .udp
+            ? openUDP(local, guest, connector) : openTCP(local, guest, connector)
     }
 
     private func openTCP(

@@ -214,12 +214,18 @@ final class ForwardTable: ForwardAccess {
 
     /// Checks that the table and the owner's part of it have room for more forwards.
     func checkRoom(for count: Int, _ owner: ForwardOwner) throws(ForwardError) {
+        if let maximum = exceededLimit(for: count, owner) { throw .tooMany(limit: maximum) }
+    }
+
+    /// The limit that more forwards would exceed; nil if there is room.
+    func exceededLimit(for count: Int, _ owner: ForwardOwner) -> Int? {
         let maximum = owner.isGuest ? maximumForwards / 2 : maximumForwards
         let own = owner.isGuest ? forwards.values.count { $0.owner == owner } : forwards.count
         guard own + count <= maximum, forwards.count + count <= maximumForwards else {
             limits.reached(.forwards, maximum: maximum)
-            throw .tooMany(limit: maximum)
+            return maximum
         }
+        return nil
     }
 
     /// Adds an unlisted forward that stays until the table is closed.

@@ -41,6 +41,39 @@ enum LinkOpener {
         )
     }
 
+    /// Listens at an address, or on an inherited socket, and passes on every connection.
+    ///
+    /// The parameters are those for a stream's address.
+    static func listen(
+        at address: ListenAddress,
+        loop: EventLoop,
+        log: Logger,
+        limits: LimitLog = .discarding(),
+        counters: ListenerCounters = ListenerCounters(),
+        taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
+    ) throws(SystemError) -> StreamListener {
+        switch address {
+        case .stream(let address):
+            try listen(
+                at: address,
+                loop: loop,
+                log: log,
+                limits: limits,
+                counters: counters,
+                taking: taking
+            )
+        case .descriptor(let number):
+            try StreamListener(
+                ListeningSocket.inheritedListener(number),
+                loop: loop,
+                log: log,
+                limits: limits,
+                counters: counters,
+                taking: taking
+            )
+        }
+    }
+
     /// Listens at a link's address and passes on every connection.
     ///
     /// - Parameters:

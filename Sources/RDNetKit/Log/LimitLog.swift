@@ -7,6 +7,8 @@ enum Limit: String, CountedReason, Sendable {
     case tcpHandshakes = "tcp_handshakes"
     case forwards
     case recordedForwards = "recorded_forwards"
+    case portFiles = "port_files"
+    case portFileSessions = "port_file_sessions"
     case forwardClients = "forward_clients"
     case answerPorts = "answer_ports"
     case leases
@@ -38,6 +40,8 @@ enum Limit: String, CountedReason, Sendable {
         case .tcpHandshakes: "the oldest handshake of the busiest link is aborted"
         case .forwards: "new forwards are refused"
         case .recordedForwards: "further forwards do not survive a restart"
+        case .portFiles: "further directories of the control file system are refused"
+        case .portFileSessions: "further sessions of the control file system are refused"
         case .forwardClients: "the longest-idle UDP client loses its port"
         case .answerPorts: "answers from another port of the guest are dropped"
         case .leases: "clients without an address get none"

@@ -13,6 +13,8 @@ final class HostNetwork: DatagramSender {
     var dhcp: DHCPServer
     var servers: [HTTPServer] = []
     var listeners: [StreamListener] = []
+    /// Set by `openPortFiles`; nil without the control file system.
+    var portFiles: PortFileServer?
     private var linkListeners: [LinkListener] = []
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
@@ -97,6 +99,7 @@ final class HostNetwork: DatagramSender {
         addressLoss = HostAddressLoss(engine, dns)
         try openForwards()
         try openAPI()
+        try openPortFiles()
         if !settings.captureFile.isEmpty { try startCapture() }
     }
 
@@ -169,8 +172,9 @@ final class HostNetwork: DatagramSender {
         dhcp.impersonated = { [unowned engine] in engine.drop(.takenMAC) }
         dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }
         engine.tcp.forwardedGuest = { [unowned self] endpoint in
-            let guest = forwards.guest(at: endpoint)
-            return guest?.isLoopback == true ? settings.guest : guest
+            guard let guest = forwards.guest(at: endpoint) else { return nil }
+            return guest.isLoopback
+                ? settings.guest : engine.ethernet.routers.neighbor(toward: guest)
         }
         ethernet.leaseHolder = { [unowned self] in dhcp.holder(of: $0, now: loop.now) }
     }
@@ -350,6 +354,7 @@ final class HostNetwork: DatagramSender {
         addressLoss?.close()
         for listener in listeners { listener.close() }
         for listener in linkListeners { listener.close() }
+        portFiles?.close()
         forwards.close()
         for server in servers { server.close() }
         engine.stop()

@@ -13,6 +13,7 @@ extension Sandbox {
         grants.readable = [network.resolvConf, network.hosts]
         for path in [logFile, network.captureFile] { write(in: path) }
         for address in network.apiAddresses { listen(address) }
+        for case .stream(let address) in network.portFileAddresses { listen(address) }
     }
 
     /// Adds a listening address of the API.

@@ -33,9 +33,20 @@ extension Option<HostSwitchSettings> {
         + Option<HandshakeSettings>.handshake(dataPort: "vsock-listen-port")
         .map { $0.within(\.handshake) }
         + Option.network(within: \.network)
-        + [.state(\.network.stateDirectory)]
+        + [.state(\.network.stateDirectory), .portFiles]
         + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) }
         + Option.common
+
+    private static let portFiles = Option.portFiles(
+        \.network.portFileAddresses,
+        named: "port-fs",
+        reason: """
+            The guest mounts it and opens ports of the host through it, as VPNKit's guests do: the \
+            first address of a request is the host's, the second one the guest's or that of a \
+            container in it. A TCP address of the gateway is served on the virtual network only. \
+            --guest-bind restricts the ports.
+            """
+    )
 
     private static let waysToGuests = [
         Option(

@@ -62,6 +62,19 @@ enum ListeningSocket {
         return socket
     }
 
+    /// Takes over a listening stream socket of any family that the program inherited.
+    ///
+    /// - Parameter number: The descriptor's number, such as 3.
+    /// - Returns: The socket, close-on-exec and non-blocking.
+    /// - Throws: `SystemError`: EBADF, ENOTSOCK; EPROTOTYPE if it does not listen.
+    static func inheritedListener(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
+        let socket = try OwnedDescriptor.inheritedSocket(number)
+        guard try Socket.option(socket, SOL_SOCKET, SO_TYPE) == Int32(SOCK_STREAM.rawValue),
+            try Socket.option(socket, SOL_SOCKET, SO_ACCEPTCONN) == 1
+        else { throw SystemError(call: "descriptor \(number)", errno: EPROTOTYPE) }
+        return socket
+    }
+
     /// Creates a UDP socket; the unspecified address of either family receives datagrams of both.
     ///
     /// At that address, `Socket.receiveAddressed` reports which of the machine's addresses received
@@ -167,6 +180,14 @@ extension SystemError {
     ///
     /// See bind(2), EADDRINUSE.
     var isAddressInUse: Bool { errno == EADDRINUSE }
+
+    /// Whether the machine does not have the address.
+    ///
+    /// See bind(2), EADDRNOTAVAIL.
+    var isNotLocalAddress: Bool { errno == EADDRNOTAVAIL }
+
+    /// Whether the process may not do it.
+    var isForbidden: Bool { errno == EACCES || errno == EPERM }
 
     /// The error message as Go words it: the C library's message with a lowercase first letter.
     var reason: String {

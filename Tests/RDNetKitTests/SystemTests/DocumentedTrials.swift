@@ -132,6 +132,14 @@ struct DocumentedTrial: Sendable {
             start: "cat /etc/docker/daemon.json",
             manner: .none("DockerTests runs dockerd with this setting")
         ),
+        .init(
+            start: "rdnet host-switch --link unix:///run/net.sock --port-fs",
+            after: "await test -S /run/net.sock"
+        ),
+        .init(
+            start: "mount -t 9p",
+            manner: .none("MountedPortsTests do this in a guest with a kernel of its own")
+        ),
         .init(start: "rdnet port-proxy -i", after: "await port 8080"),
         .init(start: "rdnet up </dev/null"),
         .init(start: "rdnet up -- getent hosts", after: "has 192.168.127.254 cat output"),

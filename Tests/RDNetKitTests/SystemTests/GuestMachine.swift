@@ -31,15 +31,17 @@ enum GuestImage {
 
     /// Creates a guest's file system: an archive with kernel modules and additional files.
     ///
-    /// The modules' dependencies are included. `files` has the files by their paths in the guest.
+    /// The modules' dependencies are included; they are User Mode Linux's, or Debian's. `files` has the files by their paths in the guest.
     /// See Tests/Guests/initrd.sh.
     static func makeFileSystem(
         _ path: String,
         modules: [String],
+        isUserMode: Bool = false,
         files: [String: String] = [:]
     ) throws {
         let options =
-            modules.flatMap { ["-m", $0] } + files.flatMap { ["-f", "\($0.value):\($0.key)"] }
+            (isUserMode ? ["-k", "/usr/lib/uml/modules"] : [])
+            + modules.flatMap { ["-m", $0] } + files.flatMap { ["-f", "\($0.value):\($0.key)"] }
         try run(["\(scripts)/initrd.sh"] + options + [try fetched.get(), path])
     }
 }

@@ -43,6 +43,7 @@ final class GuestNetwork {
     /// Starts everything except guests.
     init(
         modules: [String],
+        isUserMode: Bool = false,
         files: [String: String] = [:],
         role: GuestHost = .hostSwitch
     ) throws {
@@ -51,7 +52,12 @@ final class GuestNetwork {
         try host.run("ip", "link", "set", "lo", "up")
         directory = TemporaryDirectory()
         fileSystem = directory.file("initrd")
-        try GuestImage.makeFileSystem(fileSystem, modules: modules, files: files)
+        try GuestImage.makeFileSystem(
+            fileSystem,
+            modules: modules,
+            isUserMode: isUserMode,
+            files: files
+        )
 
         let web = directory.file("www")
         try run("mkdir", "-p", web + "/cgi-bin")

@@ -10,6 +10,7 @@ final class StartedRole {
     /// The roles that serve until a signal ends them.
     static let serving = [
         "host-switch", "gvproxy", "wsl-proxy", "network-setup", "vm-switch", "gvforwarder",
+        "port-fs",
     ]
 
     /// A prefix that starts a program without blocked signals; a test's threads block most signals.
@@ -66,6 +67,7 @@ final class StartedRole {
             case "vm-switch": ["--link", "unix://\(path)/nowhere", "--resolv-conf", ""]
             case "gvforwarder":
                 ["-url", "unix://\(path)/nowhere", "-stop-if-exist", "", "-resolv-conf", ""]
+            case "port-fs": ["--listen", "unix://\(path)/port"]
             default: []
             }
         let option = role == "gvproxy" ? "-log-file" : "-logfile"
@@ -81,6 +83,7 @@ final class StartedRole {
         case "host-switch": "DNS servers"
         case "gvproxy": "waiting for clients"
         case "wsl-proxy": "waiting for published ports"
+        case "port-fs": "waiting for 9P clients"
         case "network-setup": "waiting for the host"
         default: "no connection to the host"
         }
