@@ -10,7 +10,8 @@ final class RoleSignals {
     private let log: Logger
     private let ended: (ProcessSignal) -> Void
     private let toggled: (() -> Void)?
-    private let hadTerminal = Terminal.isControlling
+    private let terminal = ControllingTerminal()
+    private let hadTerminal: Bool
     private var watch: SignalWatch?
 
     /// Starts handling signals.
@@ -30,6 +31,7 @@ final class RoleSignals {
         ended: @escaping (ProcessSignal) -> Void
     ) throws(SystemError) {
         self.log = log
+        hadTerminal = terminal.isPresent
         self.ended = ended
         self.toggled = toggled
         var signals = Self.always
@@ -50,6 +52,6 @@ final class RoleSignals {
     }
 
     private func hasHungUp(_ origin: SignalOrigin) -> Bool {
-        origin == .kernel || hadTerminal && !Terminal.isControlling
+        origin == .kernel || hadTerminal && !terminal.isPresent
     }
 }

@@ -110,16 +110,6 @@ enum Terminal {
     ///
     /// See isatty(3).
     static var isPresent: Bool { isatty(STDIN_FILENO) == 1 }
-
-    /// Whether the process has a controlling terminal; a hangup of the terminal removes it.
-    ///
-    /// See tty(4).
-    static var isControlling: Bool {
-        let number = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
-        guard number >= 0 else { return false }
-        close(number)
-        return true
-    }
 }
 
 /// Finds programs in PATH.

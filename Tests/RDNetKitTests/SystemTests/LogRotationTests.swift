@@ -17,9 +17,12 @@ struct LogRotationTests {
         #expect(started.log.hasPrefix("before\ntime="))
     }
 
-    @Test("SIGHUP opens a renamed log file again", arguments: StartedRole.serving)
-    func reopens(role: String) throws {
-        let started = try StartedRole(role)
+    /// Whether a role has a terminal, whose hang-up is another reason for SIGHUP.
+    private static let terminals = [false, true]
+
+    @Test("SIGHUP opens a renamed log file again", arguments: StartedRole.serving, terminals)
+    func reopens(role: String, isOnTerminal: Bool) throws {
+        let started = try StartedRole(role, isOnTerminal: isOnTerminal)
         let (log, old) = (started.directory.file("log"), started.directory.file("log.1"))
         for _ in 0..<2 {
             #expect(rename(log, old) == 0)

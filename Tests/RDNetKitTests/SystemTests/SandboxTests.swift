@@ -44,17 +44,6 @@ struct SandboxTests {
         directory.text(of: "output")
     }
 
-    /// A field of /proc/PID/status.
-    private func status(_ field: String, of process: Int32) throws -> String {
-        let text = try String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
-        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix(field + ":") })
-        return line.dropFirst(field.count + 1).trimmingCharacters(in: .whitespaces)
-    }
-
-    private func isInSandbox(_ process: Int32) throws -> Bool {
-        try comesTrue { try status("Seccomp", of: process) == "2" }
-    }
-
     @Test(
         "files, programs, other processes and privileges are out of reach",
         arguments: ["host-switch", "gvproxy", "wsl-proxy", "up"]
@@ -82,25 +71,14 @@ struct SandboxTests {
     func root(role: String) throws {
         try host.run("sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
         let program = try start(role, [])
-        try #require(try isInSandbox(program.number), "\(output)")
-        // CAP_NET_BIND_SERVICE is number 10.
-        for set in ["CapEff", "CapPrm", "CapBnd"] {
-            #expect(try status(set, of: program.number) == "0000000000000400")
-        }
-        for set in ["CapInh", "CapAmb"] {
-            #expect(try status(set, of: program.number) == "0000000000000000")
-        }
-        #expect(try status("NoNewPrivs", of: program.number) == "1")
-        let children = try String(
-            contentsOfFile: "/proc/\(program.number)/task/\(program.number)/children",
-            encoding: .utf8
-        ).split(separator: " ").compactMap { Int32($0) }
+        try #require(try ProcessStatus.isInSandbox(program.number), "\(output)")
+        // CAP_NET_BIND_SERVICE.
+        try ProcessStatus.expect([10], of: program.number)
+        let children = try ProcessStatus.children(of: program.number)
         #expect(children.count == 1)
         for child in children {
-            #expect(try isInSandbox(child))
-            for set in ["CapEff", "CapPrm", "CapBnd"] {
-                #expect(try status(set, of: child) == "0000000000000000")
-            }
+            #expect(try ProcessStatus.isInSandbox(child))
+            try ProcessStatus.expect([], of: child)
         }
         // Root owns the files in /proc of a process that is not dumpable.
         #expect(try run("stat", "-c", "%u", "/proc/\(program.number)/mem") == "0\n")
@@ -109,18 +87,18 @@ struct SandboxTests {
     @Test func `raw sockets are kept only where the kernel allows no ping sockets`() throws {
         try host.run("sysctl", "-qw", "net.ipv4.ping_group_range=1 0")
         let program = try start("host-switch", [])
-        try #require(try isInSandbox(program.number), "\(output)")
-        #expect(try status("CapEff", of: program.number) == "0000000000002400")
+        try #require(try ProcessStatus.isInSandbox(program.number), "\(output)")
+        #expect(try ProcessStatus.field("CapEff", of: program.number) == "0000000000002400")
     }
 
     @Test func `--user becomes that user, with no group and no capability`() throws {
         chmod(directory.path, 0o755)
         let program = try start("host-switch", ["--user", "nobody"])
-        try #require(try isInSandbox(program.number), "\(output)")
-        #expect(try status("Uid", of: program.number) == "65534\t65534\t65534\t65534")
-        #expect(try status("Groups", of: program.number).isEmpty)
+        try #require(try ProcessStatus.isInSandbox(program.number), "\(output)")
+        #expect(try ProcessStatus.field("Uid", of: program.number) == "65534\t65534\t65534\t65534")
+        #expect(try ProcessStatus.field("Groups", of: program.number).isEmpty)
         for set in ["CapEff", "CapPrm", "CapBnd"] {
-            #expect(try status(set, of: program.number) == "0000000000000000")
+            #expect(try ProcessStatus.field(set, of: program.number) == "0000000000000000")
         }
         program.end()
         let wrong = try start("gvproxy", ["--user", "nosuchuser"])
@@ -132,7 +110,7 @@ struct SandboxTests {
         let program = try start("host-switch", ["--sandbox", "off"])
         let sentence = "the sandbox is off: a fault gives guests all rights of this user"
         #expect(comesTrue { output.contains(sentence) }, "\(output)")
-        #expect(try status("Seccomp", of: program.number) == "0")
+        #expect(try ProcessStatus.field("Seccomp", of: program.number) == "0")
     }
 
     @Test func `files that are replaced are still followed`() throws {

@@ -21,6 +21,8 @@ final class StartedRole {
     let directory = TemporaryDirectory()
     let namespace: NetworkNamespace
     private(set) var program: RunningProgram?
+    /// The role's process ID.
+    private var number: Int32?
     private let role: String
     private let logName: String?
 
@@ -31,21 +33,37 @@ final class StartedRole {
     ///   - logName: The log file's name in the directory; nil logs to standard error.
     ///   - before: A shell command before the program starts, such as a trap; `@` stands for the
     ///     directory.
+    ///   - isOnTerminal: Whether the role has a controlling terminal, script(1)'s.
     /// - Throws: If the role does not start to wait.
-    init(_ role: String, log logName: String? = "log", before: String = ":") throws {
+    init(
+        _ role: String,
+        log logName: String? = "log",
+        before: String = ":",
+        isOnTerminal: Bool = false
+    ) throws {
         self.role = role
         self.logName = logName
         namespace = try NetworkNamespace()
         try namespace.run("ip", "link", "set", "lo", "up")
         let words = [BuiltProgram.rdnet, role] + arguments
         let preparation = before.replacingOccurrences(of: "@", with: directory.path)
-        program = try RunningProgram(
-            Self.unblocking + ["sh", "-c", "\(preparation); exec \"$@\"", "sh"] + words,
+        let command =
+            isOnTerminal
+            ? [
+                "env", "SHELL=/bin/sh", "script", "-qec",
+                "\(preparation); exec '\(words.joined(separator: "' '"))'", "/dev/null",
+            ]
+            : ["sh", "-c", "\(preparation); exec \"$@\"", "sh"] + words
+        let program = try RunningProgram(
+            Self.unblocking + command,
             in: namespace,
             output: URL(fileURLWithPath: directory.file("output"))
         )
+        self.program = program
         let isReady = comesTrue { text(of: "command").isEmpty == false || log.contains(sign) }
         try #require(isReady, "\(role): \(log)")
+        number =
+            isOnTerminal ? try ProcessStatus.children(of: program.number).first : program.number
     }
 
     deinit {
@@ -118,7 +136,7 @@ final class StartedRole {
     }
 
     func send(_ signals: Int32...) throws {
-        let number = try #require(program?.number)
+        let number = try #require(number)
         for signal in signals { #expect(kill(number, signal) == 0) }
     }
 
