@@ -14,6 +14,10 @@ final class Logger {
 
     /// Lines below this level are not formatted.
     var level: LogLevel
+    /// The sink's descriptor at this moment, which a child process needs to log; nil without one.
+    let descriptor: () -> Int32?
+    /// Called after the file was opened again, so that another process does the same.
+    var hasReopened: (() -> Void)?
     /// Lines dropped since the last one that fit.
     private(set) var droppedLines = 0
 
@@ -35,13 +39,15 @@ final class Logger {
     ///   - clock: The wall clock, read once per line.
     ///   - sink: Where the octets go.
     ///   - reopening: Opens the sink's file again; nil when the sink is not a file.
+    ///   - descriptor: The sink's descriptor.
     init(
         level: LogLevel = .info,
         format: LogFormat = .text,
         isColored: Bool = false,
         clock: @escaping () -> WallTime,
         sink: @escaping Sink,
-        reopening: Reopening? = nil
+        reopening: Reopening? = nil,
+        descriptor: @escaping () -> Int32? = { nil }
     ) {
         self.level = level
         self.format = format
@@ -49,6 +55,7 @@ final class Logger {
         self.clock = clock
         self.sink = sink
         self.reopening = reopening
+        self.descriptor = descriptor
         start = clock()
     }
 
@@ -71,6 +78,12 @@ final class Logger {
         } else {
             info("log file reopened")
         }
+        hasReopened?()
+    }
+
+    /// Opens the log file again after the process that rotated it was reported to another logger.
+    func follow() {
+        _ = reopening?()
     }
 
     func debug(

@@ -57,7 +57,8 @@ struct ProcessSurroundings {
             isColored: destination.isTerminal,
             clock: WallClock.now,
             sink: destination.write,
-            reopening: destination.isFile ? { reopen(destination) } : nil
+            reopening: destination.isFile ? { reopen(destination) } : nil,
+            descriptor: { destination.number }
         )
     }
 

@@ -162,7 +162,7 @@ final class FileBroker {
 
     /// The child's whole work; it ends with its parent.
     private static func serve(_ grants: Grants, over number: Int32) -> Int32 {
-        WorkingChild.begin(keeping: [number])
+        WorkingChild.begin("rdnet-files", keeping: [number])
         let socket = OwnedDescriptor(adopting: number)
         do {
             try socket.setBlocking()

@@ -63,6 +63,9 @@ final class LogDestination {
         return OwnedDescriptor(adopting: number)
     }
 
+    /// The number of the open descriptor; it changes when the path is opened again.
+    var number: Int32 { descriptor.number }
+
     /// Whether the destination has a path that can be opened again.
     var isFile: Bool { path != nil }
 

@@ -33,14 +33,33 @@ enum ProcessEnvironment {
     /// mounted. See the System V ABI, AMD64 supplement, 3.4.1: argument count, argument pointers,
     /// null, environment pointers. Other architectures use the same layout.
     static var arguments: [String] {
+        argumentPointers.map { String(cString: $0) }
+    }
+
+    private static var argumentPointers: [UnsafeMutablePointer<CChar>] {
         guard let environment = clinux_environ else { return [] }
         // Sound: nothing in this process has moved the environment. The argument count lies below
         // the argument pointers, and no pointer can equal it.
         return environment.withMemoryRebound(to: Int.self, capacity: 1) { words in
             var count = 0
             while words[-2 - count] != count { count += 1 }
-            return (0..<count).compactMap { index in
-                environment[index - 1 - count].map { String(cString: $0) }
+            return (0..<count).compactMap { environment[$0 - 1 - count] }
+        }
+    }
+
+    /// Changes the name under which ps(1), pkill(1) and killall(1) find this process.
+    ///
+    /// The name replaces the first argument, as far as there is room. See PR_SET_NAME(2const).
+    ///
+    /// - Parameter name: At most 15 ASCII characters.
+    static func rename(_ name: StaticString) {
+        name.withUTF8Buffer { octets in
+            // Sound: a static string ends with a zero, which the kernel's copy needs.
+            _ = clinux_prctl(PR_SET_NAME, UInt(bitPattern: octets.baseAddress), 0, 0, 0)
+            guard let first = argumentPointers.first else { return }
+            // Sound: the kernel reserved this memory for the first argument, and it stays writable.
+            for index in 0..<strlen(first) {
+                first[index] = index < octets.count ? CChar(bitPattern: octets[index]) : 0
             }
         }
     }

@@ -145,7 +145,7 @@ final class StateWriter: ReadinessObserver {
     ) -> Int32 {
         // It ends with its parent, but not in the middle of a write.
         _ = clinux_prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
-        WorkingChild.begin(keeping: [files.directory, files.lock, number])
+        WorkingChild.begin("rdnet-state", keeping: [files.directory, files.lock, number])
         let socket = OwnedDescriptor(adopting: number)
         let directory = StateDirectory(path, adopting: files)
         do {
