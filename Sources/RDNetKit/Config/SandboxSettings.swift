@@ -39,10 +39,10 @@ extension Option<SandboxSettings> {
         .sandboxMode,
         help: "give up what the program no longer needs after its start: on, off or probe",
         reason: """
-            See rdnet-security(7). With off, a fault in the program gives a guest everything that \
-            the program's user may do: use it for debugging only. With probe, the program starts, \
-            tries what an attacker would, prints what was refused, and exits; the status is 0 if \
-            everything was.
+            See rdnet-security(7). With off, a fault in the program gives an attacker everything \
+            that the program's user may do: use it for debugging only. With probe, the program \
+            starts, tries what an attacker would, prints what was refused, and exits; the status \
+            is 0 if everything was.
             """
     )
 

@@ -5,16 +5,14 @@
 final class GuestDHCP: ReadinessObserver, TimerObserver {
     /// How the client requests and applies leases.
     struct Settings {
-        /// A udhcpc script to run; nil configures the interface directly.
-        var script: String?
-        /// The file for name servers; nil leaves name resolution unchanged.
-        var resolverFile: ResolverFile?
+        /// Applies leases; nil configures the interface directly.
+        var recipient: (any LeaseRecipient)?
+        /// Applies the name servers of each lease; nil leaves name resolution unchanged.
+        var nameServers: LinkConfiguration.NameServers?
         /// Limit on the interface's MTU, regardless of the lease.
         var maximumMTU: Int?
         /// The host name for the server (option 12); nil omits it.
         var hostName: String?
-        /// Variables that the script inherits: `NAME=value`.
-        var environment: [String] = []
     }
 
     private static let datagramsPerTurn = 16
@@ -29,7 +27,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     private let log: Logger
     private let socket: PacketSocket
     private let recipient: any LeaseRecipient
-    /// Nil if a script configures the interface.
+    /// Nil if the recipient configures the interface.
     private let restorer: LinkRestorer?
     private var client: DHCPClient
     private var watch: EventLoop.Watch?
@@ -59,19 +57,13 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
         let link = try netlink.link(named: interface)
         try netlink.setLink(link.index, up: true)
         socket = try PacketSocket(port: DHCPMessage.clientPort, link: link.index, named: interface)
-        if let script = settings.script {
-            recipient = DHCPScript(
-                path: script,
-                interface: interface,
-                environment: settings.environment,
-                loop: loop,
-                log: log
-            )
+        if let other = settings.recipient {
+            recipient = other
             restorer = nil
         } else {
             let configuration = try LinkConfiguration(
                 interface: interface,
-                resolverFile: settings.resolverFile,
+                nameServers: settings.nameServers,
                 maximumMTU: settings.maximumMTU,
                 log: log
             )

@@ -1,11 +1,14 @@
-/// Configures an interface from its lease: address, default route, MTU, resolver file.
+/// Configures an interface from its lease: address, default route, MTU.
 ///
 /// It works in the network namespace in which it was created. A failed step is logged, and the
 /// other steps still run: an address without a resolver file is better than none.
 final class LinkConfiguration: LeaseRecipient {
+    /// Applies a lease's name servers, and calls the closure afterwards.
+    typealias NameServers = (DHCPLease, @escaping () -> Void) -> Void
+
     private let interface: String
-    /// Nil leaves name resolution unchanged.
-    private let resolverFile: ResolverFile?
+    /// Applies the name servers of each lease; nil leaves name resolution unchanged.
+    private let nameServers: NameServers?
     private let maximumMTU: Int
     private let log: Logger
     private var netlink: Netlink
@@ -16,12 +19,12 @@ final class LinkConfiguration: LeaseRecipient {
 
     init(
         interface: String,
-        resolverFile: ResolverFile?,
+        nameServers: NameServers?,
         maximumMTU: Int?,
         log: Logger
     ) throws(SystemError) {
         self.interface = interface
-        self.resolverFile = resolverFile
+        self.nameServers = nameServers
         self.maximumMTU = maximumMTU ?? .max
         self.log = log
         netlink = try Netlink()
@@ -34,8 +37,10 @@ final class LinkConfiguration: LeaseRecipient {
             applied = nil
         case .bound(let lease):
             configure(lease)
+            if let nameServers { return nameServers(lease, done) }
         case .renewed(let lease):
             renew(lease)
+            if let nameServers { return nameServers(lease, done) }
         case .silence, .refused:
             break
         }
@@ -126,7 +131,6 @@ final class LinkConfiguration: LeaseRecipient {
         attempt { () throws(SystemError) in try setRoute(lease) }
         attempt { () throws(SystemError) in try rememberOtherRoutes() }
         applied = lease
-        resolverFile?.update(lease)
     }
 
     /// Applies changed parameters, but leaves an interface alone that another program reconfigured.
@@ -142,7 +146,6 @@ final class LinkConfiguration: LeaseRecipient {
             try setRoute(lease)
         }
         applied = lease
-        resolverFile?.update(lease)
     }
 
     private func setMTU(_ lease: DHCPLease) throws(SystemError) {

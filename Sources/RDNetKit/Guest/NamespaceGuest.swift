@@ -13,6 +13,10 @@ final class NamespaceGuest {
         var hostAlias: IPAddress
         /// Whether the command runs as the caller in a user namespace, rather than as root.
         var keepsUser: Bool
+        /// Whether this process gives up its privileges once the command runs.
+        var isRestricted: Bool
+        /// The log's path; empty if it is no file.
+        var logFile: String
         /// The command; if it is empty, the report is printed.
         var command: [String]
         var environment: [String]
@@ -35,14 +39,16 @@ final class NamespaceGuest {
     private var socketMaker: NamespaceSocketMaker?
     private var interfaceMaker: NamespaceInterfaceMaker?
     private var targets: ConnectivityTargets?
-    private let resolver: ResolverFile
+    private let leaseBroker: LeaseBroker
     private var nameRelay: AnyObject?
     private var dhcp: GuestDHCP?
     private var child: ChildProcess?
+    private var refused: RefusedCalls?
     private var outcome: Int32?
 
     private init(
         _ settings: Settings,
+        _ leaseBroker: LeaseBroker,
         log: Logger,
         print: @escaping (String) -> Void,
         printError: @escaping (String) -> Void
@@ -52,7 +58,8 @@ final class NamespaceGuest {
         self.print = print
         self.printError = printError
         loop = try EventLoop()
-        resolver = ResolverFile(.mounted(process: nil), loop: loop, log: log)
+        self.leaseBroker = leaseBroker
+        try leaseBroker.report(to: loop)
         let parent = ProcessEnvironment.parent
         signals = try SignalWatch(ProcessSignal.allCases, loop: loop) {
             [unowned self] signal, origin in
@@ -92,10 +99,23 @@ final class NamespaceGuest {
             // First, so that no signal that the parent forwards terminates this process.
             SignalWatch.block(ProcessSignal.allCases)
             try Namespace.enterFresh(keepsUser: settings.keepsUser)
+            let leaseBroker = try LeaseBroker(
+                .resolverFile(.mounted(process: nil)),
+                interface: settings.interface,
+                isRestricted: settings.isRestricted,
+                logFile: settings.logFile,
+                log: log
+            )
             let device = try makeInterface(settings)
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)
-            let guest = try NamespaceGuest(settings, log: log, print: print, printError: printError)
+            let guest = try NamespaceGuest(
+                settings,
+                leaseBroker,
+                log: log,
+                print: print,
+                printError: printError
+            )
             try guest.makeSockets(for: sockets)
             let parent = WaitingSocket(socket)
             let line = try parent.receive(upTo: 64, within: .seconds(10))
@@ -151,7 +171,7 @@ final class NamespaceGuest {
 
     private func startDHCP() throws(SystemError) {
         var options = GuestDHCP.Settings()
-        options.resolverFile = resolver
+        options.nameServers = leaseBroker.nameServers
         let client = try GuestDHCP(
             loop: loop,
             interface: settings.interface,
@@ -165,7 +185,7 @@ final class NamespaceGuest {
     }
 
     private func serve() throws(SystemError) -> Int32 {
-        resolver.nameIsMissing = { [unowned self] in relayNames() }
+        leaseBroker.nameIsMissing = { [unowned self] in relayNames() }
         try startDHCP()
         loop.after(Self.leaseLimit) { [unowned self] _ in
             guard child == nil, outcome == nil else { return }
@@ -215,10 +235,38 @@ final class NamespaceGuest {
             child = try ChildProcess(adopting: process, on: loop) { [unowned self] how, _ in
                 end(how.shellStatus)
             }
+            // Only now: the command would inherit it.
+            if settings.isRestricted { refused = try restrict() }
         } catch {
             printError("rdnet up: \(error)\n")
             end(126)
         }
+    }
+
+    /// Gives up everything but the network of the namespace.
+    ///
+    /// The memory is not hidden: only the command's user can look, and that would close the
+    /// namespace to nsenter(1).
+    private func restrict() throws(SystemError) -> RefusedCalls {
+        let refused = try RefusedCalls(loop: loop) { [log] number in
+            log.warning(
+                "the sandbox refused a system call",
+                ["number": "\(number)", "process": "namespace", "help": "rdnet-security(7)"]
+            )
+        }
+        try Privileges.refuseNew()
+        var landlock = Landlock(rules: [.file("/dev/null"), .device("/dev/net/tun")])
+        // The command is outside of it.
+        landlock.maySignal = true
+        _ = try landlock.enforce()
+        // Port 68 is DHCP's, port 53 that of the names on 127.0.0.1.
+        try Privileges.reduce(to: [.netAdmin, .netRaw, .netBindService])
+        try SandboxCalls.service(
+            ProcessEnvironment.process,
+            maySignal: true,
+            makesInterfaces: true
+        ).enforceIfSupported()
+        return refused
     }
 
     private func end(_ status: Int32) {

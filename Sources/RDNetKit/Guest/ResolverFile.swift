@@ -35,6 +35,8 @@ final class ResolverFile {
     var nameIsMissing: (() -> Void)?
 
     private let place: Place
+    /// Whether this network namespace is known to be that of process 1.
+    let isHome = ResolverFile.isHome
     private let loop: EventLoop
     private let log: Logger
     private var text = ""
@@ -60,9 +62,9 @@ final class ResolverFile {
         switch place {
         case .chosen(let path): claimed = existing(path)
         case .standard:
-            guard !Self.isHome else { return }
+            guard !isHome else { return }
             let found = existing(Self.path)
-            if Self.objection(to: found) == nil { claimed = found }
+            if Self.objection(to: found, isHome: false) == nil { claimed = found }
         case .mounted: break
         }
     }
@@ -70,9 +72,9 @@ final class ResolverFile {
     /// Why a DHCP script should not write the usual file; nil if it may.
     static var objectionToScript: String? {
         do {
-            return objection(to: try ClaimedFile(existing: path))
+            return objection(to: try ClaimedFile(existing: path), isHome: isHome)
         } catch {
-            return objection(to: nil)
+            return objection(to: nil, isHome: isHome)
         }
     }
 
@@ -135,7 +137,7 @@ final class ResolverFile {
 
     /// The usual file, created if it does not exist; nil if it does not belong to this guest.
     private func permitted() throws(SystemError) -> ClaimedFile? {
-        if let objection = Self.objection(to: existing(Self.path)) {
+        if let objection = Self.objection(to: existing(Self.path), isHome: isHome) {
             complain(Self.path, objection)
             return nil
         }
@@ -147,11 +149,10 @@ final class ResolverFile {
         return try ClaimedFile(making: path)
     }
 
-    /// Whether this network namespace is known to be that of process 1.
     private static var isHome: Bool { Namespace.isShared("net", with: 1) == true }
 
     /// Why the usual file does not belong to this guest; nil if it does.
-    private static func objection(to file: ClaimedFile?) -> String? {
+    private static func objection(to file: ClaimedFile?, isHome: Bool) -> String? {
         if isHome { return nil }
         guard let file, file.isMountPoint else {
             return "not in the network namespace of process 1, and the file is not a mount point"

@@ -11,6 +11,7 @@ struct GVForwarderSettings: RoleSettings {
     var maximumMTU = 4000
     var isPreexisting = false
     var resolvConf = ResolverFileChoice.automatic
+    var sandbox = SandboxSettings()
 
     var conflict: SettingsConflict? { nil }
 
@@ -25,6 +26,7 @@ struct GVForwarderSettings: RoleSettings {
         settings.skipsDHCP = isPreexisting
         settings.maximumMTU = maximumMTU
         settings.resolvConf = resolvConf
+        settings.sandbox = sandbox
         settings.tracesPackets = common.isDebugging
         return settings
     }
@@ -32,7 +34,8 @@ struct GVForwarderSettings: RoleSettings {
 
 extension Option<GVForwarderSettings> {
     /// The options of `gvforwarder`.
-    static let gvForwarder: [Option<GVForwarderSettings>] = host + device + common
+    static let gvForwarder: [Option<GVForwarderSettings>] =
+        host + device + [Option<SandboxSettings>.sandboxMode.within(\.sandbox)] + common
 
     private static let host = [
         Option(
@@ -130,6 +133,10 @@ extension Role {
             start.logger.info("interface \(other) prevented this program to run")
             return .success
         }
-        return try GuestEnd(settings.guestEnd, log: start.logger).run()
+        return try GuestEnd(
+            settings.guestEnd,
+            log: start.logger,
+            surroundings: start.surroundings
+        ).run()
     }
 }

@@ -6,13 +6,17 @@
 /// and a stream that the program itself connected is reconnected.
 final class GuestEnd {
     private let settings: VMSwitchSettings
-    private let environment: [String]
     private let log: Logger
     private let loop: EventLoop
     private let relay: FrameRelay
     private let mac: MACAddress
-    /// Nil if this program does not manage name servers.
-    private let resolver: ResolverFile?
+    private let printOutput: (String) -> Void
+    /// Nil if leases change the interface only.
+    private let leaseBroker: LeaseBroker?
+    private let sandbox: Sandbox
+    private let fileBroker: FileBroker?
+    /// The waiting service manager; nil if there is none, or a DHCP script notifies it.
+    private let manager: ServiceNotification?
     private var dhcp: GuestDHCP?
     private var signals: RoleSignals?
     private var dialer: LinkDialer?
@@ -31,33 +35,39 @@ final class GuestEnd {
     /// - Parameters:
     ///   - settings: The role's settings.
     ///   - log: The role's logger.
-    ///   - supplier: The source of new streams, set by network-setup (`LinkSupply`).
-    ///   - process: A process in network-setup's namespace (`ResolverFile.processVariable`).
+    ///   - surroundings: The environment, which may name the source of new streams, set by
+    ///     network-setup (`LinkSupply`), and a process in its namespace
+    ///     (`ResolverFile.processVariable`).
     /// - Throws: `RoleFailure`.
     init(
         _ settings: VMSwitchSettings,
         log: Logger,
-        supplier: String? = nil,
-        namespaceProcess process: String? = nil
+        surroundings: ProcessSurroundings
     ) throws(RoleFailure) {
         self.settings = settings
         self.log = log
-        environment = ProcessEnvironment.all.filter { variable in
-            ![LinkSupply.variable, ResolverFile.processVariable].contains {
-                variable.hasPrefix($0 + "=")
-            }
+        printOutput = surroundings.printOutput
+        let script = settings.dhcpScript
+        if !script.isEmpty, !ProgramPath.isExecutable(script) {
+            throw .notExecutable(script, option: "dhcp-script")
         }
-        if !settings.dhcpScript.isEmpty, !ProgramPath.isExecutable(settings.dhcpScript) {
-            throw .notExecutable(settings.dhcpScript, option: "dhcp-script")
-        }
+        let supplier = settings.link == nil ? surroundings.environment(LinkSupply.variable) : nil
+        let process = surroundings.environment(ResolverFile.processVariable)
+        sandbox = Sandbox(settings, log: log)
         do {
+            // The children come first: they must not hold the stream or the interface.
+            leaseBroker = try LeaseBroker.start(
+                settings,
+                namespaceProcess: process.flatMap { Int32($0) },
+                log: log
+            )
+            fileBroker = try sandbox.prepare()
             loop = try EventLoop()
-            resolver = settings.resolverPlace(process.flatMap { Int32($0) }).map { [loop] place in
-                ResolverFile(place, loop: loop, log: log)
-            }
-            if settings.link == nil, let supplier {
-                supply = try LinkSupply(supplier, loop: loop)
-            }
+            try leaseBroker?.report(to: loop)
+            if let supplier { supply = try LinkSupply(supplier, loop: loop) }
+            let isWaited = script.isEmpty && !settings.skipsDHCP
+            let socket = isWaited ? surroundings.environment(ServiceNotification.variable) : nil
+            manager = ServiceNotification.connect(to: socket, log: log)
             let name = settings.tapInterface
             let device = try GuestInterface.make(
                 named: name,
@@ -69,6 +79,8 @@ final class GuestEnd {
             mac = try GuestInterface.mac(of: name)
         } catch let error as SystemError {
             throw RoleFailure(error)
+        } catch let failure as RoleFailure {
+            throw failure
         } catch {
             throw RoleFailure("\(error)")
         }
@@ -79,14 +91,23 @@ final class GuestEnd {
     /// - Returns: Failure, because it has no normal end.
     /// - Throws: `RoleFailure` if it cannot start, or the inherited stream ended.
     func run() throws(RoleFailure) -> ExitCode {
-        defer { resolver?.restore() }
+        defer { leaseBroker?.close() }
         relay.streamEnded = { [unowned self] cause in streamEnded(cause) }
         relay.tapEnded = { [unowned self] cause in tapEnded(cause) }
         supply?.supplied = { [unowned self] stream in adopt(supplied: stream) }
         supply?.ended = { [unowned self] in end("network-setup has exited") }
         if settings.tracesPackets { setTracing(true) }
+        let refused: RefusedCalls?
         do {
             try watchSignals()
+            refused = try sandbox.enter(with: fileBroker, loop: loop)
+            if sandbox.isProbe {
+                return try SandboxProbe.run(
+                    on: loop,
+                    needed: Sandbox.neededByGuestEnd,
+                    printOutput
+                )
+            }
             if settings.link == nil {
                 try adopt(.inherited(Int32(truncatingIfNeeded: settings.vsockDescriptor)))
             } else {
@@ -94,9 +115,12 @@ final class GuestEnd {
             }
             // The first stream may have ended before the loop started.
             if outcome == nil { try loop.run() }
+        } catch let failure as RoleFailure {
+            throw failure
         } catch {
             throw RoleFailure("link \(settings.effectiveLink): \(error)")
         }
+        withExtendedLifetime(refused) {}
         relay.stop()
         dialer?.close()
         reportTraffic()
@@ -238,15 +262,11 @@ final class GuestEnd {
             return
         }
         var options = GuestDHCP.Settings()
-        options.script = settings.dhcpScript.isEmpty ? nil : settings.dhcpScript
-        options.resolverFile = resolver
-        if options.script != nil, let reason = ResolverFile.objectionToScript {
-            log.info(
-                "the script may write the machine's resolver file",
-                ["path": ResolverFile.path, "reason": reason]
-            )
+        if settings.dhcpScript.isEmpty {
+            options.nameServers = leaseBroker?.nameServers
+        } else {
+            options.recipient = leaseBroker
         }
-        options.environment = environment
         options.maximumMTU = settings.maximumMTU
         let client = try GuestDHCP(
             loop: loop,
@@ -255,8 +275,7 @@ final class GuestEnd {
             settings: options,
             log: log
         )
-        // A script sends the notification itself.
-        if options.script == nil { client.onBound = { [unowned self] _ in announce() } }
+        client.onBound = { [unowned self] _ in announce() }
         dhcp = client
         try client.start()
     }
@@ -265,8 +284,7 @@ final class GuestEnd {
     private func announce() {
         guard !hasAnnounced else { return }
         hasAnnounced = true
-        let socket = ProcessEnvironment.value(of: ServiceNotification.variable)
-        ServiceNotification.connect(to: socket, log: log)?.announce(log: log)
+        manager?.announce(log: log)
     }
 
     // MARK: Tracing

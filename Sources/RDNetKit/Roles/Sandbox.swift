@@ -16,6 +16,8 @@ struct Sandbox {
     var makesUnixSockets = false
     /// Whether the role passes signals on to a child.
     var maySignal = false
+    /// Whether the role creates TAPs and serves them by DHCP over packet sockets.
+    var makesInterfaces = false
     /// Why programs must be run, so that system calls and files stay unrestricted; nil if none are.
     var programs: String?
     /// Files to write to, and folders in which to create and remove files.
@@ -61,9 +63,10 @@ struct Sandbox {
 
     /// Starts the broker for files and sockets that the role will need again.
     ///
+    /// - Returns: Nil if the role needs none.
     /// - Throws: `RoleFailure`.
     func prepare() throws(RoleFailure) -> FileBroker? {
-        guard isStrict else { return nil }
+        guard isStrict, !grants.isEmpty else { return nil }
         do {
             return try FileBroker(grants)
         } catch {
@@ -83,7 +86,7 @@ struct Sandbox {
         do throws(SystemError) {
             guard settings.mode != .off else {
                 if let user { try Privileges.become(user) }
-                log.warning("the sandbox is off: a fault gives guests all rights of this user")
+                log.warning("the sandbox is off: a fault gives an attacker all rights of this user")
                 return nil
             }
             let refused = try RefusedCalls(loop: loop) { [log] number in
@@ -110,7 +113,8 @@ struct Sandbox {
             let filter = SandboxCalls.service(
                 ProcessEnvironment.process,
                 unixSockets: makesUnixSockets,
-                maySignal: maySignal
+                maySignal: maySignal,
+                makesInterfaces: makesInterfaces
             )
             let hasFilter = isStrict ? try filter.enforceIfSupported() : false
             report(hasLandlock, hasFilter)

@@ -87,6 +87,8 @@ final class UpSession: ReadinessObserver {
             mtu: network.mtu,
             hostAlias: network.hostAlias,
             keepsUser: chosen.keepsUser,
+            isRestricted: chosen.sandbox.mode != .off,
+            logFile: start.settings.common.logFile,
             command: command,
             environment: ProcessEnvironment.all,
             searchPath: start.surroundings.environment("PATH"),

@@ -13,6 +13,7 @@ struct VMSwitchSettings: RoleSettings {
     var skipsDHCP = false
     var resolvConf = ResolverFileChoice.automatic
     var tracesPackets = false
+    var sandbox = SandboxSettings()
     /// The interface's owner and its MTU limit; only gvforwarder has options for them.
     var ownership = TAPDevice.Ownership.exclusive
     var maximumMTU: Int?
@@ -53,7 +54,7 @@ extension Option<VMSwitchSettings> {
     /// The options of `vm-switch`.
     static let vmSwitch: [Option<VMSwitchSettings>] =
         [interface, links, address, log].flatMap { $0 }
-        + Option.common
+        + [Option<SandboxSettings>.sandboxMode.within(\.sandbox)] + Option.common
 
     private static let interface = [
         Option(
@@ -140,11 +141,6 @@ extension Role {
         operands: "",
         options: Option.vmSwitch
     ) { start throws(RoleFailure) in
-        try GuestEnd(
-            start.settings,
-            log: start.logger,
-            supplier: start.surroundings.environment(LinkSupply.variable),
-            namespaceProcess: start.surroundings.environment(ResolverFile.processVariable)
-        ).run()
+        try GuestEnd(start.settings, log: start.logger, surroundings: start.surroundings).run()
     }
 }

@@ -5,6 +5,8 @@ internal import Glibc
 ///
 /// Where an attempt succeeds, it changes nothing but this process, which should then exit.
 enum BreakOut {
+    static let openPacketSocket = "open a packet socket"
+
     /// Makes every attempt.
     ///
     /// - Returns: Each attempt's name, and the error that stopped it; nil if nothing did.
@@ -20,7 +22,10 @@ enum BreakOut {
                 "connect to a unix socket",
                 descriptor { socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0) }
             ),
-            ("open a packet socket", descriptor { socket(AF_PACKET, Int32(SOCK_RAW.rawValue), 0) }),
+            (
+                openPacketSocket,
+                descriptor { socket(AF_PACKET, Int32(SOCK_RAW.rawValue), 0) }
+            ),
             ("change a file's mode", attempt { Int(chmod("/etc/rdnet-no-such-file", 0o600)) }),
             ("signal another process", attempt { Int(kill(1, 0)) }),
             ("map executable memory", executableMemory()),

@@ -5,11 +5,31 @@ internal import Glibc
 ///
 /// See capabilities(7).
 enum Capability: Int {
+    case chown = 0
+    /// Read, write and enter files and folders of other users.
+    case dacOverride = 1
+    case dacReadSearch = 2
+    /// Change the mode of files of other users.
+    case fowner = 3
+    /// Signal processes of other users.
+    case kill = 5
     case setGID = 6
     case setUID = 7
+    /// Reduce the bounding set.
+    case setPCAP = 8
+    case linuxImmutable = 9
     /// Bind to ports below 1024.
     case netBindService = 10
+    /// Configure interfaces, addresses and routes, and create TAPs.
+    case netAdmin = 12
+    /// Open packet sockets and raw sockets.
     case netRaw = 13
+    /// Enter another process's mount namespace, together with `sysAdmin`.
+    case sysChroot = 18
+    /// Look into the namespaces of a process that has other capabilities.
+    case sysPtrace = 19
+    /// Create and enter namespaces, and mount.
+    case sysAdmin = 21
 }
 
 /// The privileges of this process.
@@ -51,6 +71,14 @@ enum Privileges {
             0
         )
         guard result == 0 else { throw SystemError(call: "capset", errno: errno) }
+    }
+
+    /// Whether the process has a capability.
+    ///
+    /// - Throws: `SystemError`.
+    static func has(_ capability: Capability) throws(SystemError) -> Bool {
+        let (word, bit) = (capability.rawValue / 32, capability.rawValue % 32)
+        return try current()[word].effective & 1 << UInt32(bit) != 0
     }
 
     /// Becomes another user for good: real, effective and saved IDs, no other groups.

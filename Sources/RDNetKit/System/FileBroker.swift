@@ -20,6 +20,13 @@ final class FileBroker {
         var connecting: [String] = []
         /// Folders in which it may connect to any unix socket.
         var connectingFolders: [String] = []
+        /// The capabilities to keep for it.
+        var capabilities: Set<Capability> = []
+
+        /// Whether the parent may ask for nothing.
+        var isEmpty: Bool {
+            [readable, listening, folders, connecting, connectingFolders].allSatisfy(\.isEmpty)
+        }
 
         fileprivate func allow(_ request: Request, _ path: String) -> Bool {
             switch request {
@@ -166,7 +173,7 @@ final class FileBroker {
         let socket = OwnedDescriptor(adopting: number)
         do {
             try socket.setBlocking()
-            try Privileges.reduce(to: [])
+            try Privileges.reduce(to: grants.capabilities)
             try Privileges.refuseNew()
             try Privileges.hideMemory()
             try SandboxCalls.broker.enforceIfSupported()

@@ -10,9 +10,11 @@ struct Landlock {
     enum Rule: Hashable {
         /// Read and write one existing file, such as /dev/null.
         case file(String)
+        /// Read, write and control one existing device, such as /dev/net/tun.
+        case device(String)
         /// Read everything below a folder.
         case reading(String)
-        /// Create, write, replace and remove files and sockets in a folder.
+        /// Create, write, replace and remove files, sockets and symbolic links in a folder.
         case folder(String)
     }
 
@@ -26,10 +28,13 @@ struct Landlock {
         static let removeFile: UInt64 = 1 << 5
         static let makeFile: UInt64 = 1 << 8
         static let makeSocket: UInt64 = 1 << 9
+        static let makeLink: UInt64 = 1 << 12
         static let truncate: UInt64 = 1 << 14
+        static let controlDevice: UInt64 = 1 << 15
 
         static let inFolder =
-            writeFile | readFile | readFolder | removeFile | makeFile | makeSocket | truncate
+            writeFile | readFile | readFolder | removeFile | makeFile | makeSocket | makeLink
+            | truncate
         static let onFile = writeFile | readFile | truncate
     }
 
@@ -95,6 +100,8 @@ struct Landlock {
         for rule in rules {
             switch rule {
             case .file(let path): try allow(path, Right.onFile & known, in: ruleset)
+            case .device(let path):
+                try allow(path, (Right.onFile | Right.controlDevice) & known, in: ruleset)
             case .reading(let path):
                 try allow(path, (Right.readFile | Right.readFolder) & known, in: ruleset)
             case .folder(let path): try allow(path, Right.inFolder & known, in: ruleset)

@@ -13,16 +13,20 @@ enum SandboxCalls {
     ///   - process: This process.
     ///   - unixSockets: Whether it creates unix sockets itself, which can connect to any path.
     ///   - maySignal: Whether it has a child to pass signals on to.
+    ///   - makesInterfaces: Whether it creates TAPs and serves them by DHCP over packet sockets.
     /// - Returns: The filter.
     static func service(
         _ process: Int32,
         unixSockets: Bool = false,
-        maySignal: Bool = false
+        maySignal: Bool = false,
+        makesInterfaces: Bool = false
     ) -> SystemCallFilter {
         var calls = memory + events + descriptors + sockets + files + identity + time
         if maySignal { calls += [SYS_pidfd_send_signal, SYS_wait4, SYS_waitid] }
         let families =
             [AF_INET, AF_INET6, AF_NETLINK, AF_VSOCK] + (unixSockets ? [AF_UNIX] : [])
+            + (makesInterfaces ? [AF_PACKET] : [])
+        let controls = controls + (makesInterfaces ? [UInt32(CLINUX_TUNSETIFF)] : [])
         return SystemCallFilter(
             allowed: Set(calls.map { Int($0) }),
             conditions: executableMemory.merging(
@@ -50,6 +54,34 @@ enum SandboxCalls {
             ) { $1 }
         )
     }
+
+    /// The filter of the child that writes a guest's resolver file (`LeaseBroker`).
+    ///
+    /// - Parameters:
+    ///   - process: This process.
+    ///   - mounts: Whether it mounts the file over a name, which takes a child for each mount
+    ///     (`MountedFile`).
+    /// - Returns: The filter.
+    static func resolverFile(_ process: Int32, mounts: Bool) -> SystemCallFilter {
+        var filter = service(process)
+        filter.allowed.formUnion(links.map { Int($0) })
+        guard mounts else { return filter }
+        filter.allowed.formUnion(Self.mounts.map { Int($0) })
+        let conditions: [Int32: SystemCallFilter.Condition] = [
+            // fork(3), no other kind of process and no namespace.
+            SYS_clone: .oneOf(argument: 0, [UInt32(CLINUX_FORK_FLAGS)]),
+            SYS_unshare: .oneOf(argument: 0, [UInt32(CLINUX_CLONE_NEWNS)]),
+            SYS_setns: .oneOf(argument: 1, [UInt32(CLINUX_CLONE_NEWNS)]),
+            SYS_prctl: .oneOf(argument: 0, [UInt32(PR_SET_PDEATHSIG)]),
+        ]
+        for (number, condition) in conditions { filter.conditions[Int(number)] = condition }
+        return filter
+    }
+
+    private static let mounts = [
+        SYS_set_robust_list, SYS_rseq, SYS_wait4, SYS_pidfd_open, SYS_mount, SYS_umount2,
+        SYS_open_tree, SYS_move_mount, SYS_chdir, SYS_fchdir, SYS_chroot,
+    ]
 
     private static let executableMemory: [Int: SystemCallFilter.Condition] = [
         Int(SYS_mmap): .without(argument: 2, UInt32(PROT_EXEC)),
@@ -108,6 +140,7 @@ enum SandboxCalls {
 
     // The older forms of the same calls exist on x86-64 only.
     #if arch(x86_64)
+    private static let links = [SYS_symlinkat, SYS_symlink]
     private static let oldEvents = [SYS_epoll_wait]
     private static let oldPoll = [SYS_poll, SYS_dup2]
     private static let oldFiles = [
@@ -116,6 +149,7 @@ enum SandboxCalls {
     ]
     private static let oldTime = [SYS_time, SYS_gettimeofday]
     #else
+    private static let links = [SYS_symlinkat]
     private static let oldEvents: [Int32] = []
     private static let oldPoll: [Int32] = []
     private static let oldFiles: [Int32] = []

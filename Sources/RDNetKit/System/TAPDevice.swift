@@ -87,9 +87,15 @@ struct TAPDevice: ~Copyable {
 
     /// Whether an interface with a name exists, of any type.
     ///
-    /// See if_nametoindex(3).
+    /// It uses netlink, because if_nametoindex(3) creates a unix socket, which the sandbox refuses.
     static func exists(_ name: String) -> Bool {
-        if_nametoindex(name) != 0
+        do {
+            var netlink = try Netlink()
+            _ = try netlink.link(named: name)
+            return true
+        } catch {
+            return false
+        }
     }
 
     private init(opening name: [UInt8], isExclusive: Bool) throws(SystemError) {

@@ -156,7 +156,12 @@ struct GuestDHCPTests {
     {
         let resolver = wire.directory.appendingPathComponent("resolv.conf").path
         let file = ResolverFile(.chosen(resolver), loop: wire.loop, log: .discarding())
-        let client = try wire.client(GuestDHCP.Settings(resolverFile: file))
+        let client = try wire.client(
+            GuestDHCP.Settings(nameServers: { lease, done in
+                file.update(lease)
+                done()
+            })
+        )
         var (bound, lost) = (0, 0)
         client.onBound = { _ in bound += 1 }
         client.onLost = { lost += 1 }
@@ -184,7 +189,7 @@ struct GuestDHCPTests {
 
     @Test func `asks again until a server is there`() throws {
         wire.server.isListening = false
-        let client = try wire.client(GuestDHCP.Settings(resolverFile: nil))
+        let client = try wire.client(GuestDHCP.Settings())
         try client.start()
         let patience = EventLoop.monotonicClock() + .milliseconds(500)
         try wire.turn { EventLoop.monotonicClock() > patience }
@@ -194,7 +199,7 @@ struct GuestDHCPTests {
     }
 
     @Test func `a second client on the interface is refused`() throws {
-        let client = try wire.client(GuestDHCP.Settings(resolverFile: nil))
+        let client = try wire.client(GuestDHCP.Settings())
         #expect(client.lease == nil)
         #expect(throws: SystemError.self) { try wire.client(GuestDHCP.Settings()) }
     }
@@ -215,9 +220,14 @@ struct GuestDHCPTests {
         let theirLog = try wire.file("log")
         try FileManager.default.removeItem(at: wire.directory.appendingPathComponent("log"))
 
-        var settings = GuestDHCP.Settings(script: script)
-        settings.environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET=/run/notify"]
-        let ours = try wire.client(settings)
+        let runner = DHCPScript(
+            path: script,
+            interface: "eth0",
+            environment: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "NOTIFY_SOCKET=/run/notify"],
+            loop: wire.loop,
+            log: .discarding()
+        )
+        let ours = try wire.client(GuestDHCP.Settings(recipient: runner))
         var isBound = false
         ours.onBound = { _ in isBound = true }
         try ours.start()

@@ -31,7 +31,7 @@ private final class RestoredLink {
         configuration = try namespace.enter {
             try LinkConfiguration(
                 interface: "eth0",
-                resolverFile: nil,
+                nameServers: nil,
                 maximumMTU: nil,
                 log: .discarding()
             )

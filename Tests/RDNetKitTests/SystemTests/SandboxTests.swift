@@ -108,7 +108,7 @@ struct SandboxTests {
 
     @Test func `--sandbox off says so loudly`() throws {
         let program = try start("host-switch", ["--sandbox", "off"])
-        let sentence = "the sandbox is off: a fault gives guests all rights of this user"
+        let sentence = "the sandbox is off: a fault gives an attacker all rights of this user"
         #expect(comesTrue { output.contains(sentence) }, "\(output)")
         #expect(try ProcessStatus.field("Seccomp", of: program.number) == "0")
     }

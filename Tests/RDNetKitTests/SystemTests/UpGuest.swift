@@ -5,6 +5,8 @@ import Testing
 final class UpGuest: GuestScene {
     let host: NetworkNamespace
     let guest: NetworkNamespace
+    /// The command's process ID.
+    let command: Int32
     private let directory = TemporaryDirectory()
     private let up: RunningProgram
     var servers: [RunningProgram] = []
@@ -14,15 +16,16 @@ final class UpGuest: GuestScene {
         host = try NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
         let file = directory.file("process")
-        let command = [
+        let words = [
             "/bin/sh", "-c", "echo $$ >\(file).new; mv \(file).new \(file); exec sleep 1000",
         ]
         let arguments = program + ["up", "--logfile", directory.file("log")]
-        up = try RunningProgram(arguments + options + ["--"] + command, in: host)
+        up = try RunningProgram(arguments + options + ["--"] + words, in: host)
         let isThere = comesTrue { FileManager.default.fileExists(atPath: file) }
         try #require(isThere, "up does not run its command")
         let text = try String(contentsOfFile: file, encoding: .utf8)
         let process: Int32 = try #require(Int32(text.dropLast()))
+        self.command = process
         guest = try NetworkNamespace(of: process)
     }
 
