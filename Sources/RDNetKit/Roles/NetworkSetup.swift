@@ -28,6 +28,7 @@ struct NetworkSetupSettings: RoleSettings {
     // The host: nil for vsock.
     var handshakeLink: LinkAddress?
     var dataLink: LinkAddress?
+    var sandbox = SandboxSettings()
 
     init() {
         common.logFile = "/var/log/network-setup.log"
@@ -72,6 +73,24 @@ struct NetworkSetupSettings: RoleSettings {
     /// The address to connect to after the handshake.
     var effectiveDataLink: LinkAddress {
         dataLink ?? .vsock(cid: Self.hostCID, port: handshake.dataPort)
+    }
+
+    /// The capabilities that `network-setup` and its `vm-switch` keep once init runs.
+    ///
+    /// Entering the namespace takes `sysAdmin`; finding and ending its processes `sysPtrace` and
+    /// `kill`; the pid file `dacOverride`. `vm-switch` uses `netAdmin`, `netRaw` and
+    /// `netBindService`, mounts its resolver file (`sysAdmin`, `sysChroot`), and gives up the rest
+    /// itself (`setPCAP`).
+    var keptCapabilities: Set<Capability> {
+        let own: Set<Capability> = [
+            .dacOverride, .kill, .setPCAP, .netBindService, .netAdmin, .netRaw, .sysChroot,
+            .sysPtrace, .sysAdmin,
+        ]
+        // What scripts use to write files of others and to run programs as others.
+        let script: Set<Capability> = [
+            .chown, .dacReadSearch, .fowner, .setGID, .setUID, .linuxImmutable,
+        ]
+        return dhcpScript.isEmpty ? own : own.union(script)
     }
 
     /// VMADDR_CID_HOST (vsock(7)).

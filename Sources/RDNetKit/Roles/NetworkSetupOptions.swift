@@ -2,7 +2,7 @@ extension Option<NetworkSetupSettings> {
     /// The options of `network-setup`.
     static let networkSetup: [Option<NetworkSetupSettings>] =
         [namespace, vmSwitch, host, veth].flatMap { $0 }
-        + Option.common
+        + [Option<SandboxSettings>.sandboxMode.within(\.sandbox)] + Option.common
 
     private static let namespace = [
         Option(

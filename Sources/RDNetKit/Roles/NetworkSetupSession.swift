@@ -23,7 +23,8 @@ final class NetworkSetupSession {
     private let systemctl: String?
     private let loop: EventLoop
     private var signals: RoleSignals?
-    private var handshake: GuestHandshake?
+    private let start: RoleStart<NetworkSetupSettings>
+    private var handshake: HandshakeProcess
     private var lookup: ServiceLookup?
     private var namespace: InnerNamespace?
     private var pidFile: PidFile?
@@ -44,11 +45,14 @@ final class NetworkSetupSession {
     /// - Parameter start: Settings, logger, environment.
     /// - Throws: `RoleFailure` if the machine or the settings lack a prerequisite.
     init(_ start: RoleStart<NetworkSetupSettings>) throws(RoleFailure) {
+        self.start = start
         settings = start.settings
         log = start.logger
         environment = ProcessEnvironment.all
         systemctl = try NetworkSetupRequirements(start).check()
         do throws(SystemError) {
+            // First: the child must not hold what this process opens.
+            handshake = try HandshakeProcess(start)
             loop = try EventLoop()
         } catch {
             throw RoleFailure(error)
@@ -67,11 +71,13 @@ final class NetworkSetupSession {
                 log.info("exiting on signal", ["signal": signal.name])
                 end(.success(.failure))
             }
-            if try settings.veth.remove() {
-                log.info("leftover veth pair deleted", ["veth": settings.veth.outer.name])
+            try receiveStreams()
+            if settings.sandbox.mode != .probe {
+                if try settings.veth.remove() {
+                    log.info("leftover veth pair deleted", ["veth": settings.veth.outer.name])
+                }
+                handshake.start()
             }
-            makeHandshake()
-            shakeHands()
             while outcome == nil { try loop.turn() }
         } catch {
             end(.failure(RoleFailure(error)))
@@ -87,35 +93,51 @@ final class NetworkSetupSession {
 
     // MARK: The host
 
-    private func makeHandshake() {
-        handshake = GuestHandshake(
-            GuestHandshake.Configuration(
-                port: settings.effectiveHandshakeLink,
-                host: settings.effectiveDataLink,
-                phrase: settings.handshake.phrase
-            ),
-            loop: loop,
-            log: log
-        ) { [unowned self] stream in take(stream) }
+    private func receiveStreams() throws(SystemError) {
+        let outcome = HandshakeProcess.Outcome(
+            connected: { [unowned self] stream in take(stream) },
+            failed: { [unowned self] cause in cannotListen(cause) },
+            ended: { [unowned self] cause in handshakeEnded(cause) }
+        )
+        try handshake.report(to: loop, outcome)
     }
 
-    private func shakeHands() {
-        guard outcome == nil else { return }
-        do throws(SystemError) {
-            try handshake?.start()
-        } catch {
-            // Before the namespace exists, nothing depends on this process, so it can fail.
-            guard namespace != nil else { return end(.failure(RoleFailure(error))) }
-            log.error("cannot listen for handshakes", ["cause": "\(error)"])
-            shakeHandsLater()
+    private func cannotListen(_ cause: String) {
+        // Before the namespace exists, nothing depends on this process, so it can fail.
+        guard namespace != nil else { return end(.failure(RoleFailure(cause))) }
+        log.error("cannot listen for handshakes", ["cause": cause])
+        shakeHandsLater()
+    }
+
+    private func handshakeEnded(_ cause: ProcessEnd) {
+        if settings.sandbox.mode == .probe {
+            return end(.success(ExitCode(rawValue: cause.shellStatus)))
         }
+        guard namespace != nil else {
+            return end(.failure(RoleFailure("the handshake process has ended: \(cause)")))
+        }
+        // Init and its programs do not depend on it.
+        log.error("the handshake process has ended; starting another", ["cause": "\(cause)"])
+        loop.after(backoff.failed(now: loop.now)) { [unowned self] _ in restartHandshake() }
+    }
+
+    private func restartHandshake() {
+        guard outcome == nil else { return }
+        let wasListening = handshake.isListening
+        do throws(SystemError) {
+            handshake = try HandshakeProcess(start)
+            try receiveStreams()
+        } catch {
+            return end(.failure(RoleFailure(error)))
+        }
+        if wasListening { shakeHandsLater() }
     }
 
     private func shakeHandsLater() {
-        guard handshake?.isListening != true, pause == nil else { return }
+        guard !handshake.isListening, pause == nil else { return }
         pause = loop.after(backoff.failed(now: loop.now)) { [unowned self] _ in
             pause = nil
-            shakeHands()
+            if outcome == nil { handshake.start() }
         }
     }
 
@@ -206,7 +228,20 @@ final class NetworkSetupSession {
             "veth pair created",
             [veth.outer.name: "\(veth.outer.address)", veth.inner.name: "\(veth.inner.address)"]
         )
+        try giveUpPrivileges()
         if let stream = waitingStream.take() { try startSwitch(in: namespace, stream) }
+    }
+
+    /// Gives up what neither this process nor vm-switch uses; init has everything already.
+    ///
+    /// A system call filter or Landlock would stop vm-switch and its script, which inherit them.
+    private func giveUpPrivileges() throws(SystemError) {
+        guard settings.sandbox.mode != .off else { return }
+        try Privileges.refuseNew()
+        try Privileges.reduce(to: settings.keptCapabilities)
+        // nsenter opens the namespace in /proc/PID/fd at any moment, which takes this capability
+        // if the memory is hidden.
+        if try Privileges.has(.sysPtrace) { try Privileges.hideMemory() }
     }
 
     // MARK: vm-switch
@@ -278,13 +313,16 @@ final class NetworkSetupSession {
 
     /// Removes everything that this process created, dependents first.
     private func clear() {
-        handshake?.stop()
+        handshake.ignore()
         lookup = nil
         waitingStream = nil
         clearProcesses()
+        // Late, because killall(1) may find this child, too, and fails if it is gone by then.
+        handshake.stop()
         attempt { () throws(SystemError) in try veth?.remove() }
         attempt { () throws(SystemError) in try pidFile?.remove() }
         namespace = nil
+        wait(atMost: Self.courtesy) { handshake.hasEnded }
     }
 
     private func clearProcesses() {

@@ -50,16 +50,19 @@ enum DescriptorPassing {
         }
     }
 
-    /// Receives a packet of up to 64 bytes; its descriptor is close-on-exec.
+    /// Receives a packet; its descriptor is close-on-exec.
     ///
-    /// - Parameter socket: A connected unix packet socket.
+    /// - Parameters:
+    ///   - socket: A connected unix packet socket.
+    ///   - limit: The number of bytes after which the packet is cut.
     /// - Returns: The packet, empty if the other end has closed the connection; nil if none waits.
     /// - Throws: `SystemError`.
     static func receivePacket(
-        over socket: borrowing OwnedDescriptor
+        over socket: borrowing OwnedDescriptor,
+        upTo limit: Int = 64
     ) throws(SystemError) -> Packet? {
         var control = [UInt8](repeating: 0, count: controlLength)
-        var octets = [UInt8](repeating: 0, count: 64)
+        var octets = [UInt8](repeating: 0, count: limit)
         let source = socket.number
         var received = 0
         do {
