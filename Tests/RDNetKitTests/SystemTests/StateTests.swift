@@ -216,14 +216,11 @@ struct StateTests {
             "-1"
         )
         let number = try #require(scene.program?.number)
-        let children = try String(
-            contentsOfFile: "/proc/\(number)/task/\(number)/children",
-            encoding: .utf8
-        ).split(separator: " ")
+        let children = try ProcessStatus.children(of: number)
         #expect(children.count == 2)
         for child in children {
-            let status = try String(contentsOfFile: "/proc/\(child)/status", encoding: .utf8)
-            #expect(status.contains("Seccomp:\t2") && status.contains("CapEff:\t0000000000000000"))
+            try #require(try ProcessStatus.isInSandbox(child))
+            try ProcessStatus.expect([], of: child)
         }
         let body = #"{"local":"127.0.0.1:7002","remote":"192.168.127.2:2"}"#
         #expect(try scene.ask("/services/forwarder/expose", body: body).isEmpty)
