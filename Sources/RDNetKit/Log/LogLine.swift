@@ -31,7 +31,7 @@ struct LogLine {
         let seconds = String(max(0, time.seconds &- start.seconds))
         let padding = String(repeating: "0", count: max(0, 4 - seconds.utf8.count))
         var line = "\(color)\(level.abbreviation)\(plain)[\(padding)\(seconds)] "
-        line += Self.escaped(message, quotes: false)
+        line += message.printable
         if fields.isEmpty { return line + "\n" }
         line += String(repeating: " ", count: max(0, 44 - message.count))
         for (key, value) in fields {
@@ -64,43 +64,7 @@ struct LogLine {
                 "-._/@^+".utf8.contains(octet)
             }
         }
-        return isBare ? value : "\"" + escaped(value, quotes: true) + "\""
-    }
-
-    /// Text without characters that a terminal or a line reader would act on.
-    private static func escaped(_ text: String, quotes: Bool) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"" where quotes: result += "\\\""
-            case "\\" where quotes: result += "\\\\"
-            case "\n": result += "\\n"
-            case "\r": result += "\\r"
-            case "\t": result += "\\t"
-            default:
-                if isPrintable(scalar) {
-                    result.unicodeScalars.append(scalar)
-                } else if scalar.value < 0x80 {
-                    result += "\\x" + hexadecimal(scalar.value, 2)
-                } else if scalar.value < 0x1_0000 {
-                    result += "\\u" + hexadecimal(scalar.value, 4)
-                } else {
-                    result += "\\U" + hexadecimal(scalar.value, 8)
-                }
-            }
-        }
-        return result
-    }
-
-    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
-        if scalar.value < 0x7f { return scalar.value >= 0x20 }
-        switch scalar.properties.generalCategory {
-        case .control, .format, .surrogate, .privateUse, .unassigned, .spaceSeparator,
-            .lineSeparator, .paragraphSeparator:
-            return false
-        default:
-            return true
-        }
+        return isBare ? value : "\"\(value.printableInQuotes)\""
     }
 
     /// A JSON string (RFC 8259, section 7).
@@ -114,18 +78,13 @@ struct LogLine {
             case "\r": result += "\\r"
             case "\t": result += "\\t"
             default:
-                if scalar.value < 0x20 || scalar.value == 0x7f {
-                    result += "\\u" + hexadecimal(scalar.value, 4)
-                } else {
+                if scalar.isPrintable {
                     result.unicodeScalars.append(scalar)
+                } else {
+                    result += scalar.escapeInJSON
                 }
             }
         }
         return result + "\""
-    }
-
-    private static func hexadecimal(_ number: UInt32, _ width: Int) -> String {
-        let digits = String(number, radix: 16)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
     }
 }

@@ -4,27 +4,29 @@
 /// differ slightly.
 enum CtlReport {
     /// The host ports that lead to guests, in the API's order, which is by name.
-    static func forwards(_ document: JSON) -> String {
+    static func forwards(_ document: JSON, cellWidth: Int? = nil) -> String {
         TextTable(
             columns: [.words("PROTOCOL"), .words("LOCAL"), .words("REMOTE")],
             rows: document.elements.map { forward in
                 ["protocol", "local", "remote"].map(forward.text)
-            }
+            },
+            cellWidth: cellWidth
         ).text
     }
 
     /// Leased addresses and their owners, in the order of the addresses.
-    static func leases(_ document: JSON) -> String {
+    static func leases(_ document: JSON, cellWidth: Int? = nil) -> String {
         let leases = document.members.map { (address: $0.name, mac: $0.value.text) }
         return TextTable(
             columns: [.words("ADDRESS"), .words("MAC")],
             rows: leases.sorted { order($0.address) < order($1.address) }
-                .map { [$0.address, $0.mac] }
+                .map { [$0.address, $0.mac] },
+            cellWidth: cellWidth
         ).text
     }
 
     /// Zones and their records in lookup order.
-    static func names(_ document: JSON) -> String {
+    static func names(_ document: JSON, cellWidth: Int? = nil) -> String {
         var rows: [[String]] = []
         for zone in document.elements {
             let name = zone.text("Name")
@@ -42,12 +44,13 @@ enum CtlReport {
         }
         return TextTable(
             columns: [.words("ZONE"), .words("NAME"), .words("ADDRESS")],
-            rows: rows
+            rows: rows,
+            cellWidth: cellWidth
         ).text
     }
 
     /// The counters with nonzero values.
-    static func statistics(_ document: JSON) -> String {
+    static func statistics(_ document: JSON, cellWidth: Int? = nil) -> String {
         let counters = document.members.flatMap { numbers($0.value, named: $0.name) }
         let active = counters.filter { $0.value != "0" }
         let table = TextTable(
@@ -57,7 +60,8 @@ enum CtlReport {
                 return [
                     counter.name, word.hasPrefix("Bytes") ? octets(counter.value) : counter.value,
                 ]
-            }
+            },
+            cellWidth: cellWidth
         )
         let zeros = counters.count - active.count
         return table.text + (zeros > 0 ? "\(zeros) more are 0\n" : "")
@@ -73,7 +77,7 @@ enum CtlReport {
     }
 
     /// The guests' flows to the host's network: TCP first, then by guest.
-    static func flows(_ document: JSON) -> String {
+    static func flows(_ document: JSON, cellWidth: Int? = nil) -> String {
         var rows: [[String]] = []
         var notes = ""
         for kind in ["tcp", "udp", "echo"] {
@@ -100,12 +104,13 @@ enum CtlReport {
                 .words("KIND"), .words("GUEST"), .words("REMOTE"), .words("STATE"),
                 .numbers("TO HOST"), .numbers("TO GUEST"), .numbers("AGE"), .numbers("IDLE"),
             ],
-            rows: rows
+            rows: rows,
+            cellWidth: cellWidth
         ).text + notes
     }
 
     /// The links in the order of attachment.
-    static func links(_ document: JSON) -> String {
+    static func links(_ document: JSON, cellWidth: Int? = nil) -> String {
         TextTable(
             columns: [
                 .numbers("ID"), .words("NAME"), .words("FORMAT"), .numbers("FRAMES IN"),
@@ -118,12 +123,13 @@ enum CtlReport {
                     + ["bytesReceived", "bytesSent"].map { octets(link.text($0)) }
                     + ["malformed", "dropped"].map(link.text)
                     + [addresses.map(\.text).joined(separator: " ")]
-            }
+            },
+            cellWidth: cellWidth
         ).text
     }
 
     /// Whether a capture is running, and its file.
-    static func capture(_ document: JSON) -> String {
+    static func capture(_ document: JSON, cellWidth: Int? = nil) -> String {
         let state = document.member("on") == .bool(true) ? "on" : "off"
         return "the capture is \(state); its file is \(document.text("file").printable)\n"
     }

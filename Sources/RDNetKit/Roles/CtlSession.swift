@@ -87,11 +87,13 @@ struct CtlSession {
         }
     }
 
-    private func show(_ path: String, _ report: (JSON) -> String) throws(APIFailure) {
+    private func show(_ path: String, _ report: (JSON, Int?) -> String) throws(APIFailure) {
         let octets = try client.ask(path)
         let document = try parse(octets, path)
         printOutput(
-            settings.printsJSON ? String(decoding: octets, as: UTF8.self) : report(document)
+            settings.printsJSON
+                ? String(decoding: octets, as: UTF8.self).printableJSON
+                : report(document, StandardStream.output.isTerminal ? TextTable.terminalWidth : nil)
         )
     }
 

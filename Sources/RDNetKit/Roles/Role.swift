@@ -66,7 +66,7 @@ struct Role: Sendable {
         manual = { ManualMarkup.list(of: options, role: name) }
         work = { arguments, registry, surroundings in
             let report = { (sentence: String) in
-                surroundings.printError("rdnet \(name): \(sentence)\n")
+                surroundings.printError("rdnet \(name): \(sentence.printableLines)\n")
                 failed(sentence)
             }
             let inputs = ConfigurationInputs(

@@ -16,13 +16,18 @@ struct TextTable {
         }
     }
 
+    /// The width to which `ctl` cuts cells on a terminal; complete values are in `--json`.
+    static let terminalWidth = 48
+
     let columns: [Column]
     /// One text per column; an empty text is shown as a hyphen.
     var rows: [[String]]
+    /// The maximum number of characters in a cell; nil for no limit.
+    var cellWidth: Int?
 
     /// The lines, headings first, without trailing spaces.
     var text: String {
-        let lines = [columns.map(\.heading)] + rows.map { $0.map(Self.cell) }
+        let lines = [columns.map(\.heading)] + rows.map { $0.map(cell) }
         let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
         return lines.map { line in
             columns.indices.map { column in
@@ -32,8 +37,11 @@ struct TextTable {
         }.joined()
     }
 
-    private static func cell(_ text: String) -> String {
-        text.isEmpty ? "-" : text.printable
+    private func cell(_ text: String) -> String {
+        guard !text.isEmpty else { return "-" }
+        let shown = text.printable
+        guard let cellWidth, shown.count > cellWidth else { return shown }
+        return shown.prefix(cellWidth - 1) + "…"
     }
 }
 

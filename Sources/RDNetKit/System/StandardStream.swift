@@ -14,6 +14,11 @@ enum StandardStream {
         }
     }
 
+    /// Whether a person may be reading.
+    ///
+    /// See isatty(3).
+    var isTerminal: Bool { isatty(descriptor) == 1 }
+
     /// Writes a whole text, waiting for the reader if necessary; a broken stream loses the rest.
     ///
     /// For the output of a command, never for the data plane. See write(2).

@@ -88,11 +88,9 @@ enum JSON: Equatable, Sendable {
             case "\r": output += Array("\\r".utf8)
             case "\t": output += Array("\\t".utf8)
             // Go escapes these as well, so that the text is safe inside HTML and JavaScript.
-            case "\u{0}"..."\u{1f}", "<", ">", "&", "\u{2028}", "\u{2029}":
-                let hex = String(scalar.value, radix: 16)
-                output += Array(
-                    ("\\u" + String(repeating: "0", count: 4 - hex.utf8.count) + hex).utf8
-                )
+            case "<", ">", "&": output += Array(scalar.escapeInJSON.utf8)
+            // Go leaves most of these above U+007E as they are; the value is the same.
+            case _ where !scalar.isPrintable: output += Array(scalar.escapeInJSON.utf8)
             default: output += Array(UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
             }
         }

@@ -94,7 +94,7 @@ final class CtlPeerTests {
             "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 10\r\n\r\none\n\u{1b}[2Jx\n"
         )
         #expect(try program.end() == 1)
-        #expect(program.error == "rdnet ctl: one \u{fffd}[2Jx\n")
+        #expect(program.error == "rdnet ctl: one \\x1b[2Jx\n")
     }
 
     @Test func `what is asked for a tunnel may be refused`() throws {

@@ -77,6 +77,22 @@ struct CtlTests {
         #expect(try ctl("forwards", "--json") == document)
     }
 
+    @Test func `a forward's name cannot act on a terminal`() throws {
+        let name = "a\u{202e}b\u{9b}c\u{200b}d\u{1b}[2J"
+        let path = folder.file(name)
+        #expect(try ctl("expose", path, "tcp://192.168.127.2:7").isEmpty)
+        let row = try ctl("forwards").split(separator: "\n").last ?? ""
+        #expect(row.contains(#"/a\u202eb\u009bc\u200bd\x1b[2J  tcp://"#), "\(row)")
+        let document = try ctl("--json", "forwards")
+        #expect(document.contains(#"/a\u202eb\u009bc\u200bd\u001b[2J""#), "\(document)")
+        #expect(try failure("unexpose", name) == "rdnet ctl: proxy not found\n")
+        #expect(try ctl("unexpose", path).isEmpty)
+        let text = try String(contentsOfFile: world.directory.file("host.log"), encoding: .utf8)
+        for character in ["\u{202e}", "\u{9b}", "\u{200b}", "\u{1b}"] {
+            #expect(!text.contains(character))
+        }
+    }
+
     // MARK: Guests
 
     @Test func `leases, links and the capture are told`() throws {
