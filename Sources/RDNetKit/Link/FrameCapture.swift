@@ -1,28 +1,26 @@
-/// Writes frames to a capture file that Wireshark opens.
+/// Collects frames as the records of a capture file that Wireshark opens.
 ///
 /// A super-frame is recorded whole, with its checksum completed, so that no analyzer reports it as
-/// damaged. Records collect in memory; they are written 64 KiB at a time and when the capture ends.
+/// damaged. Records collect in memory; they are passed on 64 KiB at a time, after every turn of the
+/// loop, and when the capture ends.
 final class FrameCapture {
     private static let flushThreshold = 1 << 16
 
     private let write: ([UInt8], _ frames: Int) -> Void
     private let wallClock: () -> Int64
-    private var buffer: [UInt8]
+    private var buffer: [UInt8] = []
     /// The number of frames in the buffer.
     private var frames = 0
 
     /// Creates a capture.
     ///
     /// - Parameters:
-    /// - continuing: Whether the file already has its header.
     /// - wallClock: Returns microseconds since 1970.
-    /// - write: Appends bytes to the file, the records of a number of frames.
+    /// - write: Receives the records of a number of frames.
     init(
-        continuing: Bool,
         wallClock: @escaping () -> Int64,
         write: @escaping ([UInt8], _ frames: Int) -> Void
     ) {
-        buffer = continuing ? [] : CaptureFile.header()
         self.wallClock = wallClock
         self.write = write
     }

@@ -64,6 +64,7 @@ final class HostNetwork: DatagramSender {
         capture = CaptureSwitch(
             settings.captureFile.isEmpty ? "capture.pcap" : settings.captureFile,
             ethernet: engine.ethernet,
+            loop: loop,
             log: log
         )
         let builtIn = DNSZones.builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias)
@@ -342,7 +343,7 @@ final class HostNetwork: DatagramSender {
         do {
             try capture.start()
         } catch {
-            throw RoleFailure("capture \(capture.path): \(error)")
+            throw RoleFailure("capture \(capture.path): \(error.reason)")
         }
     }
 
@@ -358,5 +359,6 @@ final class HostNetwork: DatagramSender {
         forwards.close()
         for server in servers { server.close() }
         engine.stop()
+        capture.stop()
     }
 }

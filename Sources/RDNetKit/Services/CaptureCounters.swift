@@ -7,7 +7,7 @@ final class CaptureCounters: MetricGroup {
             .counter(
                 \.lostFrames,
                 "Capture.LostFrames",
-                "Frames missing from the capture because the file could not be written."
+                "Frames missing from the capture because the disk was full or the reader too slow."
             )
         ]
     }

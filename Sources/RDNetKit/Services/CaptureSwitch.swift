@@ -4,14 +4,17 @@ final class CaptureSwitch {
     let path: String
     let counters = CaptureCounters()
     private let ethernet: VirtualEthernet
+    private let loop: EventLoop
     private let log: Logger
+    private var writer: CaptureWriter?
     /// Whether this process has already started the file; if so, a new capture appends to it.
     private var hasBegun = false
 
     /// Creates a switch that is off.
-    init(_ path: String, ethernet: VirtualEthernet, log: Logger) {
+    init(_ path: String, ethernet: VirtualEthernet, loop: EventLoop, log: Logger) {
         self.path = path
         self.ethernet = ethernet
+        self.loop = loop
         self.log = log
     }
 
@@ -22,23 +25,19 @@ final class CaptureSwitch {
     /// - Throws: `SystemError` when the file cannot be opened.
     func start() throws(SystemError) {
         guard !isOn else { return }
-        let file = try CaptureDestination(path, appending: hasBegun)
+        let writer = try CaptureWriter(
+            path,
+            appending: hasBegun,
+            counters: counters,
+            loop: loop,
+            log: log
+        )
+        self.writer = writer
         // The capture's last write may come after this object's end.
-        var hasFailed = false
         ethernet.capture = FrameCapture(
-            continuing: hasBegun,
-            wallClock: WallClock.microseconds
-        ) { [counters, log, path] octets, frames in
-            do throws(SystemError) {
-                try file.write(octets)
-            } catch {
-                counters.lostFrames &+= UInt64(frames)
-                if !hasFailed {
-                    log.warning("capture loses frames", ["file": path, "cause": "\(error)"])
-                }
-                hasFailed = true
-            }
-        }
+            wallClock: WallClock.microseconds,
+            write: writer.write
+        )
         hasBegun = true
         log.info("capture started", ["file": path])
     }
@@ -48,6 +47,8 @@ final class CaptureSwitch {
         guard isOn else { return }
         ethernet.capture?.flush()
         ethernet.capture = nil
+        writer?.close()
+        writer = nil
         log.info("capture stopped", ["file": path])
     }
 }

@@ -40,7 +40,7 @@ struct ObservationAPI {
                     try capture.start()
                     return .empty
                 } catch {
-                    return .error(500, "\(capture.path): \(error)")
+                    return .error(500, "\(error)")
                 }
             },
             HTTPRoute(posting: "/capture/off") { _, _ in

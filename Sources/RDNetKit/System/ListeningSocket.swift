@@ -191,7 +191,7 @@ extension SystemError {
 
     /// The error message as Go words it: the C library's message with a lowercase first letter.
     var reason: String {
-        let message = Self.message(errno)
+        let message = explanation ?? Self.message(errno)
         return message.prefix(1).lowercased() + message.dropFirst()
     }
 }

@@ -68,6 +68,22 @@ struct OwnedDescriptor: ~Copyable {
         try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
     }
 
+    /// Cuts a regular file; does nothing to a pipe or a device.
+    ///
+    /// See ftruncate(2).
+    ///
+    /// - Parameters:
+    ///   - length: The new length in bytes.
+    ///   - path: The path for the error message.
+    /// - Throws: `SystemError` that names the path.
+    func truncateIfRegular(to length: Int64, named path: String) throws(SystemError) {
+        let number = number
+        var status = stat()
+        try systemCall("stat \(path)") { fstat(number, &status) }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size != length else { return }
+        try systemCall("truncate \(path)") { ftruncate(number, off_t(length)) }
+    }
+
     /// Creates a second descriptor for the same open file, close-on-exec.
     ///
     /// See fcntl(2), F_DUPFD_CLOEXEC.

@@ -131,7 +131,8 @@ enum SandboxCalls {
     private static let identity = [
         SYS_getpid, SYS_gettid, SYS_getppid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid,
         SYS_uname, SYS_sysinfo, SYS_prlimit64, SYS_getrandom, SYS_rt_sigaction,
-        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack, SYS_restart_syscall, SYS_exit,
+        SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_sigaltstack,
+        SYS_restart_syscall, SYS_exit,
         SYS_exit_group, SYS_sched_yield, SYS_sched_getaffinity, SYS_getrusage,
     ]
 

@@ -7,9 +7,11 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
     let call: String
     /// The error number of the C library.
     let errno: Int32
+    /// What is wrong, where this program itself refuses; nil for the C library's message.
+    var explanation: String?
 
     /// The call and its error, such as `bind 127.0.0.1:80: Address already in use`.
-    var description: String { "\(call): \(Self.message(errno))" }
+    var description: String { "\(call): \(explanation ?? Self.message(errno))" }
 
     /// Creates the error for a name that is too long for its structure.
     static func tooLong(_ call: String) -> SystemError {

@@ -33,6 +33,28 @@ enum CaptureFile {
         return octets
     }
 
+    /// Finds the last record that is complete within a number of octets.
+    ///
+    /// - Parameters:
+    ///   - octets: Whole records.
+    ///   - count: How many of the octets count.
+    /// - Returns: The octets and the number of the records that end within `count`, and the octets
+    ///   up to the end of the record that is cut there.
+    static func wholeRecords(
+        in octets: ArraySlice<UInt8>,
+        within count: Int
+    ) -> (octets: Int, records: Int, nextEnd: Int) {
+        var (end, records) = (0, 0)
+        while octets.count - end >= recordHeaderLength {
+            let field = octets.startIndex + end + 8
+            let length = (0..<4).reduce(0) { $0 | Int(octets[field + $1]) << (8 * $1) }
+            let next = min(end + recordHeaderLength + length, octets.count)
+            guard next <= count else { return (end, records, next) }
+            (end, records) = (next, records + 1)
+        }
+        return (end, records, end)
+    }
+
     private static func append(_ value: UInt32, to octets: inout [UInt8]) {
         for shift in stride(from: 0, to: 32, by: 8) {
             octets.append(UInt8(truncatingIfNeeded: value >> UInt32(shift)))

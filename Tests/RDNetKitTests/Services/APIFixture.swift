@@ -49,7 +49,12 @@ final class APIFixture {
                     return Statistics([MetricSample(family: family, member: nil, value: 7)])
                 },
                 engine: guest.engine,
-                capture: CaptureSwitch(path, ethernet: guest.engine.ethernet, log: .discarding())
+                capture: CaptureSwitch(
+                    path,
+                    ethernet: guest.engine.ethernet,
+                    loop: guest.engine.loop,
+                    log: .discarding()
+                )
             ),
             access: GuestAccessAPI(
                 connector: connector,

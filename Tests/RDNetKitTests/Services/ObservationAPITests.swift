@@ -180,6 +180,6 @@ struct ObservationAPITests {
         let path = fixture.directory.file("frames.pcap")
         #expect(mkdir(path, 0o700) == 0)
         let answer = fixture.ask("POST", "/capture/on")
-        #expect(answer == .error(500, "\(path): open: Is a directory"))
+        #expect(answer == .error(500, "open \(path): Is a directory"))
     }
 }

@@ -125,7 +125,7 @@ struct MetricsTests {
         try world.askAPI("/capture/off", body: "{}")
         let log = world.logs
         #expect(log.components(separatedBy: "capture loses frames").count == 2)
-        #expect(log.contains("cause=\"write: No space left on device\""))
+        #expect(log.contains("cause=\"write /dev/full: No space left on device\""))
         #expect(try readStats()[["Capture", "LostFrames"]] ?? 0 >= 120)
     }
 
