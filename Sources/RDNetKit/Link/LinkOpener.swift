@@ -4,6 +4,7 @@ enum LinkOpener {
     ///
     /// - Parameters:
     /// - address: A unix, TCP or vsock address.
+    /// - access: Who may connect to a unix socket.
     /// - loop: The event loop that reports connections.
     /// - log: For a socket file that disappears.
     /// - limits: Counts connections that find no free descriptor.
@@ -13,6 +14,7 @@ enum LinkOpener {
     /// - Throws: `SystemError` with the address in it.
     static func listen(
         at address: StreamAddress,
+        access: SocketAccess = SocketAccess(),
         loop: EventLoop,
         log: Logger,
         limits: LimitLog = .discarding(),
@@ -24,7 +26,7 @@ enum LinkOpener {
         switch address {
         case .unix(let path):
             file = path
-            socket = try ListeningSocket.unix(path: path)
+            socket = try ListeningSocket.unix(path: path, access: access)
         case .tcp(let endpoint):
             socket = try ListeningSocket.tcp(endpoint.resolved())
         case .vsock(let cid, let port):
@@ -33,6 +35,7 @@ enum LinkOpener {
         return try StreamListener(
             socket,
             path: file,
+            access: access,
             loop: loop,
             log: log,
             limits: limits,

@@ -97,7 +97,7 @@ final class GVProxy {
             log: log
         )
         for address in try configuration.apiAddresses + configuration.serviceAddresses {
-            sandbox.listen(address)
+            sandbox.listen(address, configuration.network.access)
         }
         for endpoint in try configuration.machineEndpoints { sandbox.listen(endpoint.address) }
         sandbox.write(in: configuration.pidFile)

@@ -98,6 +98,7 @@ extension HostNetwork {
             do throws(SystemError) {
                 let listener = try LinkOpener.listen(
                     at: address,
+                    access: settings.access.socketAccess(),
                     loop: loop,
                     log: log,
                     limits: limits,
@@ -108,19 +109,10 @@ extension HostNetwork {
                 listeners.append(listener)
                 // Guests could otherwise use the host's API through the host alias.
                 if let endpoint = listener.endpoint { engine.tcp.closedEndpoints.append(endpoint) }
-                if case .unix(let path) = address { try grantAccess(to: path) }
             } catch {
                 throw RoleFailure("api \(address): \(error)")
             }
         }
-    }
-
-    private func grantAccess(to path: String) throws(SystemError) {
-        let access = settings.access
-        // The socket was made for this user alone; without /proc, that cannot be changed.
-        guard access.mode != APIAccess().mode || !access.group.isEmpty else { return }
-        let group = try access.group.isEmpty ? nil : AccountFile.group(access.group)
-        try SocketFile(path).setAccess(mode: access.mode, group: group)
     }
 
     private func token() throws(RoleFailure) -> [UInt8] {
@@ -140,5 +132,14 @@ extension HostNetwork {
             )
         }
         return Array(token)
+    }
+}
+
+extension APIAccess {
+    /// The access to the API's unix sockets.
+    ///
+    /// - Throws: `SystemError` if the group does not exist.
+    func socketAccess() throws(SystemError) -> SocketAccess {
+        SocketAccess(mode: mode, group: try group.isEmpty ? nil : AccountFile.group(group))
     }
 }

@@ -12,11 +12,23 @@ extension Sandbox {
         if Socket.needsRawEcho { capabilities.insert(.netRaw) }
         grants.readable = [network.resolvConf, network.hosts]
         for path in [logFile, network.captureFile] { write(in: path) }
-        for address in network.apiAddresses { listen(address) }
+        for address in network.apiAddresses { listen(address, network.access) }
         for case .stream(let address) in network.portFileAddresses { listen(address) }
     }
 
     /// Adds a listening address of the API.
+    mutating func listen(_ address: StreamAddress, _ access: APIAccess) {
+        listen(address)
+        guard case .unix(let path) = address else { return }
+        do {
+            let access = try access.socketAccess()
+            if access != SocketAccess() { grants.access[path] = access }
+        } catch {
+            // The same group fails when the API opens, which ends the program.
+        }
+    }
+
+    /// Adds a listening address.
     mutating func listen(_ address: StreamAddress) {
         guard case .unix(let path) = address else { return }
         listen(path)

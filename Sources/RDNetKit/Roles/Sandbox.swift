@@ -68,7 +68,7 @@ struct Sandbox {
     func prepare() throws(RoleFailure) -> FileBroker? {
         guard isStrict, !grants.isEmpty else { return nil }
         do {
-            return try FileBroker(grants)
+            return try FileBroker(grants, log: log)
         } catch {
             throw RoleFailure("sandbox: \(error); \(Self.offHint) starts without it")
         }
@@ -110,6 +110,7 @@ struct Sandbox {
             }
             try Privileges.hideMemory()
             FileBroker.current = broker
+            try broker?.watchEnd(on: loop)
             let filter = SandboxCalls.service(
                 ProcessEnvironment.process,
                 unixSockets: makesUnixSockets,

@@ -92,6 +92,20 @@ enum Privileges {
         try systemCall("setresuid \(user.user)") { setresuid(user.user, user.user, user.user) }
     }
 
+    /// Adds groups to those of this process, if it is privileged to do so.
+    ///
+    /// The owner of a file may give it to a group that he is in, without any capability. See
+    /// setgroups(2), chown(2).
+    static func join(_ groups: Set<UInt32>) {
+        let count = getgroups(0, nil)
+        guard !groups.isEmpty, count >= 0 else { return }
+        var present = [gid_t](repeating: 0, count: Int(count))
+        guard getgroups(count, &present) == count else { return }
+        // Fails for an ordinary user, who may be in the groups already.
+        let all = Array(groups.union(present))
+        _ = setgroups(all.count, all)
+    }
+
     /// Gives up gaining privileges by running programs.
     ///
     /// See prctl(2), PR_SET_NO_NEW_PRIVS.

@@ -7,13 +7,19 @@ internal import Glibc
 /// again; no rule of Landlock can name these in advance. The child keeps its access. The parent
 /// asks it for a path and gets a descriptor. Which paths it may ask for was fixed when the child
 /// started, so a compromised parent reaches nothing else.
-final class FileBroker {
+///
+/// The parent waits for an answer, but not for long: a child that hangs, such as on a file server
+/// that is down, costs the loop one wait of `patience`. Until it answers, each request fails at
+/// once. The log says when the child hangs, when it answers again, and when it has ended.
+final class FileBroker: ReadinessObserver {
     /// The paths that the parent may ask for.
     struct Grants {
         /// Files to open for reading.
         var readable: [String] = []
         /// Paths of unix sockets to listen at.
         var listening: [String] = []
+        /// Who may connect to sockets that are not for this user alone, by path.
+        var access: [String: SocketAccess] = [:]
         /// Folders in which it may listen at any path.
         var folders: [String] = []
         /// Paths of unix sockets to connect to.
@@ -28,7 +34,10 @@ final class FileBroker {
             [readable, listening, folders, connecting, connectingFolders].allSatisfy(\.isEmpty)
         }
 
-        fileprivate func allow(_ request: Request, _ path: String) -> Bool {
+        /// The groups of the sockets.
+        var groups: Set<UInt32> { Set(access.values.compactMap(\.group)) }
+
+        func allow(_ request: Request, _ path: String) -> Bool {
             switch request {
             case .open: readable.contains(path)
             case .connect:
@@ -48,7 +57,7 @@ final class FileBroker {
         }
     }
 
-    fileprivate enum Request: UInt8 {
+    enum Request: UInt8 {
         case open
         case connect
         case listenForStreams
@@ -76,39 +85,87 @@ final class FileBroker {
     /// The broker of this process once it has given up its own access; set once.
     nonisolated(unsafe) static var current: FileBroker?
 
-    private static let patience: Duration = .seconds(1)
+    /// How long the loop waits for an answer.
+    static let patience: Duration = .seconds(1)
     /// Added to a request for a socket that may take the place of a stale one.
-    private static let replacing: UInt8 = 0x80
+    static let replacing: UInt8 = 0x80
     /// A request number, a kind, and a path of at most PATH_MAX bytes.
-    private static let maximumRequest = 4_098
+    static let maximumRequest = 4_098
+
+    /// Why a request failed.
+    enum Failure: Error, Equatable {
+        /// The child does not answer, which says nothing about the file.
+        case gone(String)
+        /// The error of the child's system call.
+        case refused(SystemError)
+
+        /// The failure as the error of a system call.
+        var systemError: SystemError {
+            switch self {
+            case .gone(let path): SystemError(call: "open \(path) by the broker", errno: ETIMEDOUT)
+            case .refused(let error): error
+            }
+        }
+    }
 
     let grants: Grants
     private let socket: OwnedDescriptor
     private var lastRequest: UInt8 = 0
+    /// Whether the child has not answered the last request yet.
+    private var isStuck = false
+    private let log: Logger
+    private var watch: EventLoop.Watch?
+    private weak var loop: EventLoop?
 
     /// Starts the child.
     ///
+    /// - Parameters:
+    ///   - grants: What it may open.
+    ///   - log: For a child that does not answer.
     /// - Throws: `SystemError`.
-    init(_ grants: Grants) throws(SystemError) {
+    init(_ grants: Grants, log: Logger) throws(SystemError) {
         self.grants = grants
+        self.log = log
         let pair = try Socket.pair(ofPackets: true)
         let number = pair.other.number
         _ = try Namespace.fork { Self.serve(grants, over: number) }
         socket = pair.one
     }
 
+    /// Reports in the log when the child ends.
+    ///
+    /// - Parameter loop: Reports the end of the connection.
+    /// - Throws: `SystemError`.
+    func watchEnd(on loop: EventLoop) throws(SystemError) {
+        self.loop = loop
+        watch = try loop.watch(socket.number, for: [], observer: self)
+    }
+
+    func descriptorReady(_ readiness: Readiness, now: Instant) {
+        if let watch { loop?.forget(watch) }
+        watch = nil
+        log.error(
+            "the process that opens files for the sandbox has ended",
+            ["lost": "changes of DNS files, removed sockets, new unix sockets"]
+        )
+    }
+
     /// Opens a file for reading.
     ///
-    /// - Throws: `SystemError`: open(2)'s; `isBrokerGone` if the child does not answer.
-    func open(_ path: String) throws(SystemError) -> OwnedDescriptor {
+    /// - Throws: `Failure`.
+    func open(_ path: String) throws(Failure) -> OwnedDescriptor {
         try ask(.open, path)
     }
 
     /// Connects to a unix stream socket; the result does not block.
     ///
-    /// - Throws: `SystemError`: connect(2)'s; `isBrokerGone` if the child does not answer.
+    /// - Throws: `SystemError`: connect(2)'s, or ETIMEDOUT if the child does not answer.
     func connect(to path: String) throws(SystemError) -> OwnedDescriptor {
-        try ask(.connect, path)
+        do {
+            return try ask(.connect, path)
+        } catch {
+            throw error.systemError
+        }
     }
 
     /// Listens at a path, as `ListeningSocket.unix` does.
@@ -125,125 +182,78 @@ final class FileBroker {
             case .datagram: .bindForDatagrams
             default: .listenForStreams
             }
-        return try ask(request, path, flag: replacesStale ? Self.replacing : 0)
+        do {
+            return try ask(request, path, flag: replacesStale ? Self.replacing : 0)
+        } catch {
+            throw error.systemError
+        }
     }
 
     private func ask(
         _ request: Request,
         _ path: String,
         flag: UInt8 = 0
-    ) throws(SystemError) -> OwnedDescriptor {
+    ) throws(Failure) -> OwnedDescriptor {
         guard path.utf8.count <= Self.maximumRequest - 2 else {
-            throw SystemError.tooLong("open \(path)")
+            throw .refused(.tooLong("open \(path)"))
         }
+        if isStuck, try !isAnswered(path) { throw .gone(path) }
         lastRequest &+= 1
         do {
             _ = try Socket.send(socket, [lastRequest, request.rawValue | flag] + Array(path.utf8))
         } catch {
-            throw Self.gone(path)
+            throw .gone(path)
         }
+        guard var packet = try receiveAnswer(for: path) else {
+            isStuck = true
+            log.error(
+                "the process that opens files for the sandbox does not answer",
+                ["path": path, "seconds": "\(Self.patience.components.seconds)"]
+            )
+            throw .gone(path)
+        }
+        let code = Int32(packet.octets[1])
+        guard let descriptor = packet.descriptor.take() else {
+            throw .refused(SystemError(call: "\(request.call) \(path)", errno: code))
+        }
+        return descriptor
+    }
+
+    /// Waits for the answer to the last request; nil if it takes too long.
+    private func receiveAnswer(
+        for path: String
+    ) throws(Failure) -> DescriptorPassing.Packet? {
         let deadline = EventLoop.monotonicClock() + Self.patience
         while true {
             var answer = pollfd(fd: socket.number, events: Int16(POLLIN), revents: 0)
             let rest = max(deadline - EventLoop.monotonicClock(), .zero)
-            guard poll(&answer, 1, Int32(rest.wholeNanoseconds / 1_000_000)) > 0 else {
-                throw Self.gone(path)
-            }
-            guard let packet = try DescriptorPassing.receivePacket(over: socket) else { continue }
-            guard packet.octets.count == 2 else { throw Self.gone(path) }
+            let count = poll(&answer, 1, Int32(rest.millisecondsRoundedUp))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return nil }
+            guard let packet = try receivePacket(for: path) else { continue }
+            guard packet.octets.count == 2 else { throw .gone(path) }
             // The answer to a request that was given up is not the one to wait for.
+            if packet.octets[0] == lastRequest { return packet }
+        }
+    }
+
+    /// Whether the late answer to the last request has come; it is discarded.
+    private func isAnswered(_ path: String) throws(Failure) -> Bool {
+        while let packet = try receivePacket(for: path) {
+            guard packet.octets.count == 2 else { throw .gone(path) }
             guard packet.octets[0] == lastRequest else { continue }
-            let code = Int32(packet.octets[1])
-            guard let descriptor = packet.descriptor else {
-                throw SystemError(call: "\(request.call) \(path)", errno: code)
-            }
-            return descriptor
+            isStuck = false
+            log.info("the process that opens files for the sandbox answers again")
+            return true
         }
+        return false
     }
 
-    private static func gone(_ path: String) -> SystemError {
-        SystemError(call: "open \(path) by the broker", errno: ETIMEDOUT)
-    }
-
-    // MARK: The child
-
-    /// The child's whole work; it ends with its parent.
-    private static func serve(_ grants: Grants, over number: Int32) -> Int32 {
-        WorkingChild.begin("rdnet-files", keeping: [number])
-        let socket = OwnedDescriptor(adopting: number)
+    private func receivePacket(for path: String) throws(Failure) -> DescriptorPassing.Packet? {
         do {
-            try socket.setBlocking()
-            try Privileges.reduce(to: grants.capabilities)
-            try Privileges.refuseNew()
-            try Privileges.hideMemory()
-            try SandboxCalls.broker.enforceIfSupported()
+            return try DescriptorPassing.receivePacket(over: socket)
         } catch {
-            return 1
-        }
-        var octets = [UInt8](repeating: 0, count: maximumRequest)
-        while true {
-            let count = recv(number, &octets, octets.count, 0)
-            guard count > 2, let request = Request(rawValue: octets[1] & ~replacing) else {
-                return 0
-            }
-            let replacesStale = octets[1] & replacing != 0
-            let path = String(decoding: octets[2..<count], as: UTF8.self)
-            do {
-                let granted = grants.allow(request, path) ? path : nil
-                try answer(octets[0], over: socket) { () throws(SystemError) in
-                    guard let granted else { throw SystemError(call: "broker", errno: EPERM) }
-                    return try fulfill(request, granted, replacesStale)
-                }
-            } catch {
-                return 1
-            }
+            throw .gone(path)
         }
     }
-
-    private static func answer(
-        _ number: UInt8,
-        over socket: borrowing OwnedDescriptor,
-        _ open: () throws(SystemError) -> OwnedDescriptor
-    ) throws(SystemError) {
-        let descriptor: OwnedDescriptor
-        do throws(SystemError) {
-            descriptor = try open()
-        } catch {
-            _ = try Socket.send(socket, [number, UInt8(truncatingIfNeeded: error.errno)])
-            return
-        }
-        try DescriptorPassing.send(descriptor.number, with: [number, 0], over: socket)
-    }
-
-    private static func fulfill(
-        _ request: Request,
-        _ path: String,
-        _ replacesStale: Bool
-    ) throws(SystemError) -> OwnedDescriptor {
-        switch request {
-        case .open:
-            let number = try systemCall("open \(path)") {
-                Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-            }
-            return OwnedDescriptor(adopting: number)
-        case .connect:
-            guard let address = SocketAddress(path: path) else {
-                throw SystemError.tooLong("connect \(path)")
-            }
-            let stream = try Socket.makeUnix()
-            _ = try Socket.connect(stream, to: address)
-            return stream
-        case .listenForStreams, .listenForPackets, .bindForDatagrams:
-            return try ListeningSocket.unix(
-                path: path,
-                request.kind,
-                replacesStale: replacesStale
-            )
-        }
-    }
-}
-
-extension SystemError {
-    /// Whether the broker gave no answer, which says nothing about the file.
-    var isBrokerGone: Bool { call.hasSuffix("by the broker") }
 }

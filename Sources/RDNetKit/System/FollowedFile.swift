@@ -68,7 +68,7 @@ struct FollowedFile {
             return isCut ? Array(contents[..<limit]) : contents
         } catch {
             // Nothing is known about the file then, so what was known stays.
-            if error.isBrokerGone, former != .neverRead {
+            if case .gone = error, former != .neverRead {
                 state = former
                 return nil
             }
@@ -82,15 +82,15 @@ struct FollowedFile {
         return .read(Identity(status))
     }
 
-    private func read() throws(SystemError) -> [UInt8] {
+    private func read() throws(FileBroker.Failure) -> [UInt8] {
         let file = try open()
         let chunk = ReceiveBuffer()
         var contents: [UInt8] = []
         while contents.count <= limit {
             let room = min(chunk.memory.count, limit + 1 - contents.count)
             let (number, memory) = (file.number, chunk.memory)
-            let count = try systemCall("read \(path)") {
-                Glibc.read(number, memory.baseAddress, room)
+            let count = try refusable { () throws(SystemError) in
+                try systemCall("read \(path)") { Glibc.read(number, memory.baseAddress, room) }
             }
             if count == 0 { break }
             contents.append(contentsOf: memory[..<count])
@@ -98,11 +98,24 @@ struct FollowedFile {
         return contents
     }
 
-    private func open() throws(SystemError) -> OwnedDescriptor {
+    private func open() throws(FileBroker.Failure) -> OwnedDescriptor {
         if let broker = FileBroker.current { return try broker.open(path) }
-        let number = try systemCall("open \(path)") {
-            Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let number = try refusable { () throws(SystemError) in
+            try systemCall("open \(path)") {
+                Glibc.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+            }
         }
         return OwnedDescriptor(adopting: number)
+    }
+
+    /// Runs a system call whose failure is one of the file.
+    private func refusable<Result>(
+        _ call: () throws(SystemError) -> Result
+    ) throws(FileBroker.Failure) -> Result {
+        do {
+            return try call()
+        } catch {
+            throw .refused(error)
+        }
     }
 }

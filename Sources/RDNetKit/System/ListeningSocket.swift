@@ -94,20 +94,22 @@ enum ListeningSocket {
         }
     }
 
-    /// Creates a listening unix socket for this user alone (mode 0600); a datagram socket is only
-    /// bound.
+    /// Creates a listening unix socket; a datagram socket is only bound.
     ///
-    /// Any other file at the path is an error.
+    /// Any other file at the path is an error, and so is a symbolic link on the way that others
+    /// control (`OutputPath`).
     ///
     /// - Parameters:
     ///   - path: At most 107 bytes, without NUL.
     ///   - kind: Stream, packet or datagram.
+    ///   - access: Who may connect; `FileBroker` applies the access that it was started with.
     ///   - replacesStale: Whether to replace a stale socket; if not, it is an error, too.
     /// - Returns: The listening socket.
     /// - Throws: `SystemError` of the call that failed.
     static func unix(
         path: String,
         _ kind: SocketKind = .stream,
+        access: SocketAccess = SocketAccess(),
         replacesStale: Bool = true
     ) throws(SystemError) -> OwnedDescriptor {
         guard let address = SocketAddress(path: path), !path.utf8.contains(0) else {
@@ -116,13 +118,28 @@ enum ListeningSocket {
         if let broker = FileBroker.current {
             return try broker.listen(at: path, kind, replacesStale: replacesStale)
         }
+        let place = try OutputPath(path, for: "bind", followsLast: false)
         return try StaleSocket.taking(path, replacing: replacesStale) { () throws(SystemError) in
             let socket = try Socket.make(AF_UNIX, kind)
-            // The file is created with the socket's own mode: a later change would leave a gap, and
-            // umask(2) applies to the whole process.
-            let number = socket.number
-            try systemCall("fchmod") { fchmod(number, 0o600) }
+            // The file is created with the socket's own mode, less umask(2), which applies to the
+            // whole process. Nobody can connect before `listen`.
+            let (number, mode) = (socket.number, mode_t(access.mode))
+            try systemCall("fchmod") { fchmod(number, mode) }
             try Socket.bind(socket, to: address, named: path)
+            let file = SocketFile(path)
+            do throws(SystemError) {
+                guard FileIdentity(named: place.name, in: place.directory) == file.identity else {
+                    throw SystemError(
+                        call: "bind \(path)",
+                        errno: EPERM,
+                        explanation: "another directory took the place of the socket's"
+                    )
+                }
+                if access != SocketAccess() { try file.set(access) }
+            } catch {
+                file.remove()
+                throw error
+            }
             if kind != .datagram { try Socket.listen(socket) }
             return socket
         }

@@ -43,16 +43,23 @@ enum SandboxCalls {
         )
     }
 
-    /// The filter of `FileBroker`'s child.
-    static var broker: SystemCallFilter {
-        SystemCallFilter(
-            allowed: Set(
-                (memory + descriptors + sockets + files + identity + time).map { Int($0) }
-            ),
-            conditions: executableMemory.merging(
-                [Int(SYS_socket): .oneOf(argument: 0, [UInt32(AF_UNIX)])]
-            ) { $1 }
-        )
+    /// The filter of the children that reach files for a role.
+    ///
+    /// - Parameter groups: The groups to which it may give sockets; it has no capability for that,
+    ///   and the owner of a file cannot be changed.
+    /// - Returns: The filter.
+    static func broker(givingTo groups: Set<UInt32> = []) -> SystemCallFilter {
+        let calls = memory + descriptors + sockets + files + identity + time
+        var conditions = executableMemory
+        conditions[Int(SYS_socket)] = .oneOf(argument: 0, [UInt32(AF_UNIX)])
+        if !groups.isEmpty {
+            conditions[Int(SYS_fchownat)] = .all([
+                .oneOf(argument: 2, [UInt32.max]), .oneOf(argument: 3, groups.sorted()),
+                // The open file itself, by an empty path.
+                .oneOf(argument: 4, [UInt32(CLINUX_AT_EMPTY_PATH)]),
+            ])
+        }
+        return SystemCallFilter(allowed: Set(calls.map { Int($0) }), conditions: conditions)
     }
 
     /// The filter of the child that writes a guest's resolver file (`LeaseBroker`).

@@ -7,7 +7,7 @@ internal import Glibc
 /// the socket is open, no other file can get its inode.
 struct SocketFile {
     let path: String
-    private let identity: FileIdentity?
+    let identity: FileIdentity?
 
     /// Creates a reference to the file of a socket that was just bound.
     init(_ path: String) {
@@ -15,26 +15,31 @@ struct SocketFile {
         identity = FileIdentity(ofSocket: path)
     }
 
-    /// Sets the permissions and the group of the file, which was created for this user alone.
+    /// Sets the group and the permissions of the file.
     ///
-    /// It changes the file that is open here, wherever the path leads by now. See chmod(2), and
-    /// proc(5), `/proc/self/fd`.
+    /// It changes the file that is open here, wherever the path leads by now. See chown(2),
+    /// chmod(2), and proc(5), `/proc/self/fd`.
     ///
-    /// - Parameters:
-    ///   - mode: The permission bits.
-    ///   - group: Nil for no change.
+    /// - Parameter access: The group and the mode. If the file has the mode already, /proc is not
+    ///   needed.
     /// - Throws: `SystemError`; EPERM if the user is not in the group.
-    func setAccess(mode: Int, group: UInt32?) throws(SystemError) {
-        let number = try systemCall("open \(path)") {
-            open(path, Int32(CLINUX_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
+    func set(_ access: SocketAccess) throws(SystemError) {
+        let file = OwnedDescriptor(
+            adopting: try systemCall("open \(path)") {
+                open(path, Int32(CLINUX_O_PATH) | O_NOFOLLOW | O_CLOEXEC)
+            }
+        )
+        guard FileIdentity(of: file) == identity else { return }
+        let number = file.number
+        if let group = access.group {
+            let itself = Int32(CLINUX_AT_EMPTY_PATH)
+            try systemCall("chown \(path)") { fchownat(number, "", uid_t.max, group, itself) }
         }
-        defer { close(number) }
-        guard let identity, FileIdentity(ofSocket: path) == identity else { return }
-        let file = "/proc/self/fd/\(number)"
-        if let group {
-            try systemCall("chown \(path)") { chown(file, uid_t.max, group) }
-        }
-        try systemCall("chmod \(path)") { chmod(file, mode_t(mode)) }
+        var status = stat()
+        try systemCall("stat \(path)") { fstat(number, &status) }
+        guard status.st_mode & 0o7777 != mode_t(access.mode) else { return }
+        let link = "/proc/self/fd/\(number)"
+        try systemCall("chmod \(path)") { fchmodat(AT_FDCWD, link, mode_t(access.mode), 0) }
     }
 
     /// What the path leads to.

@@ -13,6 +13,7 @@ final class SocketFileKeeper: TimerObserver {
     static let interval: Duration = .seconds(2)
 
     private let kind: SocketKind
+    private let access: SocketAccess
     private let loop: EventLoop
     private let log: Logger
     private let replaced: (consuming OwnedDescriptor) throws(SystemError) -> Void
@@ -26,6 +27,7 @@ final class SocketFileKeeper: TimerObserver {
     /// - Parameters:
     ///   - path: The socket's file.
     ///   - kind: The socket's type.
+    ///   - access: Who may connect, now and after the file was created again.
     ///   - loop: The loop that runs the checks; it retains this object until `close`.
     ///   - log: Receives one line for each change.
     ///   - replaced: Receives the new socket, which is bound, and listens unless it is a datagram
@@ -33,12 +35,14 @@ final class SocketFileKeeper: TimerObserver {
     init(
         _ path: String,
         _ kind: SocketKind,
+        access: SocketAccess = SocketAccess(),
         loop: EventLoop,
         log: Logger,
         replaced: @escaping (consuming OwnedDescriptor) throws(SystemError) -> Void
     ) {
         file = SocketFile(path)
         self.kind = kind
+        self.access = access
         self.loop = loop
         self.log = log
         self.replaced = replaced
@@ -72,7 +76,12 @@ final class SocketFileKeeper: TimerObserver {
 
     private func bindAgain() {
         do throws(SystemError) {
-            let socket = try ListeningSocket.unix(path: path, kind, replacesStale: false)
+            let socket = try ListeningSocket.unix(
+                path: path,
+                kind,
+                access: access,
+                replacesStale: false
+            )
             let newFile = SocketFile(path)
             do throws(SystemError) {
                 try replaced(socket)

@@ -175,7 +175,7 @@ final class StateWriter: ReadinessObserver {
         }
         try Privileges.reduce(to: [])
         try Privileges.hideMemory()
-        if isRestricted { try SandboxCalls.broker.enforceIfSupported() }
+        if isRestricted { try SandboxCalls.broker().enforceIfSupported() }
     }
 
     /// Receives a content; nil when the parent has ended.

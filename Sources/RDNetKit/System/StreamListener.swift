@@ -29,6 +29,7 @@ final class StreamListener: ReadinessObserver {
     ///   - socket: A listening socket, which closes with the listener.
     ///   - path: The file of a unix socket; `close` removes it.
     ///   - kind: The socket's type.
+    ///   - access: Who may connect to a unix socket that is created again.
     ///   - loop: Reports waiting connections.
     ///   - log: For a socket file that disappears.
     ///   - limits: Counts the attempts that failed for lack of a descriptor.
@@ -41,6 +42,7 @@ final class StreamListener: ReadinessObserver {
         _ socket: consuming OwnedDescriptor,
         path: String? = nil,
         _ kind: SocketKind = .stream,
+        access: SocketAccess = SocketAccess(),
         loop: EventLoop,
         log: Logger = .discarding(),
         limits: LimitLog = .discarding(),
@@ -55,7 +57,7 @@ final class StreamListener: ReadinessObserver {
         self.admitting = admitting
         self.taking = taking
         file = path.map { path in
-            SocketFileKeeper(path, kind, loop: loop, log: log) {
+            SocketFileKeeper(path, kind, access: access, loop: loop, log: log) {
                 [unowned self] socket throws(SystemError) in try replaceSocket(by: socket)
             }
         }

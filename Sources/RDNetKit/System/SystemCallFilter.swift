@@ -12,6 +12,8 @@ struct SystemCallFilter {
         case oneOf(argument: Int, [UInt32])
         /// None of these bits is set in an argument.
         case without(argument: Int, UInt32)
+        /// Each of these conditions holds.
+        indirect case all([Condition])
     }
 
     /// Calls that are allowed with any arguments.
@@ -133,18 +135,21 @@ struct SystemCallFilter {
     }
 
     private static func check(_ condition: Condition) -> [sock_filter] {
+        requirement(condition) + [end(UInt32(SECCOMP_RET_ALLOW))]
+    }
+
+    /// Refuses the call, or continues after the last instruction.
+    private static func requirement(_ condition: Condition) -> [sock_filter] {
         switch condition {
         case .oneOf(let argument, let values):
             let tests = values.enumerated().map { index, value in
                 jump(BPF_JEQ, value, UInt8(values.count - index), 0)
             }
-            return [load(Offset.argument(argument))] + tests
-                + [refuse, end(UInt32(SECCOMP_RET_ALLOW))]
+            return [load(Offset.argument(argument))] + tests + [refuse]
         case .without(let argument, let bits):
-            return [
-                load(Offset.argument(argument)), jump(BPF_JSET, bits, 0, 1), refuse,
-                end(UInt32(SECCOMP_RET_ALLOW)),
-            ]
+            return [load(Offset.argument(argument)), jump(BPF_JSET, bits, 0, 1), refuse]
+        case .all(let conditions):
+            return conditions.flatMap(requirement)
         }
     }
 

@@ -79,6 +79,41 @@ struct SystemCallFilterTests {
         #expect(try action(filter, 43) == Self.trap)
     }
 
+    @Test func `of several conditions each must hold`() throws {
+        let filter = SystemCallFilter(
+            allowed: [1],
+            conditions: [
+                9: .all([.oneOf(argument: 0, [5, 6]), .without(argument: 1, 4)])
+            ]
+        )
+        for (first, second) in [(5, 0), (6, 3), (5, 4), (7, 0), (7, 4)] as [(UInt64, UInt64)] {
+            let isAllowed = first != 7 && second != 4
+            #expect(try action(filter, 9, [first, second]) == (isAllowed ? Self.allow : Self.trap))
+        }
+        #expect(try action(filter, 1) == Self.allow)
+    }
+
+    @Test func `the broker's filter changes no mode by path, and the group of an open file only`()
+        throws
+    {
+        let empty = UInt64(CLINUX_AT_EMPTY_PATH)
+        let unchanged = UInt64(UInt32.max)
+        let own = SandboxCalls.broker()
+        #expect(try action(own, Int(SYS_fchownat), [3, 0, unchanged, 7, empty]) == Self.trap)
+        let filter = SandboxCalls.broker(givingTo: [7, 9])
+        for call in [SYS_fchmodat, SYS_fchown, SYS_execve, SYS_ptrace, SYS_setgroups, SYS_setgid] {
+            #expect(try action(filter, Int(call)) == Self.trap, "call \(call)")
+        }
+        let cases: [(arguments: [UInt64], isAllowed: Bool)] = [
+            ([unchanged, 7, empty], true), ([unchanged, 9, empty], true),
+            ([unchanged, 8, empty], false), ([0, 7, empty], false), ([unchanged, 7, 0], false),
+        ]
+        for (arguments, isAllowed) in cases {
+            let result = try action(filter, Int(SYS_fchownat), [3, 0] + arguments)
+            #expect(result == (isAllowed ? Self.allow : Self.trap), "\(arguments)")
+        }
+    }
+
     @Test func `another architecture's calls end the process`() throws {
         let filter = SystemCallFilter(allowed: [1], conditions: [:])
         // AUDIT_ARCH_I386, whose numbers mean other calls.
