@@ -218,13 +218,11 @@ final class GVProxy {
 
     private func writePidFile() throws(RoleFailure) {
         guard !configuration.pidFile.isEmpty else { return }
-        let file = PidFile(path: configuration.pidFile, process: ProcessEnvironment.process)
         do {
-            try file.write()
+            pidFile = try PidFile(configuration.pidFile, of: ProcessEnvironment.process)
         } catch {
             throw RoleFailure("failed to create pidfile: \(error)")
         }
-        pidFile = file
     }
 
     // MARK: Machines

@@ -214,9 +214,7 @@ final class NetworkSetupSession {
         ) { [unowned self] cause in
             end(.failure(RoleFailure("init (\(settings.initProgram)) has ended: \(cause)")))
         }
-        let file = PidFile(path: settings.pidFile, process: process)
-        pidFile = file
-        try file.write()
+        pidFile = try PidFile(settings.pidFile, of: process)
         log.info("namespace created, init started", ["process": "\(process)"])
     }
 

@@ -201,7 +201,7 @@ final class ClaimedFile {
     private static func removeDeadLink(_ path: String) throws(SystemError) -> String? {
         guard let target = target(of: path) else { return nil }
         // Renamed first, so that a file that another program put there is not removed.
-        let aside = "\(path).\(getpid()).old"
+        let aside = FreshName.beside(path)
         try systemCall("rename \(path)") { rename(path, aside) }
         guard self.target(of: aside) == target else {
             try systemCall("rename \(aside)") { rename(aside, path) }

@@ -42,25 +42,33 @@ final class LogDestination {
     /// Opens or creates a log file.
     ///
     /// Every line goes to the current end of the file, so other writers lose nothing. A file that
-    /// another program truncates (logrotate's `copytruncate`) starts over instead of with a hole.
+    /// another program truncates (logrotate's `copytruncate`) starts over instead of with a hole. A
+    /// new file is readable for all users that umask(2) permits, and writable for its owner only.
     ///
     /// - Parameters:
     ///   - path: A file, a named pipe or a device; the directory must exist.
     ///   - appending: Whether to keep the file's content.
     /// - Returns: The destination.
-    /// - Throws: `SystemError` that names the path.
+    /// - Throws: `SystemError` that names the path; EPERM for a file that others control.
     static func file(_ path: String, appending: Bool) throws(SystemError) -> LogDestination {
-        let descriptor = try openFile(path, flags: appending ? 0 : O_TRUNC)
-        return LogDestination(descriptor, .plain, path: path)
+        let file = try openFile(path)
+        if !appending { try file.truncateIfRegular(to: 0, named: path) }
+        return LogDestination(file, .plain, path: path)
     }
 
-    /// See open(2).
-    private static func openFile(_ path: String, flags: Int32) throws(SystemError)
-        -> OwnedDescriptor
-    {
-        let common = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
-        let number = try systemCall("open \(path)") { open(path, common | flags, 0o666) }
-        return OwnedDescriptor(adopting: number)
+    private static func openFile(_ path: String) throws(SystemError) -> OwnedDescriptor {
+        let target = try OutputPath(path)
+        if target.status.map({ $0.st_mode & S_IFMT == S_IFIFO }) ?? false {
+            do {
+                // A pipe that is also open for reading needs no reader: lines wait in it for the
+                // next one. See fifo(7).
+                return try target.open(O_RDWR)
+            } catch {
+                // This user may only write, or the sandbox allows no more.
+                return try target.open(O_WRONLY)
+            }
+        }
+        return try target.open(O_WRONLY | O_CREAT | O_APPEND, mode: 0o644)
     }
 
     /// The number of the open descriptor; it changes when the path is opened again.
@@ -74,7 +82,7 @@ final class LogDestination {
     /// - Throws: `SystemError` that names the path; lines then continue to go to the old file.
     func reopen() throws(SystemError) {
         guard let path else { return }
-        descriptor = try Self.openFile(path, flags: 0)
+        descriptor = try Self.openFile(path)
     }
 
     /// Creates a destination from a shared descriptor of any kind, such as standard error.
@@ -115,7 +123,7 @@ final class LogDestination {
         let taken = octets.withUnsafeBytes { buffer in
             switch manner {
             case .plain:
-                return writeWithoutSignal(buffer)
+                return SignallessWrite.write(number, buffer)
             case .socket:
                 let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
                 return send(number, buffer.baseAddress, buffer.count, flags)
@@ -124,33 +132,10 @@ final class LogDestination {
                 guard poll(&request, 1, 0) == 1, request.revents & Int16(POLLOUT) != 0 else {
                     return 0
                 }
-                return writeWithoutSignal(
-                    UnsafeRawBufferPointer(rebasing: buffer.prefix(Self.page))
-                )
+                let part = UnsafeRawBufferPointer(rebasing: buffer.prefix(Self.page))
+                return SignallessWrite.write(number, part)
             }
         }
         return max(0, taken)
-    }
-
-    /// Writes, and discards the SIGPIPE of a pipe without a reader.
-    ///
-    /// A log reader that exits must not end the program. Ignoring SIGPIPE in the whole process is
-    /// no alternative, because the programs that it starts would inherit that. See
-    /// pthread_sigmask(3), sigtimedwait(2).
-    private func writeWithoutSignal(_ buffer: UnsafeRawBufferPointer) -> Int {
-        // Sound: every pointer is valid for its call; the process has one thread, so the signal is
-        // its own.
-        var brokenPipe = sigset_t()
-        var before = sigset_t()
-        sigemptyset(&brokenPipe)
-        sigaddset(&brokenPipe, SIGPIPE)
-        pthread_sigmask(SIG_BLOCK, &brokenPipe, &before)
-        let taken = Glibc.write(descriptor.number, buffer.baseAddress, buffer.count)
-        if taken < 0, errno == EPIPE {
-            var noTime = timespec()
-            sigtimedwait(&brokenPipe, nil, &noTime)
-        }
-        pthread_sigmask(SIG_SETMASK, &before, nil)
-        return taken
     }
 }

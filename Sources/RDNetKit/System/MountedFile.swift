@@ -169,8 +169,10 @@ final class MountedFile {
         }
         var status: Int32 = 0
         try systemCall("waitpid") { waitpid(child, &status, 0) }
-        guard status != 0 else { return }
-        // The exit status is an errno; a killed child has none.
-        throw SystemError(call: call, errno: status & 0x7f == 0 ? status >> 8 & 0xff : EINTR)
+        switch ProcessEnd(waitStatus: status) {
+        case .exited(0): return
+        case .exited(let code): throw SystemError(call: call, errno: code)
+        case .killed: throw SystemError(call: call, errno: EINTR)
+        }
     }
 }

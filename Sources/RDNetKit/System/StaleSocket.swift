@@ -66,9 +66,11 @@ enum StaleSocket {
         guard held >= 0 else { return }
         defer { close(held) }
         guard let identity = FileIdentity(ofSocket: path), isStale(path) else { return }
-        let aside = "\(path).\(getpid()).stale"
+        let aside = FreshName.beside(path)
         try systemCall("rename \(path)") { rename(path, aside) }
-        if FileIdentity(ofSocket: aside) != identity || isLive(aside) { _ = link(aside, path) }
+        if FileIdentity(ofSocket: aside) != identity || isLive(aside, held) {
+            _ = link(aside, path)
+        }
         _ = unlink(aside)
     }
 
@@ -80,9 +82,15 @@ enum StaleSocket {
     ///
     /// Connecting to a stale socket fails with ECONNREFUSED, regardless of its type. A live socket
     /// of another type fails with EPROTOTYPE. See unix(7).
-    private static func isLive(_ path: String) -> Bool {
+    ///
+    /// - Parameters:
+    ///   - path: The path of the file.
+    ///   - file: The open file, which also has a short path.
+    /// - Returns: True if that cannot be determined.
+    private static func isLive(_ path: String, _ file: Int32? = nil) -> Bool {
+        let short = file.flatMap { SocketAddress(path: "/proc/self/fd/\($0)") }
         // No program can bind to a path that is too long for an address.
-        guard let address = SocketAddress(path: path) else { return false }
+        guard let address = SocketAddress(path: path) ?? short else { return false }
         return connectError(.stream, address)?.errno != ECONNREFUSED
     }
 

@@ -13,7 +13,7 @@ enum StateDirectoryError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .inUse: "another process uses this directory"
         case .writableByOthers: "other users can write to this directory"
-        case .failed(let error): error.description
+        case .failed(let error): error.reason
         }
     }
 }
@@ -61,17 +61,16 @@ struct StateDirectory: ~Copyable {
 
     /// Opens and locks a directory; creates it with mode 0700 if it does not exist.
     ///
-    /// It waits for at most two seconds for the lock. See open(2), flock(2).
+    /// A directory that others may have prepared is an error (`OutputPath`). This waits for
+    /// at most two seconds for the lock. See open(2), flock(2).
     ///
     /// - Parameters:
     ///   - path: The directory; its parent exists.
     ///   - owner: The user that will write the file, if it is not this process's user.
     /// - Throws: `StateDirectoryError`.
     init(_ path: String, for owner: AccountFile.User?) throws(StateDirectoryError) {
-        let isNew = mkdir(path, 0o700) == 0
-        if !isNew, errno != EEXIST { throw .failed(SystemError(call: "mkdir", errno: errno)) }
         let directory = try Self.opened { () throws(SystemError) in
-            try Self.openDirectory(path, for: isNew ? owner : nil)
+            try Self.openDirectory(path, for: owner)
         }
         let number = directory.number
         let lock = try Self.opened { () throws(SystemError) in
@@ -100,10 +99,13 @@ struct StateDirectory: ~Copyable {
         _ path: String,
         for owner: AccountFile.User?
     ) throws(SystemError) -> OwnedDescriptor {
-        let directory = OwnedDescriptor(
-            adopting: try systemCall("open") { open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-        )
-        try give(directory, to: owner)
+        // To `OutputPath`, a slash at the end is a file without a name.
+        let slashes = path.utf8.reversed().prefix { $0 == UInt8(ascii: "/") }.count
+        let place = try OutputPath(String(path.utf8.dropLast(slashes)) ?? path)
+        let isNew = mkdirat(place.directory.number, place.name, 0o700) == 0
+        if !isNew, errno != EEXIST { throw SystemError(call: "mkdir \(path)", errno: errno) }
+        let directory = try place.open(O_RDONLY | O_DIRECTORY)
+        if isNew { try give(directory, to: owner) }
         return directory
     }
 
@@ -193,49 +195,27 @@ struct StateDirectory: ~Copyable {
     ///
     /// See renameat(2).
     func setAside() throws(SystemError) {
-        try Self.rename(Self.fileName, to: Self.asideName, in: directory.number)
-    }
-
-    private static func rename(
-        _ name: String,
-        to newName: String,
-        in directory: Int32
-    ) throws(SystemError) {
-        try systemCall("rename \(name)") { renameat(directory, name, directory, newName) }
+        let number = directory.number
+        try systemCall("rename \(Self.fileName)") {
+            renameat(number, Self.fileName, number, Self.asideName)
+        }
     }
 
     /// Replaces the file's content; waits for the disk.
     ///
-    /// See fsync(2).
+    /// The name of the new file is fixed, so that one that a killed process left is removed.
     ///
     /// - Throws: `SystemError`, such as ENOSPC; the old content stays then.
     func replace(with octets: [UInt8]) throws(SystemError) {
-        let number = directory.number
-        _ = unlinkat(number, Self.newName, 0)
-        do {
-            try write(octets)
-            try Self.rename(Self.newName, to: Self.fileName, in: number)
-        } catch {
-            _ = unlinkat(number, Self.newName, 0)
-            throw error
-        }
-        try systemCall("fsync") { fsync(number) }
-    }
-
-    private func write(_ octets: [UInt8]) throws(SystemError) {
-        let number = directory.number
-        let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
-        let file = OwnedDescriptor(
-            adopting: try systemCall("open") { openat(number, Self.newName, flags, 0o600) }
+        _ = unlinkat(directory.number, Self.newName, 0)
+        _ = try AtomicFile.replace(
+            Self.fileName,
+            in: directory.number,
+            with: octets,
+            mode: 0o600,
+            by: Self.newName,
+            isDurable: true,
+            named: Self.fileName
         )
-        let target = file.number
-        var written = 0
-        while written < octets.count {
-            written += try systemCall("write") {
-                // Sound: the pointer to the rest of the array is used only during the call.
-                octets[written...].withUnsafeBytes { Glibc.write(target, $0.baseAddress, $0.count) }
-            }
-        }
-        try systemCall("fsync") { fsync(target) }
     }
 }

@@ -76,4 +76,38 @@ struct AtomicFileTests {
         defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
         #expect(throws: SystemError.self) { try AtomicFile.replace(path("no/file"), with: "x") }
     }
+
+    @Test(
+        .enabled(if: canMakeNamespaces, "needs root to mount")
+    )
+    func `a full disk leaves the old file and nothing else`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", directory.path)
+        defer { #expect(throws: Never.self) { try run("umount", "-l", directory.path) } }
+        try AtomicFile.replace(path("file"), with: "old\n")
+        let long = String(repeating: "0123456789abcde\n", count: 8_192)
+        do {
+            try AtomicFile.replace(path("file"), with: long)
+            Issue.record("it cannot fit")
+        } catch {
+            #expect("\(error)" == "write \(path("file")): No space left on device")
+        }
+        #expect(try text("file") == "old\n")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path) == ["file"])
+        let former = FileIdentity(at: path("file"))
+        try AtomicFile.replace(path("file"), with: "new\n")
+        #expect(try text("file") == "new\n")
+        #expect(FileIdentity(at: path("file")) != former, "it was written in place")
+    }
+
+    @Test func `what a killed process left changes nothing`() throws {
+        defer { #expect(throws: Never.self) { try FileManager.default.removeItem(at: directory) } }
+        try AtomicFile.replace(path("file"), with: "old\n")
+        let file = try FileHandle(forReadingFrom: directory.appendingPathComponent("file"))
+        try run("touch", path("file.\(ProcessInfo.processInfo.processIdentifier).new"))
+        try AtomicFile.replace(path("file"), with: "new\n")
+        // A reader that opened the file before reads it to its end.
+        #expect(try file.readToEnd() == Data("old\n".utf8))
+        #expect(try text("file") == "new\n")
+    }
 }

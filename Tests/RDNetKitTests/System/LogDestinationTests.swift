@@ -82,4 +82,16 @@ struct LogDestinationTests {
         ends.forEach { close($0) }
         #expect(destination.write(line) == 0)
     }
+
+    @Test func `a named pipe needs no reader, and keeps its lines for the next one`() throws {
+        try withTemporaryFile { path in
+            #expect(mkfifo(path, 0o600) == 0)
+            let destination = try LogDestination.file(path, appending: false)
+            #expect(destination.write(line) == 11)
+            let reader = open(path, O_RDONLY | O_NONBLOCK)
+            defer { close(reader) }
+            var octets = [UInt8](repeating: 0, count: 64)
+            #expect(read(reader, &octets, octets.count) == 11)
+        }
+    }
 }

@@ -46,11 +46,28 @@ struct StateDirectoryTests {
         #expect(error == .writableByOthers)
     }
 
-    @Test func `names the call that failed`() throws {
+    @Test(.enabled(if: getuid() == 0, "needs root to own a directory of another user"))
+    func `refuses what another user has prepared in a shared directory`() throws {
+        chmod(parent.path, 0o1777)
+        try run("mkdir", "-m", "700", path)
+        chown(path, 12_345, 12_345)
+        try run("ln", "-s", "/etc", parent.file("link"))
+        for (name, reason) in [
+            ("state", "it belongs to another user"), ("state/", "it belongs to another user"),
+            ("link", "link is a symbolic link"),
+        ] {
+            let error = #expect(throws: StateDirectoryError.self) {
+                _ = try StateDirectory(parent.file(name), for: nil)
+            }
+            #expect(error?.description == reason + " in a directory that others can write to")
+        }
+    }
+
+    @Test func `names the cause of a failure`() throws {
         let error = #expect(throws: StateDirectoryError.self) {
             _ = try StateDirectory(parent.file("no/state"), for: nil)
         }
-        #expect(error?.description == "mkdir: No such file or directory")
+        #expect(error?.description == "no such file or directory")
     }
 
     @Test(
