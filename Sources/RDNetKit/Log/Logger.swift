@@ -11,6 +11,8 @@ final class Logger {
     typealias Sink = (ArraySlice<UInt8>) -> Int
     /// Opens the log file again, and returns why that failed; nil when it did not.
     typealias Reopening = () -> String?
+    /// Returns why the sink did not accept a line.
+    typealias Cause = () -> String
 
     /// Lines below this level are not formatted.
     var level: LogLevel
@@ -26,6 +28,7 @@ final class Logger {
     private let start: WallTime
     private let clock: () -> WallTime
     private let sink: Sink
+    private let lossCause: Cause
     private let reopening: Reopening?
     /// The rest of a line that the sink accepted in part.
     private var remainder: ArraySlice<UInt8> = []
@@ -38,6 +41,7 @@ final class Logger {
     ///   - isColored: Whether text uses terminal colors; JSON never does.
     ///   - clock: The wall clock, read once per line.
     ///   - sink: Where the octets go.
+    ///   - lossCause: Why the sink accepted nothing the last time.
     ///   - reopening: Opens the sink's file again; nil when the sink is not a file.
     ///   - descriptor: The sink's descriptor.
     init(
@@ -46,6 +50,7 @@ final class Logger {
         isColored: Bool = false,
         clock: @escaping () -> WallTime,
         sink: @escaping Sink,
+        lossCause: @escaping Cause = { "the reader was too slow" },
         reopening: Reopening? = nil,
         descriptor: @escaping () -> Int32? = { nil }
     ) {
@@ -54,6 +59,7 @@ final class Logger {
         self.isColored = isColored
         self.clock = clock
         self.sink = sink
+        self.lossCause = lossCause
         self.reopening = reopening
         self.descriptor = descriptor
         start = clock()
@@ -180,8 +186,8 @@ final class Logger {
             LogLine(
                 time: time,
                 level: .warning,
-                message: "log lines were dropped: the log's reader was slower than its writer",
-                fields: [(key: "lines", value: String(droppedLines))]
+                message: "log lines were dropped",
+                fields: [(key: "lines", value: String(droppedLines)), ("cause", lossCause())]
             )
         )
     }

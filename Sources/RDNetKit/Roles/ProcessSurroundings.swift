@@ -57,6 +57,7 @@ struct ProcessSurroundings {
             isColored: destination.isTerminal,
             clock: WallClock.now,
             sink: destination.write,
+            lossCause: { destination.lossCause },
             reopening: destination.isFile ? { reopen(destination) } : nil,
             descriptor: { destination.number }
         )

@@ -27,6 +27,8 @@ final class LogDestination {
     private let path: String?
     /// Whether a person may be reading.
     let isTerminal: Bool
+    /// The error of the last write that accepted nothing; nil if there was no room in a pipe.
+    private var failure: Int32?
 
     private init(
         _ descriptor: consuming OwnedDescriptor,
@@ -136,6 +138,13 @@ final class LogDestination {
                 return SignallessWrite.write(number, part)
             }
         }
+        let code = taken < 0 ? errno : EAGAIN
+        if taken <= 0 { failure = code == EAGAIN ? nil : code }
         return max(0, taken)
+    }
+
+    /// Why the last write that accepted nothing did so.
+    var lossCause: String {
+        failure.map { SystemError.message($0) } ?? "the reader was too slow"
     }
 }

@@ -52,6 +52,7 @@ struct LogDestinationTests {
         while case let count = destination.write(page[...]), count > 0 { taken += count }
         #expect(taken >= 4096)
         #expect(destination.write(line) == 0)
+        #expect(destination.lossCause == "the reader was too slow")
         #expect(fcntl(ends[1], F_GETFL) & O_NONBLOCK == 0)
         #expect(!destination.isTerminal)
     }
@@ -93,5 +94,11 @@ struct LogDestinationTests {
             var octets = [UInt8](repeating: 0, count: 64)
             #expect(read(reader, &octets, octets.count) == 11)
         }
+    }
+
+    @Test func `an error of the file is the cause of a loss`() throws {
+        let destination = try LogDestination.file("/dev/full", appending: true)
+        #expect(destination.write(line) == 0)
+        #expect(destination.lossCause == "No space left on device")
     }
 }

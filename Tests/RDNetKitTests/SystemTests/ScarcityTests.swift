@@ -75,7 +75,8 @@ struct ScarcityTests {
         try FileManager.default.removeItem(atPath: inside + "/filler")
         world.vmSwitch?.end(with: SIGKILL)
         #expect(try comesTrue { try log().contains("msg=\"link closed\"") })
-        #expect(try log().contains("log lines were dropped"))
+        let lost = try log().split(separator: "\n").first { $0.contains("log lines were dropped") }
+        #expect(lost?.contains("cause=\"No space left on device\"") == true, "\(lost ?? "")")
         #expect(host.end() && host.status == 1)
     }
 
