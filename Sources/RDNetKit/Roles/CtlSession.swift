@@ -39,11 +39,7 @@ struct CtlSession {
     private static func token(_ start: RoleStart<CtlSettings>) throws(RoleFailure) -> String? {
         let path = start.settings.tokenFile
         guard !path.isEmpty else { return nil }
-        switch start.surroundings.readFile(path) {
-        case .text(let text): return text.split { $0.isNewline }.first.map { String($0) }
-        case .absent: throw RoleFailure("api-token-file \(path): no such file or directory")
-        case .unreadable(let reason): throw RoleFailure("api-token-file \(reason)")
-        }
+        return try APIToken.read(path, start.surroundings.readFile)
     }
 
     /// Sends the request and prints the answer.

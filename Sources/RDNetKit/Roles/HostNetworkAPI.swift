@@ -118,20 +118,7 @@ extension HostNetwork {
     private func token() throws(RoleFailure) -> [UInt8] {
         let path = settings.access.tokenFile
         guard !path.isEmpty else { return [] }
-        let text: [UInt8]
-        do throws(SystemError) {
-            text = try TextFile.read(path) ?? []
-        } catch {
-            throw RoleFailure("api-token-file \(path): \(error.reason)")
-        }
-        let token = text.prefix { $0 != 0x0a && $0 != 0x0d }
-        guard !token.isEmpty, token.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            throw RoleFailure(
-                "api-token-file \(path): expected a token of printable characters without spaces "
-                    + "in its first line"
-            )
-        }
-        return Array(token)
+        return Array(try APIToken.read(path, ProcessSurroundings.system.readFile).utf8)
     }
 }
 
