@@ -183,7 +183,7 @@ enum ProcessLimits {
         // The kernel refuses this only if its own maximum was lowered since the start. Then the old
         // limit stays, which is not an error.
         _ = setrlimit(descriptorLimit, &limit)
-        return Int(clamping: limit.rlim_cur)
+        return descriptors
     }
 
     /// Runs a closure under the soft limit from the start of the process.
