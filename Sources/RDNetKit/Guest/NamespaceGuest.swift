@@ -161,7 +161,8 @@ final class NamespaceGuest {
             try result.get()
             try startDHCP()
         } catch {
-            printError("rdnet up: the command has no network: \(error)\n")
+            // The command runs, so this must not wait for a reader of standard error.
+            log.error("the command has no network", ["cause": "\(error)"])
         }
     }
 
