@@ -92,11 +92,16 @@ extension HTTPResponse {
 
 /// Finds the route of a request, as Go's request multiplexer does.
 struct HTTPRouter {
+    /// The answer for unknown paths; the text is Go's.
+    static let unknownPath = HTTPResponse.error(404, "404 page not found")
+
     private let routes: [String: HTTPRoute]
+    private let unknownPath: HTTPResponse
 
     /// Creates a router; if two routes have the same path, the later one counts.
-    init(_ routes: [HTTPRoute]) {
+    init(_ routes: [HTTPRoute], unknownPath: HTTPResponse = Self.unknownPath) {
         self.routes = Dictionary(routes.map { ($0.path, $0) }) { $1 }
+        self.unknownPath = unknownPath
     }
 
     /// Returns the reaction to a client's request.
@@ -109,7 +114,7 @@ struct HTTPRouter {
         }
         let path = URLPath.cleaned(head.path)
         guard path == head.path else { return .response(head.redirect(to: path)) }
-        return routes[path]?.decide(request, peer) ?? .response(.error(404, "404 page not found"))
+        return routes[path]?.decide(request, peer) ?? .response(unknownPath)
     }
 }
 

@@ -38,7 +38,8 @@ final class HTTPServer: StreamService {
     ///
     /// - Parameters:
     ///   - loop: The event loop.
-    ///   - routes: The paths; all others return 404.
+    ///   - routes: The paths.
+    ///   - unknownPath: The answer for all others.
     ///   - admission: Which clients with an address are answered; clients on unix sockets always
     ///     are.
     ///   - limits: The limits on the clients' use of resources.
@@ -47,13 +48,14 @@ final class HTTPServer: StreamService {
     init(
         loop: EventLoop,
         routes: [HTTPRoute],
+        unknownPath: HTTPResponse = HTTPRouter.unknownPath,
         admitting admission: HTTPAdmission,
         limits: Limits = Limits(),
         reporting limitLog: LimitLog = .discarding(),
         date: @escaping () -> Int64 = { WallClock.microseconds() / 1_000_000 }
     ) {
         self.loop = loop
-        router = HTTPRouter(routes)
+        router = HTTPRouter(routes, unknownPath: unknownPath)
         self.admission = admission
         self.limits = limits
         self.limitLog = limitLog

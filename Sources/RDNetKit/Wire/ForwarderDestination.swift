@@ -15,8 +15,7 @@ enum ForwarderDestination: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads a destination.
     ///
-    /// - Parameters:
-    ///   - octets: Starts with the protocol; more bytes may follow the destination.
+    /// - Parameter octets: Starts with the protocol; more bytes may follow the destination.
     /// - Returns: The destination and its length in bytes; nil if the bytes end too early.
     /// - Throws: `PacketError.notThisFormat` for an unknown protocol or address length.
     static func read(

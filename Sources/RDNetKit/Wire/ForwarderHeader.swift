@@ -10,13 +10,12 @@ enum ForwarderGreeting: Equatable {
     /// The number of bytes that distinguish the protocols.
     static let length = 3
 
-    /// Recognizes a protocol.
+    /// Recognizes a protocol; nil if the bytes belong to none of them.
     ///
     /// The first frame of a multiplexer opens a channel, so its third byte is 1. A destination
     /// starts with a protocol of 1 or 2 and an address length of 4 or 16, whose second byte is 0.
     ///
     /// - Parameter octets: The first bytes of a connection.
-    /// - Returns: Nil if the bytes belong to none of the protocols.
     init?(_ octets: RawSpan) {
         guard octets.byteCount >= Self.length else { return nil }
         let first = octets.array(0..<Self.length)

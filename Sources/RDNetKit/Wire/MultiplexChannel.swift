@@ -7,11 +7,11 @@ struct MultiplexChannel: Equatable {
 
     let destination: ForwarderDestination
     /// Bytes sent, and the total that the peer allows.
-    private(set) var sent: UInt64 = 0
-    private(set) var allowed: UInt64 = 0
+    private(set) var sent = UInt64.zero
+    private(set) var allowed = UInt64.zero
     /// Bytes received, passed on, and the total that this side allows.
-    private(set) var received: UInt64 = 0
-    private(set) var consumed: UInt64 = 0
+    private(set) var received = UInt64.zero
+    private(set) var consumed = UInt64.zero
     private(set) var granted = MultiplexChannel.window
     /// Whether this side has ended its direction, or both.
     var hasShutDown = false

@@ -141,6 +141,15 @@ struct DocumentedTrial: Sendable {
             manner: .none("MountedPortsTests do this in a guest with a kernel of its own")
         ),
         .init(start: "rdnet port-proxy -i", after: "await port 8080"),
+        .init(
+            start: "rdnet port-forwarder -data-listen unix:///tmp/vm.sock",
+            before: "echo served >page; python3 -m http.server 8000 >log 2>&1 & await port 8000",
+            after: "await port 8080; has served curl -s http://127.0.0.1:8080/page"
+        ),
+        .init(
+            start: "rdnet port-forwarder -data-listen 62373",
+            manner: .options("it needs vsock")
+        ),
         .init(start: "rdnet up </dev/null"),
         .init(start: "rdnet up -- getent hosts", after: "has 192.168.127.254 cat output"),
         .init(
