@@ -16,7 +16,7 @@ duration=$SECONDS
 ((duration > 0)) || duration=60
 cd "$(dirname "$0")/../.."
 readonly self=Tests/Fuzz/fuzz.sh
-readonly targets=(engine packets messages text http streams)
+readonly targets=(engine packets messages text http streams multiplexer)
 readonly directory=.build/fuzz program=.build/fuzz/rdnet-fuzz
 mkdir -p "$directory"
 
@@ -60,7 +60,7 @@ run() {
     mkdir -p "$directory/$1"
     if "${isolated[@]}" "$self" --inside "$1" -max_total_time="$duration" -max_len=2048 -print_final_stats=1 \
         "$directory/$1" "Tests/Fuzz/corpus/$1" >"$log" 2>&1; then
-        printf '%-9s %9d inputs\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
+        printf '%-11s %9d inputs\n' "$1" "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")"
     else
         { grep -v '^#[0-9]' "$log" | tail -n 45; echo "$1 failed; repeat it with $self --repeat $1 FILE"; } >&2
         return 1
