@@ -3,6 +3,9 @@
 /// Every stream of the host says with its first bytes which of three protocols it speaks: one
 /// destination for this stream, or the multiplexer, without or with a handshake.
 final class ForwarderExit {
+    /// Limit on multiplexers, each of which has a buffer of half a MiB.
+    private static let maximumConnections = 64
+
     private let relay: RelayConnector
     private let log: Logger
     private let buffer = ReceiveBuffer()
@@ -90,6 +93,9 @@ final class ForwarderExit {
         _ hasHandshake: Bool,
         _ ended: @escaping (String) -> Void
     ) {
+        guard connections.count < Self.maximumConnections else {
+            return ended("too many connections")
+        }
         let connection = MultiplexConnection(
             stream,
             side,

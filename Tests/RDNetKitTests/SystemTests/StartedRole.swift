@@ -11,6 +11,7 @@ final class StartedRole {
     static let serving = [
         "host-switch", "gvproxy", "wsl-proxy", "network-setup", "vm-switch", "gvforwarder",
         "port-fs",
+        "port-forwarder",
     ]
 
     /// A prefix that starts a program without blocked signals; a test's threads block most signals.
@@ -77,6 +78,7 @@ final class StartedRole {
             case "host-switch": ["--link", "unix://\(path)/link"]
             case "gvproxy": ["-listen", "unix://\(path)/api"]
             case "wsl-proxy": ["-socketFile", "\(path)/proxy.sock"]
+            case "port-forwarder": ["-data-listen", "\(path)/data"]
             case "network-setup":
                 [
                     "--vm-switch-path", "/bin/true", "--unshare-arg", "/bin/true",
@@ -102,6 +104,7 @@ final class StartedRole {
         case "gvproxy": "waiting for clients"
         case "wsl-proxy": "waiting for published ports"
         case "port-fs": "waiting for 9P clients"
+        case "port-forwarder": "waiting for the data connection"
         case "network-setup": "waiting for the host"
         default: "no connection to the host"
         }
