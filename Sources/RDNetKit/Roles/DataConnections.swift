@@ -11,6 +11,7 @@ final class DataConnections {
     private var dialer: LinkDialer?
     /// The last reported failure, so that a long wait is one line in the log.
     private var failure = ""
+    private var isClosed = false
 
     /// Creates a source of connections.
     init(_ side: any PortForwarder.Side, _ surroundings: PortForwarder.Surroundings) {
@@ -34,6 +35,7 @@ final class DataConnections {
 
     /// Stops; connections that were handed over stay open.
     func close() {
+        isClosed = true
         listener?.close()
         dialer?.close()
     }
@@ -84,6 +86,7 @@ final class DataConnections {
     }
 
     private func retry(_ address: LinkAddress, after reason: String) {
+        guard !isClosed else { return }
         if case .descriptor = address {
             log.info("data connection ended", ["reason": reason])
             return loop.stop()

@@ -8,8 +8,14 @@ final class ForwarderPair {
     private(set) var host: RunningProgram?
     private(set) var guest: RunningProgram?
 
+    private let guestConnects: Bool
+
     /// Creates the namespace, without programs.
-    init() throws {
+    ///
+    /// - Parameter guestConnects: Whether the VM's side opens the data connection.
+    /// - Throws: If there is no namespace.
+    init(guestConnects: Bool = false) throws {
+        self.guestConnects = guestConnects
         namespace = try NetworkNamespace()
         try namespace.run("ip", "link", "set", "lo", "up")
     }
@@ -28,17 +34,15 @@ final class ForwarderPair {
     }
 
     func startGuest() throws {
-        guest = try start(["-data-listen", directory.file("data")], "guest")
-        let isListening = comesTrue {
-            FileManager.default.fileExists(atPath: directory.file("data"))
-        }
-        try #require(isListening, "\(directory.text(of: "guest"))")
+        let option = guestConnects ? "-data-connect" : "-data-listen"
+        guest = try start([option, directory.file("data")], "guest")
+        let isWaiting = comesTrue { directory.text(of: "guest").contains("waiting for the data") }
+        try #require(isWaiting, "\(directory.text(of: "guest"))")
     }
 
     func startHost(_ options: [String] = []) throws {
-        let words = [
-            "-control-listen", directory.file("control"), "-data-connect", directory.file("data"),
-        ]
+        let option = guestConnects ? "-data-listen" : "-data-connect"
+        let words = ["-control-listen", directory.file("control"), option, directory.file("data")]
         host = try start(words + options, "host")
         let isListening = comesTrue {
             FileManager.default.fileExists(atPath: directory.file("control"))

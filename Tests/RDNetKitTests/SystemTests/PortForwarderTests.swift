@@ -182,6 +182,26 @@ struct PortForwarderTests {
         #expect(try comesTrue { try pair.shell(ask) == "hello\n" })
     }
 
+    @Test func `the VM's side may open the data connection, and opens it again`() throws {
+        let pair = try ForwarderPair(guestConnects: true)
+        try pair.startGuest()
+        let server = try pair.serve(
+            "socat",
+            "TCP-LISTEN:9000,fork,reuseaddr",
+            "EXEC:cat",
+            until: ":9000"
+        )
+        defer { server.end(with: SIGKILL) }
+        let ask = "echo hello | socat -t20 - TCP:127.0.0.1:8080 2>/dev/null; true"
+        for _ in 0..<2 {
+            try pair.startHost()
+            try pair.expose(8080, to: 9000)
+            #expect(try comesTrue { try pair.shell(ask) == "hello\n" })
+            pair.host?.end(with: SIGKILL)
+            try pair.shell("rm @/data @/control")
+        }
+    }
+
     @Test func `a connection may have a single destination, as from 2016 to 2018`() throws {
         let pair = try ForwarderPair()
         try pair.startGuest()
