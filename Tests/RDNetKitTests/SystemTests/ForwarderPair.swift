@@ -77,6 +77,16 @@ final class ForwarderPair {
         return server
     }
 
+    /// Starts an echo server in the namespace.
+    func serveEcho(_ port: Int) throws -> RunningProgram {
+        try serve(
+            "socat",
+            "TCP-LISTEN:\(port),fork,reuseaddr,backlog=200",
+            "EXEC:cat",
+            until: ":\(port)"
+        )
+    }
+
     /// Sends a request to the API and returns the status and the body.
     func request(
         _ method: String,

@@ -33,12 +33,7 @@ struct PortForwarderTests {
 
     @Test func `many connections at once get their own bytes`() throws {
         let pair = try ForwarderPair.connected()
-        let server = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9000,fork,reuseaddr,backlog=200",
-            "EXEC:cat",
-            until: ":9000"
-        )
+        let server = try pair.serveEcho(9000)
         defer { server.end(with: SIGKILL) }
         try pair.expose(8080, to: 9000)
         let script = """
@@ -54,12 +49,7 @@ struct PortForwarderTests {
     @Test func `a client that does not read holds up only itself`() throws {
         let pair = try ForwarderPair.connected()
         let flood = try pair.serve("socat", "-u", "/dev/zero", "TCP-LISTEN:9000", until: ":9000")
-        let echo = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9001,fork,reuseaddr",
-            "EXEC:cat",
-            until: ":9001"
-        )
+        let echo = try pair.serveEcho(9001)
         defer { for server in [flood, echo] { server.end(with: SIGKILL) } }
         try pair.expose(8080, to: 9000)
         try pair.expose(8081, to: 9001)
@@ -144,12 +134,7 @@ struct PortForwarderTests {
     @Test func `a client waits for a VM that is about to connect`() throws {
         let pair = try ForwarderPair()
         try pair.startHost()
-        let server = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9000,fork,reuseaddr",
-            "EXEC:cat",
-            until: ":9000"
-        )
+        let server = try pair.serveEcho(9000)
         defer { server.end(with: SIGKILL) }
         try pair.expose(8080, to: 9000)
         let client = try RunningProgram(
@@ -166,12 +151,7 @@ struct PortForwarderTests {
 
     @Test func `after a restart of the VM's side the same ports work again`() throws {
         let pair = try ForwarderPair.connected()
-        let server = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9000,fork,reuseaddr",
-            "EXEC:cat",
-            until: ":9000"
-        )
+        let server = try pair.serveEcho(9000)
         defer { server.end(with: SIGKILL) }
         try pair.expose(8080, to: 9000)
         pair.guest?.end(with: SIGKILL)
@@ -185,12 +165,7 @@ struct PortForwarderTests {
     @Test func `the VM's side may open the data connection, and opens it again`() throws {
         let pair = try ForwarderPair(guestConnects: true)
         try pair.startGuest()
-        let server = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9000,fork,reuseaddr",
-            "EXEC:cat",
-            until: ":9000"
-        )
+        let server = try pair.serveEcho(9000)
         defer { server.end(with: SIGKILL) }
         let ask = "echo hello | socat -t20 - TCP:127.0.0.1:8080 2>/dev/null; true"
         for _ in 0..<2 {
@@ -205,12 +180,7 @@ struct PortForwarderTests {
     @Test func `a connection may have a single destination, as from 2016 to 2018`() throws {
         let pair = try ForwarderPair()
         try pair.startGuest()
-        let stream = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9000,fork,reuseaddr",
-            "EXEC:cat",
-            until: ":9000"
-        )
+        let stream = try pair.serveEcho(9000)
         let datagrams = try pair.serve(
             "perl",
             "-MIO::Socket::IP",
@@ -236,12 +206,7 @@ struct PortForwarderTests {
     @Test func `the multiplexer works without the handshake, as in 2018`() throws {
         let pair = try ForwarderPair()
         try pair.startGuest()
-        let server = try pair.serve(
-            "socat",
-            "TCP-LISTEN:9000,fork,reuseaddr",
-            "EXEC:cat",
-            until: ":9000"
-        )
+        let server = try pair.serveEcho(9000)
         defer { server.end(with: SIGKILL) }
         let destination = ForwarderDestination.tcp(Endpoint(address: .loopbackIPv4, port: 9000))
         let frames =
