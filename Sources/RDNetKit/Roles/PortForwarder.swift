@@ -217,7 +217,7 @@ enum PortForwarder {
         )
         var sandbox = Sandbox(start.settings.sandbox, log: log)
         sandbox.programs = "unix sockets of any path can be named"
-        sandbox.capabilities = [.overrideFileAccess, .netBindService]
+        sandbox.capabilities = [.dacOverride, .netBindService]
         let refused = try sandbox.enter(with: nil, loop: loop)
         if sandbox.isProbe {
             return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
