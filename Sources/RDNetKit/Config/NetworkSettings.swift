@@ -31,11 +31,15 @@ struct NetworkSettings: Sendable {
     var hasUsualGuest = true
     /// Empty: no capture.
     var captureFile = ""
-    /// The directory that keeps leases and forwards; empty for none.
     /// Where guests mount the control file system.
     var portFileAddresses: [ListenAddress] = []
+    /// The directory that keeps leases and forwards; empty for none.
     var stateDirectory = ""
     var allowsLinkLocal = false
+    /// Whether the clients of forwards have the host alias's address, instead of the gateway's.
+    var forwardsFromHostAlias = false
+    /// Whether the gateway answers DNS queries.
+    var servesNames = true
     /// Whether the host alias leads to no service on the host's 127.0.0.1.
     var blocksHostLoopback = false
     /// Whether guests are kept from each other.

@@ -113,6 +113,25 @@ struct Option<Settings>: Sendable {
         values = { inner.values($0[keyPath: path]) }
     }
 
+    /// The same option under another name; its reason is in the original's paragraph.
+    func renamed(_ name: String, help: String) -> Option {
+        Option(self, named: name, help: help)
+    }
+
+    private init(_ other: Option, named name: String, help: String) {
+        self.name = name
+        reach = .commandLine
+        isRepeatable = other.isRepeatable
+        placeholder = other.placeholder
+        expected = other.expected
+        self.help = help
+        reason = ""
+        unset = other.unset
+        assign = other.assign
+        clear = other.clear
+        values = other.values
+    }
+
     /// The same option for settings that contain these settings.
     func within<Outer>(_ path: any WritableKeyPath<Outer, Settings> & Sendable) -> Option<Outer> {
         Option<Outer>(self, within: path)

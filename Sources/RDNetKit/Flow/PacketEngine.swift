@@ -264,7 +264,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         from mac: MACAddress,
         now: Instant
     ) throws(PacketError) {
-        guard header.destination == plan.gateway else { return drops.count(.badSource) }
+        guard header.destination == plan.forwardSource else { return drops.count(.badSource) }
         if header.isFragment { return try reassemble(header, payload, from: mac, now: now) }
         try dispatchFromBehind(header, payload, offload, from: mac, now: now)
     }

@@ -80,6 +80,11 @@ extension PacketEngine {
             }
             sendPortUnreachable(header, ip, payload, checksum)
         case .host(let address):
+            if ip.destination == plan.forwardSource,
+                datagramPorts.deliver(payload, from: guest, to: remote.port, now: now)
+            {
+                return
+            }
             guard ip.source != .anyIPv4 else { return drops.count(.badSource) }
             let host = Endpoint(address: address, port: remote.port)
             if plan.isolatesGuests, let other = udp.hairpinGuest(at: host), other != ip.source {

@@ -127,7 +127,7 @@ extension TCPFlows {
             if let answered { return answered(.impossible, descriptor) }
             return Socket.resetOnClose(descriptor)
         }
-        let remote = Endpoint(address: ethernet.plan.gateway, port: port)
+        let remote = Endpoint(address: ethernet.plan.forwardSource, port: port)
         let key = FlowKey(guest: guest, remote: remote)
         let sequence = initialSequence(key, now: now)
         let flow = TCPFlow(key, self, phase: .synSent, sequence: sequence, now: now)
@@ -151,7 +151,7 @@ extension TCPFlows {
         // endpoint.
         for _ in 0..<512 {
             nextPort = nextPort == UInt16.max ? 49_152 : nextPort + 1
-            let remote = Endpoint(address: ethernet.plan.gateway, port: nextPort)
+            let remote = Endpoint(address: ethernet.plan.forwardSource, port: nextPort)
             if table[FlowKey(guest: guest, remote: remote)] == nil { return nextPort }
         }
         return nil

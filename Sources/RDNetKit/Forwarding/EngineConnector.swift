@@ -48,7 +48,7 @@ private final class GatewayDatagramPort: GuestDatagramPort {
 
     func send(_ payload: UnsafeRawBufferPointer) {
         guard let engine else { return }
-        let source = Endpoint(address: engine.ethernet.plan.gateway, port: number)
+        let source = Endpoint(address: engine.ethernet.plan.forwardSource, port: number)
         if engine.ethernet.route(to: guest.address) == nil { engine.ethernet.askFor(guest.address) }
         engine.udp.send(payload, from: source, to: guest, mac: nil)
     }

@@ -117,7 +117,7 @@ extension ForwardTable {
 }
 
 /// Why a typed forward could not be opened.
-enum ForwardRefusal: Error, Equatable {
+enum ForwardRefusal: Error, Equatable, CustomStringConvertible {
     /// The table, or the owner's part of it, is full.
     case tooMany(limit: Int)
     /// The table has a forward at the same address.
@@ -125,4 +125,13 @@ enum ForwardRefusal: Error, Equatable {
     /// The network has stopped.
     case stopped
     case kernel(SystemError)
+
+    var description: String {
+        switch self {
+        case .tooMany(let limit): "the limit is \(limit) forwards"
+        case .alreadyOpen: "there is a forward at this address"
+        case .stopped: "the network has stopped"
+        case .kernel(let error): error.description
+        }
+    }
 }

@@ -58,6 +58,7 @@ final class PortFileSystem {
     /// - Parameters:
     ///   - name: Not empty, without a slash.
     ///   - session: The maker.
+    /// - Returns: The directory.
     /// - Throws: `NinePError`.
     func make(
         _ name: String,

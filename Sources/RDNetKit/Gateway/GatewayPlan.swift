@@ -9,6 +9,8 @@ struct GatewayPlan: Equatable {
     ///
     /// By default the last usable address.
     var hostAlias: IPAddress
+    /// The address that guests see as the client of a forward; by default the gateway's.
+    var forwardSource: IPAddress
     /// Addresses that guests use for host addresses; the first match applies.
     var translations: [AddressTranslation]
     /// Additional addresses that the gateway answers for.
@@ -29,6 +31,7 @@ struct GatewayPlan: Equatable {
         self.mtu = mtu
         self.allowsLinkLocal = allowsLinkLocal
         gateway = subnet.host(1)
+        forwardSource = gateway
         hostAlias = subnet.host(-2)
         translations = [AddressTranslation(seen: hostAlias, host: .loopbackIPv4)]
         virtualAddresses = [hostAlias]

@@ -14,13 +14,15 @@ enum GuestInterface {
     ///   - mtu: Nil keeps the kernel's default until DHCP sets it.
     ///   - ownership: A borrowed interface is neither configured nor brought up, because its owner
     ///     does that.
+    ///   - isConfigured: Whether to set the address and the MTU and to bring the interface up.
     /// - Returns: The device.
     /// - Throws: `GuestInterfaceError`.
     static func make(
         named name: String,
         mac: MACAddress?,
         mtu: Int?,
-        _ ownership: TAPDevice.Ownership = .exclusive
+        _ ownership: TAPDevice.Ownership = .exclusive,
+        isConfigured: Bool = true
     ) throws(GuestInterfaceError) -> TAPDevice {
         let device: TAPDevice
         do {
@@ -30,7 +32,7 @@ enum GuestInterface {
         }
         do {
             try prepareQueue(name)
-            if ownership != .borrowed { try configure(name, mac, mtu) }
+            if isConfigured, ownership != .borrowed { try configure(name, mac, mtu) }
         } catch {
             throw .configuration(name, error)
         }

@@ -183,8 +183,9 @@ final class HostNetwork: DatagramSender {
     // MARK: Services
 
     private func connectServices() {
-        serve(53) { [unowned self] datagram in dns.receive(datagram, now: loop.now) }
         serve(67) { [unowned self] datagram in answerDHCP(datagram) }
+        guard settings.servesNames else { return }
+        serve(53) { [unowned self] datagram in dns.receive(datagram, now: loop.now) }
         engine.tcp.services[53] = { [unowned self] stream, peer in dns.accept(stream, from: peer) }
     }
 

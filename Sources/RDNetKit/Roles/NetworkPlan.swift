@@ -11,6 +11,7 @@ extension GatewayPlan {
         isolatesGuests = settings.isolatesGuests
         gateway = settings.gateway
         hostAlias = settings.hostAlias
+        forwardSource = settings.forwardsFromHostAlias ? hostAlias : gateway
         let usual = AddressTranslation(seen: hostAlias, host: .loopbackIPv4)
         translations = settings.translations.isEmpty ? [usual] : settings.translations
         let alias = [hostAlias]

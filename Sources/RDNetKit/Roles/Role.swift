@@ -42,6 +42,7 @@ struct Role: Sendable {
     ///   - helpsOnError: Whether the usage text goes to standard error, as with Go's programs.
     ///   - commands: The possible first operands, each with a phrase for the usage text.
     ///   - hasMixedArguments: Whether options may also follow other words.
+    ///   - arranging: Rewrites the words of another program's command line.
     ///   - failed: Also receives the sentence of an error.
     ///   - body: The role's work; an error is reported in one sentence.
     init<Settings>(
@@ -53,6 +54,7 @@ struct Role: Sendable {
         helpsOnError: Bool = false,
         commands: [(form: String, help: String)] = [],
         hasMixedArguments: Bool = false,
+        arranging: @escaping @Sendable ([String]) -> [String] = { $0 },
         failed: @escaping @Sendable (String) -> Void = { _ in },
         body: @escaping @Sendable (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
     ) where Settings: RoleSettings {
@@ -70,7 +72,7 @@ struct Role: Sendable {
                 failed(sentence)
             }
             let inputs = ConfigurationInputs(
-                arguments: arguments,
+                arguments: arranging(arguments),
                 environment: surroundings.environment,
                 readFile: surroundings.readFile,
                 roles: registry.roles.map(\.name),

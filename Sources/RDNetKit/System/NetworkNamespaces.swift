@@ -10,7 +10,7 @@ extension Namespace {
     /// - Returns: A descriptor that holds it.
     /// - Throws: `SystemError` if /proc is not mounted.
     static func currentNetwork() throws(SystemError) -> OwnedDescriptor {
-        try openNetwork("/proc/thread-self/ns/net")
+        try openNamespace("/proc/thread-self/ns/net")
     }
 
     /// Opens the network namespace of another process.
@@ -19,7 +19,7 @@ extension Namespace {
     /// - Returns: A descriptor that holds it.
     /// - Throws: `SystemError` with ENOENT if the process does not exist.
     static func network(of process: Int32) throws(SystemError) -> OwnedDescriptor {
-        try openNetwork("/proc/\(process)/ns/net")
+        try openNamespace("/proc/\(process)/ns/net")
     }
 
     /// Whether this process shares a namespace with another process.
@@ -37,7 +37,7 @@ extension Namespace {
         return mine == theirs
     }
 
-    private static func openNetwork(_ path: String) throws(SystemError) -> OwnedDescriptor {
+    private static func openNamespace(_ path: String) throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(
             adopting: try systemCall("open \(path)") { open(path, O_RDONLY | O_CLOEXEC) }
         )
@@ -54,6 +54,24 @@ extension Namespace {
         try systemCall("unshare(CLONE_NEWNET)") { unshare(Int32(CLINUX_CLONE_NEWNET)) }
         defer { enter(home) }
         return try currentNetwork()
+    }
+
+    /// Moves this process into namespaces for good.
+    ///
+    /// In a user namespace, the process gets every capability there. See setns(2).
+    ///
+    /// - Parameters:
+    ///   - user: The path of a user namespace; nil, or the process's own, for no change.
+    ///   - network: The path of a network namespace.
+    /// - Throws: `SystemError`: ENOENT, EPERM.
+    static func join(user: String?, network: String) throws(SystemError) {
+        // Both are opened first: the paths may mean something else in the user namespace.
+        let there = try openNamespace(network)
+        if let user, FileIdentity(at: user) != FileIdentity(at: "/proc/thread-self/ns/user") {
+            let users = try openNamespace(user)
+            try systemCall("setns \(user)") { setns(users.number, Int32(CLINUX_CLONE_NEWUSER)) }
+        }
+        try systemCall("setns \(network)") { setns(there.number, Int32(CLINUX_CLONE_NEWNET)) }
     }
 
     /// Runs a closure while this process is in another network namespace.

@@ -26,6 +26,31 @@ struct OwnedDescriptor: ~Copyable {
         return descriptor
     }
 
+    /// Takes over a file, pipe or socket that the program inherited when it started.
+    ///
+    /// - Returns: The descriptor, close-on-exec.
+    /// - Throws: `SystemError`: EBADF. A descriptor that this program opened itself is
+    ///   close-on-exec, so it counts as not inherited.
+    static func inheritedFile(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
+        let flags = fcntl(number, F_GETFD)
+        guard flags != -1, flags & FD_CLOEXEC == 0 else {
+            throw SystemError(call: "descriptor \(number) was not handed over", errno: EBADF)
+        }
+        try systemCall("fcntl(F_SETFD)") { fcntl(number, F_SETFD, FD_CLOEXEC) }
+        return OwnedDescriptor(adopting: number)
+    }
+
+    /// Writes a short text in one piece and closes the descriptor.
+    ///
+    /// - Parameter text: At most PIPE_BUF bytes, which a pipe takes as a whole; the rest is cut
+    ///   off.
+    /// - Throws: `SystemError`, such as EPIPE.
+    consuming func report(_ text: String) throws(SystemError) {
+        let octets = Array(text.utf8.prefix(Int(PIPE_BUF)))
+        let number = number
+        try systemCall("write to descriptor \(number)") { write(number, octets, octets.count) }
+    }
+
     /// Takes over any socket that the program inherited when it started.
     ///
     /// The descriptor becomes close-on-exec and non-blocking. Descriptors that this program opens

@@ -17,15 +17,12 @@ enum PortProxyStatus {
 
     /// Writes a report and closes the pipe; without a pipe, it does nothing.
     private static func write(_ text: String) {
-        // Descriptors of this program's own are close-on-exec, the pipe is not.
-        let flags = fcntl(number, F_GETFD)
         var status = stat()
-        guard flags != -1, flags & FD_CLOEXEC == 0, fstat(number, &status) == 0,
-            status.st_mode & S_IFMT == S_IFIFO
-        else { return }
-        // One write of less than PIPE_BUF bytes, which a pipe takes as a whole.
-        let octets = Array(text.utf8.prefix(Int(PIPE_BUF)))
-        _ = Glibc.write(number, octets, octets.count)
-        close(number)
+        guard fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFIFO else { return }
+        do throws(SystemError) {
+            try OwnedDescriptor.inheritedFile(number).report(text)
+        } catch {
+            // dockerd does not wait for an answer, so this is not one of its pipes.
+        }
     }
 }

@@ -72,6 +72,13 @@ struct WaitingSocket: ~Copyable {
         usleep(UInt32(clamping: time.wholeNanoseconds / 1_000))
     }
 
+    /// Waits until something can be received, at least the end of the stream.
+    ///
+    /// - Throws: `SystemError` with ETIMEDOUT.
+    func waitForBytes(within limit: Duration) throws(SystemError) {
+        try Self.wait(for: descriptor, Int16(POLLIN), limit, "receive")
+    }
+
     private static func wait(
         for descriptor: borrowing OwnedDescriptor,
         _ events: Int16,

@@ -115,6 +115,9 @@ enum JSONError: Error, Equatable, CustomStringConvertible {
     /// A member's value is not a string.
     case wrongField(kind: String, field: String, type: String)
 
+    /// Whether more input could complete the value.
+    var isIncomplete: Bool { self == .empty || self == .unexpectedEnd }
+
     var description: String {
         switch self {
         case .empty: "EOF"

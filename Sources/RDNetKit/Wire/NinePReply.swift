@@ -25,6 +25,7 @@ enum NinePReply: Equatable {
     /// - Parameters:
     ///   - tag: The request's.
     ///   - dialect: The session's.
+    /// - Returns: The octets, from the size on.
     func octets(tag: UInt16, in dialect: NinePDialect) -> [UInt8] {
         var octets: [UInt8] = [0, 0, 0, 0, type]
         octets.append9P(tag)

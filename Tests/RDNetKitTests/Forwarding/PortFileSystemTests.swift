@@ -5,7 +5,7 @@ import Testing
 @Suite("the control file system")
 struct PortFileSystemTests {
     private let table: ForwardTable
-    private let connector = Connector()
+    private let connector = IdleConnector()
     private let system: PortFileSystem
 
     init() throws {
@@ -25,16 +25,6 @@ struct PortFileSystemTests {
         system = PortFileSystem(log: .discarding()) { request, client throws(PortFileError) in
             try forwards.open(request, for: client)
         }
-    }
-
-    /// Connects nobody.
-    private final class Connector: GuestConnector {
-        func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {}
-
-        func openDatagramPort(
-            to guest: Endpoint,
-            receiver: any GuestDatagramReceiver
-        ) -> (any GuestDatagramPort)? { nil }
     }
 
     private static let anyPort = "tcp:127.0.0.9:0:tcp:172.17.0.2:80"

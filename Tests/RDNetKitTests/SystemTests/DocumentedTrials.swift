@@ -137,6 +137,14 @@ struct DocumentedTrial: Sendable {
             after: "await test -S /run/net.sock"
         ),
         .init(
+            start: "ln -s /usr/local/bin/rdnet /usr/local/bin/slirp4netns",
+            manner: .none("RootlessContainerTests start it by this name")
+        ),
+        .init(
+            start: "rdnet slirp4netns -c",
+            manner: .options("there is no process 4711; Slirp4netnsTests do this")
+        ),
+        .init(
             start: "mount -t 9p",
             manner: .none("MountedPortsTests do this in a guest with a kernel of its own")
         ),

@@ -31,7 +31,8 @@ enum GuestImage {
 
     /// Creates a guest's file system: an archive with kernel modules and additional files.
     ///
-    /// The modules' dependencies are included; they are User Mode Linux's, or Debian's. `files` has the files by their paths in the guest.
+    /// The modules' dependencies are included; they are User Mode Linux's, or Debian's. `files`
+    /// has the files by their paths in the guest.
     /// See Tests/Guests/initrd.sh.
     static func makeFileSystem(
         _ path: String,

@@ -1,0 +1,49 @@
+/// An interface in a network namespace that somebody else has made, such as a container engine.
+///
+/// A child process enters the namespace, because a process with a sandbox cannot, and because the
+/// way back out of a user namespace is closed. It makes the interface, passes its descriptor on and
+/// ends; the interface lives as long as the descriptor.
+struct JoinedNamespace: Sendable {
+    /// The path of the user namespace to enter first; nil for none.
+    var userNamespace: String?
+    /// The path of the network namespace.
+    var network: String
+    var interface: String
+    /// Nil leaves the interface down and without an address: its owner configures it.
+    var configuration: Configuration?
+
+    /// How to configure the interface.
+    struct Configuration: Sendable {
+        var address: InterfaceAddress
+        var gateway: IPAddress
+        var mtu: Int
+        /// Nil keeps the kernel's choice.
+        var mac: MACAddress?
+    }
+
+    /// Makes the interface.
+    ///
+    /// - Parameter parent: Receives the descriptor of the TAP.
+    /// - Throws: `SystemError`, or `GuestInterfaceError`.
+    func make(for parent: borrowing OwnedDescriptor) throws {
+        try Namespace.join(user: userNamespace, network: network)
+        let device = try GuestInterface.make(
+            named: interface,
+            mac: configuration?.mac,
+            mtu: configuration?.mtu,
+            // RootlessKit makes the interface before it starts this program.
+            .either,
+            isConfigured: configuration != nil
+        )
+        if let configuration { try configure(configuration) }
+        try DescriptorPassing.send(device.descriptor.number, over: parent)
+    }
+
+    private func configure(_ configuration: Configuration) throws(SystemError) {
+        var netlink = try Netlink()
+        let link = try netlink.link(named: interface).index
+        let address = configuration.address
+        try netlink.addAddress(address, broadcast: address.broadcast, toLink: link)
+        try netlink.replaceDefaultRoute(via: configuration.gateway, link: link)
+    }
+}
