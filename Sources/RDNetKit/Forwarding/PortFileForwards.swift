@@ -3,18 +3,20 @@ struct PortFileForwards {
     let table: ForwardTable
     /// The listening endpoints that clients may ask for; empty for all of them.
     let binds: [GuestBind]
+    /// The option that restricts them.
+    var bindOption = "guest-bind"
     /// Makes the container's address reachable for a client's forward.
     ///
     /// Returns what undoes that, and why the address cannot be reached otherwise.
-    let reach: (IPAddress, _ client: IPAddress?) -> Reach
+    let reach: (IPAddress, _ client: IPAddress?) -> ForwardReach
     /// The owner of a client's forwards.
     let owner: (_ client: IPAddress?) -> ForwardOwner
 
-    /// Whether an address can be reached.
-    enum Reach {
-        /// With what to call when the forward has ended.
-        case reachable(released: () -> Void)
-        case unreachable(reason: String)
+    /// Creates a tree whose ports are these forwards.
+    func makeSystem(_ log: Logger) -> PortFileSystem {
+        PortFileSystem(log: log, limits: table.limits) { request, client throws(PortFileError) in
+            try open(request, for: client)
+        }
     }
 
     /// Opens a port.
@@ -31,7 +33,7 @@ struct PortFileForwards {
         let local = request.local
         guard binds.isEmpty || binds.contains(where: { $0.allows(local) }) else {
             let allowed = binds.map(\.description).joined(separator: ", ")
-            throw .denied(local, reason: "--guest-bind allows \(allowed)")
+            throw .denied(local, reason: "--\(bindOption) allows \(allowed)")
         }
         let released: () -> Void
         switch reach(request.remote.address, client) {

@@ -11,9 +11,9 @@ final class PortFileServer {
     static let patience: Duration = .seconds(10)
 
     private let system: PortFileSystem
-    private let loop: EventLoop
-    private let log: Logger
-    private let limits: LimitLog
+    let loop: EventLoop
+    let log: Logger
+    let limits: LimitLog
     private let scratch = ReceiveBuffer()
     private var connections: [ObjectIdentifier: PortFileConnection] = [:]
 

@@ -11,49 +11,39 @@ extension HostNetwork {
             reach: { [unowned self] in reach($0, for: $1 ?? settings.guest) },
             owner: { [settings] in .guest($0 ?? settings.guest) }
         )
-        let system = PortFileSystem(log: log, limits: limits) {
-            request,
-            client throws(PortFileError) in
-            try forwards.open(request, for: client)
-        }
-        let server = PortFileServer(system, loop: loop, log: log, limits: limits)
-        portFiles = server
-        for address in settings.portFileAddresses {
-            do throws(SystemError) {
-                try serve(server, at: address)
-            } catch {
-                throw RoleFailure("port-fs \(address): \(error)")
-            }
-        }
-    }
-
-    private func serve(
-        _ server: PortFileServer,
-        at address: ListenAddress
-    ) throws(SystemError) {
-        if case .stream(.tcp(let endpoint)) = address, endpoint.endpoint.address == settings.gateway
-        {
-            engine.tcp.services[endpoint.endpoint.port] = { stream, guest in
-                server.accept(stream, from: guest.address)
-            }
-            return
-        }
-        let listener = try LinkOpener.listen(
-            at: address,
+        let server = PortFileServer(
+            forwards.makeSystem(log),
             loop: loop,
             log: log,
-            limits: limits,
-            counters: listenerCounters
-        ) { stream, _ in
-            // Whoever connects on the host does so for its virtual machine.
-            server.accept(stream, from: nil)
+            limits: limits
+        )
+        portFiles = server
+        let addresses = settings.portFileAddresses
+        for port in addresses.compactMap(gatewayPort) {
+            engine.tcp.services[port] = { stream, guest in
+                server.accept(stream, from: guest.address)
+            }
         }
-        listeners.append(listener)
-        if let endpoint = listener.endpoint { engine.tcp.closedEndpoints.append(endpoint) }
+        // Whoever connects on the host does so for its virtual machine.
+        let others = try server.listen(
+            at: addresses.filter { gatewayPort($0) == nil },
+            option: "port-fs",
+            counters: listenerCounters
+        )
+        listeners += others
+        engine.tcp.closedEndpoints += others.compactMap(\.endpoint)
+    }
+
+    /// The port of an address of the gateway, which exists in the virtual network only.
+    private func gatewayPort(_ address: ListenAddress) -> UInt16? {
+        guard case .stream(.tcp(let endpoint)) = address,
+            endpoint.endpoint.address == settings.gateway
+        else { return nil }
+        return endpoint.endpoint.port
     }
 
     /// Makes a container's address reachable through the guest that asks for it.
-    private func reach(_ address: IPAddress, for guest: IPAddress) -> PortFileForwards.Reach {
+    func reach(_ address: IPAddress, for guest: IPAddress) -> ForwardReach {
         let ethernet = engine.ethernet
         if ethernet.plan.isGuest(address) { return .reachable(released: {}) }
         guard ethernet.addForward(to: address, behind: guest) else {

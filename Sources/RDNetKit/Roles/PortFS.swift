@@ -99,9 +99,7 @@ enum PortFS {
                 forwards.close()
                 connector.close()
             }
-            for address in settings.addresses {
-                listeners.append(try listen(at: address, server, loop, log, limits))
-            }
+            listeners = try server.listen(at: settings.addresses, option: "listen")
             let addresses = try HostAddressWatch(loop: loop) { lost in
                 _ = connector.end(losing: lost)
             }
@@ -145,28 +143,7 @@ enum PortFS {
             reach: { _, _ in .reachable(released: {}) },
             owner: { _ in .host }
         )
-        let system = PortFileSystem(log: log, limits: table.limits) {
-            request,
-            client throws(PortFileError) in
-            try forwards.open(request, for: client)
-        }
+        let system = forwards.makeSystem(log)
         return PortFileServer(system, loop: table.loop, log: log, limits: table.limits)
-    }
-
-    private static func listen(
-        at address: ListenAddress,
-        _ server: PortFileServer,
-        _ loop: EventLoop,
-        _ log: Logger,
-        _ limits: LimitLog
-    ) throws(RoleFailure) -> StreamListener {
-        do {
-            return try LinkOpener.listen(at: address, loop: loop, log: log, limits: limits) {
-                stream,
-                _ in server.accept(stream, from: nil)
-            }
-        } catch {
-            throw RoleFailure("listen \(address): \(error)")
-        }
     }
 }

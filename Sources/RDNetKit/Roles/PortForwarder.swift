@@ -5,12 +5,20 @@ struct PortForwarderSettings: RoleSettings {
     var controlListen: LinkAddress?
     var dataListen: LinkAddress?
     var dataConnect: LinkAddress?
+    /// Where the VM mounts the control file system.
+    var portFileAddresses: [ListenAddress] = []
     /// Empty for every address.
     var allowedBindAddresses: [IPAddress] = []
     var sandbox = SandboxSettings()
 
     /// Whether this is the host's side.
-    var isHost: Bool { controlListen != nil }
+    var isHost: Bool { controlListen != nil || !portFileAddresses.isEmpty }
+
+    /// The endpoints where ports may be opened; empty for all of them.
+    var binds: [GuestBind] {
+        guard !allowedBindAddresses.contains(where: \.isUnspecified) else { return [] }
+        return allowedBindAddresses.compactMap { GuestBind($0.isIPv4 ? "\($0)" : "[\($0)]") }
+    }
 
     var conflict: SettingsConflict? {
         let form = "exactly one of --data-listen and --data-connect"
@@ -28,7 +36,7 @@ struct PortForwarderSettings: RoleSettings {
         return SettingsConflict(
             option: "allowed-bind-addresses",
             value: allowedBindAddresses.map(\.description).joined(separator: ","),
-            expected: "--control-listen with it"
+            expected: "--control-listen or --port-fs with it"
         )
     }
 }
@@ -72,12 +80,20 @@ extension Option<PortForwarderSettings> {
             reason:
                 "Only this user can connect to a unix socket; a TCP or vsock port is open to all."
         ),
+        .portFiles(
+            \.portFileAddresses,
+            named: "port-fs",
+            reason: """
+                The VM mounts it and opens ports of this machine through it, which lead into the VM \
+                by the data connection. It makes this the host's side.
+                """
+        ),
         Option(
             "allowed-bind-addresses",
             \.allowedBindAddresses,
             .addressList,
             unset: "all",
-            help: "the addresses that the API may listen at, with commas between them",
+            help: "the addresses where ports may be opened, with commas between them",
             reason: """
                 Other addresses are refused; 0.0.0.0 or :: in the list allows all. Unix sockets \
                 are not affected.

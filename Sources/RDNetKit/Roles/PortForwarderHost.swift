@@ -10,6 +10,10 @@ final class PortForwarderHost: PortForwarder.Side {
     private let ports: ExposedPorts
     private let server: HTTPServer
     private var listener: StreamListener?
+    /// The forwards that the VM opens through the control file system.
+    private let table: ForwardTable
+    private var portFiles: PortFileServer?
+    private var portFileListeners: [StreamListener] = []
     /// Connections without a handshake yet.
     private var handshakes: [ObjectIdentifier: MultiplexConnection] = [:]
 
@@ -46,12 +50,38 @@ final class PortForwarderHost: PortForwarder.Side {
             admitting: HTTPAdmission(),
             reporting: surroundings.limits
         )
+        table = ForwardTable(
+            loop: loop,
+            connector: connector,
+            log: log,
+            limits: surroundings.limits,
+            ssh: SSHProgram(ProcessEnvironment.value(of:)),
+            descriptors: surroundings.descriptors
+        )
+        try servePortFiles(settings, surroundings.limits)
         guard let address = settings.controlListen else { return }
         do throws(SystemError) {
             listener = try listen(at: address, surroundings.limits)
         } catch {
             throw RoleFailure("--control-listen: \(error)")
         }
+    }
+
+    private func servePortFiles(
+        _ settings: PortForwarderSettings,
+        _ limits: LimitLog
+    ) throws(RoleFailure) {
+        guard !settings.portFileAddresses.isEmpty else { return }
+        let forwards = PortFileForwards(
+            table: table,
+            binds: settings.binds,
+            bindOption: "allowed-bind-addresses",
+            reach: { _, _ in .reachable(released: {}) },
+            owner: { _ in .host }
+        )
+        let server = PortFileServer(forwards.makeSystem(log), loop: loop, log: log, limits: limits)
+        portFiles = server
+        portFileListeners = try server.listen(at: settings.portFileAddresses, option: "port-fs")
     }
 
     private func listen(
@@ -79,7 +109,8 @@ final class PortForwarderHost: PortForwarder.Side {
     var hasRoom: Bool { handshakes.count < Self.maximumHandshakes }
     var traffic: KeyValuePairs<String, String> {
         [
-            "ports": "\(ports.list.count)", "connected": "\(connector.isConnected)",
+            "ports": "\(ports.list.count + table.entries.count)",
+            "connected": "\(connector.isConnected)",
             "connections": "\(connector.counters.connections)",
         ]
     }
@@ -115,6 +146,9 @@ final class PortForwarderHost: PortForwarder.Side {
 
     func close() {
         listener?.close()
+        for listener in portFileListeners { listener.close() }
+        portFiles?.close()
+        table.close()
         server.close()
         ports.close()
         for connection in Array(handshakes.values) { connection.close("exiting") }

@@ -2,9 +2,11 @@ import Testing
 
 @testable import RDNetKit
 
-/// A 9P2000 client with a codec of its own, which talks to a session without a connection.
+/// A 9P2000 client with a codec of its own, which talks to a session without a connection, or to a
+/// server's unix socket.
 final class PortFileClient {
     let session: NinePSession
+    private let answering: ([UInt8]) throws -> [UInt8]?
     private var tag: UInt16 = 0
 
     /// A reply: its type, and what follows the tag.
@@ -20,8 +22,47 @@ final class PortFileClient {
 
     /// Begins a session, or leaves that to the test.
     init(_ system: PortFileSystem, client: IPAddress? = nil, begins: Bool = true) throws {
-        session = NinePSession(system, client: client)
-        guard begins else { return }
+        let session = NinePSession(system, client: client)
+        self.session = session
+        answering = { session.answer($0) }
+        if begins { try begin() }
+    }
+
+    /// Begins a session with a server.
+    init(at path: String) throws {
+        let none = PortFileSystem(log: .discarding()) { _, _ throws(PortFileError) in
+            throw .noUnixSockets
+        }
+        session = NinePSession(none, client: nil)
+        let address = try #require(SocketAddress(path: path))
+        let descriptor = try Socket.makeUnix()
+        _ = try Socket.connect(descriptor, to: address)
+        let stream = WaitingSocketHolder(descriptor)
+        answering = { message in
+            // In two pieces, as a stream may deliver them.
+            try stream.socket.send(Array(message.prefix(3)), within: hangGuard)
+            try stream.socket.send(Array(message.dropFirst(3)), within: hangGuard)
+            var answer: [UInt8] = []
+            while answer.count < 4 || answer.count < Int(answer[0]) | Int(answer[1]) << 8 {
+                let more = try stream.socket.receive(upTo: 16_384, within: hangGuard)
+                if more.isEmpty { return nil }
+                answer += more
+            }
+            return answer
+        }
+        try begin()
+    }
+
+    /// Keeps a socket that cannot be copied.
+    private final class WaitingSocketHolder {
+        let socket: WaitingSocket
+
+        init(_ descriptor: consuming OwnedDescriptor) {
+            socket = WaitingSocket(descriptor)
+        }
+    }
+
+    private func begin() throws {
         let version = try #require(send(100, Self.number(8_192, 4) + Self.text("9P2000")))
         #expect(version.type == 101)
         #expect(try request(104, fid(0) + fid(.max) + Self.text("me") + Self.text("")).type == 105)
@@ -39,7 +80,14 @@ final class PortFileClient {
     func send(_ type: UInt8, _ body: [UInt8]) -> Reply? {
         tag += 1
         let head = Self.number(7 + body.count, 4) + [type] + Self.number(Int(tag), 2)
-        guard let answer = session.answer(head + body) else { return nil }
+        let answer: [UInt8]?
+        do {
+            answer = try answering(head + body)
+        } catch {
+            Issue.record(error)
+            return nil
+        }
+        guard let answer else { return nil }
         #expect(Array(answer[..<4]) == Self.number(answer.count, 4))
         #expect(Array(answer[5..<7]) == Self.number(Int(tag), 2))
         return Reply(type: answer[4], body: Array(answer[7...]))

@@ -38,8 +38,9 @@ struct PortForwarderTests {
         try pair.expose(8080, to: 9000)
         let script = """
             for ((i = 0; i < 50; i++)); do
-                { yes $i | head -c 200000 | tee >(sha256sum >@/sent.$i) |
-                    socat -t60 - TCP:127.0.0.1:8080 | sha256sum >@/got.$i; } &
+                { yes $i | head -c 200000 | sha256sum >@/sent.$i
+                    yes $i | head -c 200000 | socat -t60 - TCP:127.0.0.1:8080 |
+                        sha256sum >@/got.$i; } &
             done; wait
             for ((i = 0; i < 50; i++)); do cmp @/sent.$i @/got.$i; done; echo all
             """
@@ -62,6 +63,26 @@ struct PortForwarderTests {
             echo alive | socat -t20 - TCP:127.0.0.1:8081
             """
         #expect(try pair.shell(script) == "alive\n")
+    }
+
+    @Test func `a port of the control file system leads into the VM while its file is open`() throws
+    {
+        let pair = try ForwarderPair()
+        try pair.startGuest()
+        let socket = pair.directory.file("port")
+        try pair.startHost(["-port-fs", socket, "-allowed-bind-addresses", "127.0.0.1"])
+        try #require(comesTrue { pair.directory.text(of: "host").contains("VM connected") })
+        let server = try pair.serveEcho(9000)
+        defer { server.end(with: SIGKILL) }
+        let client = try PortFileClient(at: socket)
+        let port = "tcp:127.0.0.1:8080:tcp:127.0.0.1:9000"
+        #expect(try client.publish(port, as: "web", 1) == "OK \(port)\n")
+        let ask = "echo hello | socat -t20 - TCP:127.0.0.1:8080"
+        #expect(try pair.shell(ask) == "hello\n")
+        let refused = try client.publish("tcp:127.0.0.2:80:tcp:127.0.0.1:9000", as: "other", 2)
+        #expect(refused.hasPrefix("ERROR Bind for 127.0.0.2:80 failed: permission denied"))
+        try client.clunk(1)
+        #expect(throws: (any Error).self) { try pair.shell(ask) }
     }
 
     @Test func `a refused destination resets the client`() throws {
