@@ -17,16 +17,9 @@ done
 sysctl -qw net.ipv4.ip_forward=1
 
 tree=$directory/tree
-mkdir -p "$tree/bin" "$tree/www"
+mkdir -p "$tree"
 cp "$RDNET_LOAD" "$tree/load"
-cp "$(command -v busybox)" "$tree/bin/busybox"
-for library in $(ldd "$tree/bin/busybox" | grep -o '/[^ ]*' || true); do
-    mkdir -p "$tree${library%/*}"
-    cp -L "$library" "$tree$library"
-done
-ln -s busybox "$tree/bin/sh"
-echo "hello from the container" >"$tree/www/index.html"
-tar -C "$tree" -cf "$directory/web.tar" .
+"${0%/*}/web-image.sh" "$tree" "$directory/web.tar"
 
 # Not by exec: the end of this namespace's first process would end its containers, too.
 dockerd --iptables=false --storage-driver vfs --data-root "$directory/data" --exec-root "$directory/exec" \

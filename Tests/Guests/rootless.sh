@@ -22,15 +22,7 @@ mount -t cgroup -o hugetlb none /mnt/hugetlb 2>/dev/null || true
 
 cp "$program" "$directory/slirp4netns"
 tree=$directory/tree
-mkdir -p "$tree/bin" "$tree/www"
-cp "$(command -v busybox)" "$tree/bin/busybox"
-for library in $(ldd "$tree/bin/busybox" | grep -o '/[^ ]*' || true); do
-    mkdir -p "$tree${library%/*}"
-    cp -L "$library" "$tree$library"
-done
-ln -s busybox "$tree/bin/sh"
-echo "hello from the container" >"$tree/www/index.html"
-tar -C "$tree" -cf "$directory/web.tar" .
+"${0%/*}/web-image.sh" "$tree" "$directory/web.tar"
 chown -R "$user:$user" "$directory" /mnt/run
 # A directory above is only its owner's.
 chmod a+x "$(dirname "$directory")"

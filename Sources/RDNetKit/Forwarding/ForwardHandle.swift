@@ -116,6 +116,13 @@ extension ForwardTable {
     }
 }
 
+/// Whether forwards can lead to an address.
+enum ForwardReach {
+    /// With what to call when the forward has ended.
+    case reachable(released: () -> Void)
+    case unreachable(reason: String)
+}
+
 /// Why a typed forward could not be opened.
 enum ForwardRefusal: Error, Equatable, CustomStringConvertible {
     /// The table, or the owner's part of it, is full.

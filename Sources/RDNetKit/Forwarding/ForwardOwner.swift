@@ -58,6 +58,10 @@ struct GuestForwards: ForwardAccess {
     let isGuest: (IPAddress) -> Bool
     /// The host endpoints that guests may listen on; empty for all of them.
     let binds: [GuestBind]
+    /// Makes an address behind a guest reachable for a forward that the guest holds.
+    var reach: (_ address: IPAddress, _ guest: IPAddress) -> ForwardReach = { address, _ in
+        .unreachable(reason: "\(address) is not a guest's address")
+    }
 
     var entries: [ForwardTable.Entry] { table.entries(where: \.isGuest) }
 
@@ -79,17 +83,41 @@ struct GuestForwards: ForwardAccess {
         client: IPAddress?
     ) throws(ForwardError) -> ForwardHandle {
         let client = try guest(client)
-        let remote = try check(name, local: local, remote: remote, client: client)
-        return try table.hold(
-            name,
-            local: local,
-            remote: remote,
-            client: client,
-            owner: .guest(client)
-        )
+        let remote = try check(name, local: local, remote: remote, client: client, isHeld: true)
+        let released = try way(to: remote, for: client)
+        do {
+            let handle = try table.hold(
+                name,
+                local: local,
+                remote: remote,
+                client: client,
+                owner: .guest(client)
+            )
+            handle.released = released
+            return handle
+        } catch {
+            released()
+            throw error
+        }
     }
 
-    /// Checks whether a guest may open a forward.
+    /// Makes the address of a held forward reachable, if it is behind the guest.
+    ///
+    /// - Returns: What to call when the forward has ended.
+    private func way(
+        to remote: String,
+        for client: IPAddress
+    ) throws(ForwardError) -> () -> Void {
+        guard let first = try ForwardTable.pairs(.tcp, remote, remote).first else { return {} }
+        let address = try ForwardAddress.remote(first.remote).address
+        if isGuest(address) || address.isLoopback { return {} }
+        switch reach(address, client) {
+        case .reachable(let released): return released
+        case .unreachable(let reason): throw .forbidden(reason)
+        }
+    }
+
+    /// Checks whether a guest may open a forward, or hold one.
     ///
     /// - Returns: The guest's side with an address.
     /// - Throws: `ForwardError`.
@@ -97,7 +125,8 @@ struct GuestForwards: ForwardAccess {
         _ name: String,
         local: String,
         remote: String,
-        client: IPAddress
+        client: IPAddress,
+        isHeld: Bool = false
     ) throws(ForwardError) -> String {
         try checkProtocol(name)
         let remote = try ForwardAddress.completed(remote, for: client)
@@ -105,7 +134,11 @@ struct GuestForwards: ForwardAccess {
         for pair in try ForwardTable.pairs(transport, local, remote) {
             let guest = try ForwardAddress.remote(pair.remote).address
             // A guest's own 127.0.0.1 can be reached only in a namespace on this machine.
-            guard isGuest(guest) || guest.isLoopback && table.loopbackConnector != nil else {
+            // A held forward may lead to an address behind the guest, which `way` decides.
+            guard
+                isGuest(guest) || guest.isLoopback && table.loopbackConnector != nil
+                    || isHeld && !guest.isLoopback
+            else {
                 throw .forbidden("\(guest) is not a guest's address")
             }
             let endpoint = try ForwardAddress.local(pair.local, transport).endpoint

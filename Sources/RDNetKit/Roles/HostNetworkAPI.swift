@@ -34,7 +34,8 @@ extension HostNetwork {
         GuestForwards(
             table: forwards,
             isGuest: { [unowned engine] in engine.ethernet.plan.isGuest($0) },
-            binds: settings.access.guestBinds
+            binds: settings.access.guestBinds,
+            reach: { [unowned self] in reach($0, for: $1) }
         )
     }
 

@@ -12,6 +12,10 @@ struct PortProxySettings: RoleSettings {
     /// Whether the result goes to standard output instead of descriptor 3.
     var printsResult = false
     var printsVersion = false
+    /// The API of the host end, which opens the port on the host, too; nil for none.
+    var api: StreamAddress?
+    /// Whether to wait for that API, instead of failing without it.
+    var waitsForAPI = false
     /// Whether this is the shared process.
     var isShared = false
     var sandbox = SandboxSettings()
@@ -36,7 +40,7 @@ struct PortProxySettings: RoleSettings {
 extension Option<PortProxySettings> {
     /// The options of `port-proxy`.
     static let portProxy: [Option<PortProxySettings>] =
-        port + reports + processes + [Option<SandboxSettings>.sandboxMode.within(\.sandbox)]
+        port + reports + host + processes + [Option<SandboxSettings>.sandboxMode.within(\.sandbox)]
         + common
 
     private static let port = [
@@ -111,6 +115,31 @@ extension Option<PortProxySettings> {
         ),
         .version(\.printsVersion),
         .version(\.printsVersion, named: "v"),
+    ]
+
+    private static let host = [
+        Option(
+            "api",
+            \.api,
+            .optional(.stream),
+            reach: .everyRole,
+            unset: "none",
+            help: "in a VM: the host end's API, which opens the port on the host, too",
+            reason: """
+                For a guest of host-switch or gvproxy it is the gateway, tcp://192.168.127.1:80. Set \
+                RDNET_API in dockerd's environment. The host's port leads to the container, through \
+                the VM, which must forward packets. If the host's port cannot be opened, dockerd's \
+                user sees the reason.
+                """
+        ),
+        Option(
+            "wait-for-api",
+            \.waitsForAPI,
+            .boolean,
+            reach: .commandLine,
+            help: "wait for the API instead of failing without it",
+            reason: "A port does this by itself when the host end starts again."
+        ),
     ]
 
     private static let processes = [

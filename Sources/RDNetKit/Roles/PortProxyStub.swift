@@ -2,7 +2,8 @@
 ///
 /// It opens the port, passes the socket on to the shared process, and then only waits. If the
 /// shared process ends, for example because somebody killed it, the stub starts itself again: it
-/// still has the socket, so no client is refused meanwhile.
+/// still has the socket, so no client is refused meanwhile. The same happens when the host end's
+/// API ends, if that opens the port on the host.
 enum PortProxyStub {
     /// The descriptor with which dockerd passes on the port's socket.
     private static let socketNumber: Int32 = 4
@@ -27,13 +28,21 @@ enum PortProxyStub {
             throw RoleFailure(error)
         }
         let socket = try open(settings)
+        let held = HeldHostPort(request, settings, start.logger)
         guard let connection = try handOver(request, socket) else {
+            try held?.open()
             return try PortProxyServer.runAlone(request, socket, start) { succeed(start) }
+        }
+        if let held, settings.waitsForAPI {
+            if try !held.openEventually(until: signals) { return .success }
+        } else {
+            try held?.open()
         }
         succeed(start)
         ParkedProcess.wait(
             for: signals.release(),
             or: connection.release(),
+            held?.release() ?? -1,
             keeping: socket.release(),
             as: socketNumber,
             thenRun: words(request, settings)
@@ -167,6 +176,6 @@ enum PortProxyStub {
             "-container-ip", "\(request.container.address)",
             "-container-port", "\(request.container.port)",
             "-use-listen-fd",
-        ]
+        ] + (settings.api.map { ["-api", "\($0)", "-wait-for-api"] } ?? [])
     }
 }

@@ -33,6 +33,9 @@ struct HeldConnection: ~Copyable {
     let stream: WaitingSocket
     /// Where the forward listens, one text for each port.
     let addresses: [String]
+
+    /// Gives up the connection without closing it.
+    consuming func release() -> OwnedDescriptor { stream.descriptor }
 }
 
 /// A blocking client of the HTTP API, for a program that does nothing else meanwhile.

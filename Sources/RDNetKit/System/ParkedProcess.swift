@@ -16,17 +16,19 @@ enum ParkedProcess {
     /// Bytes of the stack that may have been used; the kernel ignores what does not exist.
     private static let stackLength = 1 << 20
 
-    /// Waits until a signal arrives or a peer closes its connection.
+    /// Waits until a signal arrives or one of the peers closes its connection.
     ///
     /// - Parameters:
     ///   - signals: From `SignalWatch.descriptor`; after a signal, the process exits with status 0.
     ///   - peer: A socket on which nothing is ever received.
+    ///   - other: The same for another peer; -1 for none.
     ///   - kept: A descriptor for the program when it starts again because the peer has closed.
     ///   - number: The number of the kept descriptor, below 10.
     ///   - words: The program's arguments then.
     static func wait(
         for signals: Int32,
         or peer: Int32,
+        _ other: Int32 = -1,
         keeping kept: Int32,
         as number: Int32,
         thenRun words: [String]
@@ -36,18 +38,21 @@ enum ParkedProcess {
         // Their own numbers may be the one that the kept descriptor needs.
         let first = fcntl(signals, F_DUPFD_CLOEXEC, 10)
         let second = fcntl(peer, F_DUPFD_CLOEXEC, 10)
+        // poll(2) ignores a negative number.
+        let third = other < 0 ? -1 : fcntl(other, F_DUPFD_CLOEXEC, 10)
         if kept == number { _ = fcntl(number, F_SETFD, 0) } else { dup2(kept, number) }
-        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 2) { requests in
+        withUnsafeTemporaryAllocation(of: pollfd.self, capacity: 3) { requests in
             requests[0] = pollfd(fd: first, events: Int16(POLLIN), revents: 0)
             requests[1] = pollfd(fd: second, events: Int16(POLLIN), revents: 0)
+            requests[2] = pollfd(fd: third, events: Int16(POLLIN), revents: 0)
             let address = Int(bitPattern: requests.baseAddress)
             withUnsafeTemporaryAllocation(of: timespec.self, capacity: 1) { pause in
                 pause[0] = timespec(tv_sec: 0, tv_nsec: restartPause)
                 let pauseAddress = Int(bitPattern: pause.baseAddress)
                 releaseMemory(below: min(address, pauseAddress))
                 // syscall(2) uses no variable of the C library; ppoll(3) does.
-                while requests[1].revents == 0 {
-                    _ = clinux_syscall(Int(SYS_ppoll), address, 2, 0, 0)
+                while requests[1].revents == 0, requests[2].revents == 0 {
+                    _ = clinux_syscall(Int(SYS_ppoll), address, 3, 0, 0)
                     if requests[0].revents != 0 { _exit(0) }
                 }
                 // A peer that fails at once must not keep the processor busy.

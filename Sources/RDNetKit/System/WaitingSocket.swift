@@ -79,6 +79,25 @@ struct WaitingSocket: ~Copyable {
         try Self.wait(for: descriptor, Int16(POLLIN), limit, "receive")
     }
 
+    /// Makes the kernel probe the peer of an idle TCP connection.
+    func probePeer(after idle: Duration) {
+        Socket.probePeer(descriptor, after: idle)
+    }
+
+    /// Whether a descriptor has something to read within a time limit.
+    static func hasBytes(
+        _ descriptor: borrowing OwnedDescriptor,
+        within limit: Duration
+    ) throws(SystemError) -> Bool {
+        do {
+            try wait(for: descriptor, Int16(POLLIN), limit, "poll")
+            return true
+        } catch {
+            guard error.isTimeout else { throw error }
+            return false
+        }
+    }
+
     private static func wait(
         for descriptor: borrowing OwnedDescriptor,
         _ events: Int16,

@@ -129,6 +129,39 @@ struct GuestForwardsTests {
         table.close()
     }
 
+    @Test func `a guest can hold a forward to an address behind it, until the forward ends`() throws
+    {
+        let ethernet = fixture.guest.engine.ethernet
+        let (guest, container) = (Self.guest.address, IPAddress(ipv4: 0xac11_0002))
+        let forwards = GuestForwards(
+            table: fixture.forwards,
+            isGuest: { ethernet.plan.isGuest($0) },
+            binds: [],
+            reach: { address, guest in
+                ethernet.addForward(to: address, behind: guest)
+                    ? .reachable(released: { ethernet.removeForward(to: address) })
+                    : .unreachable(reason: "\(address) is no address of a container")
+            }
+        )
+        func hold(_ remote: String, _ local: String = "127.0.0.1:0") throws -> ForwardHandle {
+            try forwards.hold("", local: local, remote: remote, client: guest)
+        }
+        let other = IPAddress(ipv4: 0xc0a8_7f03)
+        let handle = try hold("172.17.0.2:80")
+        #expect(ethernet.leads(to: container))
+        #expect(!ethernet.addForward(to: container, behind: other))
+        #expect(throws: ForwardError.self) { try hold("172.17.0.2:80", "203.0.113.9:80") }
+        #expect(throws: ForwardError.forbidden("169.254.169.254 is no address of a container")) {
+            try hold("169.254.169.254:80")
+        }
+        handle.close()
+        #expect(ethernet.addForward(to: container, behind: other))
+        // A forward that would outlive its connection leads to guests only.
+        #expect(throws: ForwardError.forbidden("172.17.0.2 is not a guest's address")) {
+            try forwards.expose("", local: ":0", remote: "172.17.0.2:80", client: guest)
+        }
+    }
+
     @Test(
         "--guest-bind",
         arguments: [

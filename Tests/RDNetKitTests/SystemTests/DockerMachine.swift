@@ -8,8 +8,13 @@ final class DockerMachine {
     private let daemon: RunningProgram
 
     /// Starts dockerd and imports its image `web`.
-    init() throws {
-        host = try NetworkNamespace()
+    ///
+    /// - Parameters:
+    ///   - namespace: Where; nil makes one.
+    ///   - api: The value of `RDNET_API` for dockerd; nil for none.
+    /// - Throws: If dockerd does not start.
+    init(in namespace: NetworkNamespace? = nil, api: String? = nil) throws {
+        host = try namespace ?? NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
         let proxy = directory.file("port-proxy")
         try FileManager.default.createSymbolicLink(
@@ -21,7 +26,7 @@ final class DockerMachine {
             .appendingPathComponent("Guests/dockerd.sh").path
         daemon = try RunningProgram(
             [
-                "env", "RDNET_LOAD=\(BuiltProgram.load)",
+                "env", "RDNET_LOAD=\(BuiltProgram.load)", "RDNET_API=\(api ?? "")",
                 "unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc",
                 "--propagation", "private", script, directory.path, proxy,
             ],
@@ -47,7 +52,10 @@ final class DockerMachine {
 
     /// Runs docker's client and returns its output.
     @discardableResult
-    func docker(_ words: String...) throws -> String {
+    func docker(_ words: String...) throws -> String { try docker(words) }
+
+    @discardableResult
+    func docker(_ words: [String]) throws -> String {
         let socket = "DOCKER_HOST=unix://\(directory.path)/docker.sock"
         return try run(["ip", "netns", "exec", host.name, "env", socket, "docker"] + words)
     }

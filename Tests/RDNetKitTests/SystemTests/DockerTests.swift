@@ -47,7 +47,7 @@ struct DockerTests {
         let answer = try machine.host.run(
             "bash",
             "-c",
-            "printf datagram | nc -u -w 1 127.0.0.1 7000"
+            "exec 3<>/dev/udp/127.0.0.1/7000; printf datagram >&3; timeout 60 head -c 8 <&3"
         )
         #expect(answer == "datagram")
 
@@ -70,6 +70,50 @@ struct DockerTests {
         try machine.docker("rm", "-f", "web")
         #expect(!isOpen(machine, "127.0.0.1:8080"))
         #expect(try comesTrue { try machine.proxies().isEmpty })
+    }
+
+    @Test func `in a VM, the host has the container's port as long as the container`() throws {
+        let scene = try SwitchedGuest()
+        let machine = try DockerMachine(in: scene.guest, api: "tcp://192.168.127.1:80")
+        func isOpenOnHost(_ address: String) -> Bool {
+            succeeds {
+                try scene.host.run("curl", "-sSf", "--max-time", "60", "http://\(address)/")
+            }
+        }
+        let command = ["web", "/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"]
+        func start(_ name: String, _ port: String) throws {
+            let words = ["run", "-d", "--name", name, "-p", port] + command
+            try machine.docker(words)
+        }
+        try start("web", "8080:80")
+        try start("local", "127.0.0.2:8081:80")
+        for address in ["127.0.0.1:8080", "[::1]:8080", "127.0.0.2:8081"] {
+            #expect(comesTrue { isOpenOnHost(address) }, "\(address): \(scene.logs)")
+        }
+        #expect(!isOpenOnHost("127.0.0.1:8081"))
+        #expect(isOpen(machine, "127.0.0.1:8080"))
+
+        let occupant = try RunningProgram(["nc", "-l", "-k", "0.0.0.0", "8090"], in: scene.host)
+        defer { occupant.end(with: SIGKILL) }
+        try #require(
+            try comesTrue { try scene.host.run("ss", "-Hltn").contains("0.0.0.0:8090") }
+        )
+        do {
+            try start("taken", "8090:80")
+            Issue.record("the port was published twice")
+        } catch {
+            #expect("\(error)".contains("address already in use"), "\(error)")
+        }
+
+        // The host end is killed, and another one takes its place.
+        scene.hostSwitch?.end(with: SIGKILL)
+        #expect(!isOpenOnHost("127.0.0.1:8080"))
+        try scene.startHostSwitch()
+        #expect(comesTrue { isOpenOnHost("127.0.0.1:8080") }, "\(scene.logs)")
+
+        try machine.docker("rm", "-f", "web")
+        #expect(comesTrue { !isOpenOnHost("127.0.0.1:8080") })
+        #expect(try scene.askAPI("/services/forwarder/all").contains("127.0.0.2:8081"))
     }
 
     @Test func `docker's user reads why a port cannot open, and a killed dockerd leaves none`()

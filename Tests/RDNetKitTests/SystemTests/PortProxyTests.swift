@@ -169,8 +169,10 @@ struct PortProxyTests {
         let port = try PublishedPort(Self.words("udp", at: "0.0.0.0", to: "127.0.0.1"), in: host)
         try port.expectOpen()
         for address in ["127.0.0.1", "127.0.0.3"] {
-            // nc accepts answers of its peer only.
-            let command = "printf hello | nc -u -w 1 \(address) 8080"
+            // A connected socket accepts answers of its peer only.
+            let command = """
+                exec 3<>/dev/udp/\(address)/8080; printf hello >&3; timeout 60 head -c 5 <&3
+                """
             #expect(try host.run("bash", "-c", command) == "hello")
         }
         server.end(with: SIGKILL)
