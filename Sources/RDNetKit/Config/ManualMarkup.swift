@@ -7,7 +7,8 @@ enum ManualMarkup {
     ) -> String {
         var text = ".Bl -tag -width Ds\n"
         for option in options {
-            text += ".It Fl Fl \(option.name)\(argument(option.placeholder))\n"
+            let hyphens = option.isShort ? "Fl" : "Fl Fl"
+            text += ".It \(hyphens) \(option.name)\(argument(option.placeholder))\n"
             text += sentences(capitalized(option.help) + ". " + option.reason)
             if option.isRepeatable { text += "May be given more than once.\n" }
             text += sentences("Default: \(option.defaultText ?? "false").")

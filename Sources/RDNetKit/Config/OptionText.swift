@@ -1,9 +1,12 @@
 /// An option's text in usage messages and in the printed configuration.
 extension Option where Settings: RoleSettings {
-    /// `--mtu OCTETS`.
+    /// `--mtu OCTETS`, `-m OCTETS`.
     var usageForm: String {
-        "--\(name)" + (placeholder.map { " \($0)" } ?? "")
+        (isShort ? "-" : "--") + name + (placeholder.map { " \($0)" } ?? "")
     }
+
+    /// Whether the name is one letter, which is usually written after one hyphen.
+    var isShort: Bool { name.utf8.count == 1 }
 
     /// The default, described in words if it is empty; nil for a false Boolean.
     var defaultText: String? {

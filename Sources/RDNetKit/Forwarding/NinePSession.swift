@@ -7,7 +7,7 @@ final class NinePSession {
     /// A shorter limit would leave no room for the answers.
     private static let minimumLength = 512
     /// A mounted file system uses three for each open file.
-    private static let maximumFids = 65_536
+    private static let maximumFids = 16_384
 
     /// The guest that the session belongs to; nil if that is not known.
     let client: IPAddress?

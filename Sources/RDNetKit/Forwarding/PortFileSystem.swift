@@ -30,7 +30,8 @@ final class PortFileSystem {
     /// Creates a tree without ports.
     ///
     /// - Parameters:
-    ///   - log: Receives one line for each port that opens, fails or ends.
+    ///   - log: Receives one line, at level debug, for each port that opens, fails or ends: clients
+    ///     decide how many there are.
     ///   - limits: Reports a full tree.
     ///   - open: Opens ports.
     init(log: Logger, limits: LimitLog = .discarding(), open: @escaping Opener) {
@@ -108,10 +109,10 @@ final class PortFileSystem {
             entry.handle = port.handle
             entry.outcome = .open("\(port.request)")
             listings = [:]
-            log.info("port opened", ["port": "\(port.request)"])
+            log.debug("port opened", ["port": "\(port.request)"])
         } catch {
             entry.outcome = .failed(error.text)
-            log.warning("port not opened", ["port": text, "cause": error.text])
+            log.debug("port not opened", ["cause": error.text])
         }
     }
 
@@ -124,7 +125,7 @@ final class PortFileSystem {
         entry.handle?.close()
         entry.handle = nil
         listings = [:]
-        if case .open(let port) = entry.outcome { log.info("port closed", ["port": port]) }
+        if case .open(let port) = entry.outcome { log.debug("port closed", ["port": port]) }
     }
 
     /// Removes what an open file owns.

@@ -61,8 +61,8 @@ final class CaptureWriter: ReadinessObserver {
             guard error.isWithoutReader else { throw error }
             log.info("capture is waiting for a reader", ["file": path])
         }
-        // An analyzer can read a capture without frames, but not an empty file.
-        if output != nil, needsHeader { write([], 0) }
+        // An analyzer can read a file without frames, but not an empty one.
+        if needsHeader, output?.isFile == true { write([], 0) }
     }
 
     /// Writes records.

@@ -81,6 +81,7 @@ final class ForwarderPair {
     func serveEcho(_ port: Int) throws -> RunningProgram {
         try serve(
             "socat",
+            "-t60",
             "TCP-LISTEN:\(port),fork,reuseaddr,backlog=200",
             "EXEC:cat",
             until: ":\(port)"

@@ -18,6 +18,7 @@ struct PortForwarderTests {
         let pair = try ForwarderPair.connected()
         let server = try pair.serve(
             "socat",
+            "-t60",
             "TCP-LISTEN:9000,fork,reuseaddr",
             "SYSTEM:sha256sum",
             until: ":9000"
@@ -96,6 +97,7 @@ struct PortForwarderTests {
         let pair = try ForwarderPair.connected()
         let server = try pair.serve(
             "socat",
+            "-t60",
             "UNIX-LISTEN:@/inside,fork",
             "EXEC:cat",
             until: "/inside"
