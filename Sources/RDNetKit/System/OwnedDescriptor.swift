@@ -44,11 +44,13 @@ struct OwnedDescriptor: ~Copyable {
     ///
     /// - Parameter text: At most PIPE_BUF bytes, which a pipe takes as a whole; the rest is cut
     ///   off.
-    /// - Throws: `SystemError`, such as EPIPE.
+    /// - Throws: `SystemError`: EPIPE, or EBADF for a descriptor that is open for reading only.
     consuming func report(_ text: String) throws(SystemError) {
         let octets = Array(text.utf8.prefix(Int(PIPE_BUF)))
-        let number = number
-        try systemCall("write to descriptor \(number)") { write(number, octets, octets.count) }
+        // Not by systemCall: the descriptor is the caller's choice, so EBADF is no bug.
+        guard write(number, octets, octets.count) >= 0 else {
+            throw SystemError(call: "write to descriptor \(number)", errno: errno)
+        }
     }
 
     /// Takes over any socket that the program inherited when it started.

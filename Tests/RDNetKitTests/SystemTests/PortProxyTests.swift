@@ -164,6 +164,13 @@ struct PortProxyTests {
         #expect(port.program.status == 1)
     }
 
+    @Test func `a descriptor 3 that is open for reading only is no reason to crash`() throws {
+        let script = "exec 3< <(:); exec \"$0\" port-proxy -proto sctp"
+        let program = try RunningProgram(["bash", "-c", script, BuiltProgram.rdnet], in: host)
+        #expect(comesTrue { !program.isRunning })
+        #expect(program.status == 2)
+    }
+
     @Test func `UDP answers come from the address that the client sent to`() throws {
         let server = try startContainer("udp-echo")
         let port = try PublishedPort(Self.words("udp", at: "0.0.0.0", to: "127.0.0.1"), in: host)
