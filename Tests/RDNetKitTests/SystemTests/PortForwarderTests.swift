@@ -37,15 +37,18 @@ struct PortForwarderTests {
         let server = try pair.serveEcho(9000)
         defer { server.end(with: SIGKILL) }
         try pair.expose(8080, to: 9000)
+        // Other tests of this process block SIGPIPE, which would end yes(1) without a complaint.
         let script = """
+            text() { yes $1 2>/dev/null | head -c 200000; }
             for ((i = 0; i < 50; i++)); do
-                { yes $i | head -c 200000 | sha256sum >@/sent.$i
-                    yes $i | head -c 200000 | socat -t60 - TCP:127.0.0.1:8080 |
+                { text $i | sha256sum >@/sent.$i
+                    text $i | socat -t60 - TCP:127.0.0.1:8080 |
                         sha256sum >@/got.$i; } &
             done; wait
-            for ((i = 0; i < 50; i++)); do cmp @/sent.$i @/got.$i; done; echo all
+            for ((i = 0; i < 50; i++)); do cmp @/sent.$i @/got.$i 2>&1; done; echo all
             """
-        #expect(try pair.shell(script) == "all\n")
+        let output = try pair.shell(script)
+        #expect(output == "all\n", "\(output), \(pair.directory.text(of: "servers"))")
     }
 
     @Test func `a client that does not read holds up only itself`() throws {
