@@ -16,7 +16,7 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
     case packets(String)
     /// A unix datagram socket, one frame per datagram: vfkit and libkrun.
     case datagrams(String)
-    /// A connected stream that the program inherited.
+    /// A stream that the program inherited: connected, or where connections are accepted listening.
     case descriptor(Int32)
     /// A stream with input on descriptor 0 and output on descriptor 1.
     case standardStreams

@@ -6,11 +6,10 @@ enum ListenAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// Parses a stream's address, the path of a unix socket, or `fd:3`.
     init?(_ text: some StringProtocol) {
-        if let number = text.removingPrefix("fd:")?.removingPrefix("//")
-            ?? text.removingPrefix("fd:")
-        {
+        if let rest = text.removingPrefix("fd:") {
+            let digits = rest.removingPrefix("//") ?? rest
             // The first three are the standard streams.
-            guard let number = number.decimal(upTo: UInt64(Int32.max)), number > 2 else {
+            guard let number = digits.decimal(upTo: UInt64(Int32.max)), number > 2 else {
                 return nil
             }
             self = .descriptor(Int32(truncatingIfNeeded: number))
@@ -20,6 +19,14 @@ enum ListenAddress: Hashable, Sendable, CustomStringConvertible {
         } else {
             guard let address = StreamAddress(text) else { return nil }
             self = .stream(address)
+        }
+    }
+
+    /// The same for `LinkOpener`.
+    var link: LinkAddress {
+        switch self {
+        case .stream(let address): .stream(address, .littleEndian16)
+        case .descriptor(let number): .descriptor(number)
         }
     }
 

@@ -15,8 +15,8 @@ struct Option<Settings>: Sendable {
         case network(key: String)
     }
 
-    let name: String
-    let reach: Reach
+    private(set) var name: String
+    private(set) var reach: Reach
     /// Whether each occurrence adds a value; otherwise the last one wins.
     let isRepeatable: Bool
     /// The placeholder for the value; nil for a Boolean, which needs none.
@@ -24,9 +24,9 @@ struct Option<Settings>: Sendable {
     /// A description of a valid value, for errors.
     let expected: String
     /// A phrase for `--help`.
-    let help: String
+    private(set) var help: String
     /// More sentences for the manual: details, when to use it, and the reason for the default.
-    let reason: String
+    private(set) var reason: String
     /// The meaning of an empty default; nil if the default is never empty.
     let unset: String?
     /// Sets or adds a value; false if the text is invalid.
@@ -115,21 +115,12 @@ struct Option<Settings>: Sendable {
 
     /// The same option under another name; its reason is in the original's paragraph.
     func renamed(_ name: String, help: String) -> Option {
-        Option(self, named: name, help: help)
-    }
-
-    private init(_ other: Option, named name: String, help: String) {
-        self.name = name
-        reach = .commandLine
-        isRepeatable = other.isRepeatable
-        placeholder = other.placeholder
-        expected = other.expected
-        self.help = help
-        reason = ""
-        unset = other.unset
-        assign = other.assign
-        clear = other.clear
-        values = other.values
+        var copy = self
+        copy.name = name
+        copy.reach = .commandLine
+        copy.help = help
+        copy.reason = ""
+        return copy
     }
 
     /// The same option for settings that contain these settings.

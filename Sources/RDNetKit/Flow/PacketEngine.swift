@@ -276,7 +276,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         from mac: MACAddress,
         now: Instant
     ) throws(PacketError) {
-        if [IPProtocol.tcp, IPProtocol.udp].contains(header.transport), payload.count >= 4 {
+        let hasPorts = header.transport == IPProtocol.tcp || header.transport == IPProtocol.udp
+        if hasPorts, payload.count >= 4 {
             // TCP and UDP have the destination port at the same place.
             let port: UInt16 = payload.bytes.bigEndian(at: 2)
             guard tcp.services[port] == nil, datagramServices[port] == nil else {

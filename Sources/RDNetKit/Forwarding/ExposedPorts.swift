@@ -77,7 +77,8 @@ final class ExposedPorts {
         let name = "\(port.transport) \(Self.text(port))"
         guard allows(port.outsideAddress) else { throw .addressNotAllowed(name) }
         do {
-            return try port.transport == .tcp ? openTCP(port) : openUDP(port)
+            return try port.transport == .tcp
+                ? expose(port, on: ListeningSocket.tcp(port.outside)) : openUDP(port)
         } catch {
             throw .refused(.refused(network: "\(port.transport)", address: Self.text(port), error))
         }
@@ -93,11 +94,18 @@ final class ExposedPorts {
         port.outsideAddress == nil ? ":\(port.outsidePort)" : "\(port.outside)"
     }
 
-    private func openTCP(_ port: ExposedPort) throws(SystemError) -> any OpenForward {
+    /// Connects the clients of a TCP port or a unix socket to the VM.
+    private func expose(
+        _ port: ExposedPort,
+        on socket: consuming OwnedDescriptor,
+        path: String? = nil
+    ) throws(SystemError) -> any OpenForward {
         try StreamExposure(
             StreamListener(
-                ListeningSocket.tcp(port.outside),
+                socket,
+                path: path,
                 loop: loop,
+                log: log,
                 limits: limits,
                 counters: connector.counters.listeners,
                 admitting: { [connector] in connector.hasRoom },
@@ -131,21 +139,7 @@ final class ExposedPorts {
         }
         do {
             guard try SocketPath.clear(path) else { throw ExposeError.notASocket(path) }
-            return try StreamExposure(
-                StreamListener(
-                    ListeningSocket.unix(path: path),
-                    path: path,
-                    loop: loop,
-                    log: log,
-                    limits: limits,
-                    counters: connector.counters.listeners,
-                    admitting: { [connector] in connector.hasRoom },
-                    taking: { [connector] stream, _ in
-                        connector.counters.connections += 1
-                        connector.connect(to: port.inside, joining: stream)
-                    }
-                )
-            )
+            return try expose(port, on: ListeningSocket.unix(path: path), path: path)
         } catch let error as ExposeError {
             throw error
         } catch let error as SystemError {

@@ -124,7 +124,6 @@ final class PortFileSystem {
         entry.owner = nil
         entry.handle?.close()
         entry.handle = nil
-        listings = [:]
         if case .open(let port) = entry.outcome { log.debug("port closed", ["port": port]) }
     }
 

@@ -103,12 +103,7 @@ final class LeaseBrokerChild: ReadinessObserver {
     /// A script keeps the privileges that the program was started with.
     private func restrict() throws(SystemError) -> RefusedCalls? {
         guard case .resolverFile(let place) = settings.work else { return nil }
-        let refused = try RefusedCalls(loop: loop) { [log] number in
-            log.warning(
-                "the sandbox refused a system call",
-                ["number": "\(number)", "process": "lease helper", "help": "rdnet-security(7)"]
-            )
-        }
+        let refused = try RefusedCalls(warning: log, of: "lease helper", loop: loop)
         try Privileges.refuseNew()
         var mounts = false
         switch place {
@@ -141,8 +136,7 @@ final class LeaseBrokerChild: ReadinessObserver {
         for name in [path, try resolved(path), settings.logFile] where !name.isEmpty {
             // The file itself may lose its path, for example with the mount that it is.
             rules.insert(.file(name))
-            let slash = name.lastIndex(of: "/")
-            rules.insert(.folder(slash.map { String(name[...$0]) } ?? "."))
+            rules.insert(.folder(of: name))
         }
         _ = try Landlock(rules: rules).enforce()
         try Privileges.reduce(to: [.dacOverride])

@@ -249,12 +249,7 @@ final class NamespaceGuest {
     /// The memory is not hidden: only the command's user can look, and that would close the
     /// namespace to nsenter(1).
     private func restrict() throws(SystemError) -> RefusedCalls {
-        let refused = try RefusedCalls(loop: loop) { [log] number in
-            log.warning(
-                "the sandbox refused a system call",
-                ["number": "\(number)", "process": "namespace", "help": "rdnet-security(7)"]
-            )
-        }
+        let refused = try RefusedCalls(warning: log, of: "namespace", loop: loop)
         try Privileges.refuseNew()
         var landlock = Landlock(rules: [.file("/dev/null"), .device("/dev/net/tun")])
         // The command is outside of it.

@@ -1,9 +1,9 @@
 /// Opens sockets at addresses: listens for connections, or connects.
 enum LinkOpener {
-    /// Listens at a stream's address and passes on every connection.
+    /// Listens at an address and passes on every connection.
     ///
     /// - Parameters:
-    /// - address: A unix, TCP or vsock address.
+    /// - address: The address of a stream or of a packet socket, or a descriptor that listens.
     /// - access: Who may connect to a unix socket.
     /// - loop: The event loop that reports connections.
     /// - log: For a socket file that disappears.
@@ -13,7 +13,7 @@ enum LinkOpener {
     /// - Returns: The listener; the caller must close it.
     /// - Throws: `SystemError` with the address in it.
     static func listen(
-        at address: StreamAddress,
+        at address: LinkAddress,
         access: SocketAccess = SocketAccess(),
         loop: EventLoop,
         log: Logger,
@@ -22,19 +22,33 @@ enum LinkOpener {
         taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
     ) throws(SystemError) -> StreamListener {
         var file: String?
+        var kind = SocketKind.stream
         let socket: OwnedDescriptor
         switch address {
-        case .unix(let path):
+        case .stream(.unix(let path), _):
             file = path
             socket = try ListeningSocket.unix(path: path, access: access)
-        case .tcp(let endpoint):
+        case .stream(.tcp(let endpoint), _):
             socket = try ListeningSocket.tcp(endpoint.resolved())
-        case .vsock(let cid, let port):
-            socket = try Socket.listenVsock(cid: cid, port: port, named: "\(address)")
+        case .stream(.vsock(let cid, let port), _):
+            socket = try Socket.listenVsock(
+                cid: cid,
+                port: port,
+                named: "\(StreamAddress.vsock(cid: cid, port: port))"
+            )
+        case .packets(let path):
+            file = path
+            kind = .packet
+            socket = try ListeningSocket.unix(path: path, kind, access: access)
+        case .descriptor(let number):
+            socket = try ListeningSocket.inheritedListener(number)
+        case .datagrams, .standardStreams, .connect, .program:
+            preconditionFailure("\(address) does not accept connections")
         }
         return try StreamListener(
             socket,
             path: file,
+            kind,
             access: access,
             loop: loop,
             log: log,
@@ -42,85 +56,6 @@ enum LinkOpener {
             counters: counters,
             taking: taking
         )
-    }
-
-    /// Listens at an address, or on an inherited socket, and passes on every connection.
-    ///
-    /// The parameters are those for a stream's address.
-    static func listen(
-        at address: ListenAddress,
-        loop: EventLoop,
-        log: Logger,
-        limits: LimitLog = .discarding(),
-        counters: ListenerCounters = ListenerCounters(),
-        taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
-    ) throws(SystemError) -> StreamListener {
-        switch address {
-        case .stream(let address):
-            try listen(
-                at: address,
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
-        case .descriptor(let number):
-            try StreamListener(
-                ListeningSocket.inheritedListener(number),
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
-        }
-    }
-
-    /// Listens at a link's address and passes on every connection.
-    ///
-    /// - Parameters:
-    /// - address: The address of a stream or of a packet socket.
-    /// - loop: The event loop that reports connections.
-    /// - log: For a socket file that disappears.
-    /// - limits: Counts connections that find no free descriptor.
-    /// - counters: Counts connections.
-    /// - taking: Receives each connection.
-    /// - Returns: The listener; the caller must close it.
-    /// - Throws: `SystemError` with the address in it.
-    static func listen(
-        at address: LinkAddress,
-        loop: EventLoop,
-        log: Logger,
-        limits: LimitLog = .discarding(),
-        counters: ListenerCounters = ListenerCounters(),
-        taking: @escaping (consuming OwnedDescriptor, Endpoint?) -> Void
-    ) throws(SystemError) -> StreamListener {
-        switch address {
-        case .stream(let address, _):
-            return try listen(
-                at: address,
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
-        case .packets(let path):
-            let socket = try ListeningSocket.unix(path: path, .packet)
-            return try StreamListener(
-                socket,
-                path: path,
-                .packet,
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: counters,
-                taking: taking
-            )
-        case .datagrams, .descriptor, .standardStreams, .connect, .program:
-            preconditionFailure("\(address) does not accept connections")
-        }
     }
 
     /// Starts to connect to an address.

@@ -41,28 +41,12 @@ final class DataConnections {
     }
 
     private func listen(at address: LinkAddress) throws(SystemError) {
-        let taking: (consuming OwnedDescriptor, Endpoint?) -> Void = { [side, log] stream, _ in
+        listener = try LinkOpener.listen(at: address, loop: loop, log: log, limits: limits) {
+            [side, log] stream, _ in
             guard side.hasRoom else { return log.debug("data connection refused: too many") }
             side.adopt(stream, .listener) { reason in
                 log.debug("data connection ended", ["reason": reason])
             }
-        }
-        if case .descriptor(let number) = address {
-            listener = try StreamListener(
-                OwnedDescriptor.inheritedSocket(number),
-                loop: loop,
-                log: log,
-                limits: limits,
-                taking: taking
-            )
-        } else {
-            listener = try LinkOpener.listen(
-                at: address,
-                loop: loop,
-                log: log,
-                limits: limits,
-                taking: taking
-            )
         }
     }
 

@@ -77,12 +77,8 @@ final class GuestEnd {
             )
             relay = try FrameRelay(TAPLink(device, named: name, loop: loop), loop: loop)
             mac = try GuestInterface.mac(of: name)
-        } catch let error as SystemError {
-            throw RoleFailure(error)
-        } catch let failure as RoleFailure {
-            throw failure
         } catch {
-            throw RoleFailure("\(error)")
+            throw RoleFailure(wrapping: error)
         }
     }
 

@@ -20,10 +20,7 @@ final class HeldHostPort {
             log: log,
             clock: EventLoop.monotonicClock
         )
-        local = Endpoint(
-            address: settings.hostAddress ?? .anyIPv4,
-            port: UInt16(settings.hostPort ?? 0)
-        )
+        local = settings.local
         transport = request.transport
         document =
             JSON.object([

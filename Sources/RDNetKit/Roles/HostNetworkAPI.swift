@@ -98,7 +98,7 @@ extension HostNetwork {
         for address in addresses {
             do throws(SystemError) {
                 let listener = try LinkOpener.listen(
-                    at: address,
+                    at: .stream(address, .littleEndian16),
                     access: settings.access.socketAccess(),
                     loop: loop,
                     log: log,

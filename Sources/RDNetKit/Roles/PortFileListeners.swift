@@ -17,7 +17,7 @@ extension PortFileServer {
         for address in addresses {
             do {
                 let listener = try LinkOpener.listen(
-                    at: address,
+                    at: address.link,
                     loop: loop,
                     log: log,
                     limits: limits,

@@ -61,7 +61,12 @@ final class PortForwarderHost: PortForwarder.Side {
         try servePortFiles(settings, surroundings.limits)
         guard let address = settings.controlListen else { return }
         do throws(SystemError) {
-            listener = try listen(at: address, surroundings.limits)
+            listener = try LinkOpener.listen(
+                at: address,
+                loop: loop,
+                log: log,
+                limits: surroundings.limits
+            ) { [server] stream, peer in server.accept(stream, from: peer) }
         } catch {
             throw RoleFailure("--control-listen: \(error)")
         }
@@ -82,26 +87,6 @@ final class PortForwarderHost: PortForwarder.Side {
         let server = PortFileServer(forwards.makeSystem(log), loop: loop, log: log, limits: limits)
         portFiles = server
         portFileListeners = try server.listen(at: settings.portFileAddresses, option: "port-fs")
-    }
-
-    private func listen(
-        at address: LinkAddress,
-        _ limits: LimitLog
-    ) throws(SystemError) -> StreamListener {
-        let taking: (consuming OwnedDescriptor, Endpoint?) -> Void = { [server] stream, peer in
-            server.accept(stream, from: peer)
-        }
-        guard case .descriptor(let number) = address else {
-            return try LinkOpener.listen(
-                at: address,
-                loop: loop,
-                log: log,
-                limits: limits,
-                taking: taking
-            )
-        }
-        let socket = try OwnedDescriptor.inheritedSocket(number)
-        return try StreamListener(socket, loop: loop, log: log, limits: limits, taking: taking)
     }
 
     // MARK: Side

@@ -20,6 +20,11 @@ struct PortProxySettings: RoleSettings {
     var isShared = false
     var sandbox = SandboxSettings()
 
+    /// The address and port to listen at.
+    var local: Endpoint {
+        Endpoint(address: hostAddress ?? .anyIPv4, port: UInt16(hostPort ?? 0))
+    }
+
     var conflict: SettingsConflict? {
         if printsVersion || isShared { return nil }
         return missing("host-ip", hostAddress, "the address to listen at")

@@ -65,10 +65,7 @@ enum PortProxyStub {
     private static func open(
         _ settings: PortProxySettings
     ) throws(RoleFailure) -> OwnedDescriptor {
-        let local = Endpoint(
-            address: settings.hostAddress ?? .anyIPv4,
-            port: UInt16(settings.hostPort ?? 0)
-        )
+        let local = settings.local
         let isTCP = settings.transport == .tcp
         do throws(SystemError) {
             if settings.inheritsSocket {
@@ -171,8 +168,8 @@ enum PortProxyStub {
     ) -> [String] {
         [
             "port-proxy", "-proto", settings.transport.rawValue,
-            "-host-ip", "\(settings.hostAddress ?? .anyIPv4)",
-            "-host-port", "\(settings.hostPort ?? 0)",
+            "-host-ip", "\(settings.local.address)",
+            "-host-port", "\(settings.local.port)",
             "-container-ip", "\(request.container.address)",
             "-container-port", "\(request.container.port)",
             "-use-listen-fd",

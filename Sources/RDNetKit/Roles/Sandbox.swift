@@ -56,9 +56,7 @@ struct Sandbox {
     /// Adds the folder in which a file is created, replaced or removed.
     mutating func write(in path: String) {
         guard !path.isEmpty else { return }
-        let end = path.lastIndex(of: "/")
-        let folder = end.map { String(path[...$0]) } ?? "."
-        rules.insert(.folder(folder))
+        rules.insert(.folder(of: path))
     }
 
     /// Starts the broker for files and sockets that the role will need again.
@@ -89,12 +87,7 @@ struct Sandbox {
                 log.warning("the sandbox is off: a fault gives an attacker all rights of this user")
                 return nil
             }
-            let refused = try RefusedCalls(loop: loop) { [log] number in
-                log.warning(
-                    "the sandbox refused a system call",
-                    ["number": "\(number)", "help": "rdnet-security(7)"]
-                )
-            }
+            let refused = try RefusedCalls(warning: log, loop: loop)
             try Privileges.refuseNew()
             var landlock = Landlock(rules: rules)
             landlock.rules.formUnion(settings.socketFolders.map { .folder($0) })

@@ -101,7 +101,7 @@ extension Option<Slirp4netnsSettings> {
                 \.configuresInterface,
                 .boolean,
                 help: "give the interface its address and routes, and bring it up",
-                reason: "Without it, whoever starts the program does that."
+                reason: "Without it, the caller configures the interface."
             )
         )
         + pair(
@@ -179,7 +179,7 @@ extension Option<Slirp4netnsSettings> {
                 \.asksForIPv6,
                 .boolean,
                 help: "for compatibility: guests have IPv4 only, and the log says so",
-                reason: "Podman gives the option unless it is told not to."
+                reason: "Podman passes this option by default."
             )
         ) + [
             Option(

@@ -16,6 +16,11 @@ struct Landlock {
         case reading(String)
         /// Create, write, replace and remove files, sockets and symbolic links in a folder.
         case folder(String)
+
+        /// The folder that a file is in.
+        static func folder(of path: String) -> Rule {
+            .folder(path.lastIndex(of: "/").map { String(path[...$0]) } ?? ".")
+        }
     }
 
     /// The kernel's rights, by their bits.

@@ -32,12 +32,16 @@ struct OwnedDescriptor: ~Copyable {
     /// - Throws: `SystemError`: EBADF. A descriptor that this program opened itself is
     ///   close-on-exec, so it counts as not inherited.
     static func inheritedFile(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
+        try checkInheritance(of: number)
+        try systemCall("fcntl(F_SETFD)") { fcntl(number, F_SETFD, FD_CLOEXEC) }
+        return OwnedDescriptor(adopting: number)
+    }
+
+    private static func checkInheritance(of number: Int32) throws(SystemError) {
         let flags = fcntl(number, F_GETFD)
         guard flags != -1, flags & FD_CLOEXEC == 0 else {
             throw SystemError(call: "descriptor \(number) was not handed over", errno: EBADF)
         }
-        try systemCall("fcntl(F_SETFD)") { fcntl(number, F_SETFD, FD_CLOEXEC) }
-        return OwnedDescriptor(adopting: number)
     }
 
     /// Writes a short text in one piece and closes the descriptor.
@@ -60,10 +64,7 @@ struct OwnedDescriptor: ~Copyable {
     ///
     /// - Throws: `SystemError`: EBADF, ENOTSOCK.
     static func inheritedSocket(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
-        let flags = fcntl(number, F_GETFD)
-        guard flags != -1, flags & FD_CLOEXEC == 0 else {
-            throw SystemError(call: "descriptor \(number) was not handed over", errno: EBADF)
-        }
+        try checkInheritance(of: number)
         var status = stat()
         guard fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
             throw SystemError(call: "descriptor \(number)", errno: ENOTSOCK)

@@ -187,6 +187,29 @@ final class RefusedCalls: ReadinessObserver {
     private var reported: Set<Int> = []
     private var watch: EventLoop.Watch?
 
+    /// Installs the handler, which warns in a log.
+    ///
+    /// - Parameters:
+    ///   - log: The log.
+    ///   - process: Which of the program's processes this is; empty for the main one.
+    ///   - loop: The loop that reports.
+    /// - Throws: `SystemError`.
+    convenience init(
+        warning log: Logger,
+        of process: String = "",
+        loop: EventLoop
+    ) throws(SystemError) {
+        try self.init(loop: loop) { number in
+            let message = "the sandbox refused a system call"
+            let help = "rdnet-security(7)"
+            if process.isEmpty {
+                log.warning(message, ["number": "\(number)", "help": help])
+            } else {
+                log.warning(message, ["number": "\(number)", "process": process, "help": help])
+            }
+        }
+    }
+
     /// Installs the handler.
     ///
     /// - Parameters:

@@ -43,9 +43,7 @@ struct NinePFields {
 extension [UInt8] {
     /// Appends a little-endian integer.
     mutating func append9P(_ value: some FixedWidthInteger & UnsignedInteger) {
-        for shift in stride(from: 0, to: value.bitWidth, by: 8) {
-            append(UInt8(truncatingIfNeeded: value >> shift))
-        }
+        self += value.littleEndianOctets
     }
 
     /// Appends a string after its length; the rest of one with more than 65,535 octets is cut off.

@@ -30,9 +30,8 @@ enum NinePReply: Equatable {
         var octets: [UInt8] = [0, 0, 0, 0, type]
         octets.append9P(tag)
         append(to: &octets, dialect)
-        for (index, shift) in [0, 8, 16, 24].enumerated() {
-            octets[index] = UInt8(truncatingIfNeeded: octets.count >> shift)
-        }
+        let length = UInt32(truncatingIfNeeded: octets.count)
+        octets.replaceSubrange(0..<4, with: length.littleEndianOctets)
         return octets
     }
 

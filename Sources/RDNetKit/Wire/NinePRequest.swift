@@ -54,17 +54,13 @@ struct NinePRequest: Equatable {
     ///   - message: From its size field on; at least `headerLength` octets.
     ///   - dialect: The session's; it decides which fields a message has.
     init(_ message: [UInt8], in dialect: NinePDialect) {
-        var fields = NinePFields(message.dropFirst(4))
+        tag = UInt16(message[5]) | UInt16(message[6]) << 8
+        var fields = NinePFields(message.dropFirst(Self.headerLength))
         do throws(PacketError) {
-            let type = try fields.integer(UInt8.self)
-            tag = try fields.integer(UInt16.self)
-            call = try Kind(rawValue: type).map { kind throws(PacketError) in
+            call = try Kind(rawValue: message[4]).map { kind throws(PacketError) in
                 try Self.call(kind, &fields, dialect)
             }
         } catch {
-            tag =
-                message.count < Self.headerLength
-                ? Self.noTag : UInt16(message[5]) | UInt16(message[6]) << 8
             call = nil
         }
     }

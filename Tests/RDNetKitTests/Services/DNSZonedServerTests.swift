@@ -94,8 +94,9 @@ struct DNSZonedServerTests {
         try links.host.enter {
             let socket = try ListeningSocket.tcp(local.endpoint.resolved())
             #expect(try Socket.localAddress(socket).endpoint?.scope != 0)
+            let address = try #require(StreamAddress("tcp://[fe80::1%25uplink0]:7002"))
             let listener = try LinkOpener.listen(
-                at: try #require(StreamAddress("tcp://[fe80::1%25uplink0]:7002")),
+                at: .stream(address, .littleEndian16),
                 loop: try EventLoop(),
                 log: .discarding()
             ) { _, _ in }

@@ -45,7 +45,10 @@ struct OutputPathTests {
         #expect(try String(contentsOfFile: precious, encoding: .utf8) == "precious\n")
     }
 
-    @Test("a symbolic link is not followed, whoever owns it", arguments: ["0:0", otherUser])
+    @Test(
+        "root's symbolic link is not followed, nor another user's",
+        arguments: ["0:0", otherUser]
+    )
     func link(owner: String) throws {
         try run("ln", "-s", precious, shared + "/x")
         try run("chown", "-h", owner, shared + "/x")
