@@ -45,7 +45,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
     init(_ key: Key, _ flows: EchoFlows, now: Instant) throws(SystemError) {
         self.key = key
         self.flows = flows
-        port = flows.ethernet.port(of: key.guest)
+        port = flows.path.port(of: key.guest)
         lastUsed = now
         traffic = FlowTraffic(start: now)
         var isRaw = false
@@ -90,7 +90,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
             do {
                 let address = SocketAddress(request.host)
                 if try Socket.sendDatagram(socket, message, to: address) == nil {
-                    flows.dropped(.full)
+                    flows.path.drop(.full)
                 }
                 return
             } catch {
@@ -103,7 +103,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
                 }
             }
         }
-        flows.dropped(.hostError)
+        flows.path.drop(.hostError)
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
@@ -157,25 +157,31 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
     ) {
         do {
             // A raw socket shows the IP header.
-            let start = isRaw ? try IPv4Header(reading: octets.bytes).headerLength : 0
+            let start = isRaw ? try IPHeader(reading: octets.bytes).headerLength : 0
             let message = UnsafeRawBufferPointer(rebasing: octets[start...])
             let reply = try ICMPMessage(reading: message.bytes)
             // A raw socket receives every ICMP message of the host.
             guard reply.kind == .echoReply, reply.identifier == identifier else { return }
             // The kernel passes messages to raw sockets before it verifies them.
             guard InternetChecksum.checksum(message) == 0 else {
-                return flows.dropped(.badChecksum)
+                return flows.path.drop(.badChecksum)
             }
             guard requests.accept(message, from: host, now: now) else {
-                return flows.dropped(.unsolicited)
+                return flows.path.drop(.unsolicited)
             }
             lastUsed = now
             traffic.octetsToGuest &+= UInt64(message.count)
             // One router less, because this gateway forwards the reply (RFC 1812, 5.3.1).
             let left = max(hopLimit, 2) - 1
-            flows.sendReply(message, reply, from: host, to: key, hopLimit: left)
+            flows.sendReply(
+                reply,
+                message,
+                from: flows.path.seenByGuests(host),
+                to: key,
+                hopLimit: left
+            )
         } catch {
-            flows.dropped(.malformed)
+            flows.path.drop(.malformed)
         }
     }
 

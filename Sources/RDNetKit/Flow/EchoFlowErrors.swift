@@ -8,9 +8,9 @@ extension EchoFlows {
     ///     eight bytes.
     ///   - flow: The request's flow.
     func report(_ error: QueuedError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
-        if error.offender == nil { dropped(.hostError) }
+        if error.offender == nil { path.drop(.hostError) }
         let (header, octets) = quote(flow, to: error.destination.address, message)
-        sendError(GuestError(error, ethernet.plan, about: header, octets))
+        path.report(GuestError(error, about: header, octets))
     }
 
     /// Reports that the host's kernel has no route for a request.
@@ -20,10 +20,10 @@ extension EchoFlows {
         _ message: UnsafeRawBufferPointer,
         errno code: Int32
     ) {
-        dropped(.hostError)
+        path.drop(.hostError)
         guard let reason = QueuedError.unreachable(errno: code) else { return }
         let (header, octets) = quote(flow, to: host, message)
-        sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
+        path.report(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
     /// The guest's original request: its IP header, and the message with the guest's identifier.
@@ -31,7 +31,7 @@ extension EchoFlows {
         _ flow: EchoFlow,
         to host: IPAddress,
         _ message: UnsafeRawBufferPointer
-    ) -> (IPv4Header, [UInt8]) {
+    ) -> (IPHeader, [UInt8]) {
         let identifier = flow.key.identifier
         // Sound: every caller has at least the message's header.
         let sequence: UInt16 = message.bytes.bigEndian(at: 6)
@@ -39,10 +39,10 @@ extension EchoFlows {
             to: Endpoint(address: host, port: 0),
             mark: UInt64(sequence)
         )
-        let header = IPv4Header(
-            quoting: IPProtocol.icmp,
+        let header = IPHeader(
+            quoting: IPProtocol.icmp(for: host),
             from: flow.key.guest,
-            to: ethernet.plan.seenByGuests(host),
+            to: path.seenByGuests(host),
             sent,
             length: message.count
         )

@@ -10,7 +10,7 @@ final class EchoFlows {
     let scratch: UnsafeMutableRawBufferPointer
     /// The buffer for requests; not `scratch`, because errors are read there before a retry.
     private let outgoing: UnsafeMutableRawBufferPointer
-    let ethernet: VirtualEthernet
+    let path: any GuestPath
     private let log: Logger
     private let limits: LimitLog
     private var flows: [EchoFlow.Key: EchoFlow] = [:]
@@ -19,23 +19,17 @@ final class EchoFlows {
     private var random: any RandomNumberGenerator = SystemRandomNumberGenerator()
     private var queue = LinkShares(limit: maximumFlows) { IdleQueue<EchoFlow>() }
     private var saidNoPermission = false
-    /// The message under construction; shared by all flows, so that a message does not allocate.
-    private var octets: [UInt8] = []
-    /// Counts a dropped packet; set by the engine.
-    var dropped: (DropReason) -> Void = { _ in }
-    /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (GuestError) -> Void = { _ in }
 
     /// Creates an empty table.
     init(
         loop: EventLoop,
-        ethernet: VirtualEthernet,
+        path: any GuestPath,
         log: Logger,
         descriptors: DescriptorBudget,
         limits: LimitLog
     ) {
         self.loop = loop
-        self.ethernet = ethernet
+        self.path = path
         self.log = log
         self.descriptors = descriptors
         self.limits = limits
@@ -60,16 +54,16 @@ final class EchoFlows {
     ///   - message: The ICMP message; its checksum field is rewritten.
     ///   - key: The guest and its identifier.
     ///   - request: The destination, and what an ICMP error would quote.
-    ///   - path: Hop limit and fragmentation.
+    ///   - options: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
         _ message: UnsafeRawBufferPointer,
         _ key: EchoFlow.Key,
         _ request: SentPacket,
-        _ path: PathOptions,
+        _ options: PathOptions,
         now: Instant
     ) {
-        if let flow = flows[key] { return flow.send(message, request, path, now: now) }
+        if let flow = flows[key] { return flow.send(message, request, options, now: now) }
         do {
             let flow = try EchoFlow(key, self, now: now)
             flows[key] = flow
@@ -78,9 +72,9 @@ final class EchoFlows {
                 limits.reached(.echoFlows, maximum: Self.maximumFlows)
                 forget(victim)
             }
-            flow.send(message, request, path, now: now)
+            flow.send(message, request, options, now: now)
         } catch {
-            dropped(.hostError)
+            path.drop(.hostError)
             guard !error.isOutOfDescriptors, !saidNoPermission else { return }
             saidNoPermission = true
             log.warning(
@@ -133,27 +127,30 @@ final class EchoFlows {
     var nextToGiveWay: (flow: EchoFlow, linkCount: Int)? { queue.next() }
 
     /// Sends a reply to a guest with the guest's identifier.
+    ///
+    /// - Parameters:
+    ///   - reply: The header as received.
+    ///   - message: The whole message.
+    ///   - source: The sender that the guest sees.
+    ///   - key: The guest and its identifier.
+    ///   - hopLimit: The hop limit that arrives.
     func sendReply(
-        _ message: UnsafeRawBufferPointer,
         _ reply: ICMPMessage,
-        from host: IPAddress,
+        _ message: UnsafeRawBufferPointer,
+        from source: IPAddress,
         to key: EchoFlow.Key,
         hopLimit: UInt8 = 64
     ) {
-        guard let route = ethernet.route(to: key.guest) else { return dropped(.noNeighbor) }
-        var answer = reply
-        answer.rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
-        octets.removeAll(keepingCapacity: true)
-        octets.append(contentsOf: message)
-        ICMPError.finish(answer, &octets)
-        var ip = IPv4Header(
-            transport: IPProtocol.icmp,
-            source: ethernet.plan.seenByGuests(host),
-            destination: key.guest,
-            payloadLength: octets.count
+        guard let route = path.route(to: key.guest) else { return path.drop(.noNeighbor) }
+        let rest = UInt32(key.identifier) << 16 | reply.rest & 0xffff
+        path.send(
+            ICMPMessage(kind: .echoReply, rest: rest),
+            UnsafeRawBufferPointer(rebasing: message[ICMPMessage.headerLength...]),
+            from: source,
+            to: key.guest,
+            hopLimit: hopLimit,
+            over: route
         )
-        ip.timeToLive = hopLimit
-        octets.withUnsafeBytes { ethernet.send(ip, $0, to: route.mac, on: route.link) }
     }
 
     /// Removes a flow whose idle timeout passed.

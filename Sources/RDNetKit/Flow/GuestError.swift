@@ -3,12 +3,12 @@ struct GuestError {
     var kind: ICMPMessage.Kind
     /// The error's second word: the next hop's MTU or the pointer, otherwise zero.
     var rest: UInt32 = 0
-    /// The reporter's address as guests see it; nil for the gateway.
+    /// The reporter's address on the host's network; nil for the gateway.
     var reporter: IPAddress?
     /// The hop limit that the error arrives with at the guest.
     var hopLimit: UInt8 = 64
     /// The packet's header.
-    let header: IPv4Header
+    let header: IPHeader
     /// The known part of the payload.
     let payload: [UInt8]
 
@@ -16,7 +16,7 @@ struct GuestError {
     init(
         _ kind: ICMPMessage.Kind,
         rest: UInt32 = 0,
-        about header: IPv4Header,
+        about header: IPHeader,
         _ payload: [UInt8]
     ) {
         self.kind = kind
@@ -29,28 +29,19 @@ struct GuestError {
     ///
     /// - Parameters:
     ///   - error: From the error queue.
-    ///   - plan: Translates the reporter's address.
     ///   - header: Of the guest's packet.
     ///   - payload: The guest packet's payload.
-    init(
-        _ error: QueuedError,
-        _ plan: GatewayPlan,
-        about header: IPv4Header,
-        _ payload: [UInt8]
-    ) {
+    init(_ error: QueuedError, about header: IPHeader, _ payload: [UInt8]) {
         var header = header
         // A router quotes the packet as it discarded it.
-        if case .timeExceeded(code: 0) = error.kind { header.timeToLive = 1 }
+        if case .timeExceeded(code: 0) = error.kind { header.hopLimit = 1 }
         self.init(error.kind, rest: error.rest, about: header, payload)
-        // A router of the host's network must not look like a guest.
-        if let offender = error.offender, !offender.isUnspecified, !plan.subnet.contains(offender) {
-            reporter = plan.seenByGuests(offender)
-        }
+        reporter = error.offender
         if let hopLimit = error.hopLimit { self.hopLimit = max(hopLimit, 2) - 1 }
     }
 }
 
-extension IPv4Header {
+extension IPHeader {
     /// The header of a guest's packet for a quotation.
     ///
     /// - Parameters:
@@ -73,9 +64,9 @@ extension IPv4Header {
             payloadLength: sent.map { Int($0.payloadLength) } ?? length
         )
         guard let sent else { return }
-        identification = sent.identification
-        typeOfService = sent.typeOfService
-        timeToLive = sent.timeToLive
+        identification = UInt32(sent.identification)
+        trafficClass = sent.trafficClass
+        hopLimit = sent.hopLimit
         dontFragment = sent.dontFragment
     }
 }

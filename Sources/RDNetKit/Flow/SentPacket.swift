@@ -4,8 +4,8 @@ struct SentPacket {
     /// Where the host socket sent it; port 0 for an echo request.
     var host: Endpoint
     var identification: UInt16
-    var typeOfService: UInt8
-    var timeToLive: UInt8
+    var trafficClass: UInt8
+    var hopLimit: UInt8
     var dontFragment: Bool
     /// Bytes after the IP header.
     var payloadLength: UInt16
@@ -17,11 +17,12 @@ struct SentPacket {
 
     /// Remembers a packet.
     @inline(__always)
-    init(_ header: IPv4Header, to host: Endpoint, checksum: UInt16?, mark: UInt64) {
+    init(_ header: IPHeader, to host: Endpoint, checksum: UInt16?, mark: UInt64) {
         self.host = host
-        identification = header.identification
-        typeOfService = header.typeOfService
-        timeToLive = header.timeToLive
+        // All 16 bits of IPv4; IPv6 has an identification only in fragments.
+        identification = UInt16(truncatingIfNeeded: header.identification)
+        trafficClass = header.trafficClass
+        hopLimit = header.hopLimit
         dontFragment = header.dontFragment
         payloadLength = UInt16(truncatingIfNeeded: header.payloadLength)
         self.checksum = checksum
@@ -30,7 +31,7 @@ struct SentPacket {
 
     fileprivate static var none: SentPacket {
         let nowhere = Endpoint(address: .anyIPv6, port: 0)
-        let header = IPv4Header(
+        let header = IPHeader(
             transport: 0,
             source: .anyIPv4,
             destination: .anyIPv4,

@@ -54,8 +54,10 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     /// No edge follows a short peek then, so the flow must peek until the socket is empty.
     var looksUntilEmpty = false
     var hasShutDownHost = false
-    /// Whether 127.0.0.1 has refused and ::1 was tried in its place.
-    var hasTriedIPv6 = false
+    /// The address of the host's network that the flow connects to; nil for services and forwards.
+    var dialed: IPAddress?
+    /// Whether one loopback address has refused and the other was tried in its place.
+    var hasTriedOtherLoopback = false
 
     var sender: TCPSender
     var receiver: TCPReceiver
@@ -109,7 +111,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     init(_ key: FlowKey, _ flows: TCPFlows, phase: Phase, sequence: SequenceNumber, now: Instant) {
         self.key = key
         self.flows = flows
-        port = flows.ethernet.port(of: key.guest.address)
+        port = flows.path.port(of: key.guest.address)
         self.phase = phase
         initialSequence = sequence
         pending = OctetQueue(flows.spareBuffers)
@@ -271,9 +273,9 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
 
     /// A socket could not connect: the host has another address to try, or the guest is told.
     func hostRefused(errno code: Int32, now: Instant) {
-        if flows.retryOnIPv6(self, errno: code, now: now) { return }
-        // What the guest asked for is 127.0.0.1, and that has refused.
-        refuse(errno: hasTriedIPv6 ? 0 : code, now: now)
+        if flows.retryOnOtherLoopback(self, errno: code, now: now) { return }
+        // What the guest asked for is the first loopback address, and that has refused.
+        refuse(errno: hasTriedOtherLoopback ? 0 : code, now: now)
     }
 
     /// Refuses the guest because the host connection failed: RST, or ICMP if no host answered (RFC

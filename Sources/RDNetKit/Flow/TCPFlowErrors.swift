@@ -4,18 +4,18 @@ final class OpeningPacket {
     /// The longest TCP header.
     private static let maximumSegment = 60
 
-    let header: IPv4Header
+    let header: IPHeader
     /// TCP header and options.
     let segment: [UInt8]
 
     /// Copies a packet.
-    init(_ header: IPv4Header, _ segment: UnsafeRawBufferPointer) {
+    init(_ header: IPHeader, _ segment: UnsafeRawBufferPointer) {
         self.header = header
         self.segment = Array(segment.prefix(Self.maximumSegment))
     }
 
     /// The same SYN, sent again in another packet.
-    init(_ header: IPv4Header, repeating first: OpeningPacket) {
+    init(_ header: IPHeader, repeating first: OpeningPacket) {
         self.header = header
         segment = first.segment
     }
@@ -49,11 +49,11 @@ extension TCPFlow {
     /// A repeated SYN: the host socket goes on with its hop limit.
     ///
     /// traceroute programs send SYNs with rising hop limits from one port.
-    func reopen(_ header: IPv4Header) {
-        guard phase == .connecting, let opening, header.timeToLive != opening.header.timeToLive
+    func reopen(_ header: IPHeader) {
+        guard phase == .connecting, let opening, header.hopLimit != opening.header.hopLimit
         else { return }
         var latest = opening.header
-        latest.timeToLive = header.timeToLive
+        latest.hopLimit = header.hopLimit
         latest.identification = header.identification
         self.opening = OpeningPacket(latest, repeating: opening)
         switch stream {
@@ -92,12 +92,12 @@ extension TCPFlows {
     func reportUnreachable(_ flow: TCPFlow, errno code: Int32) -> Bool {
         guard let opening = flow.opening else { return false }
         if let error = flow.connectError {
-            sendError(GuestError(error, ethernet.plan, about: opening.header, opening.quote))
+            path.report(GuestError(error, about: opening.header, opening.quote))
             return true
         }
         guard let reason = QueuedError.unreachable(errno: code) else { return false }
         let kind = ICMPMessage.Kind.destinationUnreachable(reason)
-        sendError(GuestError(kind, about: opening.header, opening.quote))
+        path.report(GuestError(kind, about: opening.header, opening.quote))
         return true
     }
 }

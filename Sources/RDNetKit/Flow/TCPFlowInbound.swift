@@ -42,12 +42,12 @@ extension TCPFlow {
         // The option does not count in the guest's figure, but takes room in every segment (RFC
         // 6691).
         timestamps.begin(with: syn, now: now)
-        let packet = min(max(offered, 64), flows.ethernet.plan.mtu - 40)
+        let most = flows.path.maximumSegmentSize(to: key.guest.address)
         sender = TCPSender(
             first: initialSequence + 1,
             window: Int(syn.window),
             windowSequence: syn.sequence,
-            segmentSize: packet - timestamps.length
+            segmentSize: min(max(offered, 64), most) - timestamps.length
         )
         // A SYN's window field is never scaled (RFC 7323, 2.2).
         let first = min(windowLimit, 65_535)

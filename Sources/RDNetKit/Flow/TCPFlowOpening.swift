@@ -1,7 +1,8 @@
 /// Opening flows: from a guest's SYN to a host or service, and from a host's client to a guest.
 extension TCPFlows {
     /// Opens a flow for a guest's SYN.
-    func open(_ key: FlowKey, _ syn: TCPHeader, _ packet: OpeningPacket, now: Instant) {
+    func open(_ key: FlowKey, _ syn: TCPHeader, _ packet: InboundPacket) {
+        let now = packet.now
         let flow = TCPFlow(
             key,
             self,
@@ -14,8 +15,8 @@ extension TCPFlows {
             countFull()
             return refuseStray(key, syn, length: 0)
         }
-        let destination = ethernet.plan.destination(of: key.remote.address)
-        if destination == .nowhere { return dropped(.noRoute) }
+        let verdict = path.admit(IPProtocol.tcp, from: key.guest.address, to: key.remote)
+        if case .drop(let reason) = verdict { return path.drop(reason) }
         counters.opened &+= 1
         table.insert(flow, for: key)
         if let oldest = handshakes.append(flow) {
@@ -23,20 +24,19 @@ extension TCPFlows {
             oldest.abort(.guest, now: now)
         }
         do {
-            switch destination {
+            switch verdict {
             case .gateway: try openService(flow, now: now)
-            case .host(let address)
-            where isClosed(Endpoint(address: address, port: key.remote.port)):
-                log.debug("guest kept from the API", ["flow": "\(key.guest) → \(key.remote)"])
+            case .host(let host):
+                flow.opening = OpeningPacket(packet.header, packet.payload)
+                try connect(flow, to: host, now: now)
+            case .refuse(let reason):
+                log.debug(
+                    "connection of a guest refused",
+                    ["flow": "\(key.guest) → \(key.remote)", "reason": reason.rawValue]
+                )
+                path.drop(reason)
                 flow.refuse(errno: 0, now: now)
-            case .host(let address)
-            where leadsToOther(Endpoint(address: address, port: key.remote.port), than: key.guest):
-                dropped(.isolated)
-                flow.refuse(errno: 0, now: now)
-            case .host(let address):
-                flow.opening = packet
-                try connect(flow, to: Endpoint(address: address, port: key.remote.port), now: now)
-            case .refused, .nowhere: flow.refuse(errno: 0, now: now)
+            case .drop: break
             }
         } catch {
             log.debug(
@@ -45,17 +45,6 @@ extension TCPFlows {
             )
             flow.hostRefused(errno: error.errno, now: now)
         }
-    }
-
-    /// Whether a host endpoint is one of this program's own that guests may not use.
-    private func isClosed(_ host: Endpoint) -> Bool {
-        closedEndpoints.contains { Socket.isListener($0, at: host) }
-    }
-
-    /// Whether a forward leads from a host endpoint to another guest, while guests are isolated.
-    private func leadsToOther(_ host: Endpoint, than guest: Endpoint) -> Bool {
-        guard ethernet.plan.isolatesGuests, let other = forwardedGuest(host) else { return false }
-        return other != guest.address
     }
 
     private func countFull() {
@@ -75,6 +64,7 @@ extension TCPFlows {
         if let hopLimit = flow.opening?.path.hopLimit {
             Socket.setHopLimit(hopLimit, on: descriptor)
         }
+        flow.dialed = host.address
         let isConnected = try Socket.connect(descriptor, to: SocketAddress(host))
         try join(flow, HostStream(descriptor, support: support))
         guard isConnected else { return }
@@ -120,14 +110,14 @@ extension TCPFlows {
         answered: GuestAnswered? = nil,
         now: Instant
     ) {
-        guard ethernet.leads(to: guest.address), table.count < Self.maximumFlows,
+        guard path.leads(to: guest.address), table.count < Self.maximumFlows,
             let port = freePort(for: guest)
         else {
             countFull()
             if let answered { return answered(.impossible, descriptor) }
             return Socket.resetOnClose(descriptor)
         }
-        let remote = Endpoint(address: ethernet.plan.forwardSource, port: port)
+        let remote = Endpoint(address: path.client(seenBy: guest.address), port: port)
         let key = FlowKey(guest: guest, remote: remote)
         let sequence = initialSequence(key, now: now)
         let flow = TCPFlow(key, self, phase: .synSent, sequence: sequence, now: now)
@@ -147,11 +137,12 @@ extension TCPFlows {
     }
 
     private func freePort(for guest: Endpoint) -> UInt16? {
+        let client = path.client(seenBy: guest.address)
         // A few hundred attempts find a free port unless nearly all 16,384 are in use toward this
         // endpoint.
         for _ in 0..<512 {
             nextPort = nextPort == UInt16.max ? 49_152 : nextPort + 1
-            let remote = Endpoint(address: ethernet.plan.forwardSource, port: nextPort)
+            let remote = Endpoint(address: client, port: nextPort)
             if table[FlowKey(guest: guest, remote: remote)] == nil { return nextPort }
         }
         return nil

@@ -1,7 +1,8 @@
 /// Toward the guest: the host socket's data as segments, acknowledgments, handshakes.
 extension TCPFlow {
     /// Limit on the bytes that one flow sends per turn: four of the largest segments.
-    private static let quantum = 4 * TCPSegmentWriter.maximumPayload
+    private static let quantum =
+        4 * (OutboundPacket.capacity(for: .anyIPv4) - TCPHeader.length)
 
     /// Does a bounded amount of the due work.
     ///
@@ -87,29 +88,18 @@ extension TCPFlow {
             return nil
         }
         let segment = sender.segmentSize
-        let start = TCPSegmentWriter.headerLength + timestamps.length
-        var count = min(limit, Frame.maximumLength - start)
+        let headerLength = TCPHeader.length + timestamps.length
+        var count = min(limit, OutboundPacket.capacity(for: key.guest.address) - headerLength)
         // Whole packets, so segmentation leaves no small one in the middle of the stream.
         if count > segment { count -= count % segment }
-        guard let room = route.link.reserve(start + count, .bulk) else {
+        guard let packet = reserve(headerLength + count, over: route, .bulk) else {
             flows.block(self)
             return nil
         }
-        let payload = UnsafeMutableRawBufferPointer(rebasing: room[start..<(start + count)])
-        guard let peeked = peek(at: sequence, into: payload, now: now), peeked > 0 else {
-            return 0
-        }
-        let frame = UnsafeMutableRawBufferPointer(rebasing: room[..<(start + peeked)])
+        let room = packet.payload(behind: headerLength)
+        guard let peeked = peek(at: sequence, into: room, now: now), peeked > 0 else { return 0 }
         let header = makeHeader(sequence: sequence, flags: [.ack, .psh])
-        let path = TCPSegmentWriter.Path(remote: key.remote, guest: key.guest, mac: route.mac)
-        let offload = TCPSegmentWriter.write(
-            frame,
-            path,
-            header,
-            segmentSize: segment,
-            flows.ethernet
-        )
-        flows.ethernet.commit(start + peeked, offload, frame, on: route.link)
+        flows.path.commit(packet, header, payload: peeked, segmentSize: segment)
         flows.counters.octetsToGuest &+= UInt64(peeked)
         // Data segments carry the acknowledgment but no SACK blocks, so with a gap a separate ACK
         // is still due.
@@ -196,7 +186,7 @@ extension TCPFlow {
     /// Sends SYN or SYN-ACK; repeated with exponential backoff (RFC 9293, 3.8.1; RFC 6298, 2.1).
     func sendSYN(now: Instant) {
         guard currentRoute() != nil else {
-            flows.ethernet.askFor(key.guest.address)
+            flows.path.askFor(key.guest.address)
             stateDeadline = now + TCPFlows.neighborRetry
             return armTimer()
         }
@@ -209,7 +199,8 @@ extension TCPFlow {
             flags: isAnswer ? [.syn, .ack] : [.syn],
             window: UInt16(min(windowLimit, 65_535))
         )
-        header.options.maximumSegmentSize = UInt16(truncatingIfNeeded: flows.ethernet.plan.mtu - 40)
+        let largest = flows.path.maximumSegmentSize(to: key.guest.address)
+        header.options.maximumSegmentSize = UInt16(truncatingIfNeeded: largest)
         // A SYN-ACK contains only options that the guest offered (RFC 7323, 2.2; RFC 2018, 2).
         if !isAnswer || ownScale > 0 { header.options.windowScale = TCPFlows.windowScale }
         header.options.sackPermitted = !isAnswer || mayReportSACK
@@ -261,22 +252,28 @@ extension TCPFlow {
 
     private func sendHeader(_ header: TCPHeader) {
         guard let route = currentRoute() else { return }
-        let length = EthernetHeader.length + IPv4Header.length + header.writtenLength
-        guard let room = route.link.reserve(length, .control) else { return }
-        let path = TCPSegmentWriter.Path(remote: key.remote, guest: key.guest, mac: route.mac)
-        let offload = TCPSegmentWriter.write(
-            room,
-            path,
-            header,
-            segmentSize: sender.segmentSize,
-            flows.ethernet
+        guard let packet = reserve(header.writtenLength, over: route, .control) else { return }
+        flows.path.commit(packet, header, payload: 0, segmentSize: sender.segmentSize)
+    }
+
+    @inline(__always)
+    private func reserve(
+        _ count: Int,
+        over route: GuestRoute,
+        _ priority: FramePriority
+    ) -> OutboundPacket? {
+        flows.path.reserve(
+            count,
+            from: key.remote.address,
+            to: key.guest.address,
+            over: route,
+            priority
         )
-        flows.ethernet.commit(length, offload, room, on: route.link)
     }
 
     private func currentRoute() -> GuestRoute? {
-        if let route, flows.ethernet.isCurrent(route) { return route }
-        route = flows.ethernet.route(to: key.guest.address)
+        if let route, flows.path.isCurrent(route) { return route }
+        route = flows.path.route(to: key.guest.address)
         return route
     }
 }

@@ -6,6 +6,8 @@
 final class TCPFlows {
     /// The default MSS (RFC 9293, 3.7.1).
     static let defaultSegmentSize = 536
+    /// The least that a router's report makes of it.
+    private static let smallestSegmentSize = 48
     /// The initial window; doubled for every window that the host accepts without stalling.
     private static let initialWindow = 1 << 16
     /// The initial window once there are so many flows that together they could buffer too much.
@@ -39,23 +41,15 @@ final class TCPFlows {
     private static let maximumTimeWaits = 8192
 
     let loop: EventLoop
-    let ethernet: VirtualEthernet
+    let path: any GuestPath
     let scratch = PeekScratch()
     let spareBuffers = SpareBuffers()
     var counters = TCPCounters()
     /// The services on the gateway's own TCP ports; a flow's host stream is the other end of each
     /// connection.
     var services: [UInt16: (consuming OwnedDescriptor, Endpoint) -> Void] = [:]
-    /// Listening endpoints of this program that guests may not connect to: the API and the links.
-    var closedEndpoints: [Endpoint] = []
-    /// Returns the guest to which a forward leads from a host endpoint; nil if none does.
-    var forwardedGuest: (Endpoint) -> IPAddress? = { _ in nil }
-    /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (GuestError) -> Void = { _ in }
     /// Called when a guest stops answering on one of its flows; set by `GuestPresence`.
     var guestIsSilent: (IPAddress) -> Void = { _ in }
-    /// Counts a dropped packet; set by the engine.
-    var dropped: (DropReason) -> Void = { _ in }
 
     let log: Logger
     let descriptors: DescriptorBudget
@@ -80,7 +74,7 @@ final class TCPFlows {
     ///
     /// - Parameters:
     ///   - loop: Where sockets and timers are watched.
-    ///   - ethernet: Where segments leave.
+    ///   - path: The way to guests.
     ///   - log: Receives one debug line per flow.
     ///   - descriptors: What host sockets count against.
     ///   - limits: Counts what a full table refuses.
@@ -88,7 +82,7 @@ final class TCPFlows {
     ///   - seed: Random and secret from guests.
     init(
         loop: EventLoop,
-        ethernet: VirtualEthernet,
+        path: any GuestPath,
         log: Logger,
         descriptors: DescriptorBudget,
         limits: LimitLog,
@@ -96,7 +90,7 @@ final class TCPFlows {
         seed: UInt64
     ) {
         self.loop = loop
-        self.ethernet = ethernet
+        self.path = path
         self.log = log
         self.descriptors = descriptors
         self.limits = limits
@@ -116,21 +110,15 @@ final class TCPFlows {
 
     /// Handles a segment from a guest.
     ///
-    /// - Parameters:
-    ///   - ip: The packet's header.
-    ///   - segment: Transport header and payload, checksum verified or trusted.
-    ///   - now: The turn's clock.
-    /// - Throws: `PacketError` for a header that cannot be read.
-    func receive(
-        _ ip: IPv4Header,
-        _ segment: UnsafeRawBufferPointer,
-        now: Instant
-    ) throws(PacketError) {
-        let header = try TCPHeader(reading: segment.bytes)
-        let payload = UnsafeRawBufferPointer(rebasing: segment[header.headerLength...])
+    /// - Parameter packet: Its payload is the segment.
+    /// - Throws: `PacketError` for a wrong checksum or a header that cannot be read.
+    func receive(_ packet: InboundPacket) throws(PacketError) {
+        try packet.verifyChecksum(of: packet.payload)
+        let header = try TCPHeader(reading: packet.payload.bytes)
+        let payload = UnsafeRawBufferPointer(rebasing: packet.payload[header.headerLength...])
         let key = FlowKey(
-            guest: Endpoint(address: ip.source, port: header.sourcePort),
-            remote: Endpoint(address: ip.destination, port: header.destinationPort)
+            guest: Endpoint(address: packet.source, port: header.sourcePort),
+            remote: Endpoint(address: packet.destination, port: header.destinationPort)
         )
         let opens =
             header.flags.isSuperset(of: .syn) && header.flags.isDisjoint(with: [.ack, .rst])
@@ -140,12 +128,12 @@ final class TCPFlows {
             let replaces =
                 opens && flow.phase == .timeWait
                 && flow.timestamps.mayBeReplaced(by: header, next: flow.receiver.next)
-            if opens { flow.reopen(ip) }
-            guard replaces else { return flow.receive(header, payload, now: now) }
+            if opens { flow.reopen(packet.header) }
+            guard replaces else { return flow.receive(header, payload, now: packet.now) }
             flow.close()
         }
         if opens {
-            open(key, header, OpeningPacket(ip, segment), now: now)
+            open(key, header, packet)
         } else if !header.flags.contains(.rst) {
             refuseStray(key, header, length: payload.count)
         }
@@ -169,12 +157,16 @@ final class TCPFlows {
     }
 
     private func send(_ header: TCPHeader, _ key: FlowKey) {
-        guard let route = ethernet.route(to: key.guest.address) else { return }
-        let length = TCPSegmentWriter.headerLength
-        guard let room = route.link.reserve(length, .control) else { return }
-        let path = TCPSegmentWriter.Path(remote: key.remote, guest: key.guest, mac: route.mac)
-        let offload = TCPSegmentWriter.write(room, path, header, segmentSize: 536, ethernet)
-        ethernet.commit(length, offload, room, on: route.link)
+        guard let route = path.route(to: key.guest.address),
+            let packet = path.reserve(
+                TCPHeader.length,
+                from: key.remote.address,
+                to: key.guest.address,
+                over: route,
+                .control
+            )
+        else { return }
+        path.commit(packet, header, payload: 0, segmentSize: Self.defaultSegmentSize)
     }
 
     /// A router behind a guest reports that packets were too long (RFC 1191, 3; RFC 5927, 7.2).
@@ -187,7 +179,9 @@ final class TCPFlows {
         guard let flow = table[key], flow.phase == .open,
             sequence >= flow.sender.unacknowledged, sequence < flow.sender.next
         else { return }
-        let size = max(mtu == 0 ? 536 : mtu - 40, 48) - flow.timestamps.length
+        let headers = path.mtu - path.maximumSegmentSize(to: key.guest.address)
+        let most = mtu == 0 ? Self.defaultSegmentSize : mtu - headers
+        let size = max(most, Self.smallestSegmentSize) - flow.timestamps.length
         guard size < flow.sender.segmentSize else { return }
         flow.sender.segmentSize = size
         flow.sender.timedOut(now: loop.now)
@@ -204,7 +198,7 @@ final class TCPFlows {
     func refused(by key: FlowKey, sequence: SequenceNumber, now: Instant) {
         // An open connection is not ended by ICMP (RFC 5382, REQ-10).
         guard let flow = table[key], flow.phase == .synSent, sequence == flow.initialSequence
-        else { return dropped(.noRoute) }
+        else { return path.drop(.noRoute) }
         flow.giveUp(.refused, now: now)
     }
 
@@ -276,14 +270,14 @@ final class TCPFlows {
 
     /// Looks again for guests that could not be found, once something has changed.
     private func reroute(now: Instant) {
-        guard !unrouted.isEmpty, routeEpoch != ethernet.epoch else { return }
-        routeEpoch = ethernet.epoch
+        guard !unrouted.isEmpty, routeEpoch != path.epoch else { return }
+        routeEpoch = path.epoch
         let waiting = unrouted
         unrouted = []
         for flow in waiting {
             flow.isUnrouted = false
             guard flow.phase != .closed else { continue }
-            if ethernet.route(to: flow.key.guest.address) == nil {
+            if path.route(to: flow.key.guest.address) == nil {
                 waitForRoute(flow)
             } else if flow.phase == .synSent {
                 flow.sendSYN(now: now)

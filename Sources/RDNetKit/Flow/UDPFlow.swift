@@ -53,7 +53,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     init(_ guest: Endpoint, _ flows: UDPFlows, now: Instant) throws(SystemError) {
         self.guest = guest
         self.flows = flows
-        port = flows.ethernet.port(of: guest.address)
+        port = flows.path.port(of: guest.address)
         lastUsed = now
         traffic = FlowTraffic(start: now)
         deadline = now + Self.silentLifetime
@@ -101,7 +101,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
                     segmentSize: segmentSize,
                     to: address
                 )
-                if sent == nil { flows.dropped(.full) }
+                if sent == nil { flows.path.drop(.full) }
                 return
             } catch {
                 // EINVAL, EIO or EMSGSIZE: the path does not support segmentation, or an earlier
@@ -126,7 +126,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         for attempt in 0..<3 {
             do {
                 if try Socket.sendDatagram(socket, payload, to: address) == nil {
-                    flows.dropped(.full)
+                    flows.path.drop(.full)
                 }
                 return
             } catch {
@@ -139,7 +139,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
                 }
             }
         }
-        flows.dropped(.hostError)
+        flows.path.drop(.hostError)
     }
 
     private func contact(_ host: IPAddress) {
@@ -209,7 +209,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
 
     private func receive(_ train: DatagramTrain, now: Instant) {
         guard let host = train.sender.endpoint, isContacted(host.address) || isHairpin(host) else {
-            return flows.dropped(.unsolicited)
+            return flows.path.drop(.unsolicited)
         }
         use(now: now)
         wasAnswered = true

@@ -8,7 +8,7 @@ extension UDPFlows {
     ///   - flow: The datagram's flow.
     func report(_ error: QueuedError, quoting payload: UnsafeRawBufferPointer, of flow: UDPFlow) {
         let (header, octets) = quote(flow, to: error.destination, payload)
-        sendError(GuestError(error, ethernet.plan, about: header, octets))
+        path.report(GuestError(error, about: header, octets))
     }
 
     /// Reports that the host's kernel refused a datagram because it is longer than the path's MTU.
@@ -18,9 +18,9 @@ extension UDPFlows {
         to host: Endpoint,
         of flow: UDPFlow
     ) {
-        dropped(.hostError)
+        path.drop(.hostError)
         let (header, octets) = quote(flow, to: host, payload)
-        sendError(GuestError(refusal, ethernet.plan, about: header, octets))
+        path.report(GuestError(refusal, about: header, octets))
     }
 
     /// Reports that the host's kernel has no route for a datagram.
@@ -30,10 +30,10 @@ extension UDPFlows {
         errno code: Int32,
         _ payload: UnsafeRawBufferPointer
     ) {
-        dropped(.hostError)
+        path.drop(.hostError)
         guard let reason = QueuedError.unreachable(errno: code) else { return }
         let (header, octets) = quote(flow, to: host, payload)
-        sendError(GuestError(.destinationUnreachable(reason), about: header, octets))
+        path.report(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
     /// The guest's original datagram: its IP header, and its UDP header with the known part of the
@@ -42,14 +42,14 @@ extension UDPFlows {
         _ flow: UDPFlow,
         to host: Endpoint,
         _ known: UnsafeRawBufferPointer
-    ) -> (IPv4Header, [UInt8]) {
+    ) -> (IPHeader, [UInt8]) {
         let sent = flow.sent.latest(
             to: host,
             mark: SentPacket.mark(of: known),
             bits: 8 * min(known.count, 8)
         )
         let remote = seenByGuest(host)
-        let header = IPv4Header(
+        let header = IPHeader(
             quoting: IPProtocol.udp,
             from: flow.guest.address,
             to: remote.address,
@@ -76,7 +76,7 @@ extension UDPFlows {
     /// - Returns: At most as much as fits.
     static func quote(
         _ udp: UDPHeader,
-        _ ip: IPv4Header,
+        _ ip: IPHeader,
         _ known: UnsafeRawBufferPointer,
         checksum: UInt16?
     ) -> [UInt8] {
@@ -93,13 +93,13 @@ extension UDPFlows {
             udp.checksum = Self.checksum(of: octets, ip)
             udp.write(to: &span)
         }
-        return Array(octets.prefix(ICMPError.maximumQuote))
+        return Array(octets.prefix(ICMPError.maximumQuote(to: ip.source)))
     }
 
     /// The checksum that the guest's network card would have written.
     private static func checksum(
         of datagram: UnsafeMutableRawBufferPointer,
-        _ header: IPv4Header
+        _ header: IPHeader
     ) -> UInt16 {
         let pseudo = InternetChecksum.pseudoHeaderSum(
             source: header.source,

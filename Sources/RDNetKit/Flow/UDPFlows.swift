@@ -2,45 +2,36 @@
 final class UDPFlows {
     /// Limit on flows; when full, the idlest one of the link with the most makes room.
     private static let maximumFlows = 8192
-    /// The largest payload of an IPv4 datagram.
-    private static let maximumPayload = 65_507
 
     let loop: EventLoop
     let descriptors: DescriptorBudget
     /// The buffer for a datagram between host socket and frame.
     let scratch: UnsafeMutableRawBufferPointer
-    let ethernet: VirtualEthernet
+    let path: any GuestPath
     private let limits: LimitLog
     private var flows: [Endpoint: UDPFlow] = [:]
     private var hairpins = HairpinPorts()
     private var queue = LinkShares(limit: maximumFlows) { IdleQueue<UDPFlow>() }
-    private let output: UnsafeMutableRawBufferPointer
     private var waiting = WaitingDatagrams()
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
-    /// Counts a dropped packet; set by the engine.
-    var dropped: (DropReason) -> Void = { _ in }
-    /// Sends an ICMP error about a guest's packet; set by the engine.
-    var sendError: (GuestError) -> Void = { _ in }
 
     /// Creates an empty table.
     init(
         loop: EventLoop,
-        ethernet: VirtualEthernet,
+        path: any GuestPath,
         descriptors: DescriptorBudget,
         limits: LimitLog
     ) {
         self.loop = loop
-        self.ethernet = ethernet
+        self.path = path
         self.descriptors = descriptors
         self.limits = limits
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
-        output = .allocate(byteCount: 1 << 16, alignment: 64)
     }
 
     deinit {
         scratch.deallocate()
-        output.deallocate()
     }
 
     /// The current number of flows.
@@ -57,28 +48,28 @@ final class UDPFlows {
     ///   - payload: May be empty.
     ///   - guest: Its sender.
     ///   - sent: Its destination on the host's network, and what an ICMP error would quote.
-    ///   - path: Hop limit and fragmentation.
+    ///   - options: Hop limit and fragmentation.
     ///   - now: The turn's clock.
     func send(
         _ payload: UnsafeRawBufferPointer,
         from guest: Endpoint,
         _ sent: SentPacket,
-        _ path: PathOptions,
+        _ options: PathOptions,
         now: Instant
     ) {
-        guard let flow = flow(of: guest, now: now) else { return dropped(.hostError) }
+        guard let flow = flow(of: guest, now: now) else { return path.drop(.hostError) }
         let host = sent.host
         if let way = toHosts.way,
-            way.flow !== flow || way.host != host || way.path != path
+            way.flow !== flow || way.host != host || way.path != options
                 || !toHosts.accepts(payload.count)
         {
             sendToHosts(now: now)
         }
         flow.sent.record(sent)
         guard toHosts.accepts(payload.count) else {
-            return flow.send(payload, segmentSize: payload.count, to: host, path, now: now)
+            return flow.send(payload, segmentSize: payload.count, to: host, options, now: now)
         }
-        toHosts.append(payload, (flow, host, path))
+        toHosts.append(payload, (flow, host, options))
     }
 
     /// The flow of a guest's port, if any.
@@ -154,10 +145,11 @@ final class UDPFlows {
         to guest: Endpoint
     ) {
         let source = seenByGuest(host)
-        let headers = IPv4Header.length + UDPHeader.length
-        let fits = segmentSize > 0 && segmentSize + headers <= ethernet.plan.mtu
+        let headers = IPHeader.length(for: guest.address) + UDPHeader.length
+        let fits = segmentSize > 0 && segmentSize + headers <= path.mtu
         // As many whole datagrams as one frame holds; a single one needs no segmentation.
-        let most = (Frame.maximumLength - EthernetHeader.length - headers) / max(segmentSize, 1)
+        let room = OutboundPacket.capacity(for: guest.address) - UDPHeader.length
+        let most = room / max(segmentSize, 1)
         let step = fits && octets.count > segmentSize ? segmentSize * most : max(segmentSize, 1)
         var offset = 0
         repeat {
@@ -166,7 +158,7 @@ final class UDPFlows {
             if part.count > segmentSize {
                 sendTrain(part, segmentSize: segmentSize, from: source, to: guest)
             } else {
-                send(part, from: source, to: guest, mac: nil)
+                send(part, from: source, to: guest)
             }
             offset = end
         } while offset < octets.count
@@ -179,84 +171,39 @@ final class UDPFlows {
         from source: Endpoint,
         to guest: Endpoint
     ) {
-        guard let route = ethernet.route(to: guest.address) else {
+        guard let route = path.route(to: guest.address) else {
             let start = (octets.count - 1) / segmentSize * segmentSize
             let newest = UnsafeRawBufferPointer(rebasing: octets[start...])
             return keep(newest, from: source, to: guest)
         }
-        let transport = EthernetHeader.length + IPv4Header.length
-        let start = transport + UDPHeader.length
-        guard let room = route.link.reserve(start + octets.count, .bulk) else {
-            return dropped(.full)
-        }
-        var ip = IPv4Header(
-            transport: IPProtocol.udp,
-            source: source.address,
-            destination: guest.address,
-            payloadLength: UDPHeader.length + octets.count
+        let packet = path.reserve(
+            UDPHeader.length + octets.count,
+            from: source.address,
+            to: guest.address,
+            over: route,
+            .bulk
         )
-        ip.identification = ethernet.nextIdentification(octets.count / segmentSize + 1)
-        ethernet.writeHeaders(ip, to: route.mac, room)
-        var header = UDPHeader(
+        guard let packet else { return path.drop(.full) }
+        packet.payload(behind: UDPHeader.length).copyMemory(from: octets)
+        let header = UDPHeader(
             sourcePort: source.port,
             destinationPort: guest.port,
             payloadLength: octets.count
         )
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: source.address,
-            destination: guest.address,
-            transport: IPProtocol.udp,
-            length: UDPHeader.length + octets.count
-        )
-        header.checksum = InternetChecksum.fold(pseudo)
-        let datagram = UnsafeMutableRawBufferPointer(rebasing: room[transport...])
-        var span = datagram.mutableBytes
-        header.write(to: &span)
-        UnsafeMutableRawBufferPointer(rebasing: room[start...]).copyMemory(from: octets)
-        var offload = VirtioNetHeader()
-        offload.needsChecksum = true
-        offload.checksumStart = UInt16(transport)
-        offload.checksumOffset = 6
-        offload.segmentation = .udp
-        offload.segmentSize = UInt16(truncatingIfNeeded: segmentSize)
-        offload.headerLength = UInt16(start)
-        ethernet.commit(start + octets.count, offload, room, on: route.link)
+        path.commit(packet, header, payload: octets.count, segmentSize: segmentSize)
     }
 
-    /// Sends a datagram to a guest.
+    /// Sends a datagram to a guest, once its MAC address is known.
     ///
     /// - Parameters:
     ///   - payload: At most 65,507 bytes.
     ///   - source: The source that the guest sees.
     ///   - guest: The destination.
-    ///   - mac: The Ethernet destination; nil to look it up.
-    ///   - link: The guest's link; nil to look it up.
-    func send(
-        _ payload: UnsafeRawBufferPointer,
-        from source: Endpoint,
-        to guest: Endpoint,
-        mac: MACAddress?,
-        on link: (any FrameLink)? = nil
-    ) {
-        let route = ethernet.route(to: guest.address)
-        guard payload.count <= Self.maximumPayload else { return dropped(.malformed) }
-        guard let destination = mac ?? route?.mac else {
+    func send(_ payload: UnsafeRawBufferPointer, from source: Endpoint, to guest: Endpoint) {
+        guard let route = path.route(to: guest.address) else {
             return keep(payload, from: source, to: guest)
         }
-        let count = UDPHeader.length + payload.count
-        let datagram = UnsafeMutableRawBufferPointer(rebasing: output[..<count])
-        UnsafeMutableRawBufferPointer(rebasing: datagram[UDPHeader.length...])
-            .copyMemory(from: payload)
-        writeHeader(datagram, from: source, to: guest)
-        let ip = IPv4Header(
-            transport: IPProtocol.udp,
-            source: source.address,
-            destination: guest.address,
-            payloadLength: count
-        )
-        // An address without a route (broadcast, client without a lease) is sent on every link.
-        let link = link ?? (mac == nil || mac == route?.mac ? route?.link : nil)
-        ethernet.send(ip, UnsafeRawBufferPointer(datagram), to: destination, on: link)
+        path.send(payload, from: source, to: guest, over: route)
     }
 
     /// Keeps a datagram for a guest whose MAC address is unknown, and requests that address by ARP.
@@ -265,53 +212,28 @@ final class UDPFlows {
         from source: Endpoint,
         to guest: Endpoint
     ) {
-        guard ethernet.leads(to: guest.address) else { return dropped(.noNeighbor) }
+        guard path.leads(to: guest.address) else { return path.drop(.noNeighbor) }
         let datagram = WaitingDatagrams.Datagram(
             source: source,
             guest: guest,
             payload: Array(payload)
         )
         let (requestIsDue, discarded) = waiting.keep(datagram, now: loop.now)
-        for _ in 0..<discarded { dropped(.noNeighbor) }
-        if requestIsDue { ethernet.askFor(guest.address) }
+        for _ in 0..<discarded { path.drop(.noNeighbor) }
+        if requestIsDue { path.askFor(guest.address) }
     }
 
     /// Sends the datagram that waited for a guest's MAC address.
     func sendWaiting(to guest: IPAddress, now: Instant) {
         guard !waiting.isEmpty, let datagram = waiting.take(guest, now: now) else { return }
         datagram.payload.withUnsafeBytes { payload in
-            send(payload, from: datagram.source, to: datagram.guest, mac: nil)
+            send(payload, from: datagram.source, to: datagram.guest)
         }
-    }
-
-    /// Always with a complete checksum, because clients with packet sockets (DHCP) do not handle
-    /// partial ones.
-    private func writeHeader(
-        _ datagram: UnsafeMutableRawBufferPointer,
-        from source: Endpoint,
-        to guest: Endpoint
-    ) {
-        var header = UDPHeader(
-            sourcePort: source.port,
-            destinationPort: guest.port,
-            payloadLength: datagram.count - UDPHeader.length
-        )
-        var octets = datagram.mutableBytes
-        header.write(to: &octets)
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: source.address,
-            destination: guest.address,
-            transport: IPProtocol.udp,
-            length: datagram.count
-        )
-        let sum = InternetChecksum.checksum(UnsafeRawBufferPointer(datagram), adding: pseudo)
-        header.checksum = sum == 0 ? 0xffff : sum
-        header.write(to: &octets)
     }
 
     /// A host's endpoint as guests see it.
     func seenByGuest(_ host: Endpoint) -> Endpoint {
-        Endpoint(address: ethernet.plan.seenByGuests(host.address), port: host.port)
+        Endpoint(address: path.seenByGuests(host.address), port: host.port)
     }
 
     // MARK: The end

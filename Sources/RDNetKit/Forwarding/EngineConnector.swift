@@ -6,7 +6,7 @@ extension PacketEngine: GuestConnector {
         guard plan.isolatesGuests, let other = udp.hairpinGuest(at: client),
             other != ethernet.routers.neighbor(toward: guest.address)
         else { return true }
-        drops.count(.isolated)
+        network.drop(.isolated)
         return false
     }
 
@@ -49,8 +49,7 @@ private final class GatewayDatagramPort: GuestDatagramPort {
     func send(_ payload: UnsafeRawBufferPointer) {
         guard let engine else { return }
         let source = Endpoint(address: engine.ethernet.plan.forwardSource, port: number)
-        if engine.ethernet.route(to: guest.address) == nil { engine.ethernet.askFor(guest.address) }
-        engine.udp.send(payload, from: source, to: guest, mac: nil)
+        engine.udp.send(payload, from: source, to: guest)
     }
 
     func openSibling(

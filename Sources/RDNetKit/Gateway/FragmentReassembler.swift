@@ -15,20 +15,20 @@ struct FragmentReassembler {
     private struct Key: Hashable {
         var source: IPAddress
         var destination: IPAddress
-        var identification: UInt16
+        var identification: UInt32
         var transport: UInt8
     }
 
     /// The first fragment of an incomplete packet, which an error quotes (RFC 792).
     struct Remains {
-        var header: IPv4Header
+        var header: IPHeader
         var payload: [UInt8]
     }
 
     private struct Packet {
         var began: Instant
         /// The header of the fragment at offset 0, once it arrived.
-        var first: IPv4Header?
+        var first: IPHeader?
         var fragments: [(offset: Int, octets: [UInt8])] = []
         var held = 0
         var total: Int?
@@ -68,7 +68,7 @@ struct FragmentReassembler {
     ///   - now: The caller's clock.
     /// - Returns: The whole payload if this fragment completed it.
     mutating func receive(
-        _ header: IPv4Header,
+        _ header: IPHeader,
         _ payload: UnsafeRawBufferPointer,
         now: Instant
     ) -> Outcome {
@@ -81,7 +81,7 @@ struct FragmentReassembler {
         let end = header.fragmentOffset + payload.count
         // All fragments but the last are multiples of eight; none is empty or exceeds the largest
         // packet.
-        guard !payload.isEmpty, end <= 65_535 - IPv4Header.length,
+        guard !payload.isEmpty, end <= 65_535 - IPHeader.lengthIPv4,
             !header.moreFragments || payload.count % 8 == 0
         else { return .discarded }
         if packets[key] == nil { makeRoom() }

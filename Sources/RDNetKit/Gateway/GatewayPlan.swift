@@ -74,8 +74,9 @@ struct GatewayPlan: Equatable {
         return host.isLoopback ? hostAlias : host
     }
 
-    /// Whether the gateway answers ARP for an address (RFC 826): only its own and its aliases.
-    func answersARP(for address: IPAddress) -> Bool {
+    /// Whether an address is the gateway's own or one of its aliases, for which it answers ARP (RFC
+    /// 826).
+    func isOwn(_ address: IPAddress) -> Bool {
         address == gateway || virtualAddresses.contains(address)
     }
 
@@ -84,6 +85,9 @@ struct GatewayPlan: Equatable {
         guard case .host(address) = destination(of: address) else { return false }
         return address.isIPv4 && !virtualAddresses.contains(address)
     }
+
+    /// Whether an address belongs to the guests' network.
+    func isOnNetwork(_ address: IPAddress) -> Bool { subnet.contains(address) }
 
     /// Whether an address is a valid source (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
     @inline(__always)

@@ -101,17 +101,14 @@ struct ConnectivityReport {
     private func ping() throws(SystemError) -> String? {
         let echo = try Socket.makeEcho()
         let isRaw = echo.isRaw
-        var octets = [UInt8](repeating: 0, count: ICMPMessage.headerLength + 56)
-        ICMPError.finish(
-            ICMPMessage(kind: .echoRequest, rest: 0x7264_0001, dataLength: 56),
-            &octets
-        )
+        let request = ICMPMessage(kind: .echoRequest, rest: 0x7264_0001)
+        let octets = request.octets([UInt8](repeating: 0, count: 56))
         let target = SocketAddress(Endpoint(address: lease.server, port: 0))
         _ = try Socket.connect(echo.descriptor, to: target)
         let socket = WaitingSocket(echo.descriptor)
         try socket.send(octets, within: Self.limit)
         let answer = try socket.receive(upTo: 1500, within: Self.limit)
-        let start = isRaw ? IPv4Header.length : 0
+        let start = isRaw ? IPHeader.lengthIPv4 : 0
         return answer.count >= start + octets.count && answer[start] == 0
             ? nil : "not an echo reply"
     }

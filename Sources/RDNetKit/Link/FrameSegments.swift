@@ -36,23 +36,17 @@ struct FrameSegments {
         let ipStart = EthernetHeader.length
         if isIPv4 {
             let packet = UnsafeRawBufferPointer(rebasing: frame[ipStart...])
-            let ip = try IPv4Header(reading: packet.bytes)
+            let ip = try IPHeader(readingIPv4: packet.bytes)
             addressing = IPAddresses(source: ip.source, destination: ip.destination)
             transportStart = ipStart + ip.headerLength
         } else {
             transportStart = Int(header.checksumStart)
-            guard ethernet.kind == EthernetHeader.Kind.ipv6, frame.count >= ipStart + 40,
-                transportStart >= ipStart + 40
+            guard ethernet.kind == EthernetHeader.Kind.ipv6, frame.count >= ipStart + IPHeader.lengthIPv6,
+                transportStart >= ipStart + IPHeader.lengthIPv6
             else { throw .notThisFormat }
             addressing = IPAddresses(
-                source: IPAddress(
-                    high: octets.bigEndian(at: ipStart + 8),
-                    low: octets.bigEndian(at: ipStart + 16)
-                ),
-                destination: IPAddress(
-                    high: octets.bigEndian(at: ipStart + 24),
-                    low: octets.bigEndian(at: ipStart + 32)
-                )
+                source: IPAddress(reading: octets, at: ipStart + 8),
+                destination: IPAddress(reading: octets, at: ipStart + 24)
             )
         }
         switch header.segmentation {

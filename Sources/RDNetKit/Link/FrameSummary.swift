@@ -8,7 +8,7 @@ enum FrameSummary {
             let start = EthernetHeader.length
             let rest = UnsafeRawBufferPointer(rebasing: frame.octets[start...])
             switch ethernet.kind {
-            case EthernetHeader.Kind.ipv4:
+            case EthernetHeader.Kind.ipv4, EthernetHeader.Kind.ipv6:
                 return "\(try packet(rest)) \(size)"
             case EthernetHeader.Kind.arp:
                 let arp = try ARPPacket(reading: rest.bytes)
@@ -23,7 +23,7 @@ enum FrameSummary {
     }
 
     private static func packet(_ octets: UnsafeRawBufferPointer) throws(PacketError) -> String {
-        let ip = try IPv4Header(reading: octets.bytes)
+        let ip = try IPHeader(reading: octets.bytes)
         let payload = UnsafeRawBufferPointer(rebasing: octets[ip.headerLength...])
         guard !ip.isFragment else { return "\(ip.source) → \(ip.destination) fragment" }
         switch ip.transport {
@@ -37,8 +37,8 @@ enum FrameSummary {
             let source = Endpoint(address: ip.source, port: udp.sourcePort)
             let destination = Endpoint(address: ip.destination, port: udp.destinationPort)
             return "\(source) → \(destination) udp"
-        case IPProtocol.icmp:
-            let message = try ICMPMessage(reading: payload.bytes)
+        case IPProtocol.icmp(for: ip.source):
+            let message = try ICMPMessage(reading: payload.bytes, isIPv4: ip.isIPv4)
             return "\(ip.source) → \(ip.destination) icmp \(message.kind)"
         default:
             return "\(ip.source) → \(ip.destination) protocol \(ip.transport)"

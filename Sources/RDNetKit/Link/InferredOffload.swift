@@ -62,7 +62,7 @@ enum InferredOffload {
 
     /// Finds a complete TCP or UDP segment; returns nil for fragments and everything else.
     private static func segment(_ frame: RawSpan) -> Segment? {
-        guard frame.byteCount >= EthernetHeader.length + IPv4Header.length else { return nil }
+        guard frame.byteCount >= EthernetHeader.length + IPHeader.lengthIPv4 else { return nil }
         let found: Segment?
         switch frame.bigEndian(at: 12, as: UInt16.self) {
         case EthernetHeader.Kind.ipv4: found = segmentIPv4(frame)
@@ -84,7 +84,7 @@ enum InferredOffload {
         else { return nil }
         let headerLength = Int(frame.octet(at: start) & 15) * 4
         let totalLength = Int(frame.bigEndian(at: start + 2, as: UInt16.self))
-        guard headerLength >= IPv4Header.length, totalLength >= headerLength else { return nil }
+        guard headerLength >= IPHeader.lengthIPv4, totalLength >= headerLength else { return nil }
         return Segment(
             range: start + headerLength..<start + totalLength,
             isTCP: transport == IPProtocol.tcp,
@@ -95,7 +95,7 @@ enum InferredOffload {
 
     /// Ignores extension headers: no guest kernel puts one before TCP or UDP on its own.
     private static func segmentIPv6(_ frame: RawSpan) -> Segment? {
-        let (start, headerLength) = (EthernetHeader.length, 40)
+        let (start, headerLength) = (EthernetHeader.length, IPHeader.lengthIPv6)
         guard frame.byteCount >= start + headerLength else { return nil }
         let transport = frame.octet(at: start + 6)
         guard transport == IPProtocol.tcp || transport == IPProtocol.udp else { return nil }
@@ -103,14 +103,8 @@ enum InferredOffload {
         return Segment(
             range: start + headerLength..<start + headerLength + payloadLength,
             isTCP: transport == IPProtocol.tcp,
-            source: IPAddress(
-                high: frame.bigEndian(at: start + 8),
-                low: frame.bigEndian(at: start + 16)
-            ),
-            destination: IPAddress(
-                high: frame.bigEndian(at: start + 24),
-                low: frame.bigEndian(at: start + 32)
-            )
+            source: IPAddress(reading: frame, at: start + 8),
+            destination: IPAddress(reading: frame, at: start + 24)
         )
     }
 }

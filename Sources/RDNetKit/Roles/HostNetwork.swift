@@ -170,9 +170,9 @@ final class HostNetwork: DatagramSender {
         dhcp.link = { [unowned ethernet] in ethernet.linkNumber(of: $0) }
         dhcp.isUsedElsewhere = { [unowned ethernet] in ethernet.isUsed($0, elsewhereThan: $1) }
         dhcp.leased = { [unowned ethernet] in ethernet.leased($0, to: $1) }
-        dhcp.impersonated = { [unowned engine] in engine.drop(.takenMAC) }
+        dhcp.impersonated = { [unowned engine] in engine.network.drop(.takenMAC) }
         dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }
-        engine.tcp.forwardedGuest = { [unowned self] endpoint in
+        engine.network.admission.forwardedGuest = { [unowned self] endpoint in
             guard let guest = forwards.guest(at: endpoint) else { return nil }
             return guest.isLoopback
                 ? settings.guest : engine.ethernet.routers.neighbor(toward: guest)
@@ -210,7 +210,7 @@ final class HostNetwork: DatagramSender {
         }
         guard let response = answer else { return }
         response.octets.withUnsafeBytes { payload in
-            engine.udp.send(
+            engine.network.send(
                 payload,
                 from: response.source,
                 to: response.destination,
@@ -221,7 +221,7 @@ final class HostNetwork: DatagramSender {
     }
 
     func send(_ payload: [UInt8], from source: Endpoint, to destination: Endpoint) {
-        payload.withUnsafeBytes { engine.udp.send($0, from: source, to: destination, mac: nil) }
+        payload.withUnsafeBytes { engine.udp.send($0, from: source, to: destination) }
     }
 
     private func openForwards() throws(RoleFailure) {
@@ -278,7 +278,7 @@ final class HostNetwork: DatagramSender {
                 return engine
             }
             linkListeners.append(listener)
-            if let endpoint = listener.endpoint { engine.tcp.closedEndpoints.append(endpoint) }
+            if let endpoint = listener.endpoint { engine.network.admission.closedEndpoints.append(endpoint) }
             if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
         } catch {
             throw RoleFailure("link \(address): \(error)")

@@ -109,7 +109,7 @@ extension HostNetwork {
                 }
                 listeners.append(listener)
                 // Guests could otherwise use the host's API through the host alias.
-                if let endpoint = listener.endpoint { engine.tcp.closedEndpoints.append(endpoint) }
+                if let endpoint = listener.endpoint { engine.network.admission.closedEndpoints.append(endpoint) }
             } catch {
                 throw RoleFailure("api \(address): \(error)")
             }

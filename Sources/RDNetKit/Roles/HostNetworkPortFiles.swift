@@ -31,7 +31,7 @@ extension HostNetwork {
             counters: listenerCounters
         )
         listeners += others
-        engine.tcp.closedEndpoints += others.compactMap(\.endpoint)
+        engine.network.admission.closedEndpoints += others.compactMap(\.endpoint)
     }
 
     /// The port of an address of the gateway, which exists in the virtual network only.

@@ -12,8 +12,8 @@ struct PathOptions: Equatable {
 
     /// Creates the options of a packet that this gateway has forwarded (RFC 1812, 5.3.1).
     @inline(__always)
-    init(forwarding header: IPv4Header) {
-        hopLimit = max(header.timeToLive, 2) - 1
+    init(forwarding header: IPHeader) {
+        hopLimit = max(header.hopLimit, 2) - 1
         dontFragment = header.dontFragment
     }
 }

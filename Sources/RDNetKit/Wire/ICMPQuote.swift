@@ -1,5 +1,5 @@
-/// What a guest's ICMP error quotes of the packet it is about: the IP header and 64 bits behind it
-/// (RFC 792).
+/// What a guest's ICMP error quotes of the packet it is about: the IP header and at least 64 bits
+/// behind it (RFC 792; RFC 4443, 2.4).
 struct ICMPQuote: Equatable {
     let transport: UInt8
     /// The sender and receiver of the quoted packet, which was sent to a guest.
@@ -12,25 +12,27 @@ struct ICMPQuote: Equatable {
     ///
     /// The quoted packet is usually cut short, so its length field is not checked.
     init(reading quoted: RawSpan) throws(PacketError) {
-        guard quoted.byteCount >= IPv4Header.length else {
-            throw .truncated(needed: IPv4Header.length, available: quoted.byteCount)
+        guard quoted.byteCount >= IPHeader.lengthIPv4 else {
+            throw .truncated(needed: IPHeader.lengthIPv4, available: quoted.byteCount)
         }
-        let start = Int(quoted.octet(at: 0) & 15) * 4
-        guard quoted.octet(at: 0) >> 4 == 4, start >= IPv4Header.length else {
+        let isIPv4 = quoted.octet(at: 0) >> 4 == 4
+        let start = isIPv4 ? Int(quoted.octet(at: 0) & 15) * 4 : IPHeader.lengthIPv6
+        guard isIPv4 || quoted.octet(at: 0) >> 4 == 6, start >= IPHeader.lengthIPv4 else {
             throw .notThisFormat
         }
         guard quoted.byteCount >= start + 8 else {
             throw .truncated(needed: start + 8, available: quoted.byteCount)
         }
-        transport = quoted.octet(at: 9)
-        source = Endpoint(
-            address: IPAddress(ipv4: quoted.bigEndian(at: 12)),
-            port: quoted.bigEndian(at: start)
-        )
-        destination = Endpoint(
-            address: IPAddress(ipv4: quoted.bigEndian(at: 16)),
-            port: quoted.bigEndian(at: start + 2)
-        )
+        // The gateway sends no extension headers but those of fragments, about which nobody
+        // complains with an error that matters here.
+        transport = quoted.octet(at: isIPv4 ? 9 : 6)
+        func address(_ offsetIPv4: Int, _ offsetIPv6: Int) -> IPAddress {
+            isIPv4
+                ? IPAddress(ipv4: quoted.bigEndian(at: offsetIPv4))
+                : IPAddress(reading: quoted, at: offsetIPv6)
+        }
+        source = Endpoint(address: address(12, 8), port: quoted.bigEndian(at: start))
+        destination = Endpoint(address: address(16, 24), port: quoted.bigEndian(at: start + 2))
         sequence = SequenceNumber(quoted.bigEndian(at: start + 4))
     }
 }

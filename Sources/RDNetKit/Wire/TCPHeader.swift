@@ -80,6 +80,8 @@ struct TCPOptions: Equatable, Sendable {
 struct TCPHeader: Equatable {
     /// Without options.
     static let length = 20
+    /// The offset of the checksum field.
+    static let checksumOffset = 16
 
     var sourcePort: UInt16
     var destinationPort: UInt16

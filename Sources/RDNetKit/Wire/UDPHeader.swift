@@ -1,6 +1,8 @@
 /// A UDP header (RFC 768): 8 octets, four big-endian 16-bit fields.
 struct UDPHeader: Equatable {
     static let length = 8
+    /// The offset of the checksum field.
+    static let checksumOffset = 6
 
     var sourcePort: UInt16
     var destinationPort: UInt16

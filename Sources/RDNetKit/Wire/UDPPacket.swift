@@ -19,7 +19,7 @@ struct UDPPacket: Equatable {
     /// - Throws: `PacketError` for fragments, other protocols and lengths that contradict each
     ///   other.
     init(reading packet: RawSpan) throws(PacketError) {
-        let ip = try IPv4Header(reading: packet)
+        let ip = try IPHeader(readingIPv4: packet)
         guard ip.transport == IPProtocol.udp, !ip.isFragment else { throw .notThisFormat }
         let datagram = packet.extracting(ip.headerLength..<(ip.headerLength + ip.payloadLength))
         let udp = try UDPHeader(reading: datagram)
@@ -31,7 +31,7 @@ struct UDPPacket: Equatable {
     /// The packet from the IPv4 header on, with both checksums.
     var octets: [UInt8] {
         let udpLength = UDPHeader.length + payload.count
-        let ip = IPv4Header(
+        let ip = IPHeader(
             transport: IPProtocol.udp,
             source: source.address,
             destination: destination.address,
@@ -52,7 +52,7 @@ struct UDPPacket: Equatable {
         let sum = unsummed.withUnsafeBytes { InternetChecksum.checksum($0, adding: pseudo) }
         // RFC 768: zero means "no checksum".
         udp.checksum = sum == 0 ? 0xffff : sum
-        var header = [UInt8](repeating: 0, count: IPv4Header.length)
+        var header = [UInt8](repeating: 0, count: IPHeader.lengthIPv4)
         var span = header.mutableSpan
         var octets = span.mutableBytes
         ip.write(to: &octets)

@@ -130,7 +130,7 @@ struct GVProxyConfigurationTests {
         let second = try #require(IPAddress("10.1.0.8"))
         let behind = try #require(IPAddress("10.9.9.9"))
         #expect(plan.destination(of: second) == .host(behind))
-        #expect(plan.answersARP(for: second) && !plan.isGuest(second))
+        #expect(plan.isOwn(second) && !plan.isGuest(second))
         #expect(plan.seenByGuests(behind) == second)
     }
 

@@ -16,21 +16,21 @@ struct ICMPErrorTests {
     }
 
     /// A header with a distinct value in every field that an error must quote.
-    private func distinctHeader(_ transport: UInt8) -> IPv4Header {
+    private func distinctHeader(_ transport: UInt8) -> IPHeader {
         var header = guest.header(transport, to: ScriptedGuest.hostAlias)
         header.identification = 0x1234
-        header.typeOfService = 0xb8
+        header.trafficClass = 0xb8
         header.dontFragment = true
-        header.timeToLive = 57
+        header.hopLimit = 57
         return header
     }
 
     /// The guest's packet, from its IP header on.
-    private func packet(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
+    private func packet(_ header: IPHeader, _ payload: [UInt8]) -> [UInt8] {
         Array(guest.frame(header, payload)[14...])
     }
 
-    private func takeError() throws -> (header: IPv4Header, message: ICMPMessage, octets: [UInt8]) {
+    private func takeError() throws -> (header: IPHeader, message: ICMPMessage, octets: [UInt8]) {
         try guest.turn(until: { !guest.inbox.isEmpty }, "an ICMP error")
         return try #require(try guest.takeICMP().first)
     }
@@ -56,7 +56,7 @@ struct ICMPErrorTests {
         for number in 0..<6 as Range<UInt8> {
             let datagram = guest.datagram(from: 5000, to: remote, [number, 1, 2, 3])
             var header = distinctHeader(IPProtocol.udp)
-            header.identification = UInt16(number) << 8
+            header.identification = UInt32(number) << 8
             guest.send(header, datagram)
             expected.append(packet(header, datagram))
         }
@@ -88,7 +88,7 @@ struct ICMPErrorTests {
         let remote = Endpoint(address: IPAddress(ipv4: 0x0808_0808), port: 9)
         let datagram = guest.datagram(from: 5000, to: remote, [UInt8](repeating: 5, count: 1000))
         var header = guest.header(IPProtocol.udp, to: remote.address)
-        header.timeToLive = 1
+        header.hopLimit = 1
         guest.send(header, datagram)
         let error = try takeError()
         #expect(error.message.kind == .timeExceeded(code: 0))
@@ -110,7 +110,7 @@ struct ICMPErrorTests {
         guest.batch {
             for limit in limits {
                 var header = guest.header(IPProtocol.udp, to: remote.address)
-                header.timeToLive = limit
+                header.hopLimit = limit
                 guest.send(header, guest.datagram(from: 5000, to: remote, [limit]))
             }
         }
@@ -133,13 +133,13 @@ struct ICMPErrorTests {
 
     /// Reports that one of the guest's ports is closed.
     private func refuse(_ port: UInt16, from host: Endpoint) {
-        var quoted = IPv4Header(
+        var quoted = IPHeader(
             transport: IPProtocol.udp,
             source: host.address,
             destination: ScriptedGuest.address,
             payloadLength: 9
         )
-        quoted.timeToLive = 63
+        quoted.hopLimit = 63
         let ports = [host.port, port].flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
         let packet = packet(quoted, ports + [0, 9, 0, 0, 1])
         guest.send(
@@ -194,12 +194,12 @@ struct SentPacketTests {
     private let other = Endpoint(address: IPAddress(ipv4: 0x0a00_0001), port: 54)
 
     private func packet(_ host: Endpoint, _ identification: UInt16, mark: UInt64) -> SentPacket {
-        let header = IPv4Header(
+        let header = IPHeader(
             transport: IPProtocol.udp,
             source: ScriptedGuest.address,
             destination: host.address,
             payloadLength: 8,
-            identification: identification
+            identification: UInt32(identification)
         )
         return SentPacket(header, to: host, checksum: 0, mark: mark)
     }

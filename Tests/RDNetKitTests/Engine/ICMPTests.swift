@@ -55,7 +55,7 @@ struct ICMPTests {
         #expect(error.header.source == ScriptedGuest.gateway)
         let quoted = Array(error.octets[8...])
         let header = try quoted.withUnsafeBytes { octets in
-            try IPv4Header(
+            try IPHeader(
                 reading: UnsafeRawBufferPointer(rebasing: octets[..<min(octets.count, 20 + 15)])
                     .bytes
             )
@@ -80,7 +80,7 @@ struct ICMPTests {
 
     @Test func `no error to a guest without an address (RFC 1122, 3.2.2)`() throws {
         let remote = Endpoint(address: ScriptedGuest.gateway, port: 9)
-        let header = IPv4Header(
+        let header = IPHeader(
             transport: IPProtocol.udp,
             source: .anyIPv4,
             destination: remote.address,

@@ -19,7 +19,7 @@ struct IPv4FragmentTests {
     private func send(
         _ range: Range<Int>,
         last: Bool,
-        identification: UInt16 = 1,
+        identification: UInt32 = 1,
         _ octets: [UInt8]? = nil
     ) {
         var header = guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
@@ -120,7 +120,7 @@ struct IPv4FragmentTests {
     }
 
     @Test func `errors about fragments are as rare as others`() throws {
-        for identification in 0..<60 as Range<UInt16> {
+        for identification in 0..<60 as Range<UInt32> {
             send(0..<1000, last: false, identification: identification)
         }
         try guest.advance(.seconds(31))
@@ -139,7 +139,7 @@ struct IPv4FragmentTests {
 
     @Test func `unfinished packets are bounded: the oldest goes`() throws {
         for identification in 0..<500 {
-            send(0..<1000, last: false, identification: UInt16(identification))
+            send(0..<1000, last: false, identification: UInt32(identification))
             guest.clock.advance(.milliseconds(1))
         }
         send(1000..<3008, last: true, identification: 0)
@@ -157,7 +157,7 @@ struct IPv4FragmentTests {
         var reassembler = FragmentReassembler()
         var outcomes: [FragmentReassembler.Outcome] = []
         let octets = [UInt8](repeating: 1, count: 65_000)
-        for identification in 0..<64 as Range<UInt16> {
+        for identification in 0..<64 as Range<UInt32> {
             for offset in [0, 65_000] {
                 var header = guest.header(IPProtocol.udp, to: ScriptedGuest.gateway)
                 header.identification = identification
@@ -203,7 +203,7 @@ struct IPv4FragmentTests {
 
 extension ScriptedGuest {
     /// Reassembles fragments that arrived in order.
-    func reassemble(_ parts: [(header: IPv4Header, payload: [UInt8])]) throws -> [UInt8] {
+    func reassemble(_ parts: [(header: IPHeader, payload: [UInt8])]) throws -> [UInt8] {
         var whole: [UInt8] = []
         for (header, payload) in parts {
             #expect(header.fragmentOffset == whole.count)

@@ -94,7 +94,7 @@ struct IPv4Tests {
         ] as [UInt32]
     )
     func martians(source: UInt32) throws {
-        let header = IPv4Header(
+        let header = IPHeader(
             transport: IPProtocol.icmp,
             source: IPAddress(ipv4: source),
             destination: ScriptedGuest.gateway,
@@ -111,7 +111,7 @@ struct IPv4Tests {
     )
     func timeToLive(ttl: UInt8) throws {
         var header = guest.header(IPProtocol.udp, to: IPAddress(ipv4: 0xc633_6401))
-        header.timeToLive = ttl
+        header.hopLimit = ttl
         let remote = Endpoint(address: header.destination, port: 33_434)
         guest.send(header, guest.datagram(from: 5000, to: remote, [1, 2, 3]))
         let error = try #require(try guest.takeICMP().first)
@@ -120,7 +120,7 @@ struct IPv4Tests {
         #expect(guest.engine.udp.count == 0)
 
         var near = guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
-        near.timeToLive = ttl
+        near.hopLimit = ttl
         guest.send(near, echo())
         #expect(try guest.takeICMP().first?.message.kind == .echoReply)
     }

@@ -138,7 +138,7 @@ final class ScriptedGuest {
     }
 
     /// Takes the IPv4 packets of one protocol.
-    func takeIPv4(_ transport: UInt8) throws -> [(header: IPv4Header, payload: [UInt8])] {
+    func takeIPv4(_ transport: UInt8) throws -> [(header: IPHeader, payload: [UInt8])] {
         try take { packet in
             guard let (header, payload) = try Self.readIPv4(packet), header.transport == transport
             else { return nil }
@@ -147,7 +147,7 @@ final class ScriptedGuest {
     }
 
     /// Takes the ICMP messages.
-    func takeICMP() throws -> [(header: IPv4Header, message: ICMPMessage, octets: [UInt8])] {
+    func takeICMP() throws -> [(header: IPHeader, message: ICMPMessage, octets: [UInt8])] {
         try settle()
         return try takeIPv4(IPProtocol.icmp).map { header, octets in
             (header, try octets.withUnsafeBytes { try ICMPMessage(reading: $0.bytes) }, octets)
@@ -155,7 +155,7 @@ final class ScriptedGuest {
     }
 
     /// Takes the UDP datagrams.
-    func takeUDP() throws -> [(ip: IPv4Header, udp: UDPHeader, payload: [UInt8])] {
+    func takeUDP() throws -> [(ip: IPHeader, udp: UDPHeader, payload: [UInt8])] {
         try takeIPv4(IPProtocol.udp).map { header, octets in
             let udp = try octets.withUnsafeBytes { try UDPHeader(reading: $0.bytes) }
             return (header, udp, Array(octets[8...]))
@@ -174,12 +174,12 @@ final class ScriptedGuest {
         }
     }
 
-    static func readIPv4(_ packet: [UInt8]) throws -> (header: IPv4Header, payload: [UInt8])? {
+    static func readIPv4(_ packet: [UInt8]) throws -> (header: IPHeader, payload: [UInt8])? {
         try packet.withUnsafeBytes { frame in
             let ethernet = try EthernetHeader(reading: frame.bytes)
             guard ethernet.kind == EthernetHeader.Kind.ipv4 else { return nil }
             let octets = UnsafeRawBufferPointer(rebasing: frame[14...])
-            let header = try IPv4Header(reading: octets.bytes)
+            let header = try IPHeader(readingIPv4: octets.bytes)
             let end = header.headerLength + header.payloadLength
             return (header, Array(octets[header.headerLength..<end]))
         }

@@ -51,7 +51,7 @@ extension ScriptedGuest {
     }
 
     /// Returns an IPv4 packet in a frame from the guest to the gateway's Ethernet address.
-    func frame(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
+    func frame(_ header: IPHeader, _ payload: [UInt8]) -> [UInt8] {
         var frame = [UInt8](repeating: 0, count: 34)
         var header = header
         header.payloadLength = payload.count
@@ -69,8 +69,8 @@ extension ScriptedGuest {
     }
 
     /// Returns an IPv4 header from the guest.
-    func header(_ transport: UInt8, to destination: IPAddress) -> IPv4Header {
-        IPv4Header(
+    func header(_ transport: UInt8, to destination: IPAddress) -> IPHeader {
+        IPHeader(
             transport: transport,
             source: Self.address,
             destination: destination,
@@ -79,7 +79,7 @@ extension ScriptedGuest {
     }
 
     /// Sends an IPv4 packet.
-    func send(_ header: IPv4Header, _ payload: [UInt8]) {
+    func send(_ header: IPHeader, _ payload: [UInt8]) {
         send(frame: frame(header, payload))
     }
 
@@ -126,7 +126,7 @@ extension ScriptedGuest {
     /// Returns an ICMP message, checksum complete.
     static func icmp(_ kind: ICMPMessage.Kind, rest: UInt32, _ data: [UInt8]) -> [UInt8] {
         var octets = [UInt8](repeating: 0, count: 8) + data
-        let message = ICMPMessage(kind: kind, rest: rest, dataLength: data.count)
+        let message = ICMPMessage(kind: kind, rest: rest)
         octets.withUnsafeMutableBytes { room in
             var span = room.mutableBytes
             message.write(to: &span)

@@ -224,7 +224,7 @@ extension ScriptedConnection {
         mtu: Int,
         sequence: Int
     ) -> [UInt8] {
-        var ip = IPv4Header(
+        var ip = IPHeader(
             transport: IPProtocol.tcp,
             source: remote.address,
             destination: local.address,

@@ -14,7 +14,7 @@ struct WaitingDatagramsTests {
     }
 
     private func send(_ payload: [UInt8]) {
-        payload.withUnsafeBytes { guest.engine.udp.send($0, from: source, to: other, mac: nil) }
+        payload.withUnsafeBytes { guest.engine.udp.send($0, from: source, to: other) }
     }
 
     private func answerARP() {

@@ -11,7 +11,7 @@ struct Layer: CustomTestStringConvertible, Sendable {
     var testDescription: String { folder }
 
     private static let foundation = ["Wire", "Log", "Config", "Handshake", "System", "Link"]
-    private static let engine = foundation + ["Switch", "Gateway", "Flow"]
+    private static let engine = foundation + ["Flow", "Gateway"]
 
     /// The permitted dependencies.
     ///
@@ -22,19 +22,17 @@ struct Layer: CustomTestStringConvertible, Sendable {
         Layer(folder: "Log", below: ["Wire"]),
         Layer(folder: "Config", below: ["Wire", "Log"]),
         Layer(folder: "Handshake", below: ["Wire", "Log", "Config"]),
-        Layer(folder: "Switch", below: ["Wire"]),
-        Layer(folder: "Gateway", below: ["Wire", "Log"]),
         Layer(folder: "System", below: ["Wire", "Log"]),
         Layer(folder: "Link", below: ["Wire", "Log", "Config", "Handshake", "System"]),
-        Layer(folder: "Flow", below: foundation + ["Switch", "Gateway"]),
+        Layer(folder: "Flow", below: foundation),
+        Layer(folder: "Gateway", below: foundation + ["Flow"]),
         Layer(folder: "Forwarding", below: engine),
         Layer(folder: "Services", below: engine + ["Forwarding"]),
-        // The report of `up` uses the gateway's names for ICMP errors.
-        Layer(folder: "Guest", below: foundation + ["Gateway"]),
+        Layer(folder: "Guest", below: foundation),
     ]
 
     /// Folders that handle only bytes, values and `now`, and no descriptors.
-    static let pure = ["Wire", "Log", "Config", "Handshake", "Switch", "Gateway"]
+    static let pure = ["Wire", "Log", "Config", "Handshake"]
 }
 
 @Suite("layers")

@@ -1,11 +1,3 @@
-/// The route to a guest: its link and its MAC address.
-struct GuestRoute {
-    let link: any FrameLink
-    let mac: MACAddress
-    /// Detects stale routes.
-    fileprivate let epoch: UInt64
-}
-
 /// The Ethernet that guests and gateway share: links, a learning switch, neighbors.
 ///
 /// It forwards frames between guests; frames for the gateway go to the engine. Packets
@@ -37,7 +29,6 @@ final class VirtualEthernet {
     /// The number of the link at each port; numbers are never reused.
     private(set) var numbers: [Int] = []
     private var nextNumber = 0
-    private var lastIdentification: UInt16 = 0
     /// Records every frame that crosses the gateway's port; nil without a capture.
     var capture: FrameCapture?
     /// Called for each newly learned address.
@@ -274,13 +265,5 @@ final class VirtualEthernet {
             let link = links[port], !link.isClosed
         else { return nil }
         return GuestRoute(link: link, mac: station.mac, epoch: epoch)
-    }
-
-    /// The next packet's IP identification.
-    @inline(__always)
-    func nextIdentification(_ count: Int = 1) -> UInt16 {
-        let first = lastIdentification &+ 1
-        lastIdentification &+= UInt16(truncatingIfNeeded: count)
-        return first
     }
 }

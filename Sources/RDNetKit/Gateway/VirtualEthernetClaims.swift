@@ -75,7 +75,7 @@ extension VirtualEthernet {
             }
         case EthernetHeader.Kind.ipv4:
             // The gateway or the receiver notices a header that is cut short.
-            guard packet.count >= IPv4Header.length else { return nil }
+            guard packet.count >= IPHeader.lengthIPv4 else { return nil }
             if RouterGuard.refusesIPv4(packet.bytes) { return .routerMessage }
             let address = IPAddress(ipv4: packet.bytes.bigEndian(at: 12))
             return falseSource(address, ethernet.source, on: port, now: now)
@@ -132,7 +132,7 @@ extension VirtualEthernet {
         on port: Int,
         now: Instant
     ) -> DropReason? {
-        if plan.answersARP(for: address) { return .badSource }
+        if plan.isOwn(address) { return .badSource }
         guard plan.isGuest(address), !neighbors.isLatest(address, mac) else { return nil }
         return learn(address, mac: mac, on: port, now: now) ? nil : .takenAddress
     }

@@ -16,7 +16,8 @@ enum DropReason: String, CountedReason, Sendable {
     case isolated
     /// A destination that cannot be forwarded.
     case noRoute = "no_route"
-    /// 169.254.0.0/16 while it is not allowed.
+    /// A destination that guests are kept from: 169.254.0.0/16, the host's loopback where that is
+    /// wanted, or this program's own listeners.
     case refusedDestination = "refused_destination"
     /// An EtherType or IP protocol that the gateway does not support.
     case unknownProtocol = "unknown_protocol"
@@ -48,6 +49,15 @@ enum IgnoreReason: String, CountedReason, Sendable {
     case ipv4Group = "ipv4_group"
     /// Another protocol to a group: LLDP, spanning tree.
     case other
+
+    /// The reason to ignore a frame to a group that nothing here handles.
+    init(_ header: EthernetHeader) {
+        switch header.kind {
+        case EthernetHeader.Kind.ipv4: self = .ipv4Group
+        case EthernetHeader.Kind.ipv6: self = .ipv6
+        default: self = .other
+        }
+    }
 
     static let family = MetricFamily(
         "Ignored",

@@ -1,0 +1,57 @@
+/// Decides where guests' flows lead: the only place that knows what a guest may reach.
+final class Admission {
+    let plan: GatewayPlan
+    /// Listening endpoints of this program that guests may not connect to: the API and the links.
+    var closedEndpoints: [Endpoint] = []
+    /// Returns the guest to which a forward leads from a host endpoint; nil if none does.
+    var forwardedGuest: (Endpoint) -> IPAddress? = { _ in nil }
+    /// Returns the guest whose UDP mapping a host endpoint is; nil if it is none.
+    var mappedGuest: (Endpoint) -> IPAddress? = { _ in nil }
+
+    /// Creates the rules of a network.
+    init(_ plan: GatewayPlan) {
+        self.plan = plan
+    }
+
+    /// Decides where a new flow leads.
+    ///
+    /// - Parameters:
+    ///   - transport: TCP, UDP or ICMP, which means echo.
+    ///   - guest: The sender.
+    ///   - remote: The destination as the guest sees it; port 0 for echo.
+    /// - Returns: Where it leads, or why it leads nowhere.
+    @inline(__always)
+    func decide(_ transport: UInt8, from guest: IPAddress, to remote: Endpoint) -> Verdict {
+        switch plan.destination(of: remote.address) {
+        case .gateway: return .gateway
+        case .nowhere: return .drop(.noRoute)
+        case .refused: return .refuse(.refusedDestination)
+        case .host(let address):
+            let host = Endpoint(address: address, port: remote.port)
+            switch transport {
+            case IPProtocol.tcp: return decideTCP(host, from: guest)
+            case IPProtocol.udp: return decideUDP(host, from: guest)
+            // This program runs, so the host that an alias stands for is up.
+            default: return plan.isOwn(remote.address) ? .gateway : .host(host)
+            }
+        }
+    }
+
+    private func decideTCP(_ host: Endpoint, from guest: IPAddress) -> Verdict {
+        if closedEndpoints.contains(where: { Socket.isListener($0, at: host) }) {
+            return .refuse(.refusedDestination)
+        }
+        guard plan.isolatesGuests, let other = forwardedGuest(host), other != guest else {
+            return .host(host)
+        }
+        return .refuse(.isolated)
+    }
+
+    @inline(__always)
+    private func decideUDP(_ host: Endpoint, from guest: IPAddress) -> Verdict {
+        guard plan.isolatesGuests, let other = mappedGuest(host), other != guest else {
+            return .host(host)
+        }
+        return .refuse(.isolated)
+    }
+}

@@ -1,0 +1,67 @@
+/// Packets that guests send in fragments (RFC 791, 3.2).
+extension PacketEngine {
+    /// Keeps a fragment, or continues with the packet that it completes.
+    func reassemble(_ packet: InboundPacket) throws(PacketError) {
+        giveUpFragments(now: packet.now)
+        let outcome = reassembler.receive(packet.header, packet.payload, now: packet.now)
+        setReassemblyTimer()
+        switch outcome {
+        case .waiting: break
+        case .discarded: network.drop(.fragment)
+        case .complete(let octets): try dispatch(octets, completedBy: packet)
+        }
+    }
+
+    private func dispatch(
+        _ octets: [UInt8],
+        completedBy packet: InboundPacket
+    ) throws(PacketError) {
+        var header = packet.header
+        header.payloadLength = octets.count
+        header.moreFragments = false
+        header.fragmentOffset = 0
+        // The guest fragmented the packet itself, so the host may fragment it too.
+        header.dontFragment = false
+        let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
+            do throws(PacketError) {
+                let whole = InboundPacket(header, octets, from: packet.mac, now: packet.now)
+                let isFromBehind = !plan.isGuest(whole.source)
+                try isFromBehind ? dispatchFromBehind(whole) : dispatch(whole)
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try dispatched.get()
+    }
+
+    /// Notifies the senders of packets that were not completed in time (RFC 1122, 3.3.2).
+    private func giveUpFragments(now: Instant) {
+        for remains in reassembler.expire(now: now) {
+            network.drop(.fragment)
+            // Never about a broadcast (RFC 1122, 3.2.2), including the subnet's.
+            guard let remains, plan.destination(of: remains.header.destination) != .nowhere else {
+                continue
+            }
+            network.report(
+                GuestError(.timeExceeded(code: 1), about: remains.header, remains.payload)
+            )
+        }
+    }
+
+    private func setReassemblyTimer() {
+        if let reassemblyTimer, reassembler.isEmpty {
+            loop.cancel(reassemblyTimer)
+            self.reassemblyTimer = nil
+        }
+        // A timer set for a removed packet fires early and is set again.
+        guard reassemblyTimer == nil, let deadline = reassembler.nextDeadline else { return }
+        reassemblyTimer = loop.schedule(deadline, observer: self)
+    }
+
+    func timerFired(now: Instant) {
+        reassemblyTimer = nil
+        giveUpFragments(now: now)
+        setReassemblyTimer()
+    }
+}

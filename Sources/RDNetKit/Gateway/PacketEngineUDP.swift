@@ -1,0 +1,128 @@
+/// UDP from guests: to the gateway's services, to ports of forwards, and to hosts.
+extension PacketEngine {
+    /// One datagram of a guest.
+    private struct Datagram {
+        let header: UDPHeader
+        let ip: IPHeader
+        let payload: UnsafeRawBufferPointer
+        /// The checksum to quote; nil if the guest left it to its network card.
+        let checksum: UInt16?
+        let mac: MACAddress
+        let now: Instant
+
+        var guest: Endpoint { Endpoint(address: ip.source, port: header.sourcePort) }
+        var remote: Endpoint { Endpoint(address: ip.destination, port: header.destinationPort) }
+    }
+
+    /// Parses a UDP datagram and passes it to its receiver.
+    func receiveUDP(_ packet: InboundPacket) throws(PacketError) {
+        if packet.offload.segmentation == .udp { return try receiveSegmentedUDP(packet) }
+        let header = try UDPHeader(reading: packet.payload.bytes)
+        let end = UDPHeader.length + header.payloadLength
+        let whole = UnsafeRawBufferPointer(rebasing: packet.payload[..<end])
+        // RFC 768: zero means "no checksum".
+        if header.checksum != 0 { try packet.verifyChecksum(of: whole) }
+        let datagram = Datagram(
+            header: header,
+            ip: packet.header,
+            payload: UnsafeRawBufferPointer(rebasing: whole[UDPHeader.length...]),
+            checksum: packet.offload.needsChecksum ? nil : header.checksum,
+            mac: packet.mac,
+            now: packet.now
+        )
+        pass(datagram)
+    }
+
+    /// Datagrams that the guest's kernel left unsegmented (USO): the same headers for every
+    /// `segmentSize` bytes.
+    private func receiveSegmentedUDP(_ packet: InboundPacket) throws(PacketError) {
+        let size = Int(packet.offload.segmentSize)
+        let count = packet.payload.count
+        // No kernel combines more (UDP_MAX_SEGMENTS); a forged header could produce 65,000
+        // datagrams.
+        guard count >= UDPHeader.length, size > 0, count <= 128 * size + UDPHeader.length else {
+            throw .badLength(field: size, available: count)
+        }
+        let octets = packet.payload.bytes
+        var header = UDPHeader(
+            sourcePort: octets.bigEndian(at: 0),
+            destinationPort: octets.bigEndian(at: 2),
+            payloadLength: 0
+        )
+        var ip = packet.header
+        var offset = UDPHeader.length
+        while offset < count {
+            let end = min(offset + size, count)
+            header.payloadLength = end - offset
+            ip.payloadLength = UDPHeader.length + header.payloadLength
+            let datagram = Datagram(
+                header: header,
+                ip: ip,
+                payload: UnsafeRawBufferPointer(rebasing: packet.payload[offset..<end]),
+                checksum: nil,
+                mac: packet.mac,
+                now: packet.now
+            )
+            pass(datagram)
+            ip.identification &+= 1
+            offset = end
+        }
+    }
+
+    private func pass(_ datagram: Datagram) {
+        let (ip, guest, remote) = (datagram.ip, datagram.guest, datagram.remote)
+        switch network.admit(IPProtocol.udp, from: ip.source, to: remote) {
+        case .gateway:
+            passToGateway(datagram)
+        case .host(let host):
+            if ip.destination == plan.forwardSource, deliverToPort(datagram) { return }
+            guard !ip.source.isUnspecified else { return network.drop(.badSource) }
+            let sent = SentPacket(
+                ip,
+                to: host,
+                checksum: datagram.checksum,
+                mark: SentPacket.mark(of: datagram.payload)
+            )
+            let options = PathOptions(forwarding: ip)
+            udp.send(datagram.payload, from: guest, sent, options, now: datagram.now)
+        case .refuse(let reason):
+            network.drop(reason)
+        case .drop(let reason):
+            // DHCP is the only service that accepts broadcasts.
+            if remote.port == 67, let service = datagramServices[67] {
+                return service(datagram.mac, guest, remote, datagram.payload)
+            }
+            network.drop(reason)
+        }
+    }
+
+    private func passToGateway(_ datagram: Datagram) {
+        let (guest, remote) = (datagram.guest, datagram.remote)
+        if deliverToPort(datagram) { return }
+        if let service = datagramServices[remote.port] {
+            return service(datagram.mac, guest, remote, datagram.payload)
+        }
+        let payload = datagram.payload
+        if datagramPorts.deliverStray(payload, from: guest, to: remote.port, now: datagram.now) {
+            return
+        }
+        let quoted = UDPFlows.quote(
+            datagram.header,
+            datagram.ip,
+            payload,
+            checksum: datagram.checksum
+        )
+        let kind = ICMPMessage.Kind.destinationUnreachable(.port)
+        network.report(GuestError(kind, about: datagram.ip, quoted))
+    }
+
+    @inline(__always)
+    private func deliverToPort(_ datagram: Datagram) -> Bool {
+        datagramPorts.deliver(
+            datagram.payload,
+            from: datagram.guest,
+            to: datagram.remote.port,
+            now: datagram.now
+        )
+    }
+}
