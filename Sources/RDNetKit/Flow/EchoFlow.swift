@@ -21,7 +21,8 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
     let identifier: UInt16
     private unowned let flows: EchoFlows
     private let socket: OwnedDescriptor
-    private let isRaw: Bool
+    /// Whether replies begin with their IP header.
+    private let includesHeader: Bool
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
     private(set) var lastUsed: Instant
@@ -48,18 +49,18 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
         port = flows.path.port(of: key.guest)
         lastUsed = now
         traffic = FlowTraffic(start: now)
-        var isRaw = false
+        var includesHeader = false
         var identifier: UInt16 = 0
         socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
-            let echo = try Socket.makeEcho()
-            isRaw = echo.isRaw
+            let echo = try Socket.makeEcho(isIPv4: key.guest.isIPv4)
+            includesHeader = echo.includesHeader
             identifier = try flows.freeIdentifier(for: echo)
             return echo.descriptor
         }
-        self.isRaw = isRaw
+        self.includesHeader = includesHeader
         self.identifier = identifier
-        try QueuedError.collect(on: socket)
-        Socket.reportHopLimits(true, on: socket)
+        try QueuedError.collect(on: socket, isIPv4: key.guest.isIPv4)
+        Socket.reportHopLimits(true, isIPv4: key.guest.isIPv4, on: socket)
         watch = try flows.loop.watch(socket.number, for: .readable, observer: self)
         timer = flows.loop.schedule(now + Self.lifetime, observer: self)
     }
@@ -141,7 +142,7 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
     /// program.
     private func isOwn(_ quoted: UnsafeRawBufferPointer, to host: IPAddress) -> Bool {
         do {
-            let request = try ICMPMessage(reading: quoted.bytes)
+            let request = try ICMPMessage(reading: quoted.bytes, isIPv4: key.guest.isIPv4)
             return request.kind == .echoRequest && request.identifier == identifier
                 && requests.contains(quoted, to: host, now: flows.loop.now)
         } catch {
@@ -156,14 +157,13 @@ final class EchoFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMembe
         now: Instant
     ) {
         do {
-            // A raw socket shows the IP header.
-            let start = isRaw ? try IPHeader(reading: octets.bytes).headerLength : 0
+            let start = includesHeader ? try IPHeader(reading: octets.bytes).headerLength : 0
             let message = UnsafeRawBufferPointer(rebasing: octets[start...])
-            let reply = try ICMPMessage(reading: message.bytes)
+            let reply = try ICMPMessage(reading: message.bytes, isIPv4: key.guest.isIPv4)
             // A raw socket receives every ICMP message of the host.
             guard reply.kind == .echoReply, reply.identifier == identifier else { return }
-            // The kernel passes messages to raw sockets before it verifies them.
-            guard InternetChecksum.checksum(message) == 0 else {
+            // The kernel passes messages to raw IPv4 sockets before it verifies them.
+            guard !includesHeader || InternetChecksum.checksum(message) == 0 else {
                 return flows.path.drop(.badChecksum)
             }
             guard requests.accept(message, from: host, now: now) else {

@@ -58,7 +58,11 @@ extension TCPFlow {
         self.opening = OpeningPacket(latest, repeating: opening)
         switch stream {
         case .some(let stream):
-            Socket.setHopLimit(PathOptions(forwarding: header).hopLimit, on: stream.descriptor)
+            Socket.setHopLimit(
+                PathOptions(forwarding: header).hopLimit,
+                isIPv4: header.isIPv4,
+                on: stream.descriptor
+            )
         case .none: break
         }
     }
@@ -72,7 +76,11 @@ extension TCPFlow {
         return withUnsafeMutableBytes(of: &quoted) { quoted in
             switch stream {
             case .some(let stream):
-                Socket.reportHopLimits(true, on: stream.descriptor)
+                Socket.reportHopLimits(
+                    true,
+                    isIPv4: key.guest.address.isIPv4,
+                    on: stream.descriptor
+                )
                 guard case .error(let error) = QueuedError.next(on: stream.descriptor, into: quoted)
                 else { return nil }
                 return error

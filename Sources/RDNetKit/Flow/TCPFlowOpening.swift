@@ -62,7 +62,7 @@ extension TCPFlows {
         try Socket.setKeepAlive(descriptor)
         if host.address.isLoopback { Socket.sendUnpaced(descriptor) }
         if let hopLimit = flow.opening?.path.hopLimit {
-            Socket.setHopLimit(hopLimit, on: descriptor)
+            Socket.setHopLimit(hopLimit, isIPv4: host.address.isIPv4, on: descriptor)
         }
         flow.dialed = host.address
         let isConnected = try Socket.connect(descriptor, to: SocketAddress(host))

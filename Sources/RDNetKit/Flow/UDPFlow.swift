@@ -60,7 +60,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
             try Socket.make(Socket.family(of: guest.address), .datagram)
         }
-        try QueuedError.collect(on: socket)
+        try QueuedError.collect(on: socket, isIPv4: guest.address.isIPv4)
         Socket.receiveTrains(socket)
         // The default holds a hundred full datagrams, fewer than a host sends while this process
         // sleeps.
@@ -233,8 +233,9 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     @discardableResult
     private func reportErrors() -> QueuedError.Findings {
         // Requested only here, because it slows down every receive call.
-        Socket.reportHopLimits(true, on: socket)
-        defer { Socket.reportHopLimits(false, on: socket) }
+        let isIPv4 = guest.address.isIPv4
+        Socket.reportHopLimits(true, isIPv4: isIPv4, on: socket)
+        defer { Socket.reportHopLimits(false, isIPv4: isIPv4, on: socket) }
         return QueuedError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
             error,
             quoted in

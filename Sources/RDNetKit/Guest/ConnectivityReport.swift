@@ -100,7 +100,7 @@ struct ConnectivityReport {
 
     private func ping() throws(SystemError) -> String? {
         let echo = try Socket.makeEcho()
-        let isRaw = echo.isRaw
+        let start = echo.includesHeader ? IPHeader.lengthIPv4 : 0
         let request = ICMPMessage(kind: .echoRequest, rest: 0x7264_0001)
         let octets = request.octets([UInt8](repeating: 0, count: 56))
         let target = SocketAddress(Endpoint(address: lease.server, port: 0))
@@ -108,7 +108,6 @@ struct ConnectivityReport {
         let socket = WaitingSocket(echo.descriptor)
         try socket.send(octets, within: Self.limit)
         let answer = try socket.receive(upTo: 1500, within: Self.limit)
-        let start = isRaw ? IPHeader.lengthIPv4 : 0
         return answer.count >= start + octets.count && answer[start] == 0
             ? nil : "not an echo reply"
     }

@@ -16,12 +16,10 @@ extension Socket {
     /// Creates a UDP socket that exchanges datagrams with one machine, which may answer from any
     /// port.
     ///
-    /// An IPv4 socket is not connected, and keeps errors for `QueuedError.next`. An IPv6 socket is
-    /// connected, so only one port can answer.
+    /// The socket is not connected, and keeps errors for `QueuedError.next`.
     static func relayingDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
-        guard peer.address.isIPv4 else { return try connectedDatagram(to: peer) }
-        let descriptor = try make(AF_INET, SOCK_DGRAM)
-        try QueuedError.collect(on: descriptor)
+        let descriptor = try make(family(of: peer.address), SOCK_DGRAM)
+        try QueuedError.collect(on: descriptor, isIPv4: peer.address.isIPv4)
         return descriptor
     }
 

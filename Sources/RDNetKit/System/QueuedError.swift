@@ -4,14 +4,14 @@ internal import Glibc
 /// An error that the host's kernel or network reported for an earlier packet.
 ///
 /// The kernel keeps such errors in the socket's error queue. See ip(7), IP_RECVERR and `struct
-/// sock_extended_err`.
+/// sock_extended_err`, and ipv6(7), IPV6_RECVERR.
 struct QueuedError {
     /// The packet's destination; port 0 for an echo request.
     let destination: Endpoint
     /// The ICMP error, or the one that corresponds to the kernel's errno.
     let kind: ICMPMessage.Kind
     /// The second word of the ICMP error: the next hop's MTU or the pointer, otherwise zero (RFC
-    /// 792; RFC 1191, 4).
+    /// 792; RFC 1191, 4; RFC 4443, 3).
     let rest: UInt32
     /// The sender of the ICMP error; nil when this machine's kernel refused to send the packet.
     let offender: IPAddress?
@@ -31,6 +31,8 @@ struct QueuedError {
     static func unreachable(errno code: Int32) -> ICMPMessage.Unreachable? {
         switch code {
         case ENETUNREACH, ENETDOWN: .network
+        // A host without IPv6, or with no address of the needed kind.
+        case EAFNOSUPPORT, EADDRNOTAVAIL: .network
         case EHOSTUNREACH, EHOSTDOWN, ETIMEDOUT: .host
         case EACCES, EPERM: .administrativelyProhibited
         default: nil
@@ -45,14 +47,18 @@ struct QueuedError {
     /// A TCP socket queues those of its handshake even without this option (Linux 5.8). Never
     /// enable the option on a TCP socket: an ICMP error would then end an open connection (RFC
     /// 5382, REQ-10).
-    static func collect(on descriptor: borrowing OwnedDescriptor) throws(SystemError) {
-        try Socket.set(descriptor, Int32(IPPROTO_IP), Int32(IP_RECVERR), to: 1)
+    static func collect(
+        on descriptor: borrowing OwnedDescriptor,
+        isIPv4: Bool = true
+    ) throws(SystemError) {
+        let level = Int32(isIPv4 ? IPPROTO_IP : IPPROTO_IPV6)
+        try Socket.set(descriptor, level, Int32(isIPv4 ? IP_RECVERR : IPV6_RECVERR), to: 1)
     }
 
     /// Takes one entry from a socket's error queue.
     ///
     /// - Parameters:
-    ///   - descriptor: An IPv4 socket.
+    ///   - descriptor: A socket of either family.
     ///   - buffer: Receives the packet that the ICMP error quotes.
     /// - Returns: Nil when the queue is empty.
     static func next(
@@ -91,7 +97,7 @@ struct QueuedError {
     /// Takes the entries from a socket's error queue.
     ///
     /// - Parameters:
-    ///   - descriptor: An IPv4 socket.
+    ///   - descriptor: A socket of either family.
     ///   - buffer: Receives the packet that each ICMP error quotes.
     ///   - limit: The maximum number of entries.
     ///   - receive: Receives each ICMP error and the packet that it quotes.
@@ -121,8 +127,7 @@ struct QueuedError {
     private init?(_ message: SocketMessage, _ control: UnsafeRawBufferPointer) {
         let length = MemoryLayout<sock_extended_err>.size
         guard let destination = message.sender.endpoint,
-            let data = ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_RECVERR), in: control),
-            data.count >= length
+            let data = Self.data(in: control), data.count >= length
         else { return nil }
         // Sound: the structure is plain memory, and the length was checked.
         let error = data.load(as: sock_extended_err.self)
@@ -130,8 +135,9 @@ struct QueuedError {
         hopLimit = Socket.hopLimit(in: control)
         quotedCount = message.count
         switch Int32(error.ee_origin) {
-        case SO_EE_ORIGIN_ICMP:
-            guard let meaning = Self.meaning(ofICMP: error) else { return nil }
+        case SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6:
+            let isIPv4 = error.ee_origin == SO_EE_ORIGIN_ICMP
+            guard let meaning = Self.meaning(ofICMP: error, isIPv4: isIPv4) else { return nil }
             (kind, rest) = meaning
             let sender = UnsafeRawBufferPointer(rebasing: data[length...])
             offender = SocketAddress(copying: sender).endpoint?.address ?? destination.address
@@ -144,15 +150,25 @@ struct QueuedError {
         }
     }
 
+    /// The extended error among control messages; nil when there is none.
+    private static func data(in control: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        ControlMessage.data(Int32(IPPROTO_IP), Int32(IP_RECVERR), in: control)
+            ?? ControlMessage.data(Int32(IPPROTO_IPV6), Int32(IPV6_RECVERR), in: control)
+    }
+
     private static func meaning(
-        ofICMP error: sock_extended_err
+        ofICMP error: sock_extended_err,
+        isIPv4: Bool
     ) -> (kind: ICMPMessage.Kind, rest: UInt32)? {
-        let kind = ICMPMessage.Kind(type: error.ee_type, code: error.ee_code)
+        let (type, code) = (error.ee_type, error.ee_code)
+        let kind = isIPv4
+            ? ICMPMessage.Kind(type: type, code: code)
+            : ICMPMessage.Kind(typeIPv6: type, code: code)
         switch kind {
         case .destinationUnreachable(.fragmentationNeeded):
             return (kind, min(error.ee_info, 65_535))
         case .destinationUnreachable, .timeExceeded: return (kind, 0)
-        case .parameterProblem: return (kind, error.ee_info << 24)
+        case .parameterProblem: return (kind, isIPv4 ? error.ee_info << 24 : error.ee_info)
         // Hosts must ignore source quench (RFC 6633), and redirects concern only this host.
         case .echoReply, .echoRequest, .other: return nil
         }

@@ -16,8 +16,12 @@ struct AcceptedConnection: ~Copyable {
 /// A socket that sends echo requests and receives the replies.
 struct EchoSocket: ~Copyable {
     let descriptor: OwnedDescriptor
-    /// Whether the sender chooses the identifier, and replies include their IP header.
+    /// Whether the sender chooses the identifier.
     let isRaw: Bool
+    let isIPv4: Bool
+
+    /// Whether replies include their IP header; see raw(7) and ipv6(7).
+    var includesHeader: Bool { isRaw && isIPv4 }
 }
 
 /// Socket types, for code that does not import the C library.
@@ -69,13 +73,15 @@ enum Socket {
     /// forbidden.
     ///
     /// See icmp(7), `ping_group_range`, and raw(7).
-    static func makeEcho() throws(SystemError) -> EchoSocket {
+    static func makeEcho(isIPv4: Bool = true) throws(SystemError) -> EchoSocket {
+        let family = isIPv4 ? AF_INET : AF_INET6
+        let transport = Int32(isIPv4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)
         do {
-            let ping = try make(AF_INET, SOCK_DGRAM, Int32(IPPROTO_ICMP))
-            return EchoSocket(descriptor: ping, isRaw: false)
+            let ping = try make(family, SOCK_DGRAM, transport)
+            return EchoSocket(descriptor: ping, isRaw: false, isIPv4: isIPv4)
         } catch {
-            let raw = try make(AF_INET, SOCK_RAW, Int32(IPPROTO_ICMP))
-            return EchoSocket(descriptor: raw, isRaw: true)
+            let raw = try make(family, SOCK_RAW, transport)
+            return EchoSocket(descriptor: raw, isRaw: true, isIPv4: isIPv4)
         }
     }
 
@@ -99,7 +105,8 @@ enum Socket {
         _ echo: borrowing EchoSocket,
         toIdentifier identifier: UInt16
     ) throws(SystemError) {
-        let address = SocketAddress(Endpoint(address: .anyIPv4, port: identifier))
+        let any: IPAddress = echo.isIPv4 ? .anyIPv4 : .anyIPv6
+        let address = SocketAddress(Endpoint(address: any, port: identifier))
         try bind(echo.descriptor, to: address, named: "echo identifier \(identifier)")
     }
 
