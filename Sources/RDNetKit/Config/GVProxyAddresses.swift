@@ -20,6 +20,8 @@ extension GVProxyConfiguration {
         network.allowsLinkLocal = settings.allowsMetadata || file.allowsMetadata
         network.usesMulticastDNS = settings.usesMulticastDNS
         network.isolatesGuests = settings.isolatesGuests
+        network.ipv6 = settings.ipv6
+        network.prefixChoice = settings.prefixChoice
         network.stateDirectory =
             settings.stateDirectory.isEmpty ? file.stateDirectory : settings.stateDirectory
         network.access = settings.access

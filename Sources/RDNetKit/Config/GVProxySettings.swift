@@ -30,6 +30,8 @@ struct GVProxySettings: RoleSettings {
     var allowsMetadata = false
     var usesMulticastDNS = true
     var isolatesGuests = false
+    var ipv6 = IPv6Mode.auto
+    var prefixChoice = IPv6PrefixChoice.matching
     var stateDirectory = ""
     var printsVersion = false
 
@@ -201,7 +203,7 @@ extension Option<GVProxySettings> {
         ),
         .multicastDNS(\.usesMulticastDNS),
         .isolate(\.isolatesGuests),
-    ]
+    ] + Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
 
     private static let forwards = [
         Option(

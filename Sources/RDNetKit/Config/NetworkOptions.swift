@@ -146,7 +146,7 @@ extension Option<NetworkSettings> {
                 to it before it connects.
                 """
         ),
-    ]
+    ] + Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
 
     private static let waysIn = [
         Option(

@@ -12,6 +12,8 @@ struct NetworkSettings: Sendable {
         }
     }
     var mtu = 1500
+    var ipv6 = IPv6Mode.auto
+    var prefixChoice = IPv6PrefixChoice.matching
     var gatewayMAC = MACAddress.standardGateway
     var guestMAC = MACAddress.standardGuest
     var portForwards: [PortForward] = []
@@ -74,6 +76,18 @@ struct NetworkSettings: Sendable {
     private var usualGuest: IPAddress { guestAddress ?? subnet.host(2) }
     /// The host's 127.0.0.1: the last usable address.
     var hostAlias: IPAddress { hostAddress ?? subnet.host(-2) }
+
+    /// The IPv6 prefix; nil for a network without IPv6.
+    var prefix: IPv6Prefix? {
+        guard ipv6 != .off, mtu >= Self.minimumIPv6MTU else { return nil }
+        return switch prefixChoice {
+        case .matching: IPv6Prefix(matching: subnet)
+        case .prefix(let prefix): prefix
+        case .off: nil
+        }
+    }
+    /// The MTU that IPv6 requires of every link (RFC 8200, 5).
+    private static let minimumIPv6MTU = 1280
 
     /// The forwards; the last one for a host address and ports wins.
     var effectivePortForwards: [PortForward] {

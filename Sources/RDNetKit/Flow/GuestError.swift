@@ -11,6 +11,8 @@ struct GuestError {
     let header: IPHeader
     /// The known part of the payload.
     let payload: [UInt8]
+    /// The packet as it arrived, if the error points into it.
+    var original: [UInt8]?
 
     /// An error that the gateway itself reports.
     init(

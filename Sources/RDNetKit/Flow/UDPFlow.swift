@@ -58,9 +58,8 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         traffic = FlowTraffic(start: now)
         deadline = now + Self.silentLifetime
         socket = try flows.descriptors.open(for: .datagrams) { () throws(SystemError) in
-            try Socket.make(Socket.family(of: guest.address), .datagram)
+            try Socket.mappingDatagram(isIPv4: guest.address.isIPv4)
         }
-        try QueuedError.collect(on: socket, isIPv4: guest.address.isIPv4)
         Socket.receiveTrains(socket)
         // The default holds a hundred full datagrams, fewer than a host sends while this process
         // sleeps.

@@ -36,6 +36,17 @@ extension UDPFlows {
         path.report(GuestError(.destinationUnreachable(reason), about: header, octets))
     }
 
+    /// Reports an error about a datagram that has no flow.
+    func report(
+        _ kind: ICMPMessage.Kind,
+        about sent: SentPacket,
+        _ payload: UnsafeRawBufferPointer,
+        from guest: Endpoint
+    ) {
+        let (header, octets) = quote(guest, to: sent.host, sent, payload)
+        path.report(GuestError(kind, about: header, octets))
+    }
+
     /// The guest's original datagram: its IP header, and its UDP header with the known part of the
     /// payload.
     private func quote(
@@ -48,16 +59,25 @@ extension UDPFlows {
             mark: SentPacket.mark(of: known),
             bits: 8 * min(known.count, 8)
         )
+        return quote(flow.guest, to: host, sent, known)
+    }
+
+    private func quote(
+        _ guest: Endpoint,
+        to host: Endpoint,
+        _ sent: SentPacket?,
+        _ known: UnsafeRawBufferPointer
+    ) -> (IPHeader, [UInt8]) {
         let remote = seenByGuest(host)
         let header = IPHeader(
             quoting: IPProtocol.udp,
-            from: flow.guest.address,
+            from: guest.address,
             to: remote.address,
             sent,
             length: UDPHeader.length + known.count
         )
         let udp = UDPHeader(
-            sourcePort: flow.guest.port,
+            sourcePort: guest.port,
             destinationPort: remote.port,
             payloadLength: max(header.payloadLength - UDPHeader.length, 0)
         )

@@ -57,7 +57,9 @@ final class UDPFlows {
         _ options: PathOptions,
         now: Instant
     ) {
-        guard let flow = flow(of: guest, now: now) else { return path.drop(.hostError) }
+        guard let flow = flow(of: guest, sent, payload, now: now) else {
+            return path.drop(.hostError)
+        }
         let host = sent.host
         if let way = toHosts.way,
             way.flow !== flow || way.host != host || way.path != options
@@ -75,7 +77,12 @@ final class UDPFlows {
     /// The flow of a guest's port, if any.
     func flow(at guest: Endpoint) -> UDPFlow? { flows[guest] }
 
-    private func flow(of guest: Endpoint, now: Instant) -> UDPFlow? {
+    private func flow(
+        of guest: Endpoint,
+        _ sent: SentPacket,
+        _ payload: UnsafeRawBufferPointer,
+        now: Instant
+    ) -> UDPFlow? {
         if let flow = flows[guest] { return flow }
         do {
             let flow = try UDPFlow(guest, self, now: now)
@@ -86,6 +93,10 @@ final class UDPFlows {
             }
             return flow
         } catch {
+            // A host without IPv6 has no such sockets.
+            if let reason = QueuedError.unreachable(errno: error.errno) {
+                report(.destinationUnreachable(reason), about: sent, payload, from: guest)
+            }
             return nil
         }
     }

@@ -48,7 +48,10 @@ private final class GatewayDatagramPort: GuestDatagramPort {
 
     func send(_ payload: UnsafeRawBufferPointer) {
         guard let engine else { return }
-        let source = Endpoint(address: engine.ethernet.plan.forwardSource, port: number)
+        let source = Endpoint(
+            address: engine.network.client(seenBy: guest.address),
+            port: number
+        )
         engine.udp.send(payload, from: source, to: guest)
     }
 

@@ -24,6 +24,8 @@ struct GatewayPlan: Equatable {
     var blocksHostLoopback = false
     /// Whether guests are kept from each other.
     var isolatesGuests = false
+    /// The network's IPv6 side; nil if it has none.
+    var ipv6: IPv6Plan?
 
     init(subnet: Subnet, gatewayMAC: MACAddress, mtu: Int, allowsLinkLocal: Bool) {
         self.subnet = subnet
@@ -52,6 +54,7 @@ struct GatewayPlan: Equatable {
     /// Classifies a packet's destination.
     @inline(__always)
     func destination(of address: IPAddress) -> Destination {
+        if !address.isIPv4 { return ipv6?.destination(of: address, self) ?? .nowhere }
         if address == gateway { return .gateway }
         for translation in translations where translation.seen == address {
             if blocksHostLoopback, translation.host.isLoopback { return .refused }
@@ -71,13 +74,29 @@ struct GatewayPlan: Equatable {
     /// The guests' view of a host address: every loopback address becomes the host alias.
     func seenByGuests(_ host: IPAddress) -> IPAddress {
         for translation in translations where translation.host == host { return translation.seen }
-        return host.isLoopback ? hostAlias : host
+        guard host.isLoopback else { return host }
+        return host.isIPv4 ? hostAlias : ipv6?.hostAlias ?? hostAlias
     }
 
     /// Whether an address is the gateway's own or one of its aliases, for which it answers ARP (RFC
-    /// 826).
+    /// 826) and neighbor solicitations (RFC 4861, 7.2.4).
     func isOwn(_ address: IPAddress) -> Bool {
-        address == gateway || virtualAddresses.contains(address)
+        address.isIPv4
+            ? address == gateway || virtualAddresses.contains(address)
+            : ipv6?.isOwn(address) ?? false
+    }
+
+    /// The gateway's address in the family of a guest, on the same link if that is all the guest
+    /// has.
+    func gateway(for guest: IPAddress) -> IPAddress {
+        guard !guest.isIPv4, let ipv6 else { return gateway }
+        return guest.isLinkLocal ? .gatewayLinkLocal : ipv6.gateway
+    }
+
+    /// The address that a guest sees as the client of a forward.
+    func forwardSource(for guest: IPAddress) -> IPAddress {
+        guard !guest.isIPv4, let ipv6 else { return forwardSource }
+        return forwardSource == hostAlias ? ipv6.hostAlias : gateway(for: guest)
     }
 
     /// Whether an address may be that of a guest's own network, such as its containers'.
@@ -86,13 +105,26 @@ struct GatewayPlan: Equatable {
         return address.isIPv4 && !virtualAddresses.contains(address)
     }
 
+    /// The IPv4 address with the same number as an IPv6 address; nil if that has none.
+    func ipv4(matching address: IPAddress) -> IPAddress? {
+        ipv6?.prefix.ipv4(matching: address, in: subnet)
+    }
+
+    /// The IPv6 address with the same number as an IPv4 address; nil without IPv6.
+    func ipv6(matching address: IPAddress) -> IPAddress? {
+        ipv6?.prefix.address(matching: address, in: subnet)
+    }
+
     /// Whether an address belongs to the guests' network.
-    func isOnNetwork(_ address: IPAddress) -> Bool { subnet.contains(address) }
+    func isOnNetwork(_ address: IPAddress) -> Bool {
+        address.isIPv4 ? subnet.contains(address) : ipv6?.isOnNetwork(address) ?? false
+    }
 
     /// Whether an address is a valid source (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.
     @inline(__always)
     func isGuest(_ source: IPAddress) -> Bool {
-        subnet.contains(source) && source != gateway && !virtualAddresses.contains(source)
+        if !source.isIPv4 { return ipv6?.isGuest(source) ?? false }
+        return subnet.contains(source) && source != gateway && !virtualAddresses.contains(source)
             && source != subnet.network && source != subnet.broadcast
     }
 }

@@ -36,7 +36,9 @@ final class GuestNetwork: GuestPath {
     @inline(__always)
     func isCurrent(_ route: GuestRoute) -> Bool { ethernet.isCurrent(route) }
 
-    func askFor(_ guest: IPAddress) { ethernet.askFor(guest) }
+    func askFor(_ guest: IPAddress) {
+        if guest.isIPv4 { ethernet.askFor(guest) } else { writer.solicit(guest) }
+    }
 
     func leads(to guest: IPAddress) -> Bool { ethernet.leads(to: guest) }
 
@@ -51,7 +53,7 @@ final class GuestNetwork: GuestPath {
 
     func seenByGuests(_ host: IPAddress) -> IPAddress { plan.seenByGuests(host) }
 
-    func client(seenBy guest: IPAddress) -> IPAddress { plan.forwardSource }
+    func client(seenBy guest: IPAddress) -> IPAddress { plan.forwardSource(for: guest) }
 
     // MARK: Packets to guests
 
@@ -129,7 +131,7 @@ final class GuestNetwork: GuestPath {
                 errorLimit.permits(now: loop.now),
                 let route = route(to: error.header.source)
             else { return }
-            let quotation = ICMPError.quotation(of: error.header, payload)
+            let quotation = error.original ?? ICMPError.quotation(of: error.header, payload)
             quotation.withUnsafeBytes { quotation in
                 writer.send(
                     ICMPMessage(kind: error.kind, rest: error.rest),
@@ -151,7 +153,7 @@ final class GuestNetwork: GuestPath {
         }
         // The gateway's source is the packet's destination, if that is one of its own addresses.
         let destination = error.header.destination
-        return plan.isOwn(destination) ? destination : plan.gateway
+        return plan.isOwn(destination) ? destination : plan.gateway(for: error.header.source)
     }
 
     /// Counts a packet that nothing here handles; a group is free to send what concerns only

@@ -22,6 +22,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let presence: GuestPresence
     /// The services on the gateway's own UDP ports.
     var datagramServices: [UInt16: DatagramService] = [:]
+    /// Called for each valid router solicitation, with the addresses of its sender.
+    var routerSolicited: (IPAddress, MACAddress) -> Void = { _, _ in }
     /// Called when a link closes by itself.
     var linkClosed: (any FrameLink, String) -> Void = { _, _ in }
     /// Ports allocated for forwards, found by guest endpoint and gateway port.
@@ -163,6 +165,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         switch header.kind {
         case EthernetHeader.Kind.ipv4:
             let ip = try IPHeader(readingIPv4: content.bytes)
+            try receive(ip, content, frame.header, from: header.source, now: now)
+        case EthernetHeader.Kind.ipv6 where plan.ipv6 != nil:
+            let ip = try IPHeader(readingIPv6: content.bytes)
             try receive(ip, content, frame.header, from: header.source, now: now)
         case EthernetHeader.Kind.arp:
             try receiveARP(content, from: link)

@@ -1,7 +1,8 @@
-/// Packets that guests send in fragments (RFC 791, 3.2).
+/// Packets that guests send in fragments (RFC 791, 3.2; RFC 8200, 4.5).
 extension PacketEngine {
     /// Keeps a fragment, or continues with the packet that it completes.
     func reassemble(_ packet: InboundPacket) throws(PacketError) {
+        if !packet.header.isIPv4, complains(aboutFragment: packet) { return }
         giveUpFragments(now: packet.now)
         let outcome = reassembler.receive(packet.header, packet.payload, now: packet.now)
         setReassemblyTimer()
@@ -16,6 +17,7 @@ extension PacketEngine {
         _ octets: [UInt8],
         completedBy packet: InboundPacket
     ) throws(PacketError) {
+        if !packet.header.isIPv4 { return try receive(whole: octets, completedBy: packet) }
         var header = packet.header
         header.payloadLength = octets.count
         header.moreFragments = false

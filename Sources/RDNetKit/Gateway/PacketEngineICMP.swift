@@ -7,10 +7,8 @@ extension PacketEngine {
         try receive(message, in: packet)
     }
 
-    private func receive(
-        _ message: ICMPMessage,
-        in packet: InboundPacket
-    ) throws(PacketError) {
+    /// Handles a message of either family whose checksum is right.
+    func receive(_ message: ICMPMessage, in packet: InboundPacket) throws(PacketError) {
         switch message.kind {
         case .echoRequest:
             receiveEcho(message, in: packet)
@@ -19,7 +17,9 @@ extension PacketEngine {
                 rebasing: packet.payload[ICMPMessage.headerLength...]
             )
             let quote = try ICMPQuote(reading: quoted.bytes)
-            receive(reason, mtu: Int(message.rest & 0xffff), about: quote, in: packet)
+            // RFC 1191, 4 has 16 bits for the MTU, RFC 4443, 3.2 has 32.
+            let mtu = packet.header.isIPv4 ? message.rest & 0xffff : message.rest
+            receive(reason, mtu: Int(mtu), about: quote, in: packet)
         case .echoReply, .timeExceeded, .parameterProblem, .other:
             network.drop(.noRoute)
         }

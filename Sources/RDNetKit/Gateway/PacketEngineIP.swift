@@ -24,6 +24,7 @@ extension PacketEngine {
         guard ethernet.learn(packet.source, mac: mac, now: now) else {
             return network.drop(.takenAddress)
         }
+        if !header.isIPv4, complains(about: packet, octets) { return }
         if header.hopLimit <= 1, isBeyond(packet.destination) {
             return network.report(
                 GuestError(.timeExceeded(code: 0), about: header, packet.quote)
@@ -36,6 +37,9 @@ extension PacketEngine {
     /// Receives a packet whose source is no guest's: from behind a guest, or from one that has no
     /// address yet.
     private func receiveFromStranger(_ packet: InboundPacket) throws(PacketError) {
+        if packet.source.isUnspecified, packet.header.transport == IPProtocol.icmpIPv6 {
+            return try receiveICMPv6(packet)
+        }
         if ethernet.isBehind(packet.mac, packet.source) {
             guard packet.destination == plan.forwardSource else { return network.drop(.badSource) }
             if packet.header.isFragment { return try reassemble(packet) }
@@ -64,7 +68,7 @@ extension PacketEngine {
     }
 
     /// Whether a packet would be routed further: not to the gateway or its host.
-    private func isBeyond(_ destination: IPAddress) -> Bool {
+    func isBeyond(_ destination: IPAddress) -> Bool {
         !plan.isOwn(destination) && plan.destination(of: destination) != .nowhere
     }
 
@@ -74,7 +78,8 @@ extension PacketEngine {
         switch packet.header.transport {
         case IPProtocol.tcp: try tcp.receive(packet)
         case IPProtocol.udp: try receiveUDP(packet)
-        case IPProtocol.icmp: try receiveICMP(packet)
+        case IPProtocol.icmp where packet.header.isIPv4: try receiveICMP(packet)
+        case IPProtocol.icmpIPv6 where !packet.header.isIPv4: try receiveICMPv6(packet)
         default:
             network.drop(.unknownProtocol)
             // Never about a broadcast (RFC 1122, 3.2.2), including the subnet's.

@@ -20,8 +20,8 @@ extension PacketEngine {
         let header = try UDPHeader(reading: packet.payload.bytes)
         let end = UDPHeader.length + header.payloadLength
         let whole = UnsafeRawBufferPointer(rebasing: packet.payload[..<end])
-        // RFC 768: zero means "no checksum".
-        if header.checksum != 0 { try packet.verifyChecksum(of: whole) }
+        // RFC 768: zero means "no checksum", which IPv6 does not allow (RFC 8200, 8.1).
+        if header.checksum != 0 || !packet.header.isIPv4 { try packet.verifyChecksum(of: whole) }
         let datagram = Datagram(
             header: header,
             ip: packet.header,
@@ -75,7 +75,9 @@ extension PacketEngine {
         case .gateway:
             passToGateway(datagram)
         case .host(let host):
-            if ip.destination == plan.forwardSource, deliverToPort(datagram) { return }
+            if ip.destination == plan.forwardSource(for: ip.source), deliverToPort(datagram) {
+                return
+            }
             guard !ip.source.isUnspecified else { return network.drop(.badSource) }
             let sent = SentPacket(
                 ip,
@@ -88,8 +90,10 @@ extension PacketEngine {
         case .refuse(let reason):
             network.drop(reason)
         case .drop(let reason):
-            // DHCP is the only service that accepts broadcasts.
-            if remote.port == 67, let service = datagramServices[67] {
+            // DHCP is the only service that accepts broadcasts, DHCPv6 the only one with a group.
+            let isDHCP = remote.port == 67 && ip.isIPv4
+            let isDHCPv6 = remote.port == 547 && ip.destination == .allDHCPv6Servers
+            if isDHCP || isDHCPv6, let service = datagramServices[remote.port] {
                 return service(datagram.mac, guest, remote, datagram.payload)
             }
             network.drop(reason)

@@ -174,6 +174,52 @@ final class PacketWriter {
         send(ip, whole, to: route.mac, on: route.link, priority)
     }
 
+    /// Sends an ICMPv6 message between nodes of the link, such as neighbor discovery.
+    ///
+    /// - Parameters:
+    ///   - octets: The whole message; its checksum is computed here.
+    ///   - source: One of the gateway's addresses.
+    ///   - destination: A guest or a group.
+    ///   - mac: The receiver's MAC address, or the group's.
+    ///   - link: The receiver's link; nil for every link.
+    func sendOnLink(
+        _ octets: [UInt8],
+        from source: IPAddress,
+        to destination: IPAddress,
+        mac: MACAddress,
+        on link: (any FrameLink)?
+    ) {
+        var octets = octets
+        var ip = IPHeader(
+            transport: IPProtocol.icmpIPv6,
+            source: source,
+            destination: destination,
+            payloadLength: octets.count
+        )
+        ip.hopLimit = NeighborDiscoveryMessage.Envelope.hopLimit
+        octets.withUnsafeMutableBytes { octets in
+            let sum = checksum(UnsafeRawBufferPointer(octets), ip)
+            // Sound: the span is used inside the closure only.
+            var span = octets.mutableBytes
+            span.storeBigEndian(sum, at: 2)
+            send(ip, UnsafeRawBufferPointer(octets), to: mac, on: link, .control)
+        }
+    }
+
+    /// Asks for a guest's MAC address (RFC 4861, 7.2.2).
+    func solicit(_ guest: IPAddress) {
+        let group = guest.solicitedNodeGroup
+        var message = NeighborSolicitation(target: guest)
+        message.options.sourceLinkAddress = ethernet.plan.gatewayMAC
+        sendOnLink(
+            message.octets,
+            from: .gatewayLinkLocal,
+            to: group,
+            mac: MACAddress(ipv6Group: group),
+            on: nil
+        )
+    }
+
     private func checksum(_ octets: UnsafeRawBufferPointer, _ header: IPHeader) -> UInt16 {
         let pseudo = InternetChecksum.pseudoHeaderSum(
             source: header.source,

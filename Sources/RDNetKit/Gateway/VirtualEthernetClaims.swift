@@ -80,7 +80,7 @@ extension VirtualEthernet {
             let address = IPAddress(ipv4: packet.bytes.bigEndian(at: 12))
             return falseSource(address, ethernet.source, on: port, now: now)
         case EthernetHeader.Kind.ipv6:
-            return falseIPv6(packet.bytes, on: port, now: now)
+            return falseIPv6(packet.bytes, ethernet.source, on: port, now: now)
         case EthernetHeader.Kind.taggedFrame:
             // Linux receives a frame of VLAN 0 as if it had no tag (IEEE 802.1Q, 6.7).
             guard packet.count >= 2 else { return .malformed }
@@ -91,21 +91,38 @@ extension VirtualEthernet {
         }
     }
 
-    private func falseIPv6(_ packet: RawSpan, on port: Int, now: Instant) -> DropReason? {
+    private func falseIPv6(
+        _ packet: RawSpan,
+        _ mac: MACAddress,
+        on port: Int,
+        now: Instant
+    ) -> DropReason? {
         // The receiver notices a header that is cut short.
         guard packet.byteCount >= RouterGuard.headerLength else { return nil }
         let meaning = RouterGuard.meaning(ofIPv6: packet)
         if meaning == .refused { return .routerMessage }
         let source = RouterGuard.source(ofIPv6: packet)
-        if !source.isUnspecified, !mayUse(source, on: port, now: now) { return .takenAddress }
-        if case .claim(let address) = meaning, !mayUse(address, on: port, now: now) {
-            return .takenAddress
+        if !source.isUnspecified, let reason = falseSourceIPv6(source, mac, on: port, now: now) {
+            return reason
         }
-        return nil
+        guard case .claim(let address) = meaning else { return nil }
+        return falseSourceIPv6(address, mac, on: port, now: now)
     }
 
-    /// Whether a guest may use an IPv6 address: it is the first one, or the link of the first one
-    /// has closed.
+    private func falseSourceIPv6(
+        _ address: IPAddress,
+        _ mac: MACAddress,
+        on port: Int,
+        now: Instant
+    ) -> DropReason? {
+        if plan.isOwn(address) || plan.isGuest(address) {
+            return falseSource(address, mac, on: port, now: now)
+        }
+        return mayUse(address, on: port, now: now) ? nil : .takenAddress
+    }
+
+    /// Whether a guest may use an IPv6 address of no network of the gateway: it is the first one, or
+    /// the link of the first one has closed.
     private func mayUse(_ address: IPAddress, on port: Int, now: Instant) -> Bool {
         if let owner = addressesIPv6[address]?.port {
             if owner == port { return true }
@@ -166,7 +183,8 @@ extension VirtualEthernet {
     ) -> Bool {
         let user = neighbors.port(of: address)
         if user == port { return true }
-        let holder = leaseHolder(address)
+        // The two addresses of a machine have the same number.
+        let holder = leaseHolder(plan.ipv4(matching: address) ?? address)
         let home = holder.flatMap { bridge.port(of: $0) }
         if holder == mac, home == port { return true }
         guard let owner = user ?? home, owner != port else { return true }
@@ -184,8 +202,12 @@ extension VirtualEthernet {
 
     /// Notes that an address was leased; another link that uses it loses it.
     func leased(_ address: IPAddress, to mac: MACAddress) {
-        guard let user = neighbors.port(of: address), user != bridge.port(of: mac) else { return }
-        neighbors.forget(address)
+        for address in [address, plan.ipv6(matching: address) ?? address] {
+            guard let user = neighbors.port(of: address), user != bridge.port(of: mac) else {
+                continue
+            }
+            neighbors.forget(address)
+        }
     }
 
     /// Whether another link than this one uses an address.

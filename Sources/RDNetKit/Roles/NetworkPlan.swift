@@ -16,5 +16,6 @@ extension GatewayPlan {
         translations = settings.translations.isEmpty ? [usual] : settings.translations
         let alias = [hostAlias]
         virtualAddresses = settings.virtualAddresses.isEmpty ? alias : settings.virtualAddresses
+        ipv6 = settings.prefix.flatMap { IPv6Plan($0, beside: self) }
     }
 }

@@ -66,6 +66,7 @@ struct Slirp4netnsSettings: RoleSettings {
         var network = NetworkSettings()
         network.chosenSubnet = subnet
         network.mtu = mtu
+        network.prefixChoice = .off
         network.hostAddress = subnet.host(2)
         network.gatewayAddress = subnet.host(3)
         network.guestAddress = subnet.host(100)

@@ -18,8 +18,15 @@ extension Socket {
     ///
     /// The socket is not connected, and keeps errors for `QueuedError.next`.
     static func relayingDatagram(to peer: Endpoint) throws(SystemError) -> OwnedDescriptor {
-        let descriptor = try make(family(of: peer.address), SOCK_DGRAM)
-        try QueuedError.collect(on: descriptor, isIPv4: peer.address.isIPv4)
+        try mappingDatagram(isIPv4: peer.address.isIPv4)
+    }
+
+    /// Creates a UDP socket that exchanges datagrams with any number of machines of one family, and
+    /// keeps errors for `QueuedError.next`.
+    static func mappingDatagram(isIPv4: Bool) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try make(isIPv4 ? AF_INET : AF_INET6, SOCK_DGRAM)
+        if !isIPv4 { try set(descriptor, Int32(IPPROTO_IPV6), IPV6_V6ONLY, to: 1) }
+        try QueuedError.collect(on: descriptor, isIPv4: isIPv4)
         return descriptor
     }
 

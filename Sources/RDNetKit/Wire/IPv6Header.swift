@@ -79,8 +79,8 @@ extension IPHeader {
                 moreFragments = word & 1 != 0
                 identification = packet.bigEndian(at: headerLength + 4)
                 pointer = skip(packet, 8)
-                // What follows later fragments is the middle of something.
-                if fragmentOffset != 0 { return }
+                // The rest is read once the packet is whole.
+                if isFragment { return }
             default:
                 if case .transport = complaint {
                     complaint = .transport(pointer: UInt16(pointer))

@@ -27,6 +27,11 @@ struct IPv6Prefix: Hashable, Sendable {
         self.prefixLength = prefixLength
     }
 
+    /// Creates a /64 from its first 32 bits, which begin with fd (RFC 4193, 3.1).
+    init(uniqueLocal bits: UInt64) {
+        self.init(checked: IPAddress(high: bits << 32, low: 0), prefixLength: 64)
+    }
+
     /// Creates a prefix.
     ///
     /// - Parameters:

@@ -175,11 +175,6 @@ extension NeighborDiscoveryOptions.Prefix {
 }
 
 extension IPAddress {
-    /// Reads 16 bytes of an IPv6 address; traps beyond the end.
-    init(reading octets: RawSpan, at offset: Int) {
-        self.init(high: octets.bigEndian(at: offset), low: octets.bigEndian(at: offset + 8))
-    }
-
     /// The 16 bytes of the address in an IPv6 packet, also of a mapped IPv4 address.
     var ipv6Octets: [UInt8] { high.bigEndianOctets + low.bigEndianOctets }
 }

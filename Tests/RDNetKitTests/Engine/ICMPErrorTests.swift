@@ -103,7 +103,7 @@ struct ICMPErrorTests {
         throws
     {
         let socket = try ListeningSocket.udp(Endpoint(address: .loopbackIPv4, port: 0))
-        Socket.reportHopLimits(true, on: socket)
+        Socket.reportHopLimits(true, isIPv4: true, on: socket)
         let port = try #require(try Socket.localAddress(socket).endpoint).port
         let remote = Endpoint(address: ScriptedGuest.hostAlias, port: port)
         let limits: [UInt8] = [64, 64, 9, 2, 1, 128, 255, 64]

@@ -1,0 +1,98 @@
+/// Whether a network has IPv6, and when its guests get a default route for it.
+enum IPv6Mode: String, Sendable {
+    /// A default route while the host has one.
+    case auto
+    /// Always a default route.
+    case on
+    /// No IPv6 at all.
+    case off
+}
+
+/// The IPv6 prefix of a network.
+enum IPv6PrefixChoice: Equatable, Sendable {
+    /// With the digits of the IPv4 subnet.
+    case matching
+    case prefix(IPv6Prefix)
+    /// No IPv6 at all.
+    case off
+}
+
+extension IPv6Prefix {
+    /// The prefix with the first three bytes of an IPv4 subnet behind `fd` (RFC 4193, 3.1):
+    /// fdc0:a87f::/64 for 192.168.127.0/24.
+    init(matching subnet: Subnet) {
+        let digits = subnet.network.low >> 8 & 0xff_ffff
+        self.init(uniqueLocal: 0xfd00_0000 | digits)
+    }
+}
+
+extension ValueSyntax where Value == IPv6Mode {
+    static let ipv6Mode = ValueSyntax(
+        placeholder: "MODE",
+        expected: "auto, on or off",
+        parse: { IPv6Mode(rawValue: $0) },
+        text: { $0.rawValue }
+    )
+}
+
+extension ValueSyntax where Value == IPv6PrefixChoice {
+    static let ipv6Prefix = ValueSyntax(
+        placeholder: "PREFIX",
+        expected: "an IPv6 prefix of 64 to 104 bits such as \(IPv6Prefix.standard), or off",
+        parse: { text in
+            switch text {
+            case "": return .matching
+            case "off": return .off
+            default:
+                do {
+                    return .prefix(try IPv6Prefix(text))
+                } catch {
+                    return nil
+                }
+            }
+        },
+        text: { choice in
+            switch choice {
+            case .matching: ""
+            case .prefix(let prefix): prefix.description
+            case .off: "off"
+            }
+        }
+    )
+}
+
+extension Option {
+    /// The options of a network's IPv6 side, for every role that has one.
+    static func ipv6(
+        mode: any WritableKeyPath<Settings, IPv6Mode> & Sendable,
+        prefix: any WritableKeyPath<Settings, IPv6PrefixChoice> & Sendable
+    ) -> [Option] {
+        [
+            Option(
+                "ipv6",
+                mode,
+                .ipv6Mode,
+                reach: .network(key: "ipv6"),
+                help: "IPv6 for guests: auto, on, or off",
+                reason: """
+                    With auto, the network has IPv6, but guests have a default route only while the \
+                    host has one, so that they never try IPv6 in vain. With on they always have \
+                    one. With off, the network has IPv4 only.
+                    """
+            ),
+            Option(
+                "subnet6",
+                prefix,
+                .ipv6Prefix,
+                reach: .network(key: "subnet6"),
+                unset: "fd and the digits of the subnet: fdc0:a87f::/64",
+                help: "the virtual network's IPv6 prefix, or off",
+                reason: """
+                    A guest's address has the same number as its IPv4 address, in hexadecimal: \
+                    192.168.127.16 and fdc0:a87f::10. Guests form addresses of their own as well \
+                    if the prefix is a /64. Off means the same as --ipv6 off.
+                    """
+            ),
+        ]
+    }
+}
