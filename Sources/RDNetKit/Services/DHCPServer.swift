@@ -27,7 +27,8 @@ struct DHCPServer {
     static let minimumLease: Duration = .seconds(60)
 
     private let configuration: Configuration
-    private var pool: LeasePool
+    /// The addresses, and the numbers that the DHCPv6 server shares.
+    var pool: LeasePool
     private(set) var statistics = Counters()
     /// The host names of the guests with a lease.
     private(set) var guestNames = GuestNames()

@@ -9,8 +9,9 @@
 /// no longer present.
 ///
 /// A holder gets the first available address in this order: its fixed address, the address it
-/// remembers, a lapsed or abandoned address of its identifier, the address it requests, the lowest
-/// address never used, the address that lapsed first. Reserved addresses, fixed addresses of
+/// remembers, the one whose number its machine has in IPv6, a lapsed or abandoned address of its
+/// identifier, the address it requests, the lowest address never used, the address that lapsed
+/// first. Reserved addresses, fixed addresses of
 /// others, network and broadcast are never leased, and neither is an address that a guest on
 /// another link uses without a lease. The table has at most `capacity` entries, and at most one
 /// bound address per holder.
@@ -19,6 +20,9 @@
 /// own link would still have fewer: a guest that invents clients takes no address away from the
 /// guests on other links. That link's offers go first, then its oldest lease. If the new holder's
 /// own link has the most entries, the new holder gets no answer.
+///
+/// An entry is a number in the subnet, and the number belongs to one machine in both families:
+/// `LeasePoolHolds` assigns it in IPv6. It has lapsed only when it has in both.
 struct LeasePool {
     /// A client's identity: its identifier, or else its MAC address (RFC 2131, 4.2).
     enum Client: Hashable {
@@ -63,20 +67,6 @@ struct LeasePool {
         var expires: Instant
     }
 
-    private enum Standing {
-        case offered
-        case bound
-        case declined
-    }
-
-    private struct Entry {
-        var holder: Holder
-        var standing: Standing
-        var expires: Instant
-        /// The link that the holder was last heard on; nil if it is unknown.
-        var link: Int?
-    }
-
     /// The time for which an offer is reserved for its client.
     static let offerTime: Duration = .seconds(60)
     /// The time for which a declined address is not leased, because another machine uses it.
@@ -84,11 +74,11 @@ struct LeasePool {
     /// Limit on remembered addresses, regardless of the size of the subnet.
     static let capacity = 4096
 
-    private let subnet: Subnet
+    let subnet: Subnet
     private let reserved: Set<IPAddress>
-    private let fixed: [MACAddress: IPAddress]
+    let fixed: [MACAddress: IPAddress]
     private let fixedHolders: [IPAddress: MACAddress]
-    private var entries: [IPAddress: Entry] = [:]
+    var entries: [IPAddress: Entry] = [:]
     private var addresses: [Holder: IPAddress] = [:]
     /// Whether a MAC address is on an attached link.
     ///
@@ -127,7 +117,7 @@ struct LeasePool {
             return nil
         }
         if isBound(address, to: holder, now: now) { return address }
-        enter(address, holder, on: link, .offered, until: now + Self.offerTime)
+        enter(address, holder, on: link, .offered, until: now + Self.offerTime, now: now)
         return address
     }
 
@@ -150,7 +140,7 @@ struct LeasePool {
     ) -> Bool {
         guard isAvailable(address, to: holder, on: link, now: now) else { return false }
         if entries[address] == nil, !makeRoom(for: link, now: now) { return false }
-        enter(address, holder, on: link, .bound, until: now + duration)
+        enter(address, holder, on: link, .bound, until: now + duration, now: now)
         return true
     }
 
@@ -222,19 +212,31 @@ struct LeasePool {
         on link: Int?,
         now: Instant
     ) -> Bool {
-        guard subnet.contains(address), !reserved.contains(address) else { return false }
+        guard permits(address, to: holder.hardwareAddress, now: now) else { return false }
         let own = fixed[holder.hardwareAddress]
+        guard let entry = entries[address], entry.end > now else {
+            return own == address || !isUsed(address, elsewhereThan: link)
+        }
+        if isDeclined(address, now: now) { return false }
+        if own == address { return true }
+        if let machine = entry.ipv6Holder(now: now), machine != holder.hardwareAddress {
+            return isAbandoned(entry, to: holder.client)
+        }
+        return entry.expires <= now || entry.holder == holder
+            || isAbandoned(entry, to: holder.client)
+    }
+
+    /// Whether the configuration permits a machine to have an address.
+    func permits(_ address: IPAddress, to machine: MACAddress, now: Instant) -> Bool {
+        guard subnet.contains(address), !reserved.contains(address) else { return false }
+        let own = fixed[machine]
         if fixedHolders[address] != nil, own != address { return false }
         // A client with a fixed address must return to it, unless that address is in quarantine.
         if let own, own != address, !isDeclined(own, now: now) { return false }
-        guard let entry = entries[address], entry.expires > now else {
-            return own == address || !isUsed(address, elsewhereThan: link)
-        }
-        if entry.standing == .declined { return false }
-        return entry.holder == holder || own == address || isAbandoned(entry, to: holder.client)
+        return true
     }
 
-    private func isUsed(_ address: IPAddress, elsewhereThan link: Int?) -> Bool {
+    func isUsed(_ address: IPAddress, elsewhereThan link: Int?) -> Bool {
         guard let link else { return false }
         return isUsedElsewhere(address, link)
     }
@@ -246,7 +248,7 @@ struct LeasePool {
         return entry.holder == holder
     }
 
-    private func isDeclined(_ address: IPAddress, now: Instant) -> Bool {
+    func isDeclined(_ address: IPAddress, now: Instant) -> Bool {
         guard let entry = entries[address] else { return false }
         return entry.standing == .declined && entry.expires > now
     }
@@ -257,11 +259,18 @@ struct LeasePool {
         requested: IPAddress?,
         now: Instant
     ) -> IPAddress? {
-        let remembered = addresses[holder] ?? earlierAddress(of: holder.client, now: now)
+        let remembered =
+            addresses[holder] ?? lastIPv6Number(of: holder.hardwareAddress)
+            ?? earlierAddress(of: holder.client, now: now)
         let wishes = [fixed[holder.hardwareAddress], remembered, requested]
         for case let wish? in wishes where isAvailable(wish, to: holder, on: link, now: now) {
             return entries[wish] != nil || makeRoom(for: link, now: now) ? wish : nil
         }
+        return newAddress(for: link, now: now)
+    }
+
+    /// Returns an address for a machine without one; nil if none is free.
+    func newAddress(for link: Int?, now: Instant) -> IPAddress? {
         if entries.count < Self.capacity, let fresh = lowestUnknownAddress(for: link) {
             return fresh
         }
@@ -304,9 +313,9 @@ struct LeasePool {
 
     private func firstLapsed(for link: Int?, now: Instant) -> IPAddress? {
         entries.filter { address, entry in
-            entry.expires <= now && fixedHolders[address] == nil
+            entry.end <= now && fixedHolders[address] == nil
                 && !isUsed(address, elsewhereThan: link)
-        }.min { ($0.value.expires, $0.key.low) < ($1.value.expires, $1.key.low) }?.key
+        }.min { ($0.value.end, $0.key.low) < ($1.value.end, $1.key.low) }?.key
     }
 
     /// Returns the address that the link with the most entries gives up for a client on another
@@ -319,13 +328,13 @@ struct LeasePool {
         guard let crowd = links.values.max(by: { $0.count < $1.count }), crowd.count > own + 1
         else { return nil }
         return crowd.min { one, other in
-            let order = { (entry: Entry) in (entry.standing == .bound ? 1 : 0, entry.expires) }
+            let order = { (entry: Entry) in (entry.isOffer ? 0 : 1, entry.end) }
             return order(one.value) < order(other.value)
         }?.key
     }
 
     /// Removes an entry if the table is full; returns false if no entry gives way.
-    private mutating func makeRoom(for link: Int?, now: Instant) -> Bool {
+    mutating func makeRoom(for link: Int?, now: Instant) -> Bool {
         if entries.count < Self.capacity { return true }
         guard let address = firstLapsed(for: nil, now: now) ?? firstOfCrowdedLink(for: link) else {
             return false
@@ -334,7 +343,7 @@ struct LeasePool {
         return true
     }
 
-    private mutating func forget(_ address: IPAddress) {
+    mutating func forget(_ address: IPAddress) {
         guard let entry = entries.removeValue(forKey: address) else { return }
         if addresses[entry.holder] == address { addresses[entry.holder] = nil }
     }
@@ -344,16 +353,29 @@ struct LeasePool {
         _ holder: Holder,
         on link: Int?,
         _ standing: Standing,
-        until expires: Instant
+        until expires: Instant,
+        now: Instant
     ) {
+        let hold = entries[address]?.hold
         forget(address)
-        if let previous = addresses[holder] { forget(previous) }
+        if let previous = addresses[holder] { leave(previous, now: now) }
         entries[address] = Entry(
             holder: holder,
             standing: standing,
             expires: expires,
-            link: link
+            link: link,
+            hold: hold.flatMap { $0.hardwareAddress == holder.hardwareAddress ? $0 : nil }
         )
         addresses[holder] = address
+    }
+
+    /// Ends a holder's use of an address for another one; in IPv6 the machine may still have it.
+    private mutating func leave(_ address: IPAddress, now: Instant) {
+        guard var entry = entries[address], entry.ipv6Holder(now: now) != nil else {
+            return forget(address)
+        }
+        entry.standing = .offered
+        entry.expires = min(entry.expires, now)
+        entries[address] = entry
     }
 }

@@ -25,9 +25,8 @@ extension IPAddress {
         high == 0xff02 << 48 && low & ~0xff_ffff == 0x1_ff00_0000
     }
 
-    /// The address with all bits after the prefix set to zero.
-    ///
-    /// - Parameter length: 0 to 128; an IPv4 address counts as its mapped IPv6 address.
+    /// The address with all bits after a prefix of 0 to 128 bits set to zero; an IPv4 address
+    /// counts as its mapped IPv6 address.
     func masked(toPrefixLength length: Int) -> IPAddress {
         // Swift's shift by the whole width or more leaves 0.
         IPAddress(

@@ -54,6 +54,16 @@ struct IPv6Prefix: Hashable, Sendable {
         self = prefix
     }
 
+    /// Creates the prefix with the digits of an IPv4 subnet: 192.168.127.0/24 leads to
+    /// fdc0:a87f::/64, which is unique local (RFC 4193).
+    init(derivedFrom subnet: Subnet) {
+        let digits = subnet.network.low & 0xffff_ffff
+        self.init(
+            checked: IPAddress(high: 0xfd << 56 | digits << 24, low: 0),
+            prefixLength: Self.autoconfigured
+        )
+    }
+
     /// Parses `fdc0:a87f::/64`.
     init(_ text: some StringProtocol) throws(IPv6PrefixError) {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false)
@@ -76,9 +86,7 @@ struct IPv6Prefix: Hashable, Sendable {
         contains(other.network) || other.contains(network)
     }
 
-    /// The address with a number, from 0 for the network's own.
-    ///
-    /// - Parameter number: Below 2^24, as the numbers of an IPv4 subnet are.
+    /// The address with a number below 2^24, as those of an IPv4 subnet are; 0 is the network's own.
     func address(_ number: Int) -> IPAddress {
         IPAddress(high: network.high, low: network.low | UInt64(number & 0xff_ffff))
     }

@@ -15,6 +15,19 @@ struct IPv6PrefixTests {
     }
 
     @Test(
+        "a subnet leads to the prefix with its digits",
+        arguments: [
+            ("192.168.127.0/24", "fdc0:a87f::/64"), ("192.168.143.1/24", "fdc0:a88f::/64"),
+            ("10.0.2.0/24", "fd0a:2::/64"), ("172.16.200.9/29", "fdac:10c8:800::/64"),
+        ]
+    )
+    func derived(subnet: String, prefix: String) throws {
+        let derived = IPv6Prefix(derivedFrom: try #require(Subnet(subnet)))
+        #expect("\(derived)" == prefix)
+        #expect(try IPv6Prefix(prefix) == derived)
+    }
+
+    @Test(
         "an unusable prefix says what was expected",
         arguments: [
             ("fdc0:a87f::", .notAPrefix), ("fdc0:a87f::/", .notAPrefix),
