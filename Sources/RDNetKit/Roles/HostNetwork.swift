@@ -11,6 +11,8 @@ final class HostNetwork: DatagramSender {
     let limits: LimitLog
     let dns: DNSService
     var dhcp: DHCPServer
+    /// The IPv6 side; nil without it.
+    private(set) var router: GuestRouter?
     var servers: [HTTPServer] = []
     var listeners: [StreamListener] = []
     /// Set by `openPortFiles`; nil without the control file system.
@@ -69,7 +71,9 @@ final class HostNetwork: DatagramSender {
         )
         let builtIn = DNSZones.builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias)
         dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log, limits, random)
-        dhcp = Self.makeDHCP(settings, plan, searching: Self.domains(settings, dns, loop))
+        let domains = Self.domains(settings, dns, loop)
+        dhcp = Self.makeDHCP(settings, plan, searching: domains)
+        router = GuestRouter(of: self, searching: domains, random: random)
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
         connectLeases()
@@ -98,6 +102,7 @@ final class HostNetwork: DatagramSender {
     /// - Throws: `RoleFailure` with the address that could not be opened.
     func open() throws(RoleFailure) {
         addressLoss = HostAddressLoss(engine, dns)
+        router?.open()
         try openForwards()
         try openAPI()
         try openPortFiles()
@@ -205,9 +210,7 @@ final class HostNetwork: DatagramSender {
     private func answerDHCP(_ datagram: ServiceDatagram) {
         let exhausted = dhcp.statistics.exhausted
         let answer = dhcp.respond(to: datagram, now: loop.now)
-        if dhcp.statistics.exhausted != exhausted {
-            limits.reached(.leases, maximum: min(LeasePool.capacity, settings.subnet.size))
-        }
+        if dhcp.statistics.exhausted != exhausted { poolIsExhausted() }
         guard let response = answer else { return }
         response.octets.withUnsafeBytes { payload in
             engine.network.send(
@@ -218,6 +221,11 @@ final class HostNetwork: DatagramSender {
                 on: engine.ethernet.link(of: datagram.sourceMAC)
             )
         }
+    }
+
+    /// Reports that a guest found no free address.
+    func poolIsExhausted() {
+        limits.reached(.leases, maximum: min(LeasePool.capacity, settings.subnet.size))
     }
 
     func send(_ payload: [UInt8], from source: Endpoint, to destination: Endpoint) {
@@ -251,6 +259,7 @@ final class HostNetwork: DatagramSender {
             return false
         }
         log.info("link attached", ["link": link.name])
+        router?.linkAttached()
         return true
     }
 
@@ -354,6 +363,7 @@ final class HostNetwork: DatagramSender {
     func stop() {
         state?.close()
         addressLoss?.close()
+        router?.close()
         for listener in listeners { listener.close() }
         for listener in linkListeners { listener.close() }
         portFiles?.close()

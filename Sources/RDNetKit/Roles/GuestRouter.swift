@@ -1,0 +1,177 @@
+/// The gateway as the router of the guests' IPv6 network: router advertisements and DHCPv6.
+final class GuestRouter: TimerObserver {
+    /// The ports of DHCPv6 (RFC 8415, 7.2).
+    private static let serverPort: UInt16 = 547
+
+    private unowned let network: HostNetwork
+    private let plan: IPv6Plan
+    private var advertiser: RouterAdvertiser
+    private var server: DHCPv6Server
+    /// Set by `open`, unless guests always have a default route.
+    private var routes: HostRouteWatch?
+    private var timer: (token: TimerWheel.Token, deadline: Instant)?
+    private var hasNewLease = false
+
+    /// Creates the router of a network; nil if the network has no IPv6.
+    ///
+    /// - Parameters:
+    ///   - network: The owner of the router.
+    ///   - domains: The domains in which guests look up names.
+    ///   - random: The source of delays.
+    init?(
+        of network: HostNetwork,
+        searching domains: [String],
+        random: any RandomNumberGenerator
+    ) {
+        guard let plan = network.engine.plan.ipv6 else { return nil }
+        self.network = network
+        self.plan = plan
+        let settings = network.settings
+        let resolvers = settings.servesNames ? [plan.gateway] : []
+        let configuration = RouterAdvertiser.Configuration(
+            prefix: plan.prefix,
+            mtu: UInt32(settings.mtu),
+            gatewayMAC: settings.gatewayMAC,
+            resolvers: resolvers,
+            searchDomains: domains
+        )
+        advertiser = RouterAdvertiser(
+            configuration,
+            isDefaultRouter: settings.ipv6 == .on,
+            random: random,
+            now: network.loop.now
+        )
+        server = DHCPv6Server(
+            DHCPv6Server.Configuration(
+                prefix: plan.prefix,
+                subnet: settings.subnet,
+                gatewayMAC: settings.gatewayMAC,
+                resolvers: resolvers,
+                domainSearch: domains,
+                leaseTime: .seconds(settings.leaseTime)
+            )
+        )
+    }
+
+    /// Begins to serve guests, and to watch the host's default route.
+    func open() {
+        let engine = network.engine
+        server.leased = { [unowned self] address, mac in
+            network.engine.ethernet.leased(address, to: mac)
+            hasNewLease = true
+        }
+        server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
+        engine.datagramServices[Self.serverPort] = { [unowned self] mac, source, destination, octets in
+            let datagram = ServiceDatagram(
+                source: source,
+                destination: destination,
+                sourceMAC: mac,
+                payload: Array(octets)
+            )
+            answer(datagram)
+        }
+        engine.routerSolicited = { [unowned self] address, mac in
+            advertiser.solicited(by: address, mac, now: network.loop.now)
+            arm()
+        }
+        watchRoutes()
+        arm()
+    }
+
+    /// Tells guests that the router is gone (RFC 4861, 6.2.5).
+    func close() {
+        if let timer { network.loop.cancel(timer.token) }
+        timer = nil
+        routes?.close()
+        routes = nil
+        network.engine.datagramServices[Self.serverPort] = nil
+        network.engine.routerSolicited = { _, _ in }
+        send(advertiser.farewell())
+        // The links close next.
+        network.engine.ethernet.flush(now: network.loop.now)
+    }
+
+    /// Announces the router to a new link.
+    func linkAttached() {
+        advertiser.announce(now: network.loop.now)
+        arm()
+    }
+
+    private func watchRoutes() {
+        guard network.settings.ipv6 == .auto else { return }
+        do {
+            let routes = try HostRouteWatch(loop: network.loop) { [unowned self] hasRoute in
+                routesChanged(hasRoute)
+            }
+            self.routes = routes
+            routesChanged(routes.hasRoute)
+        } catch {
+            network.log.warning("cannot watch the host's routes", ["cause": "\(error)"])
+        }
+    }
+
+    private func routesChanged(_ hasRoute: Bool) {
+        guard hasRoute != advertiser.isDefaultRouter else { return }
+        network.log.info("IPv6 default route", ["state": hasRoute ? "present" : "absent"])
+        advertiser.setDefaultRouter(hasRoute, now: network.loop.now)
+        arm()
+    }
+
+    // MARK: Router advertisements
+
+    func timerFired(now: Instant) {
+        timer = nil
+        for transmission in advertiser.transmissions(now: now) { send(transmission) }
+        arm()
+    }
+
+    private func arm() {
+        let deadline = advertiser.nextDeadline
+        if let timer {
+            guard deadline < timer.deadline else { return }
+            network.loop.cancel(timer.token)
+        }
+        timer = (network.loop.schedule(deadline, observer: self), deadline)
+    }
+
+    private func send(_ transmission: RouterAdvertiser.Transmission) {
+        let ethernet = network.engine.ethernet
+        network.engine.network.writer.sendOnLink(
+            transmission.octets,
+            from: .gatewayLinkLocal,
+            to: transmission.destination,
+            mac: transmission.destinationMAC,
+            on: transmission.destination.isMulticast
+                ? nil : ethernet.link(of: transmission.destinationMAC)
+        )
+    }
+
+    // MARK: DHCPv6
+
+    private func answer(_ datagram: ServiceDatagram) {
+        let exhausted = server.statistics.exhausted
+        hasNewLease = false
+        let now = network.loop.now
+        let answer = server.respond(to: datagram, leasing: &network.dhcp.pool, now: now)
+        if server.statistics.exhausted != exhausted { network.poolIsExhausted() }
+        if hasNewLease { network.dhcp.leasesChanged() }
+        guard let answer else { return }
+        answer.withUnsafeBytes { payload in
+            network.engine.network.send(
+                payload,
+                from: Endpoint(address: .gatewayLinkLocal, port: Self.serverPort),
+                to: datagram.source,
+                mac: datagram.sourceMAC,
+                on: network.engine.ethernet.link(of: datagram.sourceMAC)
+            )
+        }
+    }
+
+    /// Counts of DHCPv6 messages.
+    var statistics: DHCPv6Server.Counters { server.statistics }
+
+    /// The bound addresses with their MAC addresses and when they end.
+    func leases(now: Instant) -> [(address: IPAddress, mac: MACAddress, expires: Instant)] {
+        server.leases(in: network.dhcp.pool, now: now)
+    }
+}
