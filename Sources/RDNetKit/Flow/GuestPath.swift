@@ -1,7 +1,7 @@
 /// The network that flows' guests are on, as flows see it.
 ///
-/// A packet to a guest is built in place: `reserve` lends room in the queue of the guest's link, the
-/// flow writes the payload there, and `commit` writes the headers in front of it. The gateway
+/// A packet to a guest is built in place: `reserve` lends room in the queue of the guest's link,
+/// the flow writes the payload there, and `commit` writes the headers in front of it. The gateway
 /// implements this; flows know neither Ethernet nor the engine.
 protocol GuestPath: AnyObject {
     /// The largest IP packet, in bytes.

@@ -1,5 +1,5 @@
-/// Builds every IP packet that goes to a guest: Ethernet, IP and transport headers of either family,
-/// checksums, fragments, and what is left to the link's offloads.
+/// Builds every IP packet that goes to a guest: Ethernet, IP and transport headers of either
+/// family, checksums, fragments, and what is left to the link's offloads.
 final class PacketWriter {
     /// The largest payload of an IPv4 datagram.
     static let maximumDatagram = 65_507

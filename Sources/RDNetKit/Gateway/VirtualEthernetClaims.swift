@@ -121,8 +121,8 @@ extension VirtualEthernet {
         return mayUse(address, on: port, now: now) ? nil : .takenAddress
     }
 
-    /// Whether a guest may use an IPv6 address of no network of the gateway: it is the first one, or
-    /// the link of the first one has closed.
+    /// Whether a guest may use an IPv6 address of no network of the gateway: it is the first one,
+    /// or the link of the first one has closed.
     private func mayUse(_ address: IPAddress, on port: Int, now: Instant) -> Bool {
         if let owner = addressesIPv6[address]?.port {
             if owner == port { return true }

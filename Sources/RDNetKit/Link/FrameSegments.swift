@@ -41,7 +41,8 @@ struct FrameSegments {
             transportStart = ipStart + ip.headerLength
         } else {
             transportStart = Int(header.checksumStart)
-            guard ethernet.kind == EthernetHeader.Kind.ipv6, frame.count >= ipStart + IPHeader.lengthIPv6,
+            guard ethernet.kind == EthernetHeader.Kind.ipv6,
+                frame.count >= ipStart + IPHeader.lengthIPv6,
                 transportStart >= ipStart + IPHeader.lengthIPv6
             else { throw .notThisFormat }
             addressing = IPAddresses(

@@ -61,7 +61,8 @@ final class GuestRouter: TimerObserver {
             hasNewLease = true
         }
         server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
-        engine.datagramServices[Self.serverPort] = { [unowned self] mac, source, destination, octets in
+        engine.datagramServices[Self.serverPort] = {
+            [unowned self] mac, source, destination, octets in
             let datagram = ServiceDatagram(
                 source: source,
                 destination: destination,

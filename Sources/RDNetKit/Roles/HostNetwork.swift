@@ -195,7 +195,7 @@ final class HostNetwork: DatagramSender {
     }
 
     /// Passes the datagrams of a gateway port to a service.
-    private func serve(_ port: UInt16, _ service: @escaping (ServiceDatagram) -> Void) {
+    func serve(_ port: UInt16, _ service: @escaping (ServiceDatagram) -> Void) {
         engine.datagramServices[port] = { mac, source, destination, payload in
             let datagram = ServiceDatagram(
                 source: source,
@@ -287,11 +287,16 @@ final class HostNetwork: DatagramSender {
                 return engine
             }
             linkListeners.append(listener)
-            if let endpoint = listener.endpoint { engine.network.admission.closedEndpoints.append(endpoint) }
+            close(listener.endpoint)
             if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
         } catch {
             throw RoleFailure("link \(address): \(error)")
         }
+    }
+
+    /// Keeps guests from one of this program's own listening endpoints; nil for a unix socket.
+    func close(_ endpoint: Endpoint?) {
+        if let endpoint { engine.network.admission.closedEndpoints.append(endpoint) }
     }
 
     private var terms: LinkTerms {

@@ -20,7 +20,9 @@ extension HostNetwork {
             loop: loop,
             routes: ForwardingAPI(forwards: forwarding, loop: loop).routes,
             admitting: HTTPAdmission(
-                isOwnName: { [unowned self] in isGatewayName($0) },
+                isOwnName: { [unowned self] name in
+                    isGatewayName(name) || IPAddress(name).map(engine.plan.isOwn) ?? false
+                },
                 address: gateway
             ),
             reporting: limits
@@ -109,7 +111,7 @@ extension HostNetwork {
                 }
                 listeners.append(listener)
                 // Guests could otherwise use the host's API through the host alias.
-                if let endpoint = listener.endpoint { engine.network.admission.closedEndpoints.append(endpoint) }
+                close(listener.endpoint)
             } catch {
                 throw RoleFailure("api \(address): \(error)")
             }

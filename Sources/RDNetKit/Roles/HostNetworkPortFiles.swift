@@ -31,7 +31,7 @@ extension HostNetwork {
             counters: listenerCounters
         )
         listeners += others
-        engine.network.admission.closedEndpoints += others.compactMap(\.endpoint)
+        for listener in others { close(listener.endpoint) }
     }
 
     /// The port of an address of the gateway, which exists in the virtual network only.

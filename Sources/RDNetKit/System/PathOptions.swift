@@ -40,7 +40,8 @@ extension Socket {
         }
         if options.dontFragment != current?.dontFragment {
             let isIPv4 = options.isIPv4
-            let modes = isIPv4
+            let modes =
+                isIPv4
                 ? (IP_PMTUDISC_DO, IP_PMTUDISC_DONT) : (IPV6_PMTUDISC_DO, IPV6_PMTUDISC_DONT)
             let option = isIPv4 ? IP_MTU_DISCOVER : IPV6_MTU_DISCOVER
             let mode = options.dontFragment ? modes.0 : modes.1

@@ -161,7 +161,8 @@ struct QueuedError {
         isIPv4: Bool
     ) -> (kind: ICMPMessage.Kind, rest: UInt32)? {
         let (type, code) = (error.ee_type, error.ee_code)
-        let kind = isIPv4
+        let kind =
+            isIPv4
             ? ICMPMessage.Kind(type: type, code: code)
             : ICMPMessage.Kind(typeIPv6: type, code: code)
         switch kind {

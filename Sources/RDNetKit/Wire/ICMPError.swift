@@ -12,9 +12,9 @@ enum ICMPError {
     /// Whether a packet may trigger an error (RFC 1122, 3.2.2; RFC 1812, 4.3.2.7; RFC 4443, 2.4).
     ///
     /// - Parameters:
+    ///   - kind: The error.
     ///   - header: The packet's header.
     ///   - payload: The packet's payload.
-    ///   - kind: The error.
     /// - Returns: False for errors about errors, groups, broadcasts and later fragments.
     static func isAllowed(
         _ kind: ICMPMessage.Kind,

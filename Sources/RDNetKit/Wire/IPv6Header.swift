@@ -135,7 +135,8 @@ extension IPHeader {
                 )
             default: complain(Code.unknownOption, at: offset)
             }
-            if case .transport = complaint { offset = next } else { return }
+            guard case .transport = complaint else { return }
+            offset = next
         }
         // An option that ends behind its header.
         if offset != range.upperBound { complain(Code.erroneousField, at: offset) }
