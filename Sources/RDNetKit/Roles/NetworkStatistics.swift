@@ -43,15 +43,15 @@ struct NetworkStatistics {
     var forwards = ForwardCounters()
     var listeners = ListenerCounters()
     var dhcp = DHCPServer.Counters()
+    var dhcpv6 = DHCPv6Server.Counters()
     var dns = DNSCounters()
     var capture = CaptureCounters()
 
     /// The groups in the order of `/metrics`.
     var groups: [any MetricGroup] {
         [
-            link, drops, ignored, limits, tables, tcp, forwards, listeners, dhcp, dns,
-            dns.forwarder,
-            dns.multicast, capture,
+            link, drops, ignored, limits, tables, tcp, forwards, listeners, dhcp, dhcpv6, dns,
+            dns.forwarder, dns.multicast, capture,
         ]
     }
 
