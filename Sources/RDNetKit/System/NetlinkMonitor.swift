@@ -15,6 +15,7 @@ final class NetlinkMonitor: ReadinessObserver {
         static let ipv4Addresses = Groups(rawValue: 0x10)
         static let ipv4Routes = Groups(rawValue: 0x40)
         static let ipv6Addresses = Groups(rawValue: 0x100)
+        static let ipv6Routes = Groups(rawValue: 0x400)
     }
 
     private static let datagramsPerTurn = 16
