@@ -49,6 +49,7 @@ extension LeasePool {
             )
         }
         entries[number]?.hold = hold
+        if let link { entries[number]?.link = link }
         return number
     }
 
