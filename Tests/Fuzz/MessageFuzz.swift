@@ -6,7 +6,7 @@ enum MessageFuzz {
             [
                 dhcpMessage, dhcpServer, dhcpClient, dnsQuery, dnsAnswer, dnsName, multicast,
                 searchList, netlink, socketRequest,
-            ]
+            ] + IPv6Fuzz.cases
         )
     }
 

@@ -51,13 +51,18 @@ struct ConnectivityReport {
     func run() -> Bool {
         let host = "\(hostAlias):\(targets.tcpEcho)"
         let udp = "\(hostAlias):\(targets.udpEcho)"
-        let checks: [(name: String, what: String, check: () throws(SystemError) -> String?)] = [
+        var checks: [(name: String, what: String, check: () throws(SystemError) -> String?)] = [
             ("gateway", "ping \(lease.server)", ping),
             ("DNS", "gateway.docker.internal", resolve),
             ("TCP", "1 MiB to \(host) and back", transfer),
             ("UDP", "1400 bytes to \(udp) and back", exchange),
             ("published", "host 127.0.0.1:\(targets.published) → here", receivePublished),
         ]
+        if let ipv6 = lease.ipv6 {
+            let route = ipv6.router == nil ? "no default route" : "default route"
+            let check = IPv6Check(assignment: ipv6, limit: Self.limit)
+            checks.append(("IPv6", "ping \(ipv6.gateway), \(route)", check.run))
+        }
         let address = "\(lease.address)/\(lease.prefixLength) by DHCP, MTU \(lease.mtu ?? 1500)"
         row("address", address, "ok")
         var good = 0

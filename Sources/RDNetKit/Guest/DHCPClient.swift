@@ -255,7 +255,7 @@ struct DHCPClient {
     private static let wanted: [DHCPOptionCode] = [
         .subnetMask, .router, .domainNameServer, .hostName, .domainName, .interfaceMTU,
         .broadcastAddress, .ntpServers, .leaseTime, .serverIdentifier, .renewalTime,
-        .rebindingTime, .domainSearch, .classlessStaticRoutes,
+        .rebindingTime, .domainSearch, .classlessStaticRoutes, .ipv6Offer,
     ]
 
     private mutating func wait() -> Duration {

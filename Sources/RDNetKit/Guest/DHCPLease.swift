@@ -23,6 +23,8 @@ struct DHCPLease: Equatable, Sendable {
     var duration: Duration?
     var renewal: Duration
     var rebinding: Duration
+    /// The IPv6 configuration that belongs to the lease; nil without one.
+    var ipv6: IPv6Assignment?
     /// The whole message, for scripts.
     var message: DHCPMessage
 
@@ -49,6 +51,8 @@ struct DHCPLease: Equatable, Sendable {
         let whole = duration ?? .seconds(Int64(Self.infinity))
         (renewal, rebinding) = Self.times(message.options, of: whole)
         self.message = message
+        let offer = message.options[.ipv6Offer].flatMap { IPv6Offer(reading: $0) }
+        ipv6 = offer.flatMap { IPv6Assignment($0, with: self) }
     }
 
     private static func isHost(_ address: IPAddress) -> Bool {

@@ -183,9 +183,11 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
 
     private func configure(_ lease: DHCPLease, renewed: Bool) {
         let duration = lease.duration.map { "\($0.components.seconds) s" } ?? "ever"
+        let server = "\(lease.server)"
         log.info(
             "\(interface): \(lease.address)/\(lease.prefixLength) \(renewed ? "renewed" : "leased")",
-            ["server": "\(lease.server)", "for": duration]
+            lease.ipv6.map { ["server": server, "for": duration, "ipv6": "\($0.address)"] }
+                ?? ["server": server, "for": duration]
         )
         recipient.apply(renewed ? .renewed(lease) : .bound(lease)) { [self] in onBound?(lease) }
     }

@@ -15,6 +15,8 @@ enum GuestInterface {
     ///   - ownership: A borrowed interface is neither configured nor brought up, because its owner
     ///     does that.
     ///   - isConfigured: Whether to set the address and the MTU and to bring the interface up.
+    ///   - leavesIPv6: Whether IPv6 is left to the kernel or another program, because this one does
+    ///     not configure the interface.
     /// - Returns: The device.
     /// - Throws: `GuestInterfaceError`.
     static func make(
@@ -22,7 +24,8 @@ enum GuestInterface {
         mac: MACAddress?,
         mtu: Int?,
         _ ownership: TAPDevice.Ownership = .exclusive,
-        isConfigured: Bool = true
+        isConfigured: Bool = true,
+        leavesIPv6: Bool = false
     ) throws(GuestInterfaceError) -> TAPDevice {
         let device: TAPDevice
         do {
@@ -32,7 +35,10 @@ enum GuestInterface {
         }
         do {
             try prepareQueue(name)
-            if isConfigured, ownership != .borrowed { try configure(name, mac, mtu) }
+            if isConfigured, ownership != .borrowed {
+                if !leavesIPv6 { KernelAutoconfiguration.disable(on: name) }
+                try configure(name, mac, mtu)
+            }
         } catch {
             throw .configuration(name, error)
         }

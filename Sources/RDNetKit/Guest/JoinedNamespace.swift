@@ -33,7 +33,8 @@ struct JoinedNamespace: Sendable {
             mtu: configuration?.mtu,
             // RootlessKit makes the interface before it starts this program.
             .either,
-            isConfigured: configuration != nil
+            isConfigured: configuration != nil,
+            leavesIPv6: true
         )
         if let configuration { try configure(configuration) }
         try DescriptorPassing.send(device.descriptor.number, over: parent)

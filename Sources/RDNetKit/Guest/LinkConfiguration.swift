@@ -1,4 +1,4 @@
-/// Configures an interface from its lease: address, default route, MTU.
+/// Configures an interface from its lease: addresses, default routes, MTU.
 ///
 /// It works in the network namespace in which it was created. A failed step is logged, and the
 /// other steps still run: an address without a resolver file is better than none.
@@ -14,6 +14,10 @@ final class LinkConfiguration: LeaseRecipient {
     private var netlink: Netlink
     /// The lease that the interface was last configured with; nil without one.
     private var applied: DHCPLease?
+    /// Whether the kernel has refused IPv6 for this lease.
+    private var isIPv4Only = false
+    /// Whether the log says so.
+    private var hasReportedIPv4Only = false
     /// The routes of other interfaces at that time.
     private var otherRoutes: Set<NetworkRoute> = []
 
@@ -75,13 +79,30 @@ final class LinkConfiguration: LeaseRecipient {
             return .unusable
         }
         guard link.isUp else { return .unusable }
-        let addresses = try netlink.addresses(ofLink: link.index)
-        if !addresses.contains(applied.interfaceAddress) {
-            return addresses.first.map { .replaced("\($0)") }
-                ?? .missing("\(applied.interfaceAddress)")
+        let condition = try condition(
+            of: applied.interfaceAddress,
+            applied.routes(link: link.index),
+            link.index
+        )
+        guard condition == .complete, let ipv6 = usable(applied.ipv6, link) else {
+            return condition
         }
-        let routes = try netlink.routes()
-        for route in applied.routes(link: link.index) where !routes.contains(route) {
+        return try self.condition(of: ipv6.address, ipv6.routes(link: link.index), link.index)
+    }
+
+    /// Compares one family of the interface with an address and its routes.
+    private func condition(
+        of address: InterfaceAddress,
+        _ wanted: [NetworkRoute],
+        _ link: UInt32
+    ) throws(SystemError) -> Condition {
+        let family = NetlinkFamily(of: address.address)
+        let addresses = try netlink.addresses(ofLink: link, family)
+        if !addresses.contains(address) {
+            return addresses.first.map { .replaced("\($0)") } ?? .missing("\(address)")
+        }
+        let routes = try netlink.routes(family)
+        for route in wanted where !routes.contains(route) {
             let other = routes.first { $0.hasDestination(of: route) && !otherRoutes.contains($0) }
             return other.map { .replaced("\($0)") } ?? .missing("\(route)")
         }
@@ -92,14 +113,17 @@ final class LinkConfiguration: LeaseRecipient {
     func restore() throws(SystemError) {
         guard let applied else { return }
         let link = try netlink.link(named: interface).index
-        if let route = applied.interfaceAddress.connectedRoute(link: link),
-            try !netlink.routes().contains(where: { $0.hasDestination(of: route) })
-        {
-            // The kernel adds the route to the network only with the address.
-            try removeAddress(of: applied, fromLink: link)
+        for address in applied.interfaceAddresses {
+            guard let route = address.connectedRoute(link: link) else { continue }
+            let routes = try netlink.routes(NetlinkFamily(of: address.address))
+            if !routes.contains(where: { $0.hasDestination(of: route) }) {
+                // The kernel adds the route to the network only with the address.
+                try remove(address, fromLink: link)
+            }
         }
         try setAddress(applied)
         try setRoute(applied)
+        try setIPv6(applied.ipv6)
     }
 
     // MARK: Leases
@@ -108,27 +132,33 @@ final class LinkConfiguration: LeaseRecipient {
         let link = try netlink.link(named: interface)
         if let applied {
             // Another program may have added its own addresses since.
-            try removeAddress(of: applied, fromLink: link.index)
+            for address in applied.interfaceAddresses {
+                try remove(address, fromLink: link.index)
+            }
+            // Unlike in IPv4, the route does not depend on the address.
+            try removeIPv6Route(of: applied, link.index)
         } else {
             try netlink.removeAddresses(ofLink: link.index)
         }
         try netlink.setLink(link.index, up: true)
     }
 
-    private func removeAddress(
-        of lease: DHCPLease,
+    private func remove(
+        _ address: InterfaceAddress,
         fromLink link: UInt32
     ) throws(SystemError) {
-        let address = lease.interfaceAddress
-        guard try netlink.addresses(ofLink: link).contains(address) else { return }
+        let family = NetlinkFamily(of: address.address)
+        guard try netlink.addresses(ofLink: link, family).contains(address) else { return }
         try netlink.removeAddress(address, fromLink: link)
     }
 
     private func configure(_ lease: DHCPLease) {
+        isIPv4Only = false
         attempt { () throws(SystemError) in try removeOtherAddresses(lease) }
         attempt { () throws(SystemError) in try setMTU(lease) }
         attempt { () throws(SystemError) in try setAddress(lease) }
         attempt { () throws(SystemError) in try setRoute(lease) }
+        attempt { () throws(SystemError) in try setIPv6(lease.ipv6) }
         attempt { () throws(SystemError) in try rememberOtherRoutes() }
         applied = lease
     }
@@ -138,12 +168,18 @@ final class LinkConfiguration: LeaseRecipient {
         attempt { () throws(SystemError) in
             if case .replaced = try condition() { return }
             let link = try netlink.link(named: interface)
-            if let applied, applied.interfaceAddress != lease.interfaceAddress {
-                try removeAddress(of: applied, fromLink: link.index)
+            let kept = lease.interfaceAddresses
+            for address in applied?.interfaceAddresses ?? [] where !kept.contains(address) {
+                try remove(address, fromLink: link.index)
             }
             try setMTU(lease)
             try setAddress(lease)
             try setRoute(lease)
+            isIPv4Only = false
+            if let applied, lease.ipv6?.router == nil {
+                try removeIPv6Route(of: applied, link.index)
+            }
+            try setIPv6(lease.ipv6)
         }
         applied = lease
     }
@@ -160,6 +196,12 @@ final class LinkConfiguration: LeaseRecipient {
     private func removeOtherAddresses(_ lease: DHCPLease) throws(SystemError) {
         let link = try netlink.link(named: interface)
         try netlink.removeAddresses(ofLink: link.index, except: lease.interfaceAddress)
+        guard let own = lease.ipv6?.address else { return }
+        let route = own.connectedRoute(link: link.index)
+        for address in try netlink.addresses(ofLink: link.index, .ipv6)
+        where address != own && address.connectedRoute(link: link.index) == route {
+            try remove(address, fromLink: link.index)
+        }
     }
 
     private func setAddress(_ lease: DHCPLease) throws(SystemError) {
@@ -182,7 +224,43 @@ final class LinkConfiguration: LeaseRecipient {
 
     private func rememberOtherRoutes() throws(SystemError) {
         let link = try netlink.link(named: interface)
-        otherRoutes = Set(try netlink.routes().filter { $0.link != link.index })
+        let routes = try netlink.routes() + netlink.routes(.ipv6)
+        otherRoutes = Set(routes.filter { $0.link != link.index })
+    }
+
+    // MARK: IPv6
+
+    /// The IPv6 configuration if this kernel and interface can have it.
+    private func usable(_ ipv6: IPv6Assignment?, _ link: NetworkLink) -> IPv6Assignment? {
+        // The kernel takes IPv6 away from an interface with a smaller MTU (RFC 8200, 5).
+        isIPv4Only || link.mtu < 1280 ? nil : ipv6
+    }
+
+    /// Sets the IPv6 address and default route; an interface without IPv6 works without them.
+    private func setIPv6(_ ipv6: IPv6Assignment?) throws(SystemError) {
+        let link = try netlink.link(named: interface)
+        guard let ipv6 = usable(ipv6, link) else { return }
+        do throws(SystemError) {
+            if try !netlink.addresses(ofLink: link.index, .ipv6).contains(ipv6.address) {
+                try netlink.addAddress(ipv6.address, broadcast: nil, toLink: link.index)
+            }
+            guard let router = ipv6.router else { return }
+            try netlink.replaceDefaultRoute(via: router, link: link.index)
+        } catch {
+            guard error.isWithoutIPv6 else { throw error }
+            isIPv4Only = true
+            guard !hasReportedIPv4Only else { return }
+            hasReportedIPv4Only = true
+            log.info("\(interface): IPv4 only, because IPv6 is off", ["cause": "\(error)"])
+        }
+    }
+
+    /// Removes the IPv6 default route of a lease, if it exists.
+    private func removeIPv6Route(of lease: DHCPLease, _ link: UInt32) throws(SystemError) {
+        guard let router = lease.ipv6?.router else { return }
+        let route = NetworkRoute(defaultVia: router, link: link)
+        guard try netlink.routes(.ipv6).contains(route) else { return }
+        try netlink.removeDefaultRoute(via: router, link: link)
     }
 
     private func attempt(_ step: () throws(SystemError) -> Void) {
@@ -191,33 +269,5 @@ final class LinkConfiguration: LeaseRecipient {
         } catch {
             log.error("\(interface): \(error)")
         }
-    }
-}
-
-extension DHCPLease {
-    fileprivate var interfaceAddress: InterfaceAddress {
-        InterfaceAddress(address: address, prefixLength: prefixLength)
-    }
-
-    /// The routes that belong to the lease: to the network, and the default route.
-    fileprivate func routes(link: UInt32) -> [NetworkRoute] {
-        [
-            interfaceAddress.connectedRoute(link: link),
-            routers.first.map { NetworkRoute(link: link, gateway: $0) },
-        ].compactMap { $0 }
-    }
-
-    /// Whether an address is in the leased address's network.
-    fileprivate func networkContains(_ other: IPAddress) -> Bool {
-        guard let one = address.ipv4, let other = other.ipv4 else { return false }
-        // A shift by 32 gives zero in Swift, which is correct for prefix length 0.
-        return (one ^ other) >> UInt32(32 - prefixLength) == 0
-    }
-
-    /// The content for resolv.conf(5).
-    var resolverText: String {
-        let search = searchDomains.isEmpty ? [] : ["search " + searchDomains.joined(separator: " ")]
-        let lines = search + nameServers.map { "nameserver \($0)" }
-        return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -1,11 +1,11 @@
-/// Restores an interface's address and routes when they disappear.
+/// Restores an interface's addresses and routes when they disappear.
 ///
 /// How it works: a netlink monitor reports changes of the interface and of routes. After a
 /// moment, in which another program can finish its work, the restorer compares the interface with
-/// the lease. It adds what is missing: for example, `ip link set eth0 down` removes all routes, and
-/// `up` does not bring them back. It leaves an interface alone that is down, or where another
-/// program has set another address or route. Each restoration doubles the moment, up to a
-/// minute, so two programs never fight in a loop.
+/// the lease. It adds what is missing: for example, `ip link set eth0 down` removes all routes and
+/// IPv6 addresses, and `up` does not bring them back. It leaves an interface alone that is down, or
+/// where another program has set another address or route. Each restoration doubles the moment, up
+/// to a minute, so two programs never fight in a loop.
 final class LinkRestorer: TimerObserver {
     /// The time between a change and the restoration.
     static let settling: Duration = .milliseconds(500)
@@ -44,8 +44,10 @@ final class LinkRestorer: TimerObserver {
         self.log = log
         var netlink = try Netlink()
         let link = try netlink.link(named: interface).index
-        monitor = try NetlinkMonitor([.links, .ipv4Addresses, .ipv4Routes], loop: loop) {
-            [weak self] messages in
+        let groups: NetlinkMonitor.Groups = [
+            .links, .ipv4Addresses, .ipv4Routes, .ipv6Addresses, .ipv6Routes,
+        ]
+        monitor = try NetlinkMonitor(groups, loop: loop) { [weak self] messages in
             guard let self else { return }
             let concerns = messages?.contains { $0.mayConcern(link: link) } ?? true
             if concerns { changed() }

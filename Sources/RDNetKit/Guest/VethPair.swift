@@ -7,6 +7,18 @@ struct VethPair: Equatable {
         /// The interface's name.
         var name: String
         var address: InterfaceAddress
+
+        /// The address with the same digits in IPv6: 192.168.143.1/24 and fdc0:a88f::1/64; nil if
+        /// the IPv4 network is too small or too large to have numbers.
+        var ipv6Address: InterfaceAddress? {
+            Subnet(address: address.address, prefixLength: address.prefixLength)
+                .flatMap { subnet in
+                    let prefix = IPv6Prefix(derivedFrom: subnet)
+                    return prefix.address(matching: address.address, in: subnet).map {
+                        InterfaceAddress(address: $0, prefixLength: prefix.prefixLength)
+                    }
+                }
+        }
     }
 
     /// The end in the default namespace.
@@ -54,6 +66,21 @@ struct VethPair: Equatable {
     private static func configure(_ end: End, _ netlink: inout Netlink) throws(SystemError) {
         let link = try netlink.link(named: end.name).index
         try netlink.addAddress(end.address, broadcast: end.address.broadcast, toLink: link)
+        try addIPv6Address(of: end, link, &netlink)
         try netlink.setLink(link, up: true)
+    }
+
+    private static func addIPv6Address(
+        of end: End,
+        _ link: UInt32,
+        _ netlink: inout Netlink
+    ) throws(SystemError) {
+        guard let address = end.ipv6Address else { return }
+        do throws(SystemError) {
+            try netlink.addAddress(address, broadcast: nil, toLink: link)
+        } catch {
+            // The pair works with IPv4 alone.
+            guard error.isWithoutIPv6 else { throw error }
+        }
     }
 }

@@ -73,7 +73,8 @@ final class GuestEnd {
                 named: name,
                 mac: settings.tapMACAddress,
                 mtu: nil,
-                settings.ownership
+                settings.ownership,
+                leavesIPv6: settings.leavesIPv6
             )
             relay = try FrameRelay(TAPLink(device, named: name, loop: loop), loop: loop)
             mac = try GuestInterface.mac(of: name)
@@ -165,7 +166,8 @@ final class GuestEnd {
                 named: name,
                 mac: mac,
                 mtu: nil,
-                settings.ownership
+                settings.ownership,
+                leavesIPv6: settings.leavesIPv6
             )
             try relay.replaceTAP(by: TAPLink(device, named: name, loop: loop))
             hasInterface = true
@@ -302,4 +304,9 @@ final class GuestEnd {
         let stream = "\(settings.effectiveLink)"
         log.info("traffic", ["link": stream], counters: relay.streamCounters)
     }
+}
+
+extension VMSwitchSettings {
+    /// Whether somebody else configures the interface.
+    fileprivate var leavesIPv6: Bool { skipsDHCP || !dhcpScript.isEmpty }
 }

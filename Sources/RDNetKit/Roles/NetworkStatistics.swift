@@ -43,16 +43,15 @@ struct NetworkStatistics {
     var forwards = ForwardCounters()
     var listeners = ListenerCounters()
     var dhcp = DHCPServer.Counters()
-    var dhcpIPv6 = DHCPv6Server.Counters()
+    var dhcpv6 = DHCPv6Server.Counters()
     var dns = DNSCounters()
     var capture = CaptureCounters()
 
     /// The groups in the order of `/metrics`.
     var groups: [any MetricGroup] {
         [
-            link, drops, ignored, limits, tables, tcp, forwards, listeners, dhcp, dhcpIPv6, dns,
-            dns.forwarder,
-            dns.multicast, capture,
+            link, drops, ignored, limits, tables, tcp, forwards, listeners, dhcp, dhcpv6, dns,
+            dns.forwarder, dns.multicast, capture,
         ]
     }
 
@@ -87,7 +86,7 @@ extension HostNetwork {
             forwards: forwards.counters,
             listeners: listenerCounters,
             dhcp: dhcp.statistics,
-            dhcpIPv6: router?.statistics ?? DHCPv6Server.Counters(),
+            dhcpv6: router?.statistics ?? DHCPv6Server.Counters(),
             dns: dns.counters,
             capture: capture.counters
         ).statistics

@@ -29,6 +29,8 @@ struct DHCPServer {
     private let configuration: Configuration
     /// The addresses, and the numbers that the DHCPv6 server shares.
     var pool: LeasePool
+    /// What clients that request it learn about IPv6; nil if there is none.
+    var ipv6: IPv6Offer?
     private(set) var statistics = Counters()
     /// The host names of the guests with a lease.
     private(set) var guestNames = GuestNames()
@@ -266,7 +268,7 @@ struct DHCPServer {
         statistics.acknowledgments += 1
         var reply = answer(.ack, to: request)
         reply.clientAddress = request.clientAddress
-        setParameters(&reply, within: sizeLimit(of: request))
+        setParameters(&reply, for: request)
         return reply
     }
 
@@ -301,7 +303,7 @@ struct DHCPServer {
         reply.options.set(.leaseTime, to: seconds)
         reply.options.set(.renewalTime, to: seconds / 2)
         reply.options.set(.rebindingTime, to: seconds / 8 * 7)
-        setParameters(&reply, within: sizeLimit(of: request))
+        setParameters(&reply, for: request)
         return reply
     }
 
@@ -314,12 +316,17 @@ struct DHCPServer {
         return reply
     }
 
-    private func setParameters(_ reply: inout DHCPMessage, within limit: Int) {
+    private func setParameters(_ reply: inout DHCPMessage, for request: DHCPMessage) {
+        let limit = sizeLimit(of: request)
         reply.options.set(.subnetMask, to: [configuration.subnet.mask])
         reply.options.set(.router, to: [configuration.gateway])
         reply.options.set(.domainNameServer, to: [configuration.gateway])
         reply.options.set(.broadcastAddress, to: [configuration.subnet.broadcast])
         reply.options.set(.interfaceMTU, to: configuration.mtu)
+        let requested = request.options[.parameterRequestList] ?? []
+        if let ipv6, requested.contains(DHCPOptionCode.ipv6Offer.rawValue) {
+            reply.options[.ipv6Offer] = ipv6.octets
+        }
         var domains = configuration.domainSearch.filter(DHCPDomainSearch.isDomain)
         if let first = domains.first { reply.options[.domainName] = Array(first.utf8) }
         repeat {

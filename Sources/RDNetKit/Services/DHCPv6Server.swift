@@ -52,7 +52,7 @@ struct DHCPv6Server {
         }
     }
 
-    /// Answers one datagram to port 547.
+    /// Answers one datagram to port 547; what is called meanwhile must not use the pool.
     ///
     /// - Parameters:
     ///   - datagram: A datagram from a guest; its destination is a group or the gateway.
@@ -216,31 +216,44 @@ struct DHCPv6Server {
             statistics.ignored += 1
             return nil
         }
+        let reply = head(.reply, to: message)
         // An address that another machine has is as wrong as one of another link.
-        let areUsable = addresses.allSatisfy { address in
-            guard configuration.prefix.contains(address) else { return false }
-            guard let number = number(of: address) else { return true }
-            return pool.permitsIPv6(number, to: client.mac, on: client.link, now: now)
+        guard
+            addresses.allSatisfy({ configuration.prefix.contains($0) }),
+            addresses.compactMap(number(of:)).allSatisfy({ number in
+                pool.permitsIPv6(number, to: client.mac, on: client.link, now: now)
+            })
+        else { return refuse(reply) }
+        guard let number = addresses.lazy.compactMap(number(of:)).first else {
+            return accept(reply, nil, client)
         }
-        var reply = head(.reply, to: message)
-        if areUsable {
-            // The client keeps the address until its lease ends, so nobody else can have it.
-            let number = addresses.lazy.compactMap(number(of:)).first
-            if let number {
-                _ = pool.hold(
-                    for: client.mac,
-                    on: client.link,
-                    requested: number,
-                    for: configuration.leaseTime,
-                    now: now
-                )
-            }
-            reply.options.append(DHCPv6Status(code: .success, message: ""))
-            committed(number, to: client)
-        } else {
-            statistics.refusals += 1
-            reply.options.append(DHCPv6Status(code: .notOnLink, message: "not on this link"))
-        }
+        // The client keeps the address until its lease ends, so nobody else can have it. A machine
+        // that has another number in the meantime gets that one when it starts again.
+        let held = pool.hold(
+            for: client.mac,
+            on: client.link,
+            requested: number,
+            for: configuration.leaseTime,
+            now: now
+        )
+        return held == number ? accept(reply, number, client) : refuse(reply)
+    }
+
+    private mutating func accept(
+        _ reply: DHCPv6Message,
+        _ number: IPAddress?,
+        _ client: Client
+    ) -> DHCPv6Message {
+        var reply = reply
+        reply.options.append(DHCPv6Status(code: .success, message: ""))
+        committed(number, to: client)
+        return reply
+    }
+
+    private mutating func refuse(_ reply: DHCPv6Message) -> DHCPv6Message {
+        var reply = reply
+        statistics.refusals += 1
+        reply.options.append(DHCPv6Status(code: .notOnLink, message: "not on this link"))
         return reply
     }
 

@@ -11,10 +11,9 @@
 /// A holder gets the first available address in this order: its fixed address, the address it
 /// remembers, the one whose number its machine has in IPv6, a lapsed or abandoned address of its
 /// identifier, the address it requests, the lowest address never used, the address that lapsed
-/// first. Reserved addresses, fixed addresses of
-/// others, network and broadcast are never leased, and neither is an address that a guest on
-/// another link uses without a lease. The table has at most `capacity` entries, and at most one
-/// bound address per holder.
+/// first. Reserved addresses, fixed addresses of others, network and broadcast are never leased,
+/// and neither is an address that a guest on another link uses without a lease. The table has at
+/// most `capacity` entries, and at most one bound address per holder.
 ///
 /// When every entry is live, a new holder gets an address of the link with the most entries, if its
 /// own link would still have fewer: a guest that invents clients takes no address away from the

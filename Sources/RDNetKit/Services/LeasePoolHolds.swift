@@ -49,6 +49,7 @@ extension LeasePool {
             )
         }
         entries[number]?.hold = hold
+        if let link { entries[number]?.link = link }
         return number
     }
 
@@ -61,9 +62,14 @@ extension LeasePool {
 
     /// The number that a machine has or had last in IPv6; nil if none is remembered.
     func lastIPv6Number(of machine: MACAddress) -> IPAddress? {
-        entries.filter { _, entry in
-            entry.hold.map { $0.hardwareAddress == machine && $0.standing != .declined } ?? false
-        }.max { ($0.value.end, $1.key.low) < ($1.value.end, $0.key.low) }?.key
+        var last: (number: IPAddress, expires: Instant)?
+        for (number, entry) in entries {
+            guard let hold = entry.hold, hold.hardwareAddress == machine,
+                hold.standing != .declined, last.map({ $0.expires < hold.expires }) ?? true
+            else { continue }
+            last = (number, hold.expires)
+        }
+        return last?.number
     }
 
     /// Whether a machine could have a number in IPv6: it has it, or nobody else has.

@@ -41,10 +41,10 @@ enum Namespace {
             try systemCall("unshare(CLONE_NEWUSER)") {
                 unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
             }
-            try write("deny", to: "/proc/self/setgroups")
+            try KernelFile.write("deny", to: "/proc/self/setgroups")
             let inside = keepsUser ? (user: user, group: group) : (user: 0, group: 0)
-            try write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
-            try write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
+            try KernelFile.write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
+            try KernelFile.write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
         // Later mounts stay in this namespace.
         try makeMountsPrivate()
@@ -92,15 +92,6 @@ enum Namespace {
                 open(path, Int32(CLINUX_O_PATH) | O_DIRECTORY | O_CLOEXEC)
             }
         )
-    }
-
-    private static func write(_ text: String, to path: String) throws(SystemError) {
-        let file = OwnedDescriptor(
-            adopting: try systemCall("open \(path)") { open(path, O_WRONLY | O_CLOEXEC) }
-        )
-        let octets = Array(text.utf8)
-        let number = file.number
-        try systemCall("write \(path)") { Glibc.write(number, octets, octets.count) }
     }
 }
 

@@ -11,12 +11,12 @@ struct NetworkLink: Equatable {
     var isTUN: Bool
 }
 
-/// An IPv4 address of an interface.
+/// An address of an interface and the length of its network's prefix.
 struct InterfaceAddress: Equatable, CustomStringConvertible {
     var address: IPAddress
     var prefixLength: Int
 
-    /// The network's broadcast address: all host bits are one.
+    /// The IPv4 network's broadcast address: all host bits are one.
     var broadcast: IPAddress {
         guard prefixLength < 32, let bits = address.ipv4 else { return address }
         return IPAddress(ipv4: bits | UInt32.max >> UInt32(prefixLength))
@@ -164,46 +164,53 @@ struct Netlink: ~Copyable {
 
     // MARK: Addresses and routes
 
-    /// Returns the IPv4 addresses of an interface.
-    mutating func addresses(ofLink link: UInt32) throws(SystemError) -> [InterfaceAddress] {
-        let request = NetlinkRequest(address: NetlinkType.getAddress, .dump, link: link)
+    /// Returns the addresses of an interface, without the IPv6 addresses that the kernel formed.
+    mutating func addresses(
+        ofLink link: UInt32,
+        _ family: NetlinkFamily = .ipv4
+    ) throws(SystemError) -> [InterfaceAddress] {
+        let request = NetlinkRequest(
+            address: NetlinkType.getAddress,
+            .dump,
+            family: family,
+            link: link
+        )
         return try exchange(request, "link \(link): get addresses").compactMap { answer in
             guard answer.type == NetlinkType.newAddress, answer.link == link,
-                let prefixLength = answer.prefixLength,
-                let octets = answer.attribute(NetlinkAttribute.Address.local, after: 8),
-                octets.count == 4
+                let prefixLength = answer.prefixLength, let address = answer.interfaceAddress,
+                NetlinkFamily(of: address) == family, !answer.isKernelsAddress
             else { return nil }
-            let address = IPAddress(ipv4: octets.span.bytes.bigEndian(at: 0))
             return InterfaceAddress(address: address, prefixLength: prefixLength)
         }
     }
 
-    /// Adds an IPv4 address to an interface.
+    /// Adds an address to an interface.
     ///
     /// - Parameters:
     ///   - address: The address and the network's prefix length; the kernel adds a route to that
     ///     network.
-    ///   - broadcast: The network's broadcast address.
+    ///   - broadcast: The network's broadcast address; nil for an IPv6 address.
     ///   - link: The interface's index.
     /// - Throws: `SystemError` with EEXIST if the interface already has the address.
     mutating func addAddress(
         _ address: InterfaceAddress,
-        broadcast: IPAddress,
+        broadcast: IPAddress?,
         toLink link: UInt32
     ) throws(SystemError) {
         var request = NetlinkRequest(
             address: NetlinkType.newAddress,
             [.acknowledge, .create],
+            family: NetlinkFamily(of: address.address),
             prefixLength: UInt8(clamping: address.prefixLength),
             link: link
         )
         request.append(NetlinkAttribute.Address.local, address.address)
         request.append(NetlinkAttribute.Address.address, address.address)
-        request.append(NetlinkAttribute.Address.broadcast, broadcast)
+        if let broadcast { request.append(NetlinkAttribute.Address.broadcast, broadcast) }
         try exchange(request, "link \(link): add \(address)")
     }
 
-    /// Removes an IPv4 address and the routes that depend on it.
+    /// Removes an address and the routes that depend on it.
     mutating func removeAddress(
         _ address: InterfaceAddress,
         fromLink link: UInt32
@@ -211,6 +218,7 @@ struct Netlink: ~Copyable {
         var request = NetlinkRequest(
             address: NetlinkType.deleteAddress,
             .acknowledge,
+            family: NetlinkFamily(of: address.address),
             prefixLength: UInt8(clamping: address.prefixLength),
             link: link
         )
@@ -233,7 +241,7 @@ struct Netlink: ~Copyable {
         }
     }
 
-    /// Replaces the default route with one through an interface's gateway.
+    /// Replaces the default route of the gateway's family with one through an interface's gateway.
     ///
     /// - Parameters:
     ///   - gateway: The next hop.
@@ -249,6 +257,7 @@ struct Netlink: ~Copyable {
         var request = NetlinkRequest(
             defaultRoute: NetlinkType.newRoute,
             [.acknowledge, .create, .replace],
+            family: NetlinkFamily(of: gateway),
             onLink: onLink
         )
         request.append(NetlinkAttribute.Route.gateway, gateway)
@@ -256,9 +265,26 @@ struct Netlink: ~Copyable {
         try exchange(request, "link \(link): default route via \(gateway)")
     }
 
+    /// Removes the default route through an interface's gateway.
+    ///
+    /// - Throws: `SystemError` with ESRCH if there is none.
+    mutating func removeDefaultRoute(
+        via gateway: IPAddress,
+        link: UInt32
+    ) throws(SystemError) {
+        var request = NetlinkRequest(
+            defaultRoute: NetlinkType.deleteRoute,
+            .acknowledge,
+            family: NetlinkFamily(of: gateway)
+        )
+        request.append(NetlinkAttribute.Route.gateway, gateway)
+        request.append(NetlinkAttribute.Route.outputInterface, link)
+        try exchange(request, "link \(link): remove the default route via \(gateway)")
+    }
+
     /// Returns the destinations of all IPv4 routes in all tables; default routes have none.
     mutating func destinations() throws(SystemError) -> [InterfaceAddress] {
-        let request = NetlinkRequest(defaultRoute: NetlinkType.getRoute, .dump, onLink: false)
+        let request = NetlinkRequest(defaultRoute: NetlinkType.getRoute, .dump, family: .ipv4)
         return try exchange(request, "get routes").compactMap { answer in
             guard answer.type == NetlinkType.newRoute, let prefixLength = answer.prefixLength,
                 let octets = answer.attribute(NetlinkAttribute.Route.destination, after: 12),

@@ -1,6 +1,6 @@
-/// An IPv4 route of the main table.
+/// A route of the main table.
 struct NetworkRoute: Hashable, CustomStringConvertible {
-    /// The destination network's address; 0.0.0.0 for a default route.
+    /// The destination network's address; 0.0.0.0 or :: for a default route.
     var network = IPAddress.anyIPv4
     var prefixLength = 0
     /// The interface's index; nil for a route without one, such as `unreachable`.
@@ -24,27 +24,44 @@ extension InterfaceAddress {
     /// The route to the address's network that the kernel adds with the address; nil if there is
     /// none, for a network of one address.
     func connectedRoute(link: UInt32) -> NetworkRoute? {
-        guard (1...31).contains(prefixLength), let bits = address.ipv4 else { return nil }
-        let network = IPAddress(ipv4: bits & ~(UInt32.max >> UInt32(prefixLength)))
+        // An IPv4 address is the last 32 of 128 bits here.
+        let first = address.isIPv4 ? 96 : 0
+        guard (1..<(128 - first)).contains(prefixLength) else { return nil }
+        let network = address.masked(toPrefixLength: first + prefixLength)
         return NetworkRoute(network: network, prefixLength: prefixLength, link: link)
     }
 }
 
 extension Netlink {
-    /// Returns the IPv4 routes of the main table, which `ip route` shows.
-    mutating func routes() throws(SystemError) -> [NetworkRoute] {
-        let request = NetlinkRequest(defaultRoute: NetlinkType.getRoute, .dump, onLink: false)
+    /// Returns a family's routes of the main table, which `ip route` shows.
+    mutating func routes(
+        _ family: NetlinkFamily = .ipv4
+    ) throws(SystemError) -> [NetworkRoute] {
+        let request = NetlinkRequest(defaultRoute: NetlinkType.getRoute, .dump, family: family)
         return try exchange(request, "get routes").compactMap { answer in
             guard answer.type == NetlinkType.newRoute, let prefixLength = answer.prefixLength,
-                answer.routingTable == NetlinkRequest.mainTable
+                answer.routingTable == NetlinkRequest.mainTable,
+                // A kernel without IPv6 answers with the routes of other families.
+                answer.body.first == family.rawValue
             else { return nil }
             let network = answer.address(NetlinkAttribute.Route.destination, after: 12)
             return NetworkRoute(
-                network: network ?? .anyIPv4,
+                network: network ?? (family == .ipv4 ? .anyIPv4 : .anyIPv6),
                 prefixLength: prefixLength,
                 link: answer.integer(NetlinkAttribute.Route.outputInterface, after: 12),
                 gateway: answer.address(NetlinkAttribute.Route.gateway, after: 12)
             )
         }
+    }
+}
+
+extension NetworkRoute {
+    /// The default route through a gateway of the interface.
+    init(defaultVia gateway: IPAddress, link: UInt32) {
+        self.init(
+            network: gateway.isIPv4 ? .anyIPv4 : .anyIPv6,
+            link: link,
+            gateway: gateway
+        )
     }
 }

@@ -35,6 +35,10 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
     /// Whether no interface has that name or index.
     var isMissingDevice: Bool { errno == ENODEV }
 
+    /// Whether the kernel refused an IPv6 address because it has no IPv6 (EOPNOTSUPP,
+    /// EAFNOSUPPORT), or because it is off on the interface (EACCES).
+    var isWithoutIPv6: Bool { [EOPNOTSUPP, EAFNOSUPPORT, EACCES].contains(errno) }
+
     /// The message of the C library for an error number.
     ///
     /// See strerror(3).

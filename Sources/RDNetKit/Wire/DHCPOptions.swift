@@ -28,6 +28,8 @@ struct DHCPOptionCode: RawRepresentable, Hashable, Sendable {
     static let domainSearch = DHCPOptionCode(rawValue: 119)
     /// Classless static routes (RFC 3442).
     static let classlessStaticRoutes = DHCPOptionCode(rawValue: 121)
+    /// `IPv6Offer`, between programs of this family only (RFC 3942: 224 to 254 are for local use).
+    static let ipv6Offer = DHCPOptionCode(rawValue: 224)
     static let end = DHCPOptionCode(rawValue: 255)
 }
 

@@ -27,6 +27,16 @@ struct NetlinkFlags: OptionSet, Sendable {
     static let create = NetlinkFlags(rawValue: 0x400)
 }
 
+/// The address families of address and route messages (AF_ in socket(2)).
+enum NetlinkFamily: UInt8, Sendable {
+    case ipv4 = 2
+    case ipv6 = 10
+
+    init(of address: IPAddress) {
+        self = address.isIPv4 ? .ipv4 : .ipv6
+    }
+}
+
 /// Attribute types; numbers mean different things in link, address and route messages.
 enum NetlinkAttribute {
     enum Link {
@@ -106,20 +116,36 @@ struct NetlinkRequest {
         self.init(type, flags, body: body)
     }
 
-    /// Begins a message about an IPv4 address (`struct ifaddrmsg`, 8 octets).
-    init(address type: UInt16, _ flags: NetlinkFlags, prefixLength: UInt8 = 0, link: UInt32) {
-        let (inet, noFlags, universe): (UInt8, UInt8, UInt8) = (2, 0, 0)
-        var body = [inet, prefixLength, noFlags, universe]
+    /// Begins a message about an address (`struct ifaddrmsg`, 8 bytes).
+    ///
+    /// An IPv6 address is usable at once: duplicate address detection takes a second.
+    init(
+        address type: UInt16,
+        _ flags: NetlinkFlags,
+        family: NetlinkFamily,
+        prefixLength: UInt8 = 0,
+        link: UInt32
+    ) {
+        // IFA_F_NODAD.
+        let addressFlags: UInt8 = family == .ipv6 ? 2 : 0
+        let universe: UInt8 = 0
+        var body = [family.rawValue, prefixLength, addressFlags, universe]
         body.appendNative(link)
         self.init(type, flags, body: body)
     }
 
-    /// Begins a message about the IPv4 default route (`struct rtmsg`, 12 octets).
+    /// Begins a message about a default route (`struct rtmsg`, 12 bytes).
     ///
     /// Main table, boot protocol, universe scope, unicast, as `ip route` creates it.
-    init(defaultRoute type: UInt16, _ flags: NetlinkFlags, onLink: Bool) {
-        let (inet, bootProtocol, unicast): (UInt8, UInt8, UInt8) = (2, 3, 1)
-        var body = [inet, 0, 0, 0, UInt8(Self.mainTable), bootProtocol, 0, unicast]
+    init(
+        defaultRoute type: UInt16,
+        _ flags: NetlinkFlags,
+        family: NetlinkFamily,
+        onLink: Bool = false
+    ) {
+        let (bootProtocol, unicast): (UInt8, UInt8) = (3, 1)
+        let table = UInt8(Self.mainTable)
+        var body = [family.rawValue, 0, 0, 0, table, bootProtocol, 0, unicast]
         // RTNH_F_ONLINK: the gateway need not be in the interface's subnet.
         body.appendNative(onLink ? 4 : 0 as UInt32)
         self.init(type, flags, body: body)

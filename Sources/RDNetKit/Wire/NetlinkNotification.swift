@@ -14,6 +14,14 @@ extension NetlinkMessage {
             ?? address(NetlinkAttribute.Address.address, after: 8)
     }
 
+    /// Whether an address message is about an IPv6 address that the kernel formed itself:
+    /// link-local, or with a lifetime as a router advertisement says.
+    var isKernelsAddress: Bool {
+        guard body.count >= 4, body[0] == NetlinkFamily.ipv6.rawValue else { return false }
+        // RT_SCOPE_LINK, and IFA_F_PERMANENT, which addresses without a lifetime have.
+        return body[3] == 253 || body[2] & 0x80 == 0
+    }
+
     /// Whether a notification may concern an interface's state, addresses and routes, or a default
     /// route.
     func mayConcern(link index: UInt32) -> Bool {

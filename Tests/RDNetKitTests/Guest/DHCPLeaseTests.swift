@@ -36,6 +36,39 @@ struct DHCPLeaseTests {
         )
     }
 
+    @Test func `carries the IPv6 address with the same number`() throws {
+        var message = try Self.acknowledgment()
+        message.yourAddress = try #require(IPAddress("192.168.127.33"))
+        for (hasRoute, router) in [(true, "fe80::1"), (false, nil)] as [(Bool, String?)] {
+            let offer = IPv6Offer(prefix: .standard, hasDefaultRoute: hasRoute)
+            message.options[.ipv6Offer] = offer.octets
+            let lease = try #require(DHCPLease(acknowledgedBy: message))
+            let ipv6 = try #require(lease.ipv6)
+            #expect("\(ipv6.address)" == "fdc0:a87f::21/64")
+            #expect("\(ipv6.gateway)" == "fdc0:a87f::1")
+            #expect(ipv6.router.map { "\($0)" } == router)
+            let servers = ["192.168.127.1", "9.9.9.9", "fdc0:a87f::1"]
+            let lines = servers.map { "nameserver \($0)\n" }.joined()
+            #expect(lease.resolverText == "search lan corp.example\n" + lines)
+        }
+    }
+
+    @Test(
+        "another use of the option is no IPv6",
+        arguments: [
+            [], [0, 1], Array("RDNT".utf8), Array("RDNX".utf8) + [UInt8](repeating: 1, count: 19),
+            Array("RDNT".utf8) + [2, 0, 64, 0xfd] + [UInt8](repeating: 0, count: 15),
+            Array("RDNT".utf8) + [1, 0, 63, 0xfd] + [UInt8](repeating: 0, count: 15),
+            Array("RDNT".utf8) + [1, 0, 64, 0xff] + [UInt8](repeating: 0, count: 15),
+            Array("RDNT".utf8) + [1, 0, 64, 0xfd] + [UInt8](repeating: 0, count: 14),
+        ] as [[UInt8]]
+    )
+    func otherUse(value: [UInt8]) throws {
+        var message = try Self.acknowledgment()
+        message.options[.ipv6Offer] = value
+        #expect(try #require(DHCPLease(acknowledgedBy: message)).ipv6 == nil)
+    }
+
     @Test func `the domain name stands in for a missing search list`() throws {
         var message = try Self.acknowledgment()
         message.options[.domainSearch] = nil

@@ -37,6 +37,23 @@ struct DHCPServerTests {
         #expect(offer.options[.domainName] == nil)
     }
 
+    @Test func `only a client that requests it learns about IPv6`() throws {
+        let scene = try DHCPServerScene()
+        scene.server.ipv6 = IPv6Offer(prefix: .standard, hasDefaultRoute: true)
+        var discover = DHCPServerScene.message(.discover)
+        #expect(try scene.reply(to: discover)?.options[.ipv6Offer] == nil)
+        discover.options[.parameterRequestList] = [1, 3, 224]
+        let value = try #require(try scene.reply(to: discover)?.options[.ipv6Offer])
+        let expected: [UInt8] =
+            Array("RDNT".utf8) + [1]  // version
+            + [1]  // flags: default route
+            + [64]  // prefix length
+            + [0xfd, 0xc0, 0xa8, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        #expect(value == expected)
+        scene.server.ipv6 = nil
+        #expect(try scene.reply(to: discover)?.options[.ipv6Offer] == nil)
+    }
+
     @Test func `answers are at least 300 octets`() throws {
         let scene = try DHCPServerScene()
         #expect(scene.response(to: DHCPServerScene.message(.discover))?.octets.count == 300)

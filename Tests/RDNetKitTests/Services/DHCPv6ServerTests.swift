@@ -117,6 +117,9 @@ struct DHCPv6ServerTests {
         #expect(try scene.answer(to: own, from: another) == refusal)
         let reserved = confirm("fdc0a87f0000000000000000000000fe")
         #expect(try scene.answer(to: reserved, from: stranger) == refusal)
+        _ = try scene.four.lease(to: another)
+        let free = confirm("fdc0a87f000000000000000000000077")
+        #expect(try scene.answer(to: free, from: another) == refusal, "its number is another")
         let autoconfigured = confirm("fdc0a87f000000005894effffee40cee")
         #expect(try scene.answer(to: autoconfigured, from: stranger) == success)
     }

@@ -134,7 +134,10 @@ struct NetlinkTests {
             inner.contains("inet 192.168.143.1/24 brd 192.168.143.255") && inner.contains(",UP")
         )
         #expect(try !namespace.run("ip", "link").contains("veth-b"))
-        try namespace.run("ping", "-c", "1", "-W", "5", "192.168.143.1")
+        #expect(try other.run("ip", "-6", "address").contains("inet6 fdc0:a88f::1/64 scope global"))
+        for address in ["192.168.143.1", "fdc0:a88f::1"] {
+            try namespace.run("ping", "-c", "1", "-W", "5", address)
+        }
         let isRemoved = try namespace.enter { try pair.remove() }
         #expect(isRemoved)
         #expect(try !other.run("ip", "link").contains("veth-b"))

@@ -27,6 +27,7 @@ struct NetlinkMessageTests {
         var request = NetlinkRequest(
             address: NetlinkType.newAddress,
             [.acknowledge, .create],
+            family: .ipv4,
             prefixLength: 24,
             link: 3
         )
@@ -45,6 +46,7 @@ struct NetlinkMessageTests {
         var request = NetlinkRequest(
             defaultRoute: NetlinkType.newRoute,
             [.acknowledge, .create, .replace],
+            family: .ipv4,
             onLink: true
         )
         request.append(NetlinkAttribute.Route.gateway, try #require(IPAddress("10.0.0.1")))
@@ -59,6 +61,27 @@ struct NetlinkMessageTests {
             + [0x08, 0, 0x05, 0] + [10, 0, 0, 1]  // RTA_GATEWAY
             + [0x08, 0, 0x04, 0] + [3, 0, 0, 0]  // RTA_OIF
         #expect(request.octets(sequence: 2) == octets)
+    }
+
+    /// As strace(1) shows `ip address add fdc0:a87f::2/64 dev eth0 nodad`.
+    @Test func `writes a new IPv6 address that is usable at once`() throws {
+        var request = NetlinkRequest(
+            address: NetlinkType.newAddress,
+            [.acknowledge, .create],
+            family: .ipv6,
+            prefixLength: 64,
+            link: 3
+        )
+        request.append(NetlinkAttribute.Address.local, try #require(IPAddress("fdc0:a87f::2")))
+        let octets: [UInt8] =
+            [0x2c, 0, 0, 0]  // length 44
+            + [0x14, 0] + [0x05, 0x04]  // RTM_NEWADDR; REQUEST, ACK, CREATE
+            + [0x01, 0, 0, 0] + [0, 0, 0, 0]  // sequence, port
+            + [0x0a, 64, 2, 0]  // AF_INET6, prefix length, IFA_F_NODAD, scope universe
+            + [0x03, 0, 0, 0]  // ifa_index
+            + [0x14, 0, 0x02, 0]  // IFA_LOCAL
+            + [0xfd, 0xc0, 0xa8, 0x7f, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+        #expect(request.octets(sequence: 1) == octets)
     }
 
     @Test func `writes lists of attributes within lists`() {
