@@ -16,7 +16,7 @@ struct ICMPErrorTests {
     }
 
     /// A header with a distinct value in every field that an error must quote.
-    private func distinctHeader(_ transport: UInt8) -> IPv4Header {
+    private func distinctHeader(_ transport: UInt8) -> GuestWire.IPv4 {
         var header = guest.header(transport, to: ScriptedGuest.hostAlias)
         header.identification = 0x1234
         header.typeOfService = 0xb8
@@ -26,11 +26,13 @@ struct ICMPErrorTests {
     }
 
     /// The guest's packet, from its IP header on.
-    private func packet(_ header: IPv4Header, _ payload: [UInt8]) -> [UInt8] {
+    private func packet(_ header: GuestWire.IPv4, _ payload: [UInt8]) -> [UInt8] {
         Array(guest.frame(header, payload)[14...])
     }
 
-    private func takeError() throws -> (header: IPv4Header, message: ICMPMessage, octets: [UInt8]) {
+    private func takeError() throws -> (
+        header: GuestWire.IPv4, message: GuestWire.ICMP, octets: [UInt8]
+    ) {
         try guest.turn(until: { !guest.inbox.isEmpty }, "an ICMP error")
         return try #require(try guest.takeICMP().first)
     }
@@ -42,7 +44,7 @@ struct ICMPErrorTests {
     func quotesDatagram(length: Int) throws {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0 * 7) }
         let datagram = guest.datagram(from: 5000, to: try Self.closedPort(), payload)
-        let header = distinctHeader(IPProtocol.udp)
+        let header = distinctHeader(GuestWire.Transport.udp)
         guest.send(header, datagram)
         let error = try takeError()
         #expect(error.message.kind == .destinationUnreachable(.port))
@@ -55,7 +57,7 @@ struct ICMPErrorTests {
         var expected: [[UInt8]] = []
         for number in 0..<6 as Range<UInt8> {
             let datagram = guest.datagram(from: 5000, to: remote, [number, 1, 2, 3])
-            var header = distinctHeader(IPProtocol.udp)
+            var header = distinctHeader(GuestWire.Transport.udp)
             header.identification = UInt16(number) << 8
             guest.send(header, datagram)
             expected.append(packet(header, datagram))
@@ -73,7 +75,7 @@ struct ICMPErrorTests {
     {
         let remote = try Self.closedPort()
         let whole = guest.datagram(from: 5000, to: remote, [1, 2, 3])
-        let header = distinctHeader(IPProtocol.udp)
+        let header = distinctHeader(GuestWire.Transport.udp)
         var partial = whole
         (partial[6], partial[7]) = (0x12, 0x34)
         var offload = VirtioNetHeader()
@@ -87,7 +89,7 @@ struct ICMPErrorTests {
     @Test func `the gateway's own errors quote as much as fits (RFC 1812, 4.3.2.3)`() throws {
         let remote = Endpoint(address: IPAddress(ipv4: 0x0808_0808), port: 9)
         let datagram = guest.datagram(from: 5000, to: remote, [UInt8](repeating: 5, count: 1000))
-        var header = guest.header(IPProtocol.udp, to: remote.address)
+        var header = guest.header(GuestWire.Transport.udp, to: remote.address)
         header.timeToLive = 1
         guest.send(header, datagram)
         let error = try takeError()
@@ -109,7 +111,7 @@ struct ICMPErrorTests {
         let limits: [UInt8] = [64, 64, 9, 2, 1, 128, 255, 64]
         guest.batch {
             for limit in limits {
-                var header = guest.header(IPProtocol.udp, to: remote.address)
+                var header = guest.header(GuestWire.Transport.udp, to: remote.address)
                 header.timeToLive = limit
                 guest.send(header, guest.datagram(from: 5000, to: remote, [limit]))
             }
@@ -133,8 +135,8 @@ struct ICMPErrorTests {
 
     /// Reports that one of the guest's ports is closed.
     private func refuse(_ port: UInt16, from host: Endpoint) {
-        var quoted = IPv4Header(
-            transport: IPProtocol.udp,
+        var quoted = GuestWire.IPv4(
+            transport: GuestWire.Transport.udp,
             source: host.address,
             destination: ScriptedGuest.address,
             payloadLength: 9
@@ -143,7 +145,7 @@ struct ICMPErrorTests {
         let ports = [host.port, port].flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
         let packet = packet(quoted, ports + [0, 9, 0, 0, 1])
         guest.send(
-            guest.header(IPProtocol.icmp, to: host.address),
+            guest.header(GuestWire.Transport.icmp, to: host.address),
             ScriptedGuest.icmp(.destinationUnreachable(.port), rest: 0, packet)
         )
     }

@@ -22,7 +22,7 @@ struct IPv4FragmentTests {
         identification: UInt16 = 1,
         _ octets: [UInt8]? = nil
     ) {
-        var header = guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
+        var header = guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway)
         header.identification = identification
         header.fragmentOffset = range.lowerBound
         header.moreFragments = !last
@@ -159,8 +159,13 @@ struct IPv4FragmentTests {
         let octets = [UInt8](repeating: 1, count: 65_000)
         for identification in 0..<64 as Range<UInt16> {
             for offset in [0, 65_000] {
-                var header = guest.header(IPProtocol.udp, to: ScriptedGuest.gateway)
-                header.identification = identification
+                var header = IPv4Header(
+                    transport: IPProtocol.udp,
+                    source: ScriptedGuest.address,
+                    destination: ScriptedGuest.gateway,
+                    payloadLength: 0,
+                    identification: identification
+                )
                 header.fragmentOffset = offset
                 header.moreFragments = true
                 let part = offset == 0 ? octets : Array(octets.prefix(480))
@@ -185,7 +190,7 @@ struct IPv4FragmentTests {
         var offset = 0
         while offset < datagram.count {
             let end = min(offset + 1480, datagram.count)
-            var header = guest.header(IPProtocol.udp, to: remote.address)
+            var header = guest.header(GuestWire.Transport.udp, to: remote.address)
             header.identification = 77
             header.fragmentOffset = offset
             header.moreFragments = end < datagram.count
@@ -196,14 +201,14 @@ struct IPv4FragmentTests {
         #expect(socket.received.map { $0.payload } == [payload])
         try socket.answer(payload)
         try guest.turn(until: { !guest.inbox.isEmpty })
-        let whole = try guest.reassemble(try guest.takeIPv4(IPProtocol.udp))
+        let whole = try guest.reassemble(try guest.takeIPv4(GuestWire.Transport.udp))
         #expect(Array(whole.dropFirst(8)) == payload)
     }
 }
 
 extension ScriptedGuest {
     /// Reassembles fragments that arrived in order.
-    func reassemble(_ parts: [(header: IPv4Header, payload: [UInt8])]) throws -> [UInt8] {
+    func reassemble(_ parts: [(header: GuestWire.IPv4, payload: [UInt8])]) throws -> [UInt8] {
         var whole: [UInt8] = []
         for (header, payload) in parts {
             #expect(header.fragmentOffset == whole.count)

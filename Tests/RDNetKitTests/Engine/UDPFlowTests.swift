@@ -138,7 +138,7 @@ struct UDPFlowTests {
             // RFC 768: no checksum.
             octets[6] = 0
             octets[7] = 0
-            guest.send(guest.header(IPProtocol.udp, to: remote.address), octets)
+            guest.send(guest.header(GuestWire.Transport.udp, to: remote.address), octets)
             if port % 500 == 0 { guest.forgetPackets() }
         }
         #expect(guest.engine.udp.count == 8192)
@@ -151,12 +151,12 @@ struct UDPFlowTests {
         let socket = try HostDatagrams()
         var octets = guest.datagram(from: 5000, to: alias(socket), [9, 9])
         octets[7] ^= 1
-        guest.send(guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias), octets)
+        guest.send(guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias), octets)
         #expect(guest.dropped(.badChecksum) == 1)
         #expect(guest.engine.udp.count == 0)
         octets[6] = 0
         octets[7] = 0
-        guest.send(guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias), octets)
+        guest.send(guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias), octets)
         try guest.turn(until: { try socket.receive() })
     }
 
@@ -169,7 +169,7 @@ struct UDPFlowTests {
         )
         octets[4] = UInt8(length >> 8)
         octets[5] = UInt8(length & 255)
-        guest.send(guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias), octets)
+        guest.send(guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias), octets)
         #expect(guest.dropped(.malformed) == 1)
         #expect(guest.engine.udp.count == 0)
     }
@@ -184,7 +184,7 @@ struct UDPFlowTests {
         offload.segmentSize = 1000
         offload.checksumStart = 34
         offload.checksumOffset = 6
-        let ip = guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias)
+        let ip = guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias)
         guest.send(frame: guest.frame(ip, octets), offload)
         try guest.turn(until: {
             _ = try socket.receive()

@@ -124,7 +124,7 @@ struct TCPHeaderTests {
         arguments: [
             (0x01, .fin), (0x02, .syn), (0x04, .rst), (0x08, .psh), (0x10, .ack),
             (0x18, [.psh, .ack]), (0x19, [.fin, .psh, .ack]),
-            // URG, and the bits of ECN that Linux sets in a SYN (RFC 3168, 6.1.1), mean nothing here.
+            // URG and the bits of ECN, which Linux sets in a SYN (RFC 3168, 6.1.1), are left out.
             (0x20, []), (0xc2, .syn),
         ] as [(UInt8, TCPFlags)]
     )

@@ -184,7 +184,7 @@ struct TCPOptionTests {
     }
 
     @Test(
-        "an option with a length that cannot be ends the options, not the segment (RFC 9293, MUST-7)",
+        "an impossible length ends the options, not the segment (RFC 9293, MUST-7)",
         arguments: [
             "0200 0550", "0201 0550", "0205 0550", "0101 0102", "01ff 0000", "01fd ff00",
         ]
