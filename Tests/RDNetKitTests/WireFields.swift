@@ -104,6 +104,21 @@ func expectBytes(
     )
 }
 
+/// Records an issue of a few lines at the first of several messages that differs.
+func expectFrames(
+    _ actual: [[UInt8]],
+    equal expected: [[UInt8]],
+    _ what: @autoclosure () -> String = "messages",
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
+    let what = what()
+    #expect(actual.count == expected.count, "\(what)", sourceLocation: sourceLocation)
+    for (index, (one, other)) in zip(actual, expected).enumerated() where one != other {
+        let title = "\(what), number \(index)"
+        return expectBytes(one, equals: other, title, sourceLocation: sourceLocation)
+    }
+}
+
 /// Where two messages begin to differ, in three lines.
 struct ByteDifference: CustomStringConvertible {
     let actual: [UInt8]

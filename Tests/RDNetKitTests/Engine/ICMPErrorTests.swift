@@ -49,7 +49,7 @@ struct ICMPErrorTests {
         let error = try takeError()
         #expect(error.message.kind == .destinationUnreachable(.port))
         #expect(error.header.source == ScriptedGuest.hostAlias)
-        #expect(Array(error.octets[8...]) == Array(packet(header, datagram).prefix(548)))
+        expectBytes(error.octets[8...], equals: packet(header, datagram).prefix(548))
     }
 
     @Test func `each of many datagrams is quoted as itself`() throws {
@@ -67,7 +67,7 @@ struct ICMPErrorTests {
             quoted += try guest.takeICMP().map { Array($0.octets[8...]) }
             return quoted.count == expected.count
         })
-        #expect(quoted == expected)
+        expectFrames(quoted, equal: expected)
     }
 
     @Test func `a checksum that the guest left to its network card is complete in the quotation`()
@@ -83,7 +83,7 @@ struct ICMPErrorTests {
         offload.checksumStart = 34
         offload.checksumOffset = 6
         guest.send(frame: guest.frame(header, partial), offload)
-        #expect(Array(try takeError().octets[8...]) == packet(header, whole))
+        expectBytes(try takeError().octets[8...], equals: packet(header, whole))
     }
 
     @Test func `the gateway's own errors quote as much as fits (RFC 1812, 4.3.2.3)`() throws {
@@ -96,7 +96,7 @@ struct ICMPErrorTests {
         #expect(error.message.kind == .timeExceeded(code: 0))
         #expect(error.header.source == ScriptedGuest.gateway)
         #expect(error.header.payloadLength == 556)
-        #expect(Array(error.octets[8...]) == Array(packet(header, datagram).prefix(548)))
+        expectBytes(error.octets[8...], equals: packet(header, datagram).prefix(548))
     }
 
     // MARK: Hop limits

@@ -40,7 +40,7 @@ struct IPv4FragmentTests {
         // The reply exceeds the MTU, so it arrives in fragments as well.
         #expect(replies.count == 3)
         let whole = try guest.reassemble(replies.map { ($0.header, $0.octets) })
-        #expect(Array(whole.dropFirst(8)) == Array(message.dropFirst(8)))
+        expectBytes(whole.dropFirst(8), equals: message.dropFirst(8))
         #expect(whole.first == 0)
         #expect(PlainChecksum.of(whole) == 0)
     }
@@ -100,7 +100,7 @@ struct IPv4FragmentTests {
             // fragment's payload.
             let quote = Array(error.octets.dropFirst(8))
             #expect(Array(quote[4..<8]) == [0, identification, 0x20, 0])
-            #expect(Array(quote.dropFirst(20)) == Array(message.prefix(quote.count - 20)))
+            expectBytes(quote.dropFirst(20), equals: message.prefix(quote.count - 20))
             #expect(error.header.payloadLength + 20 == 576)
         }
         try guest.advance(.seconds(100))
@@ -198,11 +198,11 @@ struct IPv4FragmentTests {
             offset = end
         }
         try guest.turn(until: { try socket.receive() })
-        #expect(socket.received.map { $0.payload } == [payload])
+        expectFrames(socket.received.map { $0.payload }, equal: [payload])
         try socket.answer(payload)
         try guest.turn(until: { !guest.inbox.isEmpty })
         let whole = try guest.reassemble(try guest.takeIPv4(GuestWire.Transport.udp))
-        #expect(Array(whole.dropFirst(8)) == payload)
+        expectBytes(whole.dropFirst(8), equals: payload)
     }
 }
 

@@ -84,7 +84,7 @@ struct TCPRetransmissionTests {
         try tcp.expectNothing()
         for _ in 0..<2 { tcp.send(.ack, ack: 1461) }
         let again = try tcp.expect(.ack, at: 1461, length: 1460)
-        #expect(again.payload == Array(octets[1460..<2920]))
+        expectBytes(again.payload, equals: octets[1460..<2920])
         try tcp.expectNothing()
         tcp.send(.ack, ack: 14_601)
         try guest.advance(.seconds(100))
@@ -110,7 +110,7 @@ struct TCPRetransmissionTests {
         #expect(again.map { $0.sequence } == [1461, 4381, 5841])
         for segment in again {
             let start = segment.sequence - 1
-            #expect(segment.payload == Array(octets[start..<(start + 1460)]))
+            expectBytes(segment.payload, equals: octets[start..<(start + 1460)])
         }
         tcp.acknowledge(14_601, holding: [])
         try guest.advance(.seconds(100))
@@ -179,7 +179,7 @@ struct TCPRetransmissionTests {
         }
         var whole: [UInt8] = []
         while let next = received[1 + whole.count] { whole += next }
-        #expect(whole == octets)
+        expectBytes(whole, equals: octets)
     }
 
     @Test(

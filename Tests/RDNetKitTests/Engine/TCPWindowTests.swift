@@ -45,7 +45,7 @@ struct TCPWindowTests {
             host.read()
             return host.received.count == sent.count
         })
-        #expect(host.received == sent)
+        expectBytes(host.received, equals: sent)
         let updates = try tcp.takeAll()
         let last = try #require(updates.last, "the opened window is announced")
         #expect(last.window << 7 >= 1460)

@@ -24,11 +24,11 @@ struct UDPFlowTests {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
         guest.sendUDP(from: 5000, to: alias(socket), payload)
         try guest.turn(until: { try socket.receive() })
-        #expect(socket.received.map { $0.payload } == [payload])
+        expectFrames(socket.received.map { $0.payload }, equal: [payload])
         try socket.answer(payload)
         try guest.turn(until: { !guest.inbox.isEmpty })
         let answer = try #require(try guest.takeUDP().first)
-        #expect(answer.payload == payload)
+        expectBytes(answer.payload, equals: payload)
         #expect(answer.ip.source == ScriptedGuest.hostAlias)
         #expect(answer.udp.sourcePort == socket.port)
         #expect(answer.udp.destinationPort == 5000)
@@ -190,7 +190,7 @@ struct UDPFlowTests {
             _ = try socket.receive()
             return socket.received.count == 3
         })
-        #expect(socket.received.flatMap { $0.payload } == payload)
+        expectBytes(socket.received.flatMap { $0.payload }, equals: payload)
         #expect(socket.received.map { $0.payload.count } == [1000, 1000, 500])
     }
 
