@@ -14,10 +14,10 @@ struct ARPTests {
         for target: IPAddress,
         from sender: IPAddress = ScriptedGuest.address,
         mac: MACAddress = ScriptedGuest.mac,
-        operation: ARPPacket.Operation = .request
-    ) throws -> [ARPPacket] {
+        operation: GuestWire.ARP.Operation = .request
+    ) throws -> [GuestWire.ARP] {
         guest.send(
-            ARPPacket(
+            GuestWire.ARP(
                 operation: operation,
                 senderMAC: mac,
                 senderAddress: sender,
@@ -37,7 +37,7 @@ struct ARPTests {
         let reply = try #require(try ask(for: target).first)
         #expect(
             reply
-                == ARPPacket(
+                == GuestWire.ARP(
                     operation: .reply,
                     senderMAC: .standardGateway,
                     senderAddress: target,
@@ -51,7 +51,7 @@ struct ARPTests {
         _ = try ask(for: ScriptedGuest.gateway)
         _ = try ask(for: ScriptedGuest.gateway)
         guest.send(
-            ARPPacket(
+            GuestWire.ARP(
                 operation: .request,
                 senderMAC: ScriptedGuest.mac,
                 senderAddress: ScriptedGuest.address,
@@ -122,7 +122,7 @@ struct ARPTests {
         tcp.send(.ack)
         let other = MACAddress(rawValue: 0x0200_0000_0001)
         guest.send(
-            ARPPacket(
+            GuestWire.ARP(
                 operation: .request,
                 senderMAC: other,
                 senderAddress: ScriptedGuest.address,

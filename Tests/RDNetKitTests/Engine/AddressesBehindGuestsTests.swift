@@ -115,7 +115,7 @@ struct AddressesBehindGuestsTests {
         let link = RecordingLink()
         link.receiver = guest.engine
         #expect(ethernet.attach(link))
-        var header = guest.header(IPProtocol.udp, to: ScriptedGuest.gateway)
+        var header = guest.header(GuestWire.Transport.udp, to: ScriptedGuest.gateway)
         header.source = container
         let gateway = Endpoint(address: ScriptedGuest.gateway, port: 50_000)
         var frame = guest.frame(

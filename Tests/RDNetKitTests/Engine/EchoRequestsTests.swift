@@ -11,7 +11,7 @@ struct EchoRequestsTests {
     private var requests = EchoRequests()
 
     private func message(
-        _ kind: ICMPMessage.Kind,
+        _ kind: GuestWire.ICMP.Kind,
         _ sequence: UInt16,
         _ data: [UInt8]
     ) -> [UInt8] {

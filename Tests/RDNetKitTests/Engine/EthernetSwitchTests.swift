@@ -154,7 +154,7 @@ struct VirtualEthernetTests {
 
     @Test func `a group is flooded and the gateway listens too`() throws {
         guest.send(
-            ARPPacket(
+            GuestWire.ARP(
                 operation: .request,
                 senderMAC: ScriptedGuest.mac,
                 senderAddress: ScriptedGuest.address,
@@ -167,7 +167,7 @@ struct VirtualEthernetTests {
     }
 
     @Test func `frames for the gateway go to no one else`() {
-        guest.send(guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway), [])
+        guest.send(guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway), [])
         #expect(others.allSatisfy { $0.sent.isEmpty })
     }
 

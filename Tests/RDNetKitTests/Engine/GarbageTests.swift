@@ -37,15 +37,15 @@ struct GarbageTests {
         let tcp = ScriptedConnection(guest, to: remote)
         let frames = [
             guest.frame(
-                guest.header(IPProtocol.tcp, to: remote.address),
+                guest.header(GuestWire.Transport.tcp, to: remote.address),
                 tcp.segment(.syn, at: 0, ack: 0, window: 1, options: .usual)
             ),
             guest.frame(
-                guest.header(IPProtocol.udp, to: remote.address),
+                guest.header(GuestWire.Transport.udp, to: remote.address),
                 guest.datagram(from: 1, to: remote, [1, 2, 3])
             ),
             guest.frame(
-                guest.header(IPProtocol.icmp, to: remote.address),
+                guest.header(GuestWire.Transport.icmp, to: remote.address),
                 ScriptedGuest.icmp(.echoRequest, rest: 1, [1, 2, 3])
             ),
         ]
@@ -68,7 +68,7 @@ struct GarbageTests {
     func changedOctets(seed: UInt64) throws {
         var random = SeededRandom(seed: seed)
         let (tcp, _) = try guest.connectToService()
-        let ip = guest.header(IPProtocol.tcp, to: tcp.remote.address)
+        let ip = guest.header(GuestWire.Transport.tcp, to: tcp.remote.address)
         let good = guest.frame(
             ip,
             tcp.segment(.ack, Array("data".utf8), at: 1, ack: 1, window: 9, options: .usual)
@@ -153,7 +153,7 @@ struct GarbageTests {
             let guestPort = 10_000 + count
             segment[0] = UInt8(guestPort >> 8)
             segment[1] = UInt8(guestPort & 255)
-            let ip = guest.header(IPProtocol.tcp, to: remote.address)
+            let ip = guest.header(GuestWire.Transport.tcp, to: remote.address)
             guest.send(frame: guest.frame(ip, segment), trusted)
             guard count % 64 == 0 else { continue }
             try guest.loop.turn(waitingAtMost: .zero)

@@ -42,25 +42,20 @@ final class GuestClaimsTests {
     private func arp(
         _ mac: MACAddress,
         _ address: IPAddress,
-        _ operation: ARPPacket.Operation = .request,
+        _ operation: GuestWire.ARP.Operation = .request,
         from source: MACAddress? = nil,
         to destination: MACAddress = .broadcast,
         on link: RecordingLink
     ) {
-        let packet = ARPPacket(
+        let packet = GuestWire.ARP(
             operation: operation,
             senderMAC: mac,
             senderAddress: address,
             targetMAC: MACAddress(rawValue: 0),
             targetAddress: address
         )
-        var frame = destination.octets + (source ?? mac).octets + [8, 6]
-        frame += [UInt8](repeating: 0, count: 46)
-        frame.withUnsafeMutableBytes { room in
-            var body = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
-            packet.write(to: &body)
-        }
-        send(frame, on: link)
+        let frame = destination.octets + (source ?? mac).octets + [8, 6] + packet.octets
+        send(frame + [UInt8](repeating: 0, count: 18), on: link)
     }
 
     /// Sends an IPv4 packet of an unknown protocol.
@@ -102,7 +97,7 @@ final class GuestClaimsTests {
 
     @Test("cannot claim its IP address by ARP", arguments: [true, false])
     func falseARP(isRequest: Bool) {
-        let operation: ARPPacket.Operation = isRequest ? .request : .reply
+        let operation: GuestWire.ARP.Operation = isRequest ? .request : .reply
         let destination = isRequest ? MACAddress.broadcast : bystanderMAC
         arp(attackerMAC, victim, operation, to: destination, on: attacker)
         // From a MAC address that nobody has.
@@ -215,7 +210,7 @@ final class GuestClaimsTests {
         let flow = try #require(scene.engine.tcp.all.first)
         let size = flow.sender.segmentSize
         let message = tcp.unreachable(.fragmentationNeeded, mtu: 576, sequence: 1)
-        var header = scene.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
+        var header = scene.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway)
         header.source = attackerAddress
         var frame = scene.frame(header, message)
         frame.replaceSubrange(6..<12, with: attackerMAC.octets)
@@ -223,7 +218,7 @@ final class GuestClaimsTests {
         #expect(flow.sender.segmentSize == size)
         #expect(scene.dropped(.noRoute) == 1)
         // The guest itself may report this.
-        scene.send(scene.header(IPProtocol.icmp, to: ScriptedGuest.gateway), message)
+        scene.send(scene.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway), message)
         #expect(flow.sender.segmentSize < size)
     }
 

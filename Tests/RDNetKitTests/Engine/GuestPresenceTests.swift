@@ -224,7 +224,7 @@ final class GuestPresenceTests {
         var most = 0
         var probed = 0
         for _ in 0..<100 where probed < flows.count {
-            let count = try guest.takeIPv4(IPProtocol.tcp).count
+            let count = try guest.takeIPv4(GuestWire.Transport.tcp).count
             most = max(most, count)
             probed += count
             try guest.advance(.milliseconds(6))

@@ -16,21 +16,23 @@ struct ICMPErrorTests {
     }
 
     /// A header with a distinct value in every field that an error must quote.
-    private func distinctHeader(_ transport: UInt8) -> IPHeader {
+    private func distinctHeader(_ transport: UInt8) -> GuestWire.IPv4 {
         var header = guest.header(transport, to: ScriptedGuest.hostAlias)
         header.identification = 0x1234
-        header.trafficClass = 0xb8
+        header.typeOfService = 0xb8
         header.dontFragment = true
-        header.hopLimit = 57
+        header.timeToLive = 57
         return header
     }
 
     /// The guest's packet, from its IP header on.
-    private func packet(_ header: IPHeader, _ payload: [UInt8]) -> [UInt8] {
+    private func packet(_ header: GuestWire.IPv4, _ payload: [UInt8]) -> [UInt8] {
         Array(guest.frame(header, payload)[14...])
     }
 
-    private func takeError() throws -> (header: IPHeader, message: ICMPMessage, octets: [UInt8]) {
+    private func takeError() throws -> (
+        header: GuestWire.IPv4, message: GuestWire.ICMP, octets: [UInt8]
+    ) {
         try guest.turn(until: { !guest.inbox.isEmpty }, "an ICMP error")
         return try #require(try guest.takeICMP().first)
     }
@@ -42,12 +44,12 @@ struct ICMPErrorTests {
     func quotesDatagram(length: Int) throws {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0 * 7) }
         let datagram = guest.datagram(from: 5000, to: try Self.closedPort(), payload)
-        let header = distinctHeader(IPProtocol.udp)
+        let header = distinctHeader(GuestWire.Transport.udp)
         guest.send(header, datagram)
         let error = try takeError()
         #expect(error.message.kind == .destinationUnreachable(.port))
         #expect(error.header.source == ScriptedGuest.hostAlias)
-        #expect(Array(error.octets[8...]) == Array(packet(header, datagram).prefix(548)))
+        expectBytes(error.octets[8...], equals: packet(header, datagram).prefix(548))
     }
 
     @Test func `each of many datagrams is quoted as itself`() throws {
@@ -55,8 +57,8 @@ struct ICMPErrorTests {
         var expected: [[UInt8]] = []
         for number in 0..<6 as Range<UInt8> {
             let datagram = guest.datagram(from: 5000, to: remote, [number, 1, 2, 3])
-            var header = distinctHeader(IPProtocol.udp)
-            header.identification = UInt32(number) << 8
+            var header = distinctHeader(GuestWire.Transport.udp)
+            header.identification = UInt16(number) << 8
             guest.send(header, datagram)
             expected.append(packet(header, datagram))
         }
@@ -65,7 +67,7 @@ struct ICMPErrorTests {
             quoted += try guest.takeICMP().map { Array($0.octets[8...]) }
             return quoted.count == expected.count
         })
-        #expect(quoted == expected)
+        expectFrames(quoted, equal: expected)
     }
 
     @Test func `a checksum that the guest left to its network card is complete in the quotation`()
@@ -73,7 +75,7 @@ struct ICMPErrorTests {
     {
         let remote = try Self.closedPort()
         let whole = guest.datagram(from: 5000, to: remote, [1, 2, 3])
-        let header = distinctHeader(IPProtocol.udp)
+        let header = distinctHeader(GuestWire.Transport.udp)
         var partial = whole
         (partial[6], partial[7]) = (0x12, 0x34)
         var offload = VirtioNetHeader()
@@ -81,20 +83,34 @@ struct ICMPErrorTests {
         offload.checksumStart = 34
         offload.checksumOffset = 6
         guest.send(frame: guest.frame(header, partial), offload)
-        #expect(Array(try takeError().octets[8...]) == packet(header, whole))
+        expectBytes(try takeError().octets[8...], equals: packet(header, whole))
     }
 
     @Test func `the gateway's own errors quote as much as fits (RFC 1812, 4.3.2.3)`() throws {
         let remote = Endpoint(address: IPAddress(ipv4: 0x0808_0808), port: 9)
         let datagram = guest.datagram(from: 5000, to: remote, [UInt8](repeating: 5, count: 1000))
-        var header = guest.header(IPProtocol.udp, to: remote.address)
-        header.hopLimit = 1
+        var header = guest.header(GuestWire.Transport.udp, to: remote.address)
+        header.timeToLive = 1
         guest.send(header, datagram)
         let error = try takeError()
         #expect(error.message.kind == .timeExceeded(code: 0))
         #expect(error.header.source == ScriptedGuest.gateway)
         #expect(error.header.payloadLength == 556)
-        #expect(Array(error.octets[8...]) == Array(packet(header, datagram).prefix(548)))
+        expectBytes(error.octets[8...], equals: packet(header, datagram).prefix(548))
+    }
+
+    @Test func `no error is about a later fragment (RFC 1122, 3.2.2)`() throws {
+        var header = guest.header(
+            GuestWire.Transport.udp,
+            to: IPAddress(ipv4: 0x0808_0808)
+        )
+        header.timeToLive = 1
+        header.moreFragments = true
+        for offset in [8, 0] {
+            header.fragmentOffset = offset
+            guest.send(header, [UInt8](repeating: 5, count: 64))
+            #expect(try guest.takeICMP().count == (offset == 0 ? 1 : 0))
+        }
     }
 
     // MARK: Hop limits
@@ -109,8 +125,8 @@ struct ICMPErrorTests {
         let limits: [UInt8] = [64, 64, 9, 2, 1, 128, 255, 64]
         guest.batch {
             for limit in limits {
-                var header = guest.header(IPProtocol.udp, to: remote.address)
-                header.hopLimit = limit
+                var header = guest.header(GuestWire.Transport.udp, to: remote.address)
+                header.timeToLive = limit
                 guest.send(header, guest.datagram(from: 5000, to: remote, [limit]))
             }
         }
@@ -133,17 +149,17 @@ struct ICMPErrorTests {
 
     /// Reports that one of the guest's ports is closed.
     private func refuse(_ port: UInt16, from host: Endpoint) {
-        var quoted = IPHeader(
-            transport: IPProtocol.udp,
+        var quoted = GuestWire.IPv4(
+            transport: GuestWire.Transport.udp,
             source: host.address,
             destination: ScriptedGuest.address,
             payloadLength: 9
         )
-        quoted.hopLimit = 63
+        quoted.timeToLive = 63
         let ports = [host.port, port].flatMap { [UInt8($0 >> 8), UInt8($0 & 255)] }
         let packet = packet(quoted, ports + [0, 9, 0, 0, 1])
         guest.send(
-            guest.header(IPProtocol.icmp, to: host.address),
+            guest.header(GuestWire.Transport.icmp, to: host.address),
             ScriptedGuest.icmp(.destinationUnreachable(.port), rest: 0, packet)
         )
     }

@@ -18,7 +18,7 @@ struct ICMPTests {
     func echo(address: IPAddress, length: Int) throws {
         let data = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
         let request = ScriptedGuest.icmp(.echoRequest, rest: 0xbeef_0007, data)
-        guest.send(guest.header(IPProtocol.icmp, to: address), request)
+        guest.send(guest.header(GuestWire.Transport.icmp, to: address), request)
         let reply = try #require(try guest.takeICMP().first)
         #expect(reply.header.source == address)
         #expect(reply.header.destination == ScriptedGuest.address)
@@ -30,10 +30,10 @@ struct ICMPTests {
     @Test func `a wrong checksum and a runt are dropped and counted`() throws {
         var request = ScriptedGuest.icmp(.echoRequest, rest: 1, [1, 2, 3])
         request[2] ^= 1
-        guest.send(guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway), request)
+        guest.send(guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway), request)
         for length in 0..<8 {
             guest.send(
-                guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway),
+                guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway),
                 [UInt8](repeating: 8, count: length)
             )
         }
@@ -49,17 +49,12 @@ struct ICMPTests {
     {
         let remote = Endpoint(address: ScriptedGuest.gateway, port: 9)
         let datagram = guest.datagram(from: 5000, to: remote, Array("anyone?".utf8))
-        guest.send(guest.header(IPProtocol.udp, to: remote.address), datagram)
+        guest.send(guest.header(GuestWire.Transport.udp, to: remote.address), datagram)
         let error = try #require(try guest.takeICMP().first)
         #expect(error.message.kind == .destinationUnreachable(.port))
         #expect(error.header.source == ScriptedGuest.gateway)
         let quoted = Array(error.octets[8...])
-        let header = try quoted.withUnsafeBytes { octets in
-            try IPHeader(
-                reading: UnsafeRawBufferPointer(rebasing: octets[..<min(octets.count, 20 + 15)])
-                    .bytes
-            )
-        }
+        let header = try GuestWire.IPv4(reading: quoted)
         #expect(header.source == ScriptedGuest.address)
         #expect(header.destination == remote.address)
         // The quote includes the datagram's ports and length (RFC 792: its first 64 bits).
@@ -67,9 +62,9 @@ struct ICMPTests {
     }
 
     @Test func `no error about an error, a group or a broadcast (RFC 1122, 3.2.2)`() throws {
-        let unreachable = ICMPMessage.Kind.destinationUnreachable(.port)
+        let unreachable = GuestWire.ICMP.Kind.destinationUnreachable(.port)
         guest.send(
-            guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway),
+            guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway),
             ScriptedGuest.icmp(unreachable, rest: 0, [UInt8](repeating: 0, count: 28))
         )
         for address: UInt32 in [0xc0a8_7fff, 0xffff_ffff, 0xe000_00fb] {
@@ -80,8 +75,8 @@ struct ICMPTests {
 
     @Test func `no error to a guest without an address (RFC 1122, 3.2.2)`() throws {
         let remote = Endpoint(address: ScriptedGuest.gateway, port: 9)
-        let header = IPHeader(
-            transport: IPProtocol.udp,
+        let header = GuestWire.IPv4(
+            transport: GuestWire.Transport.udp,
             source: .anyIPv4,
             destination: remote.address,
             payloadLength: 0
@@ -102,7 +97,7 @@ struct ICMPTests {
     @Test func `echo to a refused or impossible address is counted`() throws {
         for address: UInt32 in [0xa9fe_0001, 0xc0a8_7fff, 0xe000_0001] {
             guest.send(
-                guest.header(IPProtocol.icmp, to: IPAddress(ipv4: address)),
+                guest.header(GuestWire.Transport.icmp, to: IPAddress(ipv4: address)),
                 ScriptedGuest.icmp(.echoRequest, rest: 1, [])
             )
         }
@@ -114,12 +109,12 @@ struct ICMPTests {
 
     @Test("hostile quotes of ICMP errors do no harm", arguments: 0..<48)
     func hostileQuote(length: Int) throws {
-        let kind = ICMPMessage.Kind.destinationUnreachable(.fragmentationNeeded)
+        let kind = GuestWire.ICMP.Kind.destinationUnreachable(.fragmentationNeeded)
         for first: UInt8 in [0x45, 0x4f, 0x40, 0xff] {
             var quote = [UInt8](repeating: 6, count: length)
             if length > 0 { quote[0] = first }
             guest.send(
-                guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway),
+                guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway),
                 ScriptedGuest.icmp(kind, rest: UInt32.random(in: 0...1500), quote)
             )
         }

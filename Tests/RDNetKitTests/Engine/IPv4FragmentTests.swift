@@ -19,10 +19,10 @@ struct IPv4FragmentTests {
     private func send(
         _ range: Range<Int>,
         last: Bool,
-        identification: UInt32 = 1,
+        identification: UInt16 = 1,
         _ octets: [UInt8]? = nil
     ) {
-        var header = guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
+        var header = guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway)
         header.identification = identification
         header.fragmentOffset = range.lowerBound
         header.moreFragments = !last
@@ -40,7 +40,7 @@ struct IPv4FragmentTests {
         // The reply exceeds the MTU, so it arrives in fragments as well.
         #expect(replies.count == 3)
         let whole = try guest.reassemble(replies.map { ($0.header, $0.octets) })
-        #expect(Array(whole.dropFirst(8)) == Array(message.dropFirst(8)))
+        expectBytes(whole.dropFirst(8), equals: message.dropFirst(8))
         #expect(whole.first == 0)
         #expect(PlainChecksum.of(whole) == 0)
     }
@@ -100,7 +100,7 @@ struct IPv4FragmentTests {
             // fragment's payload.
             let quote = Array(error.octets.dropFirst(8))
             #expect(Array(quote[4..<8]) == [0, identification, 0x20, 0])
-            #expect(Array(quote.dropFirst(20)) == Array(message.prefix(quote.count - 20)))
+            expectBytes(quote.dropFirst(20), equals: message.prefix(quote.count - 20))
             #expect(error.header.payloadLength + 20 == 576)
         }
         try guest.advance(.seconds(100))
@@ -120,7 +120,7 @@ struct IPv4FragmentTests {
     }
 
     @Test func `errors about fragments are as rare as others`() throws {
-        for identification in 0..<60 as Range<UInt32> {
+        for identification in 0..<60 as Range<UInt16> {
             send(0..<1000, last: false, identification: identification)
         }
         try guest.advance(.seconds(31))
@@ -139,7 +139,7 @@ struct IPv4FragmentTests {
 
     @Test func `unfinished packets are bounded: the oldest goes`() throws {
         for identification in 0..<500 {
-            send(0..<1000, last: false, identification: UInt32(identification))
+            send(0..<1000, last: false, identification: UInt16(identification))
             guest.clock.advance(.milliseconds(1))
         }
         send(1000..<3008, last: true, identification: 0)
@@ -159,8 +159,13 @@ struct IPv4FragmentTests {
         let octets = [UInt8](repeating: 1, count: 65_000)
         for identification in 0..<64 as Range<UInt32> {
             for offset in [0, 65_000] {
-                var header = guest.header(IPProtocol.udp, to: ScriptedGuest.gateway)
-                header.identification = identification
+                var header = IPHeader(
+                    transport: IPProtocol.udp,
+                    source: ScriptedGuest.address,
+                    destination: ScriptedGuest.gateway,
+                    payloadLength: 0,
+                    identification: identification
+                )
                 header.fragmentOffset = offset
                 header.moreFragments = true
                 let part = offset == 0 ? octets : Array(octets.prefix(480))
@@ -185,7 +190,7 @@ struct IPv4FragmentTests {
         var offset = 0
         while offset < datagram.count {
             let end = min(offset + 1480, datagram.count)
-            var header = guest.header(IPProtocol.udp, to: remote.address)
+            var header = guest.header(GuestWire.Transport.udp, to: remote.address)
             header.identification = 77
             header.fragmentOffset = offset
             header.moreFragments = end < datagram.count
@@ -193,17 +198,17 @@ struct IPv4FragmentTests {
             offset = end
         }
         try guest.turn(until: { try socket.receive() })
-        #expect(socket.received.map { $0.payload } == [payload])
+        expectFrames(socket.received.map { $0.payload }, equal: [payload])
         try socket.answer(payload)
         try guest.turn(until: { !guest.inbox.isEmpty })
-        let whole = try guest.reassemble(try guest.takeIPv4(IPProtocol.udp))
-        #expect(Array(whole.dropFirst(8)) == payload)
+        let whole = try guest.reassemble(try guest.takeIPv4(GuestWire.Transport.udp))
+        expectBytes(whole.dropFirst(8), equals: payload)
     }
 }
 
 extension ScriptedGuest {
     /// Reassembles fragments that arrived in order.
-    func reassemble(_ parts: [(header: IPHeader, payload: [UInt8])]) throws -> [UInt8] {
+    func reassemble(_ parts: [(header: GuestWire.IPv4, payload: [UInt8])]) throws -> [UInt8] {
         var whole: [UInt8] = []
         for (header, payload) in parts {
             #expect(header.fragmentOffset == whole.count)

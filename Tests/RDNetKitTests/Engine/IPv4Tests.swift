@@ -18,7 +18,10 @@ struct IPv4Tests {
     ///
     /// `fixing` corrects the header checksum after the change.
     private func send(fixing: Bool, _ change: (inout [UInt8]) -> Void) throws -> Int {
-        var frame = guest.frame(guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway), echo())
+        var frame = guest.frame(
+            guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway),
+            echo()
+        )
         change(&frame)
         if fixing {
             let length = min(max(Int(frame[14] & 15) * 4, 20), frame.count - 14)
@@ -69,7 +72,10 @@ struct IPv4Tests {
     }
 
     @Test func `options are skipped (RFC 1122, 3.2.1.8)`() throws {
-        let plain = guest.frame(guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway), echo())
+        let plain = guest.frame(
+            guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway),
+            echo()
+        )
         var frame = Array(plain[..<34]) + [1, 1, 1, 0] + plain[34...]
         frame[14] = 0x46
         frame[17] += 4
@@ -80,7 +86,10 @@ struct IPv4Tests {
     }
 
     @Test func `padding behind the packet is not part of it (RFC 894)`() throws {
-        let frame = guest.frame(guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway), echo())
+        let frame = guest.frame(
+            guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway),
+            echo()
+        )
         guest.send(frame: frame + [UInt8](repeating: 0xee, count: 20))
         let reply = try #require(try guest.takeICMP().first)
         #expect(reply.octets.count == 12)
@@ -94,8 +103,8 @@ struct IPv4Tests {
         ] as [UInt32]
     )
     func martians(source: UInt32) throws {
-        let header = IPHeader(
-            transport: IPProtocol.icmp,
+        let header = GuestWire.IPv4(
+            transport: GuestWire.Transport.icmp,
             source: IPAddress(ipv4: source),
             destination: ScriptedGuest.gateway,
             payloadLength: 0
@@ -110,8 +119,8 @@ struct IPv4Tests {
         arguments: [0, 1] as [UInt8]
     )
     func timeToLive(ttl: UInt8) throws {
-        var header = guest.header(IPProtocol.udp, to: IPAddress(ipv4: 0xc633_6401))
-        header.hopLimit = ttl
+        var header = guest.header(GuestWire.Transport.udp, to: IPAddress(ipv4: 0xc633_6401))
+        header.timeToLive = ttl
         let remote = Endpoint(address: header.destination, port: 33_434)
         guest.send(header, guest.datagram(from: 5000, to: remote, [1, 2, 3]))
         let error = try #require(try guest.takeICMP().first)
@@ -119,8 +128,8 @@ struct IPv4Tests {
         #expect(error.header.source == ScriptedGuest.gateway)
         #expect(guest.engine.udp.count == 0)
 
-        var near = guest.header(IPProtocol.icmp, to: ScriptedGuest.gateway)
-        near.hopLimit = ttl
+        var near = guest.header(GuestWire.Transport.icmp, to: ScriptedGuest.gateway)
+        near.timeToLive = ttl
         guest.send(near, echo())
         #expect(try guest.takeICMP().first?.message.kind == .echoReply)
     }

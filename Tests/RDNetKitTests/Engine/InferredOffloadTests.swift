@@ -14,7 +14,7 @@ struct InferredOffloadTests {
         guest = try ScriptedGuest()
         other.receiver = guest.engine
         _ = guest.engine.ethernet.attach(other)
-        let announcement = ARPPacket(
+        let announcement = GuestWire.ARP(
             operation: .request,
             senderMAC: otherMAC,
             senderAddress: otherAddress,
@@ -44,7 +44,7 @@ struct InferredOffloadTests {
     /// A frame from the guest with a UDP datagram and complete checksums.
     private func datagram(to remote: Endpoint, _ payload: [UInt8]) -> [UInt8] {
         guest.frame(
-            guest.header(IPProtocol.udp, to: remote.address),
+            guest.header(GuestWire.Transport.udp, to: remote.address),
             guest.datagram(from: 5_000, to: remote, payload)
         )
     }
@@ -80,7 +80,7 @@ struct InferredOffloadTests {
             (frame[35], frame[36], frame[37]) = (UInt8(80 + padding), 0, 7)
             guest.send(frame: unfinished(frame) + [UInt8](repeating: 0xee, count: padding))
             try guest.turn(until: { !guest.inbox.isEmpty })
-            let flags = try guest.takeIPv4(IPProtocol.tcp).map { $0.payload[13] }
+            let flags = try guest.takeIPv4(GuestWire.Transport.tcp).map { $0.payload[13] }
             #expect(flags == [0x12])
         }
     }
@@ -139,7 +139,7 @@ struct InferredOffloadTests {
         var wrong = frame
         wrong[41] ^= 1
         for octets in [frame, wrong] { guest.send(frame: octets) }
-        #expect(other.sent.map { $0.octets } == [frame, wrong])
+        expectFrames(other.sent.map { $0.octets }, equal: [frame, wrong])
         #expect(other.sent.allSatisfy { $0.header == .finished })
     }
 

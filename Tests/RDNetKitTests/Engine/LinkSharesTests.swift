@@ -90,13 +90,13 @@ final class GuestFloodTests {
 
     @Test func `the ping of the other one lives`() throws {
         let request = ScriptedGuest.icmp(.echoRequest, rest: 0x7777_0001, [])
-        scene.send(scene.header(IPProtocol.icmp, to: Self.outside), request)
+        scene.send(scene.header(GuestWire.Transport.icmp, to: Self.outside), request)
         try #require(scene.engine.echo.count == 1)
         for number in 1...300 as ClosedRange<UInt32> {
             try scene.advance(.milliseconds(10))
             let rest = number << 16 | 1
             flood(
-                IPProtocol.icmp,
+                GuestWire.Transport.icmp,
                 to: Self.outside,
                 ScriptedGuest.icmp(.echoRequest, rest: rest, [])
             )

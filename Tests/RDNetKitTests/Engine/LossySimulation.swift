@@ -12,7 +12,7 @@ final class LossySimulation {
     private struct Flight {
         var arrival: Instant
         var isForGuest: Bool
-        var header: TCPHeader
+        var header: GuestWire.TCP
         var payload: ArraySlice<UInt8>
     }
 
@@ -167,7 +167,7 @@ final class LossySimulation {
         return true
     }
 
-    private func launch(_ isForGuest: Bool, _ header: TCPHeader, _ payload: ArraySlice<UInt8>) {
+    private func launch(_ isForGuest: Bool, _ header: GuestWire.TCP, _ payload: ArraySlice<UInt8>) {
         for copy in 0..<2 {
             if copy == 1, Double.random(in: 0..<1, using: &random) >= plan.duplication { return }
             if Double.random(in: 0..<1, using: &random) < plan.loss { continue }
@@ -193,7 +193,7 @@ final class LossySimulation {
 
     private func launchFromGuest() {
         for segment in guest.takeOutgoing() {
-            var header = TCPHeader(
+            var header = GuestWire.TCP(
                 sourcePort: Self.guestPort,
                 destinationPort: remote.port,
                 sequence: segment.sequence,
@@ -207,17 +207,11 @@ final class LossySimulation {
     }
 
     private func handOver(_ flight: Flight) {
-        let headerLength = flight.header.writtenLength
-        var segment = [UInt8](repeating: 0, count: headerLength)
-        segment.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            flight.header.write(to: &span)
-        }
-        segment += flight.payload
+        let segment = flight.header.octets + flight.payload
         var trusted = VirtioNetHeader()
         trusted.checksumIsValid = true
         let frame = scripted.frame(
-            scripted.header(IPProtocol.tcp, to: remote.address),
+            scripted.header(GuestWire.Transport.tcp, to: remote.address),
             segment
         )
         frame.withUnsafeBytes {
@@ -235,7 +229,7 @@ final class LossySimulation {
         var launched = false
         for frame in frames {
             guard frame.octets.count >= 54, frame.octets[12] == 8, frame.octets[13] == 0,
-                frame.octets[23] == IPProtocol.tcp
+                frame.octets[23] == GuestWire.Transport.tcp
             else { continue }
             launched = true
             launchFromEngine(frame)
@@ -244,15 +238,12 @@ final class LossySimulation {
     }
 
     private func launchFromEngine(_ frame: RecordingLink.Sent) {
-        let header: TCPHeader? = frame.octets.withUnsafeBytes { octets in
-            let segment = UnsafeRawBufferPointer(rebasing: octets[34...])
-            do {
-                return try TCPHeader(reading: segment.bytes)
-            } catch {
-                return nil
-            }
+        let header: GuestWire.TCP
+        do {
+            header = try GuestWire.TCP(reading: frame.octets[34...])
+        } catch {
+            return failure = "a segment that cannot be read: \(error)"
         }
-        guard let header else { return failure = "a segment that cannot be read" }
         remote.port = header.sourcePort
         let payload = frame.octets[(34 + header.headerLength)...]
         check(header, payload.count)
@@ -276,7 +267,7 @@ final class LossySimulation {
     }
 
     /// Checks the invariants of a segment that leaves the engine.
-    private func check(_ header: TCPHeader, _ count: Int) {
+    private func check(_ header: GuestWire.TCP, _ count: Int) {
         if header.flags.contains(.syn) { engineInitial = header.sequence }
         guard let engineInitial, !header.flags.contains(.rst) else { return }
         let position = header.sequence - engineInitial

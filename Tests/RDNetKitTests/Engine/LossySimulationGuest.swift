@@ -31,11 +31,11 @@ final class SimulatedGuest {
 
     /// A segment for the link to carry; `payload` is a range of `data`.
     struct Outgoing {
-        var flags: TCPFlags
+        var flags: GuestWire.TCPFlags
         var sequence: SequenceNumber
         var acknowledgment: SequenceNumber
         var window: UInt16
-        var options: TCPOptions
+        var options: GuestWire.TCPOptions
         var payload: Range<Int>
     }
 
@@ -114,7 +114,7 @@ final class SimulatedGuest {
     }
 
     private func sendSYN() {
-        var options = TCPOptions()
+        var options = GuestWire.TCPOptions()
         options.maximumSegmentSize = UInt16(behavior.segmentSize)
         options.windowScale = behavior.scale
         options.sackPermitted = behavior.reportsSACK
@@ -135,7 +135,7 @@ final class SimulatedGuest {
 
     // MARK: Receiving
 
-    func receive(_ header: TCPHeader, _ payload: ArraySlice<UInt8>, now: Instant) {
+    func receive(_ header: GuestWire.TCP, _ payload: ArraySlice<UInt8>, now: Instant) {
         milliseconds = UInt32(truncatingIfNeeded: now.nanoseconds / 1_000_000)
         guard checkClock(header) else { return }
         if header.flags.contains(.rst) {
@@ -153,7 +153,7 @@ final class SimulatedGuest {
     }
 
     /// Whether a segment's timestamp is valid and not outdated (RFC 7323, 5.3).
-    private func checkClock(_ header: TCPHeader) -> Bool {
+    private func checkClock(_ header: GuestWire.TCP) -> Bool {
         guard let offer = behavior.clock else {
             if header.options.timestamps != nil, header.flags.contains(.ack) {
                 failure = "a timestamp that was not offered"
@@ -178,11 +178,11 @@ final class SimulatedGuest {
         return true
     }
 
-    private var timestamp: TCPTimestampOption? {
-        behavior.clock.map { TCPTimestampOption(value: $0 &+ milliseconds, echo: recent) }
+    private var timestamp: GuestWire.Timestamps? {
+        behavior.clock.map { GuestWire.Timestamps(value: $0 &+ milliseconds, echo: recent) }
     }
 
-    private func receiveSYN(_ header: TCPHeader, now: Instant) {
+    private func receiveSYN(_ header: GuestWire.TCP, now: Instant) {
         guard peerInitial == nil else {
             // The peer lost our SYN-ACK, or our ACK of its SYN-ACK.
             if unacknowledged == 0 { sendSYN() } else { needsACK = true }
@@ -204,7 +204,7 @@ final class SimulatedGuest {
         }
     }
 
-    private func receiveACK(_ header: TCPHeader, isBare: Bool, now: Instant) {
+    private func receiveACK(_ header: GuestWire.TCP, isBare: Bool, now: Instant) {
         let acknowledged = header.acknowledgment - initial
         if acknowledged > highest {
             failure = "acknowledged \(acknowledged) of \(highest)"
@@ -353,7 +353,7 @@ final class SimulatedGuest {
 
     private var room: Int { max(behavior.capacity - unread, 0) }
 
-    private func append(_ flags: TCPFlags, _ position: Int, _ payload: Range<Int>) {
+    private func append(_ flags: GuestWire.TCPFlags, _ position: Int, _ payload: Range<Int>) {
         guard let peerInitial else { return }
         needsACK = false
         let scale = Int(behavior.scale ?? 0)
@@ -364,12 +364,15 @@ final class SimulatedGuest {
         field = min(max(field, kept), 65_535)
         lastOffer = field << scale
         edge = max(edge, expected + lastOffer)
-        var options = TCPOptions()
+        var options = GuestWire.TCPOptions()
         options.timestamps = timestamp
         lastAcknowledged = expected
         if behavior.reportsSACK {
             options.sackBlocks = early.prefix(behavior.clock == nil ? 4 : 3).map {
-                SACKBlock(start: peerInitial + $0.lowerBound, end: peerInitial + $0.upperBound)
+                GuestWire.SACKBlock(
+                    start: peerInitial + $0.lowerBound,
+                    end: peerInitial + $0.upperBound
+                )
             }
         }
         outgoing.append(

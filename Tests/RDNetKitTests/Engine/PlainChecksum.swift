@@ -51,9 +51,9 @@ func expectGoodChecksums(_ frame: [UInt8]) {
     let isFragment = (Int(frame[20]) << 8 | Int(frame[21])) & 0x3fff != 0
     guard !isFragment else { return }
     switch frame[23] {
-    case IPProtocol.icmp:
+    case GuestWire.Transport.icmp:
         #expect(PlainChecksum.of(payload) == 0, "ICMP checksum")
-    case IPProtocol.tcp, IPProtocol.udp:
+    case GuestWire.Transport.tcp, GuestWire.Transport.udp:
         let pseudo =
             Array(frame[26..<34]) + [
                 0, frame[23], UInt8(payload.count >> 8), UInt8(payload.count & 255),

@@ -4,11 +4,11 @@ import Testing
 
 /// A segment from the engine; its numbers count from each side's SYN.
 struct ScriptedSegment: CustomStringConvertible {
-    var flags: TCPFlags
+    var flags: GuestWire.TCPFlags
     var sequence: Int
     var acknowledgment: Int
     var window: Int
-    var options: TCPOptions
+    var options: GuestWire.TCPOptions
     var payload: [UInt8]
 
     var text: String { String(decoding: payload, as: UTF8.self) }
@@ -21,18 +21,18 @@ struct ScriptedSegment: CustomStringConvertible {
         "\(Self.name(flags)) \(sequence):\(sequence + length) ack \(acknowledgment) win \(window)"
     }
 
-    static func name(_ flags: TCPFlags) -> String {
-        let names: [(TCPFlags, String)] = [
+    static func name(_ flags: GuestWire.TCPFlags) -> String {
+        let names: [(GuestWire.TCPFlags, String)] = [
             (.syn, "S"), (.fin, "F"), (.rst, "R"), (.psh, "P"), (.ack, "."),
         ]
         return names.filter { flags.contains($0.0) }.map { $0.1 }.joined()
     }
 }
 
-extension TCPOptions {
+extension GuestWire.TCPOptions {
     /// Options as most guests offer them; the scale of 0 keeps window fields readable.
-    static var usual: TCPOptions {
-        var options = TCPOptions()
+    static var usual: GuestWire.TCPOptions {
+        var options = GuestWire.TCPOptions()
         options.maximumSegmentSize = 1460
         options.windowScale = 0
         options.sackPermitted = true
@@ -74,14 +74,14 @@ final class ScriptedConnection {
 
     /// Returns the bytes of a segment, checksum complete.
     func segment(
-        _ flags: TCPFlags,
+        _ flags: GuestWire.TCPFlags,
         _ payload: [UInt8] = [],
         at sequence: Int,
         ack: Int,
         window: Int,
-        options: TCPOptions = TCPOptions()
+        options: GuestWire.TCPOptions = GuestWire.TCPOptions()
     ) -> [UInt8] {
-        var header = TCPHeader(
+        var header = GuestWire.TCP(
             sourcePort: local.port,
             destinationPort: remote.port,
             sequence: initial + sequence,
@@ -90,16 +90,11 @@ final class ScriptedConnection {
             window: UInt16(window)
         )
         header.options = options
-        var octets = [UInt8](repeating: 0, count: header.writtenLength)
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            header.write(to: &span)
-        }
-        octets += payload
+        var octets = header.octets + payload
         let pseudo = PlainChecksum.pseudoHeader(
             local.address,
             remote.address,
-            IPProtocol.tcp,
+            GuestWire.Transport.tcp,
             octets.count
         )
         PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 16)
@@ -108,12 +103,12 @@ final class ScriptedConnection {
 
     /// Sends a segment, by default after all sent data and with an ACK of all received data.
     func send(
-        _ flags: TCPFlags,
+        _ flags: GuestWire.TCPFlags,
         _ payload: [UInt8],
         at sequence: Int? = nil,
         ack: Int? = nil,
         window: Int? = nil,
-        options: TCPOptions = TCPOptions()
+        options: GuestWire.TCPOptions = GuestWire.TCPOptions()
     ) {
         let octets = segment(
             flags,
@@ -127,18 +122,18 @@ final class ScriptedConnection {
             next += payload.count
             if !flags.isDisjoint(with: [.syn, .fin]) { next += 1 }
         }
-        var header = guest.header(IPProtocol.tcp, to: remote.address)
+        var header = guest.header(GuestWire.Transport.tcp, to: remote.address)
         header.source = local.address
         guest.send(header, octets)
     }
 
     func send(
-        _ flags: TCPFlags,
+        _ flags: GuestWire.TCPFlags,
         _ text: String = "",
         at sequence: Int? = nil,
         ack: Int? = nil,
         window: Int? = nil,
-        options: TCPOptions = TCPOptions()
+        options: GuestWire.TCPOptions = GuestWire.TCPOptions()
     ) {
         send(flags, Array(text.utf8), at: sequence, ack: ack, window: window, options: options)
     }
@@ -157,17 +152,17 @@ final class ScriptedConnection {
     private func collect() throws {
         waiting += try guest.take { packet in
             guard let (ip, octets) = try ScriptedGuest.readIPv4(packet),
-                ip.transport == IPProtocol.tcp, ip.source == self.remote.address,
+                ip.transport == GuestWire.Transport.tcp, ip.source == self.remote.address,
                 ip.destination == self.local.address
             else { return nil }
-            let header = try octets.withUnsafeBytes { try TCPHeader(reading: $0.bytes) }
+            let header = try GuestWire.TCP(reading: octets)
             guard header.sourcePort == self.remote.port, header.destinationPort == self.local.port
             else { return nil }
             return self.relative(header, Array(octets[header.headerLength...]))
         }
     }
 
-    private func relative(_ header: TCPHeader, _ payload: [UInt8]) -> ScriptedSegment {
+    private func relative(_ header: GuestWire.TCP, _ payload: [UInt8]) -> ScriptedSegment {
         if header.flags.contains(.syn) { peerInitial = header.sequence }
         return ScriptedSegment(
             flags: header.flags.subtracting(.psh),
@@ -186,7 +181,7 @@ final class ScriptedConnection {
     /// Takes the next segment and checks it.
     @discardableResult
     func expect(
-        _ flags: TCPFlags,
+        _ flags: GuestWire.TCPFlags,
         at sequence: Int? = nil,
         ack: Int? = nil,
         length: Int? = nil,
@@ -239,7 +234,7 @@ final class ScriptedConnection {
     // MARK: Openings
 
     /// Performs the guest's half of the handshake.
-    func shakeHands(_ options: TCPOptions = .usual) throws {
+    func shakeHands(_ options: GuestWire.TCPOptions = .usual) throws {
         send(.syn, options: options)
         try expect([.syn, .ack], at: 0, ack: 1)
         send(.ack)
@@ -252,7 +247,7 @@ extension ScriptedGuest {
     func connect(
         to listener: HostListener,
         initial: UInt32 = 1000,
-        options: TCPOptions = .usual,
+        options: GuestWire.TCPOptions = .usual,
         window: Int = 65_535
     ) throws -> (tcp: ScriptedConnection, host: HostPeer) {
         let remote = Endpoint(address: Self.hostAlias, port: listener.port)
@@ -273,7 +268,7 @@ extension ScriptedGuest {
     /// Connects to a gateway port whose far end is a unix socket.
     func connectToService(
         initial: UInt32 = 1000,
-        options: TCPOptions = .usual,
+        options: GuestWire.TCPOptions = .usual,
         window: Int = 65_535
     ) throws -> (tcp: ScriptedConnection, host: HostPeer) {
         serve(7)

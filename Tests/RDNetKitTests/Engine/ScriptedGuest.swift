@@ -58,7 +58,7 @@ final class ScriptedGuest {
 
     /// Sends the guest's ARP announcement, from which the engine learns its address.
     func announce(from mac: MACAddress = ScriptedGuest.mac) {
-        let packet = ARPPacket(
+        let packet = GuestWire.ARP(
             operation: .request,
             senderMAC: mac,
             senderAddress: Self.address,
@@ -138,7 +138,7 @@ final class ScriptedGuest {
     }
 
     /// Takes the IPv4 packets of one protocol.
-    func takeIPv4(_ transport: UInt8) throws -> [(header: IPHeader, payload: [UInt8])] {
+    func takeIPv4(_ transport: UInt8) throws -> [(header: GuestWire.IPv4, payload: [UInt8])] {
         try take { packet in
             guard let (header, payload) = try Self.readIPv4(packet), header.transport == transport
             else { return nil }
@@ -147,42 +147,36 @@ final class ScriptedGuest {
     }
 
     /// Takes the ICMP messages.
-    func takeICMP() throws -> [(header: IPHeader, message: ICMPMessage, octets: [UInt8])] {
+    func takeICMP() throws -> [(
+        header: GuestWire.IPv4, message: GuestWire.ICMP, octets: [UInt8]
+    )] {
         try settle()
-        return try takeIPv4(IPProtocol.icmp).map { header, octets in
-            (header, try octets.withUnsafeBytes { try ICMPMessage(reading: $0.bytes) }, octets)
+        return try takeIPv4(GuestWire.Transport.icmp).map { header, octets in
+            (header, try GuestWire.ICMP(reading: octets), octets)
         }
     }
 
     /// Takes the UDP datagrams.
-    func takeUDP() throws -> [(ip: IPHeader, udp: UDPHeader, payload: [UInt8])] {
-        try takeIPv4(IPProtocol.udp).map { header, octets in
-            let udp = try octets.withUnsafeBytes { try UDPHeader(reading: $0.bytes) }
-            return (header, udp, Array(octets[8...]))
+    func takeUDP() throws -> [(ip: GuestWire.IPv4, udp: GuestWire.UDP, payload: [UInt8])] {
+        try takeIPv4(GuestWire.Transport.udp).map { header, octets in
+            (header, try GuestWire.UDP(reading: octets), Array(octets[8...]))
         }
     }
 
     /// Takes the ARP packets.
-    func takeARP() throws -> [(ethernet: EthernetHeader, packet: ARPPacket)] {
-        try take { octets in
-            try octets.withUnsafeBytes { frame in
-                let ethernet = try EthernetHeader(reading: frame.bytes)
-                guard ethernet.kind == EthernetHeader.Kind.arp else { return nil }
-                let body = UnsafeRawBufferPointer(rebasing: frame[14...])
-                return (ethernet, try ARPPacket(reading: body.bytes))
-            }
+    func takeARP() throws -> [(destination: MACAddress, packet: GuestWire.ARP)] {
+        try take { frame in
+            guard try GuestWire.type(of: frame) == GuestWire.EtherType.arp else { return nil }
+            let packet = Array(frame[GuestWire.ethernetLength...])
+            return (GuestWire.mac(frame, 0), try GuestWire.ARP(reading: packet))
         }
     }
 
-    static func readIPv4(_ packet: [UInt8]) throws -> (header: IPHeader, payload: [UInt8])? {
-        try packet.withUnsafeBytes { frame in
-            let ethernet = try EthernetHeader(reading: frame.bytes)
-            guard ethernet.kind == EthernetHeader.Kind.ipv4 else { return nil }
-            let octets = UnsafeRawBufferPointer(rebasing: frame[14...])
-            let header = try IPHeader(readingIPv4: octets.bytes)
-            let end = header.headerLength + header.payloadLength
-            return (header, Array(octets[header.headerLength..<end]))
-        }
+    static func readIPv4(_ frame: [UInt8]) throws -> (header: GuestWire.IPv4, payload: [UInt8])? {
+        guard try GuestWire.type(of: frame) == GuestWire.EtherType.ipv4 else { return nil }
+        let packet = frame[GuestWire.ethernetLength...]
+        let header = try GuestWire.IPv4(reading: packet)
+        return (header, Array(packet.dropFirst(header.headerLength).prefix(header.payloadLength)))
     }
 
     /// The number of packets dropped for a reason.

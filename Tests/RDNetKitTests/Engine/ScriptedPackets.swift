@@ -32,45 +32,34 @@ extension ScriptedGuest {
 
     /// Sends an ARP packet; a request is broadcast.
     func send(
-        _ packet: ARPPacket,
+        _ packet: GuestWire.ARP,
         from source: MACAddress = ScriptedGuest.mac,
         over other: RecordingLink? = nil
     ) {
-        var frame = [UInt8](repeating: 0, count: 60)
-        frame.withUnsafeMutableBytes { room in
-            var octets = room.mutableBytes
-            EthernetHeader(
-                destination: packet.operation == .request ? .broadcast : .standardGateway,
-                source: source,
-                kind: EthernetHeader.Kind.arp
-            ).write(to: &octets)
-            var body = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
-            packet.write(to: &body)
-        }
+        let frame = GuestWire.frame(
+            to: packet.operation == .request ? .broadcast : .standardGateway,
+            from: source,
+            GuestWire.EtherType.arp,
+            packet.octets + [UInt8](repeating: 0, count: 18)
+        )
         send(frame: frame, over: other)
     }
 
     /// Returns an IPv4 packet in a frame from the guest to the gateway's Ethernet address.
-    func frame(_ header: IPHeader, _ payload: [UInt8]) -> [UInt8] {
-        var frame = [UInt8](repeating: 0, count: 34)
+    func frame(_ header: GuestWire.IPv4, _ payload: [UInt8]) -> [UInt8] {
         var header = header
         header.payloadLength = payload.count
-        frame.withUnsafeMutableBytes { room in
-            var octets = room.mutableBytes
-            EthernetHeader(
-                destination: .standardGateway,
-                source: Self.mac,
-                kind: EthernetHeader.Kind.ipv4
-            ).write(to: &octets)
-            var packet = UnsafeMutableRawBufferPointer(rebasing: room[14...]).mutableBytes
-            header.write(to: &packet)
-        }
-        return frame + payload
+        return GuestWire.frame(
+            to: .standardGateway,
+            from: Self.mac,
+            GuestWire.EtherType.ipv4,
+            header.octets + payload
+        )
     }
 
     /// Returns an IPv4 header from the guest.
-    func header(_ transport: UInt8, to destination: IPAddress) -> IPHeader {
-        IPHeader(
+    func header(_ transport: UInt8, to destination: IPAddress) -> GuestWire.IPv4 {
+        GuestWire.IPv4(
             transport: transport,
             source: Self.address,
             destination: destination,
@@ -79,7 +68,7 @@ extension ScriptedGuest {
     }
 
     /// Sends an IPv4 packet.
-    func send(_ header: IPHeader, _ payload: [UInt8]) {
+    func send(_ header: GuestWire.IPv4, _ payload: [UInt8]) {
         send(frame: frame(header, payload))
     }
 
@@ -90,21 +79,16 @@ extension ScriptedGuest {
         _ payload: [UInt8],
         source: IPAddress = ScriptedGuest.address
     ) -> [UInt8] {
-        let header = UDPHeader(
+        let header = GuestWire.UDP(
             sourcePort: port,
             destinationPort: remote.port,
             payloadLength: payload.count
         )
-        var octets = [UInt8](repeating: 0, count: 8)
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            header.write(to: &span)
-        }
-        octets += payload
+        var octets = header.octets + payload
         let pseudo = PlainChecksum.pseudoHeader(
             source,
             remote.address,
-            IPProtocol.udp,
+            GuestWire.Transport.udp,
             octets.count
         )
         PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 6)
@@ -118,28 +102,21 @@ extension ScriptedGuest {
         _ payload: [UInt8],
         source: IPAddress = ScriptedGuest.address
     ) {
-        var header = header(IPProtocol.udp, to: remote.address)
+        var header = header(GuestWire.Transport.udp, to: remote.address)
         header.source = source
         send(header, datagram(from: port, to: remote, payload, source: source))
     }
 
     /// Returns an ICMP message, checksum complete.
-    static func icmp(_ kind: ICMPMessage.Kind, rest: UInt32, _ data: [UInt8]) -> [UInt8] {
-        var octets = [UInt8](repeating: 0, count: 8) + data
-        let message = ICMPMessage(kind: kind, rest: rest)
-        octets.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            message.write(to: &span)
-        }
-        PlainChecksum.store(PlainChecksum.of(octets), in: &octets, at: 2)
-        return octets
+    static func icmp(_ kind: GuestWire.ICMP.Kind, rest: UInt32, _ data: [UInt8]) -> [UInt8] {
+        GuestWire.ICMP(kind: kind, rest: rest).octets(data)
     }
 
     /// Pings an address; returns whether the same data came back.
     func ping(_ address: IPAddress) throws -> Bool {
         let data = Array("are you there".utf8)
         send(
-            header(IPProtocol.icmp, to: address),
+            header(GuestWire.Transport.icmp, to: address),
             Self.icmp(.echoRequest, rest: 0x1234_0001, data)
         )
         return try takeICMP().contains { header, message, octets in

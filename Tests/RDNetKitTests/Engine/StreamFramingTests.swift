@@ -53,7 +53,7 @@ struct StreamFramingTests {
                     #expect(frame.header == (format == .extended ? offload : .finished))
                 }
             }
-            #expect(received == frames, "cut at \(cut)")
+            expectFrames(received, equal: frames, "cut at \(cut)")
         }
     }
 
@@ -65,7 +65,7 @@ struct StreamFramingTests {
         for octet in encoded(frame, format) + encoded(frame, format) {
             try feed([octet], to: &input)
             while let next = try input.next() {
-                #expect(Array(next.octets) == frame)
+                expectBytes(next.octets, equals: frame)
                 count += 1
             }
         }
@@ -141,7 +141,7 @@ struct StreamFramingTests {
             try feed(taken[...], to: &input)
             while let frame = try input.next() { received.append(Array(frame.octets)) }
         }
-        #expect(received == Array(sent.prefix(received.count)))
+        expectFrames(received, equal: Array(sent.prefix(received.count)))
         #expect(received.count > 100)
     }
 

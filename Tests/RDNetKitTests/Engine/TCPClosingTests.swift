@@ -227,6 +227,6 @@ struct TCPClosingTests {
             host.read(atMost: 3000)
             return host.hasEnded
         })
-        #expect(host.received == sent)
+        expectBytes(host.received, equals: sent)
     }
 }

@@ -178,7 +178,7 @@ struct TCPHandshakeTests {
         arguments: [536, 1000, 1460, 9000]
     )
     func maximumSegmentSize(size: Int) throws {
-        var options = TCPOptions.usual
+        var options = GuestWire.TCPOptions.usual
         options.maximumSegmentSize = UInt16(size)
         let (tcp, host) = try guest.connect(to: HostListener(), options: options)
         try host.write([UInt8](repeating: 7, count: 20_000))
@@ -206,11 +206,11 @@ struct TCPHandshakeTests {
             let pseudo = PlainChecksum.pseudoHeader(
                 tcp.local.address,
                 tcp.remote.address,
-                IPProtocol.tcp,
+                GuestWire.Transport.tcp,
                 octets.count
             )
             PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 16)
-            guest.send(guest.header(IPProtocol.tcp, to: tcp.remote.address), octets)
+            guest.send(guest.header(GuestWire.Transport.tcp, to: tcp.remote.address), octets)
             try tcp.expect([.syn, .ack], ack: 1)
         }
     }

@@ -37,7 +37,7 @@ struct TCPHostEventTests {
         try tcp.expectNothing()
         #expect(guest.engine.ethernet.attach(guest.link))
         guest.send(
-            ARPPacket(
+            GuestWire.ARP(
                 operation: .request,
                 senderMAC: ScriptedGuest.mac,
                 senderAddress: ScriptedGuest.address,

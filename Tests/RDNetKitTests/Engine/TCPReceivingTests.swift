@@ -82,12 +82,12 @@ struct TCPReceivingTests {
     }
 
     @Test func `a guest that did not offer SACK gets no blocks (RFC 2018, 2)`() throws {
-        var options = TCPOptions.usual
+        var options = GuestWire.TCPOptions.usual
         options.sackPermitted = false
         let (tcp, host) = try guest.connectToService(options: options)
         tcp.send(.ack, "fgh", at: 6)
         let answer = try tcp.expect(.ack, ack: 1)
-        #expect(answer.options == TCPOptions())
+        #expect(answer.options == GuestWire.TCPOptions())
         tcp.send(.ack, "abcde", at: 1)
         try tcp.expect(.ack, ack: 9)
         #expect(host.text == "abcdefgh")
@@ -210,11 +210,11 @@ struct TCPReceivingTests {
         let pseudo = PlainChecksum.pseudoHeader(
             tcp.local.address,
             tcp.remote.address,
-            IPProtocol.tcp,
+            GuestWire.Transport.tcp,
             octets.count
         )
         PlainChecksum.store(PlainChecksum.of(pseudo + octets), in: &octets, at: 16)
-        guest.send(guest.header(IPProtocol.tcp, to: tcp.remote.address), octets)
+        guest.send(guest.header(GuestWire.Transport.tcp, to: tcp.remote.address), octets)
         try tcp.expect(.ack, ack: 7)
         #expect(host.text == "urgent")
     }
@@ -224,7 +224,7 @@ struct TCPReceivingTests {
         var octets = tcp.segment(.ack, Array("evil".utf8), at: 1, ack: 1, window: 65_535)
         octets[20] ^= 1
         let before = guest.dropped(.badChecksum)
-        guest.send(guest.header(IPProtocol.tcp, to: tcp.remote.address), octets)
+        guest.send(guest.header(GuestWire.Transport.tcp, to: tcp.remote.address), octets)
         try tcp.expectNothing()
         #expect(guest.dropped(.badChecksum) == before + 1)
         #expect(host.text == "")
@@ -235,7 +235,7 @@ struct TCPReceivingTests {
         var octets = tcp.segment(.ack, Array("local".utf8), at: 1, ack: 1, window: 65_535)
         octets[16] = 0
         octets[17] = 0
-        let ip = guest.header(IPProtocol.tcp, to: tcp.remote.address)
+        let ip = guest.header(GuestWire.Transport.tcp, to: tcp.remote.address)
         var offload = VirtioNetHeader()
         offload.needsChecksum = true
         offload.checksumStart = 34

@@ -84,7 +84,7 @@ struct TCPRetransmissionTests {
         try tcp.expectNothing()
         for _ in 0..<2 { tcp.send(.ack, ack: 1461) }
         let again = try tcp.expect(.ack, at: 1461, length: 1460)
-        #expect(again.payload == Array(octets[1460..<2920]))
+        expectBytes(again.payload, equals: octets[1460..<2920])
         try tcp.expectNothing()
         tcp.send(.ack, ack: 14_601)
         try guest.advance(.seconds(100))
@@ -110,7 +110,7 @@ struct TCPRetransmissionTests {
         #expect(again.map { $0.sequence } == [1461, 4381, 5841])
         for segment in again {
             let start = segment.sequence - 1
-            #expect(segment.payload == Array(octets[start..<(start + 1460)]))
+            expectBytes(segment.payload, equals: octets[start..<(start + 1460)])
         }
         tcp.acknowledge(14_601, holding: [])
         try guest.advance(.seconds(100))
@@ -179,7 +179,7 @@ struct TCPRetransmissionTests {
         }
         var whole: [UInt8] = []
         while let next = received[1 + whole.count] { whole += next }
-        #expect(whole == octets)
+        expectBytes(whole, equals: octets)
     }
 
     @Test(
@@ -200,9 +200,12 @@ struct TCPRetransmissionTests {
 extension ScriptedConnection {
     /// Sends an ACK with SACK blocks, counted from the engine's SYN.
     func acknowledge(_ sequence: Int, holding blocks: [Range<Int>]) {
-        var options = TCPOptions()
+        var options = GuestWire.TCPOptions()
         options.sackBlocks = blocks.map {
-            SACKBlock(start: peerInitial + $0.lowerBound, end: peerInitial + $0.upperBound)
+            GuestWire.SACKBlock(
+                start: peerInitial + $0.lowerBound,
+                end: peerInitial + $0.upperBound
+            )
         }
         send(.ack, ack: sequence, options: options)
     }
@@ -213,39 +216,34 @@ extension ScriptedConnection {
     }
 
     /// Reports that a segment of the engine's did not reach its destination.
-    func reportUnreachable(_ reason: ICMPMessage.Unreachable, mtu: Int, sequence: Int) {
+    func reportUnreachable(_ reason: GuestWire.ICMP.Unreachable, mtu: Int, sequence: Int) {
         let message = unreachable(reason, mtu: mtu, sequence: sequence)
-        guest.send(guest.header(IPProtocol.icmp, to: remote.address), message)
+        guest.send(guest.header(GuestWire.Transport.icmp, to: remote.address), message)
     }
 
     /// Returns the ICMP message with such a report.
     func unreachable(
-        _ reason: ICMPMessage.Unreachable,
+        _ reason: GuestWire.ICMP.Unreachable,
         mtu: Int,
         sequence: Int
     ) -> [UInt8] {
-        var ip = IPHeader(
-            transport: IPProtocol.tcp,
+        var ip = GuestWire.IPv4(
+            transport: GuestWire.Transport.tcp,
             source: remote.address,
             destination: local.address,
             payloadLength: 1480
         )
         ip.dontFragment = true
-        var quoted = [UInt8](repeating: 0, count: 40)
-        quoted.withUnsafeMutableBytes { room in
-            var span = room.mutableBytes
-            ip.write(to: &span)
-            var segment = UnsafeMutableRawBufferPointer(rebasing: room[20...]).mutableBytes
-            TCPHeader(
-                sourcePort: remote.port,
-                destinationPort: local.port,
-                sequence: peerInitial + sequence,
-                acknowledgment: initial,
-                flags: .ack,
-                window: 0
-            ).write(to: &segment)
-        }
-        let kind = ICMPMessage.Kind.destinationUnreachable(reason)
+        let segment = GuestWire.TCP(
+            sourcePort: remote.port,
+            destinationPort: local.port,
+            sequence: peerInitial + sequence,
+            acknowledgment: initial,
+            flags: .ack,
+            window: 0
+        )
+        let quoted = ip.octets + segment.octets
+        let kind = GuestWire.ICMP.Kind.destinationUnreachable(reason)
         return ScriptedGuest.icmp(kind, rest: UInt32(mtu), Array(quoted.prefix(28)))
     }
 }

@@ -40,7 +40,7 @@ struct TCPSendingTests {
             for segment in try tcp.takeAll() { received += segment.payload }
             tcp.send(.ack)
         }
-        #expect(received == octets)
+        expectBytes(received, equals: octets)
     }
 
     @Test(
@@ -149,7 +149,7 @@ struct TCPSendingTests {
             tcp.window = received.count > 5000 ? 20_000 : 1000
             tcp.send(.ack, ack: 1 + received.count)
         }
-        #expect(received == octets)
+        expectBytes(received, equals: octets)
     }
 
     @Test
@@ -178,7 +178,7 @@ struct TCPSendingTests {
             try guest.settle()
             for segment in try tcp.takeAll() { received += segment.payload }
         }
-        #expect(received == octets)
+        expectBytes(received, equals: octets)
     }
 
     @Test func `a flow that its link had no room for does not wait for another event`() throws {

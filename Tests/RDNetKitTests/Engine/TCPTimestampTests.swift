@@ -96,7 +96,7 @@ final class TCPTimestampTests {
 
     @Test("the option's 12 octets come off every segment", arguments: [536, 1460, 9000])
     func segmentSize(offered: UInt16) throws {
-        var options = TCPOptions.clock(1, .usual)
+        var options = GuestWire.TCPOptions.clock(1, .usual)
         options.maximumSegmentSize = offered
         let (tcp, host, _) = try open(options: options)
         guest.forgetPackets()
@@ -295,7 +295,7 @@ final class TCPTimestampTests {
     }
 
     private func open(
-        options: TCPOptions
+        options: GuestWire.TCPOptions
     ) throws -> (ScriptedConnection, HostPeer, answer: ScriptedSegment) {
         let tcp = ScriptedConnection(guest, to: alias)
         tcp.send(.syn, options: options)
@@ -310,22 +310,31 @@ final class TCPTimestampTests {
     }
 }
 
-extension TCPOptions {
+extension GuestWire.TCPOptions {
     /// Returns options with a timestamp.
     static func clock(
         _ value: UInt32,
-        _ others: TCPOptions = TCPOptions(),
+        _ others: GuestWire.TCPOptions = GuestWire.TCPOptions(),
         echo: UInt32 = 0
-    ) -> TCPOptions {
+    ) -> GuestWire.TCPOptions {
         var options = others
-        options.timestamps = TCPTimestampOption(value: value, echo: echo)
+        options.timestamps = GuestWire.Timestamps(value: value, echo: echo)
         return options
+    }
+}
+
+extension TCPTimestampOption {
+    fileprivate static func clock(_ value: UInt32, echo: UInt32 = 0) -> TCPTimestampOption {
+        TCPTimestampOption(value: value, echo: echo)
     }
 }
 
 extension TCPHeader {
     /// Returns an ACK with a sequence number, for tests of `TCPTimestamps` alone.
-    fileprivate static func segment(at sequence: UInt32, _ options: TCPOptions) -> TCPHeader {
+    fileprivate static func segment(
+        at sequence: UInt32,
+        _ timestamps: TCPTimestampOption
+    ) -> TCPHeader {
         var header = TCPHeader(
             sourcePort: 1,
             destinationPort: 2,
@@ -334,7 +343,7 @@ extension TCPHeader {
             flags: .ack,
             window: 0
         )
-        header.options = options
+        header.options.timestamps = timestamps
         return header
     }
 }

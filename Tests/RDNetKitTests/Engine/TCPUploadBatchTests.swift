@@ -39,7 +39,7 @@ struct TCPUploadBatchTests {
                 },
                 "the host's octets"
             )
-            #expect(host.received == sent, sourceLocation: sourceLocation)
+            expectBytes(host.received, equals: sent, sourceLocation: sourceLocation)
         }
     }
 

@@ -45,7 +45,7 @@ struct TCPWindowTests {
             host.read()
             return host.received.count == sent.count
         })
-        #expect(host.received == sent)
+        expectBytes(host.received, equals: sent)
         let updates = try tcp.takeAll()
         let last = try #require(updates.last, "the opened window is announced")
         #expect(last.window << 7 >= 1460)
@@ -89,7 +89,7 @@ struct TCPWindowTests {
     }
 
     @Test func `a window without scaling stays within 65,535 octets (RFC 7323, 2.2)`() throws {
-        var options = TCPOptions.usual
+        var options = GuestWire.TCPOptions.usual
         options.windowScale = nil
         let (tcp, host) = try guest.connectToService(options: options)
         for _ in 0..<40 {

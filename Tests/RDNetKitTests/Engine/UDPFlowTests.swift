@@ -24,11 +24,11 @@ struct UDPFlowTests {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0) }
         guest.sendUDP(from: 5000, to: alias(socket), payload)
         try guest.turn(until: { try socket.receive() })
-        #expect(socket.received.map { $0.payload } == [payload])
+        expectFrames(socket.received.map { $0.payload }, equal: [payload])
         try socket.answer(payload)
         try guest.turn(until: { !guest.inbox.isEmpty })
         let answer = try #require(try guest.takeUDP().first)
-        #expect(answer.payload == payload)
+        expectBytes(answer.payload, equals: payload)
         #expect(answer.ip.source == ScriptedGuest.hostAlias)
         #expect(answer.udp.sourcePort == socket.port)
         #expect(answer.udp.destinationPort == 5000)
@@ -138,7 +138,7 @@ struct UDPFlowTests {
             // RFC 768: no checksum.
             octets[6] = 0
             octets[7] = 0
-            guest.send(guest.header(IPProtocol.udp, to: remote.address), octets)
+            guest.send(guest.header(GuestWire.Transport.udp, to: remote.address), octets)
             if port % 500 == 0 { guest.forgetPackets() }
         }
         #expect(guest.engine.udp.count == 8192)
@@ -151,12 +151,12 @@ struct UDPFlowTests {
         let socket = try HostDatagrams()
         var octets = guest.datagram(from: 5000, to: alias(socket), [9, 9])
         octets[7] ^= 1
-        guest.send(guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias), octets)
+        guest.send(guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias), octets)
         #expect(guest.dropped(.badChecksum) == 1)
         #expect(guest.engine.udp.count == 0)
         octets[6] = 0
         octets[7] = 0
-        guest.send(guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias), octets)
+        guest.send(guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias), octets)
         try guest.turn(until: { try socket.receive() })
     }
 
@@ -169,7 +169,7 @@ struct UDPFlowTests {
         )
         octets[4] = UInt8(length >> 8)
         octets[5] = UInt8(length & 255)
-        guest.send(guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias), octets)
+        guest.send(guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias), octets)
         #expect(guest.dropped(.malformed) == 1)
         #expect(guest.engine.udp.count == 0)
     }
@@ -184,13 +184,13 @@ struct UDPFlowTests {
         offload.segmentSize = 1000
         offload.checksumStart = 34
         offload.checksumOffset = 6
-        let ip = guest.header(IPProtocol.udp, to: ScriptedGuest.hostAlias)
+        let ip = guest.header(GuestWire.Transport.udp, to: ScriptedGuest.hostAlias)
         guest.send(frame: guest.frame(ip, octets), offload)
         try guest.turn(until: {
             _ = try socket.receive()
             return socket.received.count == 3
         })
-        #expect(socket.received.flatMap { $0.payload } == payload)
+        expectBytes(socket.received.flatMap { $0.payload }, equals: payload)
         #expect(socket.received.map { $0.payload.count } == [1000, 1000, 500])
     }
 

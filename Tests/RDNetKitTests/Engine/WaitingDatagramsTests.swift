@@ -18,7 +18,7 @@ struct WaitingDatagramsTests {
     }
 
     private func answerARP() {
-        let reply = ARPPacket(
+        let reply = GuestWire.ARP(
             operation: .reply,
             senderMAC: mac,
             senderAddress: other.address,
@@ -33,7 +33,7 @@ struct WaitingDatagramsTests {
         send([2, 2])
         try guest.settle()
         let request = try #require(try guest.takeARP().first)
-        #expect(request.ethernet.destination == .broadcast)
+        #expect(request.destination == .broadcast)
         #expect(request.packet.targetAddress == other.address)
         #expect(try guest.takeUDP().isEmpty)
         answerARP()
@@ -94,9 +94,9 @@ struct WaitingDatagramsTests {
         if reason == .ipv4Group {
             let ssdp = Endpoint(address: IPAddress(ipv4: 0xefff_fffa), port: 1_900)
             frame += guest.frame(
-                guest.header(IPProtocol.udp, to: ssdp.address),
+                guest.header(GuestWire.Transport.udp, to: ssdp.address),
                 guest.datagram(from: 5_000, to: ssdp, [1])
-            ).dropFirst(EthernetHeader.length)
+            ).dropFirst(GuestWire.ethernetLength)
         } else {
             // An IPv6 header without anything behind it: the next header is 59, "none".
             frame += [0x60, 0, 0, 0, 0, 0, 59, 255] + [UInt8](repeating: 0, count: 38)

@@ -32,8 +32,8 @@ struct TCPRelayTests {
             }
             return client.state == .ended && server.state == .ended
         }
-        #expect(server.received == streams[0])
-        #expect(client.received == streams[1])
+        expectBytes(server.received, equals: streams[0])
+        expectBytes(client.received, equals: streams[1])
         try scene.turn { scene.connector.relayCount == 0 }
         #expect(scene.connector.relayCount == 0)
     }
@@ -57,7 +57,7 @@ struct TCPRelayTests {
             server.receive(upTo: 200_000)
             return server.state == .ended
         }
-        #expect(server.received == stream)
+        expectBytes(server.received, equals: stream)
         try server.send("answer")
         server.endSending()
         try scene.turn(until: client, has: "answer", is: .ended)

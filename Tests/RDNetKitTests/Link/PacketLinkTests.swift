@@ -25,18 +25,21 @@ struct PacketLinkTests {
             #expect(try peer.send(frame))
             try scene.turn()
         }
-        #expect(scene.recorder.frames.map { $0.octets } == frames)
+        expectFrames(scene.recorder.frames.map { $0.octets }, equal: frames)
         #expect(scene.recorder.frames.allSatisfy { $0.header == .finished })
         let link = try #require(scene.links.first)
         for frame in frames { scene.send(frame, to: link) }
-        #expect(try peer.receiveAll() == frames)
+        expectFrames(try peer.receiveAll(), equal: frames)
     }
 
     @Test func `a hundred frames in one turn arrive in order`() throws {
         let peer = try connect()
         for number in 0..<100 { #expect(try peer.send(LinkScene.frame(number))) }
         try scene.turn()
-        #expect(scene.recorder.frames.map { $0.octets } == (0..<100).map { LinkScene.frame($0) })
+        expectFrames(
+            scene.recorder.frames.map { $0.octets },
+            equal: (0..<100).map { LinkScene.frame($0) }
+        )
         let link = try #require(scene.links.first)
         for number in 0..<100 {
             LinkScene.frame(number).withUnsafeBytes { link.send(Frame($0), .control) }

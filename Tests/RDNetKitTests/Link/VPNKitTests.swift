@@ -38,14 +38,14 @@ struct VPNKitTests {
         peer.read()
         let answer: [UInt8] = [1, 0xdc, 5, 0xea, 5, 0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee]
         #expect(peer.received.count == 49 + 258)
-        #expect(Array(peer.received[49...]) == answer + [UInt8](repeating: 0, count: 247))
+        expectBytes(peer.received[49...], equals: answer + [UInt8](repeating: 0, count: 247))
         #expect(scene.links.count == 1)
         try peer.write([60, 0] + LinkScene.frame(1))
         try scene.turn()
         #expect(scene.recorder.frames.map { $0.octets } == [LinkScene.frame(1)])
         scene.send(LinkScene.frame(2), to: scene.links[0])
         peer.read()
-        #expect(Array(peer.received[307...]) == [60, 0] + LinkScene.frame(2))
+        expectBytes(peer.received[307...], equals: [60, 0] + LinkScene.frame(2))
     }
 
     @Test func `another machine gets a local address of its own each time`() throws {

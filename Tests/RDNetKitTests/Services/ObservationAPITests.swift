@@ -53,7 +53,10 @@ struct ObservationAPITests {
         engine.ethernet.detach(links[0])
         let later = RecordingLink()
         #expect(engine.ethernet.attach(later))
-        let frame = guest.frame(guest.header(IPProtocol.udp, to: ScriptedGuest.gateway), [])
+        let frame = guest.frame(
+            guest.header(GuestWire.Transport.udp, to: ScriptedGuest.gateway),
+            []
+        )
         for (link, octet) in [(links[1], 2), (later, 3)] as [(RecordingLink, UInt8)] {
             let octets = Array(frame[..<6]) + [2, 0, 0, 0, 0, octet] + frame[12...]
             octets.withUnsafeBytes { engine.receive(Frame($0), from: link, now: guest.loop.now) }

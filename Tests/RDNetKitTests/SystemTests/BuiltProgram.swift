@@ -99,8 +99,11 @@ final class RunningProgram {
 
 /// The timeout of a test that waits for an event.
 ///
-/// It only bounds a hang: even the slowest machine takes less.
-let hangGuard: Duration = .seconds(120)
+/// It only bounds a hang: even the slowest machine takes less. Tests/mutate.sh, whose faults make
+/// many tests hang, has its own.
+let hangGuard: Duration = .seconds(
+    ProcessInfo.processInfo.environment["RDNET_HANG_GUARD"].flatMap { Int64($0) } ?? 120
+)
 
 /// Waits until a condition holds; returns false if it does not within the limit.
 func comesTrue(within limit: Duration = hangGuard, _ condition: () throws -> Bool) rethrows

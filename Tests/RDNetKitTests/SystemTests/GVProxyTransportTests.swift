@@ -134,7 +134,7 @@ struct GVProxyTransportTests {
             let answer = try scene.read(peer, 49 + 258)[49...]
             // The MTU 4000, the maximum frame 4014, and the standard guest's MAC address.
             let start: [UInt8] = [1, 0xa0, 0x0f, 0xae, 0x0f, 0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee]
-            #expect(Array(answer) == start + [UInt8](repeating: 0, count: 247))
+            expectBytes(answer, equals: start + [UInt8](repeating: 0, count: 247))
             try exchangeShort(peer, after: 49 + 258, in: scene)
             peer.close()
         }

@@ -77,7 +77,7 @@ struct SSHForwardTests {
             return directions.allSatisfy { $0.1.hasEnded }
         }
         #expect(areWhole)
-        for (_, sink, _) in directions { #expect(sink.received == stream) }
+        for (_, sink, _) in directions { expectBytes(sink.received, equals: stream) }
         // The connection whose peer did not read has lost nothing.
         generous.endSending()
         let isThrough = comesTrue {

@@ -46,14 +46,14 @@ struct DHCPMessageTests {
         let message = try DHCPMessage(reading: Self.discover.span.bytes)
         let octets = message.octets
         #expect(octets.count == 300)
-        #expect(Array(octets[..<240]) == Array(Self.discover[..<240]))
+        expectBytes(octets[..<240], equals: Self.discover[..<240])
         let options: [UInt8] =
             [0x32, 0x04, 192, 168, 127, 2]  // 50
             + [0x35, 0x01, 0x01]  // 53
             + [0x3d, 0x07, 0x01, 0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee]  // 61
             + [0xe0, 0x02, 0xca, 0xfe]  // 224
             + [0xff]  // end
-        #expect(Array(octets[240..<(240 + options.count)]) == options)
+        expectBytes(octets[240..<(240 + options.count)], equals: options)
         #expect(octets[(240 + options.count)...].allSatisfy { $0 == 0 })
         #expect(try DHCPMessage(reading: octets.span.bytes) == message)
     }

@@ -20,7 +20,7 @@ struct NetlinkMessageTests {
             + [0x09, 0, 0x03, 0]  // 9 bytes, IFLA_IFNAME
             + Array("tap0".utf8) + [0]  // with its NUL
             + [0, 0, 0]  // padding
-        #expect(request.octets(sequence: 7) == octets)
+        expectBytes(request.octets(sequence: 7), equals: octets)
     }
 
     @Test func `writes a new address`() throws {
@@ -39,7 +39,7 @@ struct NetlinkMessageTests {
             + [0x02, 24, 0, 0]  // AF_INET, prefix length, flags, scope universe
             + [0x03, 0, 0, 0]  // ifa_index
             + [0x08, 0, 0x02, 0] + [192, 168, 127, 2]  // IFA_LOCAL
-        #expect(request.octets(sequence: 1) == octets)
+        expectBytes(request.octets(sequence: 1), equals: octets)
     }
 
     @Test func `writes a default route`() throws {
@@ -60,7 +60,7 @@ struct NetlinkMessageTests {
             + [0x04, 0, 0, 0]  // RTNH_F_ONLINK
             + [0x08, 0, 0x05, 0] + [10, 0, 0, 1]  // RTA_GATEWAY
             + [0x08, 0, 0x04, 0] + [3, 0, 0, 0]  // RTA_OIF
-        #expect(request.octets(sequence: 2) == octets)
+        expectBytes(request.octets(sequence: 2), equals: octets)
     }
 
     /// As strace(1) shows `ip address add fdc0:a87f::2/64 dev eth0 nodad`.
@@ -106,7 +106,7 @@ struct NetlinkMessageTests {
             + [0x1c, 0, 0x01, 0]  // 28 bytes, VETH_INFO_PEER
             + [UInt8](repeating: 0, count: 16)  // the peer's ifinfomsg
             + [0x06, 0, 0x03, 0] + Array("b".utf8) + [0, 0, 0]  // IFLA_IFNAME
-        #expect(request.octets(sequence: 1) == octets)
+        expectBytes(request.octets(sequence: 1), equals: octets)
     }
 
     /// An acknowledgment and an error, as one receive may return them.

@@ -20,7 +20,7 @@ struct UDPPacketTests {
             + [0x00, 0x44, 0x00, 0x43]  // ports 68, 67
             + [0x00, 0x0b, 0x64, 0x83]  // length 11, checksum
             + [0xab, 0xcd, 0xef]
-        #expect(packet.octets == octets)
+        expectBytes(packet.octets, equals: octets)
     }
 
     @Test func `reads a packet whose UDP checksum is partial, and ignores padding`() throws {
