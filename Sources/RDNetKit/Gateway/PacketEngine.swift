@@ -22,6 +22,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let presence: GuestPresence
     /// The services on the gateway's own UDP ports.
     var datagramServices: [UInt16: DatagramService] = [:]
+    /// Called for each new IPv6 address of a guest.
+    var neighborHeard: (IPAddress) -> Void = { _ in }
     /// Called for each valid router solicitation, with the addresses of its sender.
     var routerSolicited: (IPAddress, MACAddress) -> Void = { _, _ in }
     /// Called when a link closes by itself.
@@ -92,6 +94,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
 
     private func watchNeighbors() {
         ethernet.neighborLearned = { [unowned self] guest, now in
+            if !guest.isIPv4 { neighborHeard(guest) }
             udp.sendWaiting(to: guest, now: now)
             for address in ethernet.routers.addresses(behind: guest) {
                 udp.sendWaiting(to: address, now: now)

@@ -1,4 +1,7 @@
 /// The gateway as the router of the guests' IPv6 network: router advertisements and DHCPv6.
+///
+/// A link hears of it once one of its guests has sent IPv6: a guest that knows only IPv4, or a
+/// program that stands in for one, notices nothing.
 final class GuestRouter: TimerObserver {
     /// The ports of DHCPv6 (RFC 8415, 7.2).
     private static let serverPort: UInt16 = 547
@@ -11,6 +14,8 @@ final class GuestRouter: TimerObserver {
     private var routes: HostRouteWatch?
     private var timer: (token: TimerWheel.Token, deadline: Instant)?
     private var hasNewLease = false
+    /// The numbers of the links on which guests use IPv6.
+    private var speakers: Set<Int> = []
 
     /// Creates the router of a network; nil if the network has no IPv6.
     ///
@@ -71,7 +76,9 @@ final class GuestRouter: TimerObserver {
             )
             answer(datagram)
         }
+        engine.neighborHeard = { [unowned self] in heard($0) }
         engine.routerSolicited = { [unowned self] address, mac in
+            if let number = network.engine.ethernet.linkNumber(of: mac) { speakers.insert(number) }
             advertiser.solicited(by: address, mac, now: network.loop.now)
             arm()
         }
@@ -87,13 +94,19 @@ final class GuestRouter: TimerObserver {
         routes = nil
         network.engine.datagramServices[Self.serverPort] = nil
         network.engine.routerSolicited = { _, _ in }
+        network.engine.neighborHeard = { _ in }
         send(advertiser.farewell())
         // The links close next.
         network.engine.ethernet.flush(now: network.loop.now)
     }
 
-    /// Announces the router to a new link.
-    func linkAttached() {
+    /// Announces the router to a link whose guests begin to use IPv6, or use it still after this
+    /// program has started again.
+    private func heard(_ guest: IPAddress) {
+        let ethernet = network.engine.ethernet
+        guard let mac = ethernet.neighbors.mac(of: guest),
+            let number = ethernet.linkNumber(of: mac), speakers.insert(number).inserted
+        else { return }
         advertiser.announce(now: network.loop.now)
         arm()
     }
@@ -137,13 +150,24 @@ final class GuestRouter: TimerObserver {
 
     private func send(_ transmission: RouterAdvertiser.Transmission) {
         let ethernet = network.engine.ethernet
+        guard transmission.destination.isMulticast else {
+            if let link = ethernet.link(of: transmission.destinationMAC) {
+                send(transmission, on: link)
+            }
+            return
+        }
+        let links = ethernet.numbered.filter { speakers.contains($0.number) }
+        speakers = Set(links.map(\.number))
+        for (_, link) in links { send(transmission, on: link) }
+    }
+
+    private func send(_ transmission: RouterAdvertiser.Transmission, on link: any FrameLink) {
         network.engine.network.writer.sendOnLink(
             transmission.octets,
             from: .gatewayLinkLocal,
             to: transmission.destination,
             mac: transmission.destinationMAC,
-            on: transmission.destination.isMulticast
-                ? nil : ethernet.link(of: transmission.destinationMAC)
+            on: link
         )
     }
 

@@ -259,7 +259,6 @@ final class HostNetwork: DatagramSender {
             return false
         }
         log.info("link attached", ["link": link.name])
-        router?.linkAttached()
         return true
     }
 

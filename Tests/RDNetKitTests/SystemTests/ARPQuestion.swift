@@ -19,11 +19,6 @@ enum ARPQuestion {
     /// The frame after its length, as Rancher Desktop's tools send it.
     static let framed = [UInt8(frame.count), 0] + frame
 
-    /// Whether a frame is one of the gateway's router advertisements, which come unasked.
-    static func isAdvertisement(_ frame: [UInt8]) -> Bool {
-        frame.count > 54 && frame[12..<14] == [0x86, 0xdd] && frame[54] == 134
-    }
-
     /// Checks the gateway's answer.
     static func expectAnswer(_ answer: [UInt8], to question: [UInt8] = frame) {
         #expect(answer.count >= 42)
