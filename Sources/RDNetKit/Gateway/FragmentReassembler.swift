@@ -1,4 +1,4 @@
-/// Reassembles IPv4 fragments (RFC 791, 3.2; RFC 1122, 3.3.2).
+/// Reassembles fragments of both families (RFC 791, 3.2; RFC 1122, 3.3.2; RFC 8200, 4.5).
 ///
 /// Three bounds: incomplete packets, buffered bytes, and time. An overlap discards the packet, as
 /// RFC 5722 requires for IPv6: legitimate fragments never overlap, and overlaps were once used to
@@ -6,6 +6,8 @@
 struct FragmentReassembler {
     /// Time limit for the rest of a packet (RFC 1122, 3.3.2 suggests 60 s; Linux waits 30).
     static let lifetime: Duration = .seconds(30)
+    /// The same for IPv6 (RFC 8200, 4.5).
+    static let lifetimeIPv6: Duration = .seconds(60)
     /// Limit on incomplete packets; when full, the oldest makes room.
     static let maximumPackets = 64
     /// Limit on buffered bytes over all packets.
@@ -16,7 +18,12 @@ struct FragmentReassembler {
         var source: IPAddress
         var destination: IPAddress
         var identification: UInt32
+        /// Zero for IPv6, whose fragments may disagree (RFC 8200, 4.5).
         var transport: UInt8
+
+        var lifetime: Duration {
+            source.isIPv4 ? FragmentReassembler.lifetime : FragmentReassembler.lifetimeIPv6
+        }
     }
 
     /// The first fragment of an incomplete packet, which an error quotes (RFC 792).
@@ -44,7 +51,7 @@ struct FragmentReassembler {
 
     /// When `expire` is due next; nil while nothing is incomplete.
     var nextDeadline: Instant? {
-        packets.values.lazy.map { $0.began }.min().map { $0 + Self.lifetime }
+        packets.lazy.map { $0.value.began + $0.key.lifetime }.min()
     }
 
     /// Whether no packet is incomplete.
@@ -52,8 +59,8 @@ struct FragmentReassembler {
 
     /// The outcome of one fragment.
     enum Outcome: Equatable {
-        /// The payload is complete.
-        case complete([UInt8])
+        /// The payload is complete; its header is that of the first fragment.
+        case complete(IPHeader, [UInt8])
         /// More fragments are missing.
         case waiting
         /// The fragment or its whole packet was discarded.
@@ -76,12 +83,12 @@ struct FragmentReassembler {
             source: header.source,
             destination: header.destination,
             identification: header.identification,
-            transport: header.transport
+            transport: header.isIPv4 ? header.transport : 0
         )
         let end = header.fragmentOffset + payload.count
         // All fragments but the last are multiples of eight; none is empty or exceeds the largest
         // packet.
-        guard !payload.isEmpty, end <= 65_535 - IPHeader.lengthIPv4,
+        guard !payload.isEmpty, end <= 65_535 - (header.isIPv4 ? IPHeader.lengthIPv4 : 0),
             !header.moreFragments || payload.count % 8 == 0
         else { return .discarded }
         if packets[key] == nil { makeRoom() }
@@ -96,7 +103,8 @@ struct FragmentReassembler {
         if header.fragmentOffset == 0 { packet.first = header }
         if packet.total == packet.held {
             packets[key] = nil
-            return .complete(packet.fragments.flatMap { $0.octets })
+            // All octets are there, so the first fragment is.
+            return .complete(packet.first ?? header, packet.fragments.flatMap { $0.octets })
         }
         held += packet.held
         packets[key] = packet
@@ -136,9 +144,9 @@ struct FragmentReassembler {
     /// - Parameter now: The caller's clock.
     /// - Returns: The first fragment of each; nil for one whose first fragment never arrived.
     mutating func expire(now: Instant) -> [Remains?] {
-        guard packets.contains(where: { now - $0.value.began >= Self.lifetime }) else { return [] }
+        guard packets.contains(where: { now - $0.value.began >= $0.key.lifetime }) else { return [] }
         var given: [Remains?] = []
-        for (key, packet) in packets where now - packet.began >= Self.lifetime {
+        for (key, packet) in packets where now - packet.began >= key.lifetime {
             held -= packet.held
             packets[key] = nil
             given.append(packet.remains)

@@ -9,16 +9,17 @@ extension PacketEngine {
         switch outcome {
         case .waiting: break
         case .discarded: network.drop(.fragment)
-        case .complete(let octets): try dispatch(octets, completedBy: packet)
+        case .complete(let header, let octets): try dispatch(header, octets, completedBy: packet)
         }
     }
 
     private func dispatch(
+        _ first: IPHeader,
         _ octets: [UInt8],
         completedBy packet: InboundPacket
     ) throws(PacketError) {
-        if !packet.header.isIPv4 { return try receive(whole: octets, completedBy: packet) }
-        var header = packet.header
+        if !first.isIPv4 { return try receive(first, octets, completedBy: packet) }
+        var header = first
         header.payloadLength = octets.count
         header.moreFragments = false
         header.fragmentOffset = 0

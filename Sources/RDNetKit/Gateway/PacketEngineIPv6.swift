@@ -83,8 +83,18 @@ extension PacketEngine {
     }
 
     /// Receives what fragments add up to, which may begin with more extension headers.
-    func receive(whole octets: [UInt8], completedBy packet: InboundPacket) throws(PacketError) {
-        var header = packet.header
+    ///
+    /// - Parameters:
+    ///   - first: The header of the first fragment.
+    ///   - octets: What is behind the fragment headers.
+    ///   - packet: The last fragment to arrive.
+    /// - Throws: `PacketError` for what its transport finds wrong.
+    func receive(
+        _ first: IPHeader,
+        _ octets: [UInt8],
+        completedBy packet: InboundPacket
+    ) throws(PacketError) {
+        var header = first
         header.payloadLength = octets.count
         header.moreFragments = false
         header.fragmentOffset = 0

@@ -35,7 +35,8 @@ final class ScriptedGuest {
         mtu: Int = 1500,
         allowsLinkLocal: Bool = false,
         isolatesGuests: Bool = false,
-        subnet: Subnet = .standard
+        subnet: Subnet = .standard,
+        prefix: IPv6Prefix? = nil
     ) throws {
         let clock = clock
         loop = try EventLoop(clock: { clock.now })
@@ -46,6 +47,7 @@ final class ScriptedGuest {
             allowsLinkLocal: allowsLinkLocal
         )
         plan.isolatesGuests = isolatesGuests
+        plan.ipv6 = prefix.flatMap { IPv6Plan($0, beside: plan) }
         engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
         link.receiver = engine
         _ = engine.ethernet.attach(link)
