@@ -81,7 +81,7 @@ struct IPv6Prefix: Hashable, Sendable {
         contains(other.network) || other.contains(network)
     }
 
-    /// The address with a number below 2^24, as those of an IPv4 subnet are; 0 is the network's own.
+    /// The address with a number below 2^24, as those of an IPv4 subnet are; 0 is the network's.
     func address(_ number: Int) -> IPAddress {
         IPAddress(high: network.high, low: network.low | UInt64(number & 0xff_ffff))
     }
