@@ -1,6 +1,6 @@
 /// Neighbor discovery and DHCPv6.
 enum IPv6Fuzz {
-    static let cases: [FuzzCase] = [neighborDiscovery, dhcpv6Message, dhcpv6Server]
+    static var cases: [FuzzCase] { [neighborDiscovery, dhcpv6Message, dhcpv6Server] }
 
     private static let start = Instant(nanoseconds: 1_000_000_000_000)
 

@@ -17,15 +17,6 @@ enum IPv6PrefixChoice: Equatable, Sendable {
     case off
 }
 
-extension IPv6Prefix {
-    /// The prefix with the first three bytes of an IPv4 subnet behind `fd` (RFC 4193, 3.1):
-    /// fdc0:a87f::/64 for 192.168.127.0/24.
-    init(matching subnet: Subnet) {
-        let digits = subnet.network.low >> 8 & 0xff_ffff
-        self.init(uniqueLocal: 0xfd00_0000 | digits)
-    }
-}
-
 extension ValueSyntax where Value == IPv6Mode {
     static let ipv6Mode = ValueSyntax(
         placeholder: "MODE",

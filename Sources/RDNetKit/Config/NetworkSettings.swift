@@ -81,7 +81,7 @@ struct NetworkSettings: Sendable {
     var prefix: IPv6Prefix? {
         guard ipv6 != .off, mtu >= Self.minimumIPv6MTU else { return nil }
         return switch prefixChoice {
-        case .matching: IPv6Prefix(matching: subnet)
+        case .matching: IPv6Prefix(derivedFrom: subnet)
         case .prefix(let prefix): prefix
         case .off: nil
         }

@@ -24,7 +24,7 @@ struct IPv6Check {
     }
 
     private func ping() throws(SystemError) -> String? {
-        let echo = try Socket.makeIPv6Echo()
+        let echo = try Socket.makeEcho(isIPv4: false).descriptor
         let target = SocketAddress(Endpoint(address: assignment.gateway, port: 0))
         _ = try Socket.connect(echo, to: target)
         let socket = WaitingSocket(echo)

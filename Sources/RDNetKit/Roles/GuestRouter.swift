@@ -83,7 +83,16 @@ final class GuestRouter: TimerObserver {
             arm()
         }
         watchRoutes()
+        offer()
         arm()
+    }
+
+    /// What guest ends of this program learn with their IPv4 lease.
+    private func offer() {
+        network.dhcp.ipv6 = IPv6Offer(
+            prefix: plan.prefix,
+            hasDefaultRoute: advertiser.isDefaultRouter
+        )
     }
 
     /// Tells guests that the router is gone (RFC 4861, 6.2.5).
@@ -128,6 +137,7 @@ final class GuestRouter: TimerObserver {
         guard hasRoute != advertiser.isDefaultRouter else { return }
         network.log.info("IPv6 default route", ["state": hasRoute ? "present" : "absent"])
         advertiser.setDefaultRouter(hasRoute, now: network.loop.now)
+        offer()
         arm()
     }
 

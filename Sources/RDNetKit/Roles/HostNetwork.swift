@@ -173,7 +173,11 @@ final class HostNetwork: DatagramSender {
         let ethernet = engine.ethernet
         dhcp.isPresent = { [unowned ethernet] in ethernet.isAttached($0) }
         dhcp.link = { [unowned ethernet] in ethernet.linkNumber(of: $0) }
-        dhcp.isUsedElsewhere = { [unowned ethernet] in ethernet.isUsed($0, elsewhereThan: $1) }
+        dhcp.isUsedElsewhere = { [unowned ethernet] address, link in
+            // The two addresses of a machine have the same number.
+            let both = [address, ethernet.plan.ipv6(matching: address)].compactMap { $0 }
+            return both.contains { ethernet.isUsed($0, elsewhereThan: link) }
+        }
         dhcp.leased = { [unowned ethernet] in ethernet.leased($0, to: $1) }
         dhcp.impersonated = { [unowned engine] in engine.network.drop(.takenMAC) }
         dhcp.discovered = { [unowned engine] in engine.presence.discovered($0) }

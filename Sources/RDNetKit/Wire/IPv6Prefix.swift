@@ -27,11 +27,6 @@ struct IPv6Prefix: Hashable, Sendable {
         self.prefixLength = prefixLength
     }
 
-    /// Creates a /64 from its first 32 bits, which begin with fd (RFC 4193, 3.1).
-    init(uniqueLocal bits: UInt64) {
-        self.init(checked: IPAddress(high: bits << 32, low: 0), prefixLength: 64)
-    }
-
     /// Creates a prefix.
     ///
     /// - Parameters:
@@ -86,8 +81,7 @@ struct IPv6Prefix: Hashable, Sendable {
         contains(other.network) || other.contains(network)
     }
 
-    /// The address with a number below 2^24, as those of an IPv4 subnet are; 0 is the network's
-    /// own.
+    /// The address with a number below 2^24, as those of an IPv4 subnet are; 0 is the network's.
     func address(_ number: Int) -> IPAddress {
         IPAddress(high: network.high, low: network.low | UInt64(number & 0xff_ffff))
     }
