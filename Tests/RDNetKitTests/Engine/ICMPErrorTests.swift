@@ -99,6 +99,20 @@ struct ICMPErrorTests {
         expectBytes(error.octets[8...], equals: packet(header, datagram).prefix(548))
     }
 
+    @Test func `no error is about a later fragment (RFC 1122, 3.2.2)`() throws {
+        var header = guest.header(
+            GuestWire.Transport.udp,
+            to: IPAddress(ipv4: 0x0808_0808)
+        )
+        header.timeToLive = 1
+        header.moreFragments = true
+        for offset in [8, 0] {
+            header.fragmentOffset = offset
+            guest.send(header, [UInt8](repeating: 5, count: 64))
+            #expect(try guest.takeICMP().count == (offset == 0 ? 1 : 0))
+        }
+    }
+
     // MARK: Hop limits
 
     @Test func `hop limits reach the host less one, also within one batch (RFC 1812, 5.3.1)`()

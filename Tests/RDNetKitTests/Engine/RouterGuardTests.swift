@@ -93,9 +93,15 @@ final class RouterGuardTests {
     }
 
     @Test func `messages of a DHCP server reach nobody, those of a client do`() {
-        func send(_ source: UInt8, _ destination: UInt8) -> Bool {
+        func send(
+            _ source: UInt8,
+            _ destination: UInt8,
+            fragment: (offset: Int, more: Bool) = (0, false)
+        ) -> Bool {
             var header = scene.header(17, to: .broadcastIPv4)
             header.source = .anyIPv4
+            header.fragmentOffset = fragment.offset
+            header.moreFragments = fragment.more
             var frame = scene.frame(header, [0, source, 0, destination, 0, 8, 0, 0])
             let broadcast = MACAddress.broadcast.octets
             frame.replaceSubrange(0..<12, with: broadcast + attackerMAC.octets)
@@ -108,6 +114,9 @@ final class RouterGuardTests {
         #expect(!send(67, 68))
         #expect(scene.dropped(.routerMessage) == 1)
         #expect(send(68, 67))
+        // A first fragment has the ports; in later ones these octets are data.
+        #expect(!send(67, 68, fragment: (0, true)))
+        for offset in [8, 32_768] { #expect(send(67, 68, fragment: (offset, true))) }
     }
 
     @Test func `a tag of VLAN 0 hides nothing`() {
