@@ -112,6 +112,25 @@ struct StreamFramingTests {
         #expect(count == 40)
     }
 
+    @Test("a frame is written behind its length, and its header if the stream has one")
+    func octets() throws {
+        for format in Self.formats {
+            var output = StreamOutput(format: format, mtu: 1500)
+            if format == .extended { output.extend(.all, maximumFrame: Frame.maximumLength) }
+            let frame = (0..<300).map { UInt8(truncatingIfNeeded: $0) }
+            let room = output.reserve(frame.count, .bulk)
+            try #require(room).copyBytes(from: frame)
+            let count = output.commit(frame.count, format == .extended ? offload : .finished)
+            #expect(count == 1)
+            var stream: [UInt8] = []
+            try output.drain { (waiting) throws(SystemError) -> Int? in
+                stream = Array(waiting)
+                return waiting.count
+            }
+            expectBytes(stream, equals: encoded(frame, format), "\(format)")
+        }
+    }
+
     @Test(
         "what is written is read again, however the stream takes it",
         arguments: formats,
