@@ -144,7 +144,9 @@ struct FragmentReassembler {
     /// - Parameter now: The caller's clock.
     /// - Returns: The first fragment of each; nil for one whose first fragment never arrived.
     mutating func expire(now: Instant) -> [Remains?] {
-        guard packets.contains(where: { now - $0.value.began >= $0.key.lifetime }) else { return [] }
+        guard packets.contains(where: { now - $0.value.began >= $0.key.lifetime }) else {
+            return []
+        }
         var given: [Remains?] = []
         for (key, packet) in packets where now - packet.began >= key.lifetime {
             held -= packet.held

@@ -82,7 +82,8 @@ final class IPv6Guest {
             + Self.octets(source) + Self.octets(destination)
         let last = Self.octets(destination)[12...]
         let group = [0x33, 0x33] + last
-        let receiver = destination.isMulticast
+        let receiver =
+            destination.isMulticast
             ? MACAddress(rawValue: UInt64(GuestWire.number(group, 0, 6))) : .standardGateway
         guest.send(frame: GuestWire.frame(to: receiver, from: mac, 0x86dd, header + payload))
     }

@@ -5,7 +5,8 @@ import Testing
 @Suite("neighbor discovery with a guest")
 struct IPv6NeighborTests {
     private let guest: IPv6Guest
-    private static let ownLink: [UInt8] = [1, 1] + GuestWire.octets(Int(ScriptedGuest.mac.rawValue), 6)
+    private static let ownLink: [UInt8] =
+        [1, 1] + GuestWire.octets(Int(ScriptedGuest.mac.rawValue), 6)
     private static let gatewayMAC: [UInt8] = [0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd]
 
     init() throws {
@@ -67,7 +68,8 @@ struct IPv6NeighborTests {
         #expect(try guest.take().isEmpty)
     }
 
-    @Test func `a message that a router may have passed on is discarded (RFC 4861, 7.1.1)`() throws {
+    @Test func `a message that a router may have passed on is discarded (RFC 4861, 7.1.1)`() throws
+    {
         solicit(IPv6Guest.gateway, hopLimit: 254)
         solicit(IPv6Guest.gateway, code: 1)
         solicit(IPv6Guest.gateway, options: [1, 0, 0, 0, 0, 0, 0, 0])
