@@ -24,10 +24,10 @@ struct IPv6Check {
     }
 
     private func ping() throws(SystemError) -> String? {
-        let echo = try Socket.makeEcho(isIPv4: false).descriptor
+        let echo = try Socket.makeEcho(isIPv4: false)
         let target = SocketAddress(Endpoint(address: assignment.gateway, port: 0))
-        _ = try Socket.connect(echo, to: target)
-        let socket = WaitingSocket(echo)
+        _ = try Socket.connect(echo.descriptor, to: target)
+        let socket = WaitingSocket(echo.descriptor)
         let data = (0..<56).map { UInt8($0) }
         let identifierAndSequence: [UInt8] = [0x72, 0x64, 0, 1]
         try socket.send(
