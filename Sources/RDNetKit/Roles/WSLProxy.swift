@@ -215,7 +215,7 @@ enum WSLProxy {
         case .tcp, .unix:
             return try TCPForward(
                 ListeningSocket.tcp(local),
-                to: upstream,
+                to: .tcp(upstream),
                 connector: connector,
                 loop: connector.loop,
                 counters: connector.counters,
