@@ -1,5 +1,7 @@
-/// The socket where guest agents report published ports: one message per connection, no answer.
-/// HTTP requests, which do not begin as a message does, are passed on.
+/// The socket where guest agents report published ports.
+///
+/// Each connection carries one message and gets no answer. HTTP requests, which do not begin as a
+/// message does, are passed on.
 ///
 /// How it works: messages apply in the order in which their connections were accepted, because an
 /// agent that moves a port sends "remove" on one connection and "add" on the next. So when any

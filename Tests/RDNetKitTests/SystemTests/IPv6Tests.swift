@@ -31,7 +31,18 @@ struct IPv6Tests {
     }
 
     private func curl(_ url: String, from guest: NetworkNamespace) throws -> String {
-        try guest.run("curl", "-sSf", "-g", "-m", "20", "-o", "/dev/null", "-w", "%{http_code}", url)
+        try guest.run(
+            "curl",
+            "-sSf",
+            "-g",
+            "-m",
+            "20",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            url
+        )
     }
 
     @Test func `has the number of its IPv4 address, and reaches the gateway and the host`() throws {
