@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: all always help run test check lint limits man man-check bench bench-wsl-proxy fuzz install dist clean
+.PHONY: all always help run test check lint limits man man-check bench bench-wsl-proxy fuzz mutate install dist clean
 .DEFAULT_GOAL := all
 
 PREFIX ?= /usr/local
@@ -149,6 +149,10 @@ bench-wsl-proxy: $(binary)
 fuzz:
 	@$(call need,iproute2:ip)
 	@Tests/Fuzz/fuzz.sh $(ARGS)
+
+## mutate: small faults in the packet path, one by one; fails if the tests miss 5 %; hours; ARGS: which
+mutate:
+	@Tests/mutate.sh $(ARGS)
 
 # $(call put,DIRECTORY,FILES): installs files that nobody runs.
 define put

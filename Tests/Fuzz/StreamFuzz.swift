@@ -106,7 +106,7 @@ enum StreamFuzz {
     /// is left of it.
     private static func portFiles(_ input: inout FuzzInput) throws {
         let system = PortFileSystem(log: .discarding()) { request, _ throws(PortFileError) in
-            throw .allocated(request.local)
+            throw .allocated(place: "\(request)")
         }
         let session = NinePSession(system, client: nil)
         let dialect = input.octet() & 1 == 0 ? NinePDialect.plain : .unix

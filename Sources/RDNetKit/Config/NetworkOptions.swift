@@ -107,6 +107,21 @@ extension Option {
             reason: reason
         )
     }
+
+    /// The folders of the unix sockets that a control file system may open.
+    static func portFileFolders(
+        _ path: any WritableKeyPath<Settings, SandboxSettings> & Sendable,
+        reason: String
+    ) -> Option {
+        Option<SandboxSettings>(
+            SandboxSettings.portFileFolder,
+            repeating: \.socketFolders,
+            .path,
+            unset: "none: no unix sockets",
+            help: "a folder in which clients may open unix sockets",
+            reason: reason
+        ).within(path)
+    }
 }
 
 extension Option<NetworkSettings> {

@@ -7,10 +7,13 @@ struct SandboxSettings: Equatable, Sendable {
         case probe
     }
 
+    /// The option of control file systems for `socketFolders`.
+    static let portFileFolder = "socket-folder"
+
     var mode = Mode.on
     /// A user's name or number, optionally with a group; empty for no change.
     var user = ""
-    /// Folders in which the API may create unix sockets.
+    /// Folders in which the API, or clients of a control file system, may create unix sockets.
     var socketFolders: [String] = []
 }
 

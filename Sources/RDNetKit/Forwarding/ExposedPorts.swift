@@ -100,20 +100,15 @@ final class ExposedPorts {
         on socket: consuming OwnedDescriptor,
         path: String? = nil
     ) throws(SystemError) -> any OpenForward {
-        try StreamExposure(
-            StreamListener(
-                socket,
-                path: path,
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: connector.counters.listeners,
-                admitting: { [connector] in connector.hasRoom },
-                taking: { [connector] stream, _ in
-                    connector.counters.connections += 1
-                    connector.connect(to: port.inside, joining: stream)
-                }
-            )
+        try TCPForward(
+            socket,
+            path: path,
+            to: port.inside,
+            connector: connector,
+            loop: loop,
+            counters: connector.counters,
+            log: log,
+            limits: limits
         )
     }
 
@@ -148,20 +143,5 @@ final class ExposedPorts {
         } catch {
             preconditionFailure("an error of another type: \(error)")
         }
-    }
-}
-
-/// The listener of an exposed TCP port or unix socket.
-private final class StreamExposure: OpenForward {
-    private let listener: StreamListener
-
-    init(_ listener: StreamListener) {
-        self.listener = listener
-    }
-
-    var endpoint: Endpoint? { listener.endpoint }
-
-    func close() {
-        listener.close()
     }
 }

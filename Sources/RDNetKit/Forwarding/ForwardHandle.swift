@@ -97,11 +97,40 @@ extension ForwardTable {
         var open = local
         open.port = host.endpoint?.port ?? local.port
         let key = Key(local: "\(open)", transport: transport)
+        return try list(Forward(remote: "\(guest)", host: host, owner: owner), as: key)
+    }
+
+    /// Opens a unix socket that leads to a port or a unix socket, and that ends with its holder.
+    ///
+    /// - Parameters:
+    ///   - path: Where to listen; only this user can connect.
+    ///   - target: The destination; not UDP.
+    ///   - owner: Who opens the forward.
+    /// - Returns: Keeps the forward open.
+    /// - Throws: `ForwardRefusal`.
+    func open(
+        socketAt path: String,
+        to target: ForwarderDestination,
+        owner: ForwardOwner
+    ) throws(ForwardRefusal) -> ForwardHandle {
+        if let maximum = exceededLimit(for: 1, owner) { throw .tooMany(limit: maximum) }
+        guard let connector else { throw .stopped }
+        let host: any OpenForward
+        do {
+            host = try openSocket(ListeningSocket.unix(path: path), at: path, target, connector)
+        } catch {
+            throw .kernel(error)
+        }
+        let key = Key(local: path, transport: .unix)
+        return try list(Forward(remote: "\(target)", host: host, owner: owner), as: key)
+    }
+
+    private func list(_ forward: Forward, as key: Key) throws(ForwardRefusal) -> ForwardHandle {
         guard forwards[key] == nil else {
-            host.close()
+            forward.host.close()
             throw .alreadyOpen
         }
-        forwards[key] = Forward(remote: "\(guest)", host: host, owner: owner)
+        forwards[key] = forward
         return ForwardHandle([key], in: self)
     }
 

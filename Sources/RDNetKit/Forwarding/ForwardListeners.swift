@@ -44,20 +44,30 @@ extension ForwardTable {
             let socket = try ListeningSocket.unix(path: path)
             switch remote {
             case .port(let guest):
-                return try TCPForward(
-                    socket,
-                    path: path,
-                    to: guest,
-                    connector: connector,
-                    loop: loop,
-                    counters: counters,
-                    log: ssh.log,
-                    limits: limits
-                )
+                return try openSocket(socket, at: path, .tcp(guest), connector)
             case .socket(let target):
                 return try SSHForward(socket, path: path, to: target, connector: connector, ssh)
             }
         }
+    }
+
+    /// Connects the clients of a unix socket to a port or a unix socket of a guest.
+    func openSocket(
+        _ socket: consuming OwnedDescriptor,
+        at path: String,
+        _ target: ForwarderDestination,
+        _ connector: any GuestConnector
+    ) throws(SystemError) -> any OpenForward {
+        try TCPForward(
+            socket,
+            path: path,
+            to: target,
+            connector: connector,
+            loop: loop,
+            counters: counters,
+            log: ssh.log,
+            limits: limits
+        )
     }
 
     private func listen(
@@ -104,7 +114,7 @@ extension ForwardTable {
         let socket = try ListeningSocket.tcp(local.resolved())
         return try TCPForward(
             socket,
-            to: guest,
+            to: .tcp(guest),
             connector: connector,
             loop: loop,
             counters: counters,

@@ -21,6 +21,15 @@ protocol GuestConnector: AnyObject {
     ///   - stream: A connected, non-blocking stream socket; the connector closes it.
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor)
 
+    /// Opens a stream to a port or a unix socket of a guest and joins it to a host stream.
+    ///
+    /// If the destination refuses or cannot be reached, the host stream is reset.
+    ///
+    /// - Parameters:
+    ///   - destination: Not UDP.
+    ///   - stream: A connected, non-blocking stream socket; the connector closes it.
+    func connect(to destination: ForwarderDestination, joining stream: consuming OwnedDescriptor)
+
     /// Allocates a UDP port for one host client of a forward.
     ///
     /// - Parameters:
@@ -39,6 +48,12 @@ extension GuestConnector {
     func leads(to address: IPAddress) -> Bool { true }
 
     func admits(_ client: Endpoint, to guest: Endpoint) -> Bool { true }
+
+    /// Reaches TCP ports only.
+    func connect(to destination: ForwarderDestination, joining stream: consuming OwnedDescriptor) {
+        guard case .tcp(let guest) = destination else { return Socket.resetOnClose(stream) }
+        connect(to: guest, joining: stream)
+    }
 }
 
 /// A UDP port that exchanges datagrams with one guest endpoint.

@@ -53,7 +53,7 @@ final class NameRelay {
             ),
             try TCPForward(
                 ListeningSocket.tcp(local),
-                to: remote,
+                to: .tcp(remote),
                 connector: connector,
                 loop: connector.loop,
                 counters: connector.counters

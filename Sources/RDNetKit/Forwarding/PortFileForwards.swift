@@ -1,10 +1,12 @@
-/// Opens the ports of the control file system as forwards of a table.
+/// Opens the ports and unix sockets of the control file system as forwards of a table.
 struct PortFileForwards {
     let table: ForwardTable
     /// The listening endpoints that clients may ask for; empty for all of them.
     let binds: [GuestBind]
     /// The option that restricts them.
     var bindOption = "guest-bind"
+    /// Why clients may not open a unix socket; nil if they may.
+    let socketRefusal: (PortFileRequest.UnixSocket) -> String?
     /// Makes the container's address reachable for a client's forward.
     ///
     /// Returns what undoes that, and why the address cannot be reached otherwise.
@@ -19,10 +21,10 @@ struct PortFileForwards {
         }
     }
 
-    /// Opens a port.
+    /// Opens a port or a unix socket.
     ///
     /// - Parameters:
-    ///   - request: The port.
+    ///   - request: The port or socket.
     ///   - client: The guest that asks; nil if it is not known.
     /// - Returns: The port, which stays open as long as its handle.
     /// - Throws: `PortFileError`.
@@ -30,67 +32,123 @@ struct PortFileForwards {
         _ request: PortFileRequest,
         for client: IPAddress?
     ) throws(PortFileError) -> OpenPortFile {
-        let local = request.local
-        guard binds.isEmpty || binds.contains(where: { $0.allows(local) }) else {
+        switch request {
+        case .port(let port): try open(port, for: client)
+        case .socket(let socket): try open(socket, for: client)
+        }
+    }
+
+    // MARK: Ports
+
+    private func open(
+        _ port: PortFileRequest.Port,
+        for client: IPAddress?
+    ) throws(PortFileError) -> OpenPortFile {
+        guard allows(port.local) else {
             let allowed = binds.map(\.description).joined(separator: ", ")
-            throw .denied(local, reason: "--\(bindOption) allows \(allowed)")
+            throw .denied(place: "\(port.local)", reason: "--\(bindOption) allows \(allowed)")
         }
         let released: () -> Void
-        switch reach(request.remote.address, client) {
+        switch reach(port.remote.address, client) {
         case .reachable(let undo): released = undo
-        case .unreachable(let reason): throw .failed(local, reason: reason)
+        case .unreachable(let reason): throw .failed(place: "\(port.local)", reason: reason)
         }
         do {
             let owner = owner(client)
             let handle = try table.open(
-                request.transport,
-                at: local,
-                to: request.remote,
+                port.transport,
+                at: port.local,
+                to: port.remote,
                 owner: owner
             )
-            var open = request
-            open.local.port = handle.endpoint?.port ?? local.port
+            var open = port
+            open.local.port = handle.endpoint?.port ?? port.local.port
             let sibling = loopbackSibling(of: open, owner)
             handle.released = {
                 sibling?.close()
                 released()
             }
-            return OpenPortFile(request: open, handle: handle)
+            return OpenPortFile(request: .port(open), handle: handle)
         } catch {
             released()
-            throw error.portFileError(request.transport, local)
+            throw error.portFileError(port.transport, "\(port.local)")
         }
+    }
+
+    private func allows(_ local: Endpoint) -> Bool {
+        binds.isEmpty || binds.contains { $0.allows(local) }
     }
 
     /// The same port at ::1, because `localhost` means both addresses; nil if it is not free.
     private func loopbackSibling(
-        of request: PortFileRequest,
+        of port: PortFileRequest.Port,
         _ owner: ForwardOwner
     ) -> ForwardHandle? {
-        guard request.local.address == .loopbackIPv4 else { return nil }
-        let local = Endpoint(address: .loopbackIPv6, port: request.local.port)
-        guard binds.isEmpty || binds.contains(where: { $0.allows(local) }) else { return nil }
+        guard port.local.address == .loopbackIPv4 else { return nil }
+        let local = Endpoint(address: .loopbackIPv6, port: port.local.port)
+        guard allows(local) else { return nil }
         do {
-            return try table.open(request.transport, at: local, to: request.remote, owner: owner)
+            return try table.open(port.transport, at: local, to: port.remote, owner: owner)
         } catch {
             return nil
         }
+    }
+
+    // MARK: Unix sockets
+
+    private func open(
+        _ socket: PortFileRequest.UnixSocket,
+        for client: IPAddress?
+    ) throws(PortFileError) -> OpenPortFile {
+        if let reason = socketRefusal(socket) { throw .socketDenied(reason: reason) }
+        do {
+            let handle = try table.open(
+                socketAt: socket.path,
+                to: socket.target,
+                owner: owner(client)
+            )
+            return OpenPortFile(request: .socket(socket), handle: handle)
+        } catch {
+            throw error.portFileError(.unix, socket.path)
+        }
+    }
+}
+
+/// The folders whose unix sockets the clients of the control file system may use.
+struct PortFileFolders {
+    let folders: [String]
+    /// Whether the sockets' targets are on this machine, and must be in the folders, too.
+    let haveTargets: Bool
+
+    /// Why clients may not open a socket; nil if they may.
+    func refusal(_ socket: PortFileRequest.UnixSocket) -> String? {
+        var paths = [socket.path]
+        if haveTargets, case .unix(let target) = socket.target {
+            guard target != socket.path else { return "the socket would lead to itself" }
+            paths.append(target)
+        }
+        let outside = paths.first { path in
+            !folders.contains { FileBroker.Grants.isDirectly(path, in: $0) }
+        }
+        // Clients read 100 bytes: the path, which they know, is last.
+        let option = "--\(SandboxSettings.portFileFolder)"
+        return outside.map { "\(option) does not name the folder of \($0)" }
     }
 }
 
 extension ForwardRefusal {
     fileprivate func portFileError(
         _ transport: ForwardProtocol,
-        _ local: Endpoint
+        _ place: String
     ) -> PortFileError {
         switch self {
-        case .alreadyOpen: .allocated(local)
-        case .tooMany(let limit): .failed(local, reason: "the limit is \(limit) ports")
-        case .stopped: .failed(local, reason: "the network has stopped")
-        case .kernel(let error) where error.isAddressInUse: .allocated(local)
-        case .kernel(let error) where error.isNotLocalAddress: .notLocal(transport, local)
-        case .kernel(let error) where error.isForbidden: .denied(local, reason: nil)
-        case .kernel(let error): .failed(local, reason: error.reason)
+        case .alreadyOpen: .allocated(place: place)
+        case .tooMany(let limit): .failed(place: place, reason: "the limit is \(limit) ports")
+        case .stopped: .failed(place: place, reason: "the network has stopped")
+        case .kernel(let error) where error.isAddressInUse: .allocated(place: place)
+        case .kernel(let error) where error.isNotLocalAddress: .notLocal(transport, place: place)
+        case .kernel(let error) where error.isForbidden: .denied(place: place, reason: nil)
+        case .kernel(let error): .failed(place: place, reason: error.reason)
         }
     }
 }

@@ -276,10 +276,12 @@ enum PortFileNode {
 
             tcp:ADDRESS:PORT:tcp:ADDRESS:PORT
             udp:ADDRESS:PORT:udp:ADDRESS:PORT
+            unix:PATH:unix:PATH
+            unix:PATH:tcp:ADDRESS:PORT
 
-        The first address and port are the host's, the others the container's. IPv6 addresses are in
-        brackets. With the host's port 0 any free port is opened, and the answer says which. An
-        example in a shell:
+        The first half is the host's, the other the container's. IPv6 addresses are in brackets, and
+        paths in base64. With the host's port 0 any free port is opened, and the answer says which.
+        An example in a shell:
 
             mkdir /port/web
             exec 7<>/port/web/ctl

@@ -1,4 +1,7 @@
-/// The socket where guest agents report published ports: one message per connection, no answer.
+/// The socket where guest agents report published ports.
+///
+/// Each connection carries one message and gets no answer. HTTP requests, which do not begin as a
+/// message does, are passed on.
 ///
 /// How it works: messages apply in the order in which their connections were accepted, because an
 /// agent that moves a port sends "remove" on one connection and "add" on the next. So when any
@@ -13,6 +16,8 @@ final class PortMessageServer {
     private let loop: EventLoop
     private let log: Logger
     private let received: (PortMessage, PeerProcess?) -> Void
+    /// Receives each connection whose client sends an HTTP request; nothing has been read from it.
+    var requested: (consuming OwnedDescriptor) -> Void = { _ in }
     private var listener: StreamListener?
     private var waiting: [PortMessageConnection] = []
     /// Valid until the next read.
@@ -77,6 +82,7 @@ final class PortMessageServer {
             switch connection.read(buffer) {
             case .partial: continue
             case .whole(let octets): finish(connection, octets)
+            case .request: passOn(connection)
             case .silent: remove(connection)
             case .failed(let cause): drop(connection, cause)
             }
@@ -90,6 +96,15 @@ final class PortMessageServer {
             received(message, connection.peer)
         } catch {
             log.error("invalid port message", ["cause": "\(error)"])
+        }
+    }
+
+    private func passOn(_ connection: PortMessageConnection) {
+        remove(connection)
+        do {
+            requested(try connection.stream.duplicate())
+        } catch {
+            log.error("HTTP request not received", ["cause": "\(error)"])
         }
     }
 
@@ -111,6 +126,8 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
         /// The message is incomplete.
         case partial
         case whole([UInt8])
+        /// The peer sends an HTTP request.
+        case request
         /// The peer closed without sending, such as a probe that checks for a listener.
         case silent
         case failed(String)
@@ -118,7 +135,7 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
 
     /// The process that connected.
     let peer: PeerProcess?
-    private let stream: OwnedDescriptor
+    let stream: OwnedDescriptor
     private let loop: EventLoop
     private var reader = PortMessageReader()
     private var watch: EventLoop.Watch?
@@ -154,6 +171,7 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
     /// Reads all available data, up to one message.
     func read(_ buffer: ReceiveBuffer) -> Outcome {
         do {
+            if reader.octets.isEmpty, try isRequest(buffer) { return .request }
             while let count = try Socket.receive(stream, into: buffer.memory) {
                 if count == 0 { return reader.octets.isEmpty ? .silent : .whole(reader.octets) }
                 let octets = UnsafeRawBufferPointer(rebasing: buffer.memory[..<count])
@@ -166,6 +184,13 @@ private final class PortMessageConnection: ReadinessObserver, TimerObserver {
         } catch {
             return .failed("\(error)")
         }
+    }
+
+    /// Whether the first byte is that of an HTTP method.
+    private func isRequest(_ buffer: ReceiveBuffer) throws(SystemError) -> Bool {
+        let first = UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<1])
+        guard try Socket.peek(stream, into: first) == 1 else { return false }
+        return (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(first[0])
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {

@@ -1,4 +1,4 @@
-/// The publisher of a port: one process, or an unidentified one.
+/// The publisher of a port: one process, an unidentified one, or a connection that holds the port.
 struct PortPublisher: Hashable {
     /// Incremented with each new publisher.
     let number: UInt64
@@ -35,7 +35,7 @@ final class PortPublishers {
         var hasEnded: Bool { process?.hasEnded ?? true }
     }
 
-    private let loop: EventLoop
+    let loop: EventLoop
     private var records: [PortPublisher: Record] = [:]
     /// Running publishers by process ID.
     private var running: [Int32: PortPublisher] = [:]
@@ -58,8 +58,7 @@ final class PortPublishers {
             return known
         }
         guard running.count < Self.maximumRunning else { return .unknown }
-        count += 1
-        let publisher = PortPublisher(number: count)
+        let publisher = makePublisher()
         do throws(SystemError) {
             try process.watchEnd(on: loop) { [unowned self, unowned process] in
                 processEnded(process.number, publisher)
@@ -71,6 +70,12 @@ final class PortPublishers {
         running[process.number] = publisher
         loop.after(Self.succession) { [weak self] _ in self?.replacePredecessors(of: publisher) }
         return publisher
+    }
+
+    /// Returns a new publisher, which is no process.
+    func makePublisher() -> PortPublisher {
+        count += 1
+        return PortPublisher(number: count)
     }
 
     /// Whether a publisher's process has ended, so that it can no longer withdraw ports.

@@ -9,6 +9,9 @@
 /// removal ends all claims. If nobody claims the removed address, the removal applies to the port's
 /// latest binding, preferably the sender's, because the original looks only at ports.
 ///
+/// A connection can hold a binding: the claim is that of no process, and ends with the connection
+/// alone.
+///
 /// If a port is claimed on all addresses, one listener replaces those at single addresses, which
 /// reopen when that claim ends. A binding that cannot be opened, because another program uses the
 /// port, is retried with the port's next message.
@@ -41,6 +44,14 @@ final class PublishedPorts {
         /// The claims, the latest last; never empty.
         var claims: [Claim]
         var listeners: [IPAddress: any OpenForward] = [:]
+        /// Why a listener could not be opened the last time.
+        var failure: SystemError?
+    }
+
+    /// Why a port cannot be held.
+    enum HoldError: Error, Equatable {
+        case refused(SystemError)
+        case tooMany
     }
 
     private let log: Logger
@@ -49,6 +60,8 @@ final class PublishedPorts {
     var hasEnded: (PortPublisher) -> Bool = { _ in false }
     private var ports: [Port: State] = [:]
     private var claimCount = 0
+    /// The publishers that are connections.
+    private var holders: Set<PortPublisher> = []
 
     /// Creates an empty table.
     ///
@@ -84,6 +97,28 @@ final class PublishedPorts {
                 claim(binding, publisher)
             }
         }
+    }
+
+    /// Claims a port at every address until `release`.
+    ///
+    /// - Parameters:
+    ///   - port: Not number 0.
+    ///   - holder: A new publisher, which is no process.
+    /// - Throws: `HoldError` if the port is not open.
+    func hold(_ port: Port, for holder: PortPublisher) throws(HoldError) {
+        holders.insert(holder)
+        claim(Binding(port: port, address: .anyIPv6), holder)
+        guard let state = ports[port], state.listeners[.anyIPv6] != nil else {
+            let failure = ports[port]?.failure
+            release(holder)
+            throw failure.map { .refused($0) } ?? .tooMany
+        }
+    }
+
+    /// Ends the claims of a holder.
+    func release(_ holder: PortPublisher) {
+        holders.remove(holder)
+        drop([holder])
     }
 
     /// Whether a publisher claims anything.
@@ -147,7 +182,7 @@ final class PublishedPorts {
         let port = binding.port
         if let index = ports[port]?.claims.firstIndex(where: { $0.address == binding.address }) {
             // The new claim replaces those of ended processes, which nobody would withdraw.
-            ports[port]?.claims[index].publishers.removeAll { $0 == publisher || hasEnded($0) }
+            ports[port]?.claims[index].publishers.removeAll { $0 == publisher || isGone($0) }
             ports[port]?.claims[index].publishers.append(publisher)
         } else {
             guard claimCount < Self.maximumBindings else {
@@ -168,8 +203,15 @@ final class PublishedPorts {
                 ?? claims.indices.last
         else { return log.debug("port was not published", ["port": "\(port)"]) }
         let isOwn = claims[index].publishers.contains(publisher)
-        removePublishers(of: port, at: index) { !isOwn || $0 == publisher || hasEnded($0) }
+        removePublishers(of: port, at: index) { other in
+            other == publisher || isGone(other) || !isOwn && !holders.contains(other)
+        }
         settle(port)
+    }
+
+    /// Whether a publisher can no longer withdraw what it claims.
+    private func isGone(_ publisher: PortPublisher) -> Bool {
+        !holders.contains(publisher) && hasEnded(publisher)
     }
 
     /// Removes publishers from a binding, and the binding itself with its last publisher.
@@ -213,6 +255,7 @@ final class PublishedPorts {
             state.listeners[address] = try open(port, address)
             log.info("published", ["port": Self.name(port, address)])
         } catch {
+            state.failure = error
             log.warning(
                 "cannot publish port",
                 ["port": Self.name(port, address), "cause": "\(error)"]

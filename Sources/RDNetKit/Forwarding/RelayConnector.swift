@@ -103,6 +103,23 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         connect(to: guest, joining: stream, for: nil)
     }
 
+    func connect(to destination: ForwarderDestination, joining stream: consuming OwnedDescriptor) {
+        switch destination {
+        case .tcp(let guest): connect(to: guest, joining: stream)
+        case .unix(let path): connect(toSocketAt: path, joining: stream)
+        case .udp: Socket.resetOnClose(stream)
+        }
+    }
+
+    private func connect(toSocketAt path: String, joining stream: consuming OwnedDescriptor) {
+        do throws(SystemError) {
+            let upstream = try LinkOpener.dial(.unix(path))
+            try join(stream, upstream.descriptor)
+        } catch {
+            failed("\(error)")
+        }
+    }
+
     /// Connects on behalf of an owner, whose relays end with it.
     func connect(
         to guest: Endpoint,

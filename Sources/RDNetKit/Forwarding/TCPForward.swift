@@ -1,4 +1,5 @@
-/// A TCP or unix listener on the host whose clients are connected to a guest's TCP port.
+/// A TCP or unix listener on the host whose clients are connected to a port or a unix
+/// socket of a guest.
 final class TCPForward: OpenForward {
     private let listener: StreamListener
 
@@ -7,7 +8,7 @@ final class TCPForward: OpenForward {
     /// - Parameters:
     ///   - socket: A listening socket.
     ///   - path: The file of a unix socket; nil for TCP.
-    ///   - guest: The guest endpoint to connect clients to.
+    ///   - target: Where to connect clients to; not UDP.
     ///   - connector: Opens the connections; not kept alive.
     ///   - loop: Reports new clients.
     ///   - counters: Counts the clients.
@@ -17,7 +18,7 @@ final class TCPForward: OpenForward {
     init(
         _ socket: consuming OwnedDescriptor,
         path: String? = nil,
-        to guest: Endpoint,
+        to target: ForwarderDestination,
         connector: any GuestConnector,
         loop: EventLoop,
         counters: ForwardCounters,
@@ -34,7 +35,7 @@ final class TCPForward: OpenForward {
             admitting: { [weak connector] in connector?.hasRoom ?? true }
         ) { [weak connector] stream, _ in
             counters.connections += 1
-            connector?.connect(to: guest, joining: stream)
+            connector?.connect(to: target, joining: stream)
         }
     }
 

@@ -16,7 +16,10 @@ extension PacketEngine {
             let quoted = UnsafeRawBufferPointer(
                 rebasing: packet.payload[ICMPMessage.headerLength...]
             )
-            let quote = try ICMPQuote(reading: quoted.bytes)
+            let quote = try ICMPQuote(
+                reading: quoted.bytes,
+                isIPv4: packet.header.isIPv4
+            )
             // RFC 1191, 4 has 16 bits for the MTU, RFC 4443, 3.2 has 32.
             let mtu = packet.header.isIPv4 ? message.rest & 0xffff : message.rest
             receive(reason, mtu: Int(mtu), about: quote, in: packet)

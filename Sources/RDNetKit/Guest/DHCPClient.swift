@@ -68,6 +68,9 @@ struct DHCPClient {
             return []
         case (_, .stopped):
             return stop()
+        case (.bound(let held), .received(let message)) where isCall(message, for: held):
+            begin(.renewing(held), now: now)
+            return [resend(now: now)]
         case (_, .received(let message)):
             return isOurs(message) ? receive(message, now: now) : []
         case (.selecting, .linkRestored), (.requesting, .linkRestored):
@@ -123,6 +126,15 @@ struct DHCPClient {
     private func isOurs(_ message: DHCPMessage) -> Bool {
         message.operation == .reply && message.transactionID == transactionID
             && message.hardwareAddress == identity.mac
+    }
+
+    /// Whether the lease's server asks for a renewal (RFC 3203, 3), because a parameter changed.
+    ///
+    /// The message is not authenticated; the gateway drops servers' messages of other guests.
+    private func isCall(_ message: DHCPMessage, for held: HeldLease) -> Bool {
+        message.operation == .reply && message.type == .forceRenew
+            && message.hardwareAddress == identity.mac
+            && message.options.address(.serverIdentifier) == held.lease.server
     }
 
     private mutating func receive(_ message: DHCPMessage, now: Instant) -> [DHCPClientAction] {

@@ -138,7 +138,16 @@ final class GuestRouter: TimerObserver {
         network.log.info("IPv6 default route", ["state": hasRoute ? "present" : "absent"])
         advertiser.setDefaultRouter(hasRoute, now: network.loop.now)
         offer()
+        callForRenewals()
         arm()
+    }
+
+    private func callForRenewals() {
+        let source = Endpoint(address: network.engine.plan.gateway, port: DHCPMessage.serverPort)
+        for (message, client) in network.dhcp.renewalCalls(now: network.loop.now) {
+            let destination = Endpoint(address: client, port: DHCPMessage.clientPort)
+            network.send(message.octets, from: source, to: destination)
+        }
     }
 
     // MARK: Router advertisements
@@ -150,6 +159,8 @@ final class GuestRouter: TimerObserver {
     }
 
     private func arm() {
+        // Nobody hears a router without guests that use IPv6.
+        guard !speakers.isEmpty else { return }
         let deadline = advertiser.nextDeadline
         if let timer {
             guard deadline < timer.deadline else { return }

@@ -8,6 +8,8 @@ extension HostNetwork {
         let forwards = PortFileForwards(
             table: forwards,
             binds: settings.access.guestBinds,
+            // Guests may not name files of the host, and have no unix sockets for it.
+            socketRefusal: { _ in "guests can publish TCP and UDP ports only" },
             reach: { [unowned self] in reach($0, for: $1 ?? settings.guest) },
             owner: { [settings] in .guest($0 ?? settings.guest) }
         )

@@ -35,6 +35,13 @@ extension Option<PortFSSettings> {
                 help: "the addresses, and ports, that clients may open",
                 reason: "For example 127.0.0.0/8, or 0.0.0.0/0:1024-65535 for no port below 1024."
             ),
+            .portFileFolders(
+                \.sandbox,
+                reason: """
+                    A socket may lead to another one in such a folder, or to a TCP port. Only the \
+                    user of this program can connect to it.
+                    """
+            ),
         ]
         + Option<SandboxSettings>.sandbox.map { $0.within(\.sandbox) }
         + Option.common
@@ -72,6 +79,7 @@ enum PortFS {
             var sandbox = Sandbox(settings.sandbox, log: log)
             for case .stream(let address) in settings.addresses { sandbox.listen(address) }
             sandbox.write(in: settings.common.logFile)
+            sandbox.grants.connectingFolders = settings.sandbox.socketFolders
             let broker = try sandbox.prepare()
             let loop = try EventLoop()
             let limits = LimitLog(log) { loop.now.nanoseconds / 1_000_000_000 }
@@ -140,6 +148,10 @@ enum PortFS {
         let forwards = PortFileForwards(
             table: table,
             binds: settings.binds,
+            socketRefusal: PortFileFolders(
+                folders: settings.sandbox.socketFolders,
+                haveTargets: true
+            ).refusal,
             reach: { _, _ in .reachable(released: {}) },
             owner: { _ in .host }
         )

@@ -32,6 +32,13 @@ struct PortForwarderSettings: RoleSettings {
         if dataListen == nil, dataConnect == nil {
             return SettingsConflict(option: "data-listen", value: "", expected: form)
         }
+        if let folder = sandbox.socketFolders.first, portFileAddresses.isEmpty {
+            return SettingsConflict(
+                option: SandboxSettings.portFileFolder,
+                value: folder,
+                expected: "--port-fs with it"
+            )
+        }
         guard !allowedBindAddresses.isEmpty, !isHost else { return nil }
         return SettingsConflict(
             option: "allowed-bind-addresses",
@@ -86,6 +93,13 @@ extension Option<PortForwarderSettings> {
             reason: """
                 The VM mounts it and opens ports of this machine through it, which lead into the VM \
                 by the data connection. It makes this the host's side.
+                """
+        ),
+        .portFileFolders(
+            \.sandbox,
+            reason: """
+                For --port-fs only: a socket leads to one in the VM, at any path, or to a TCP port \
+                that the VM reaches. Only the user of this program can connect to it.
                 """
         ),
         Option(

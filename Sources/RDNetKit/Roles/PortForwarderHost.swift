@@ -81,6 +81,10 @@ final class PortForwarderHost: PortForwarder.Side {
             table: table,
             binds: settings.binds,
             bindOption: "allowed-bind-addresses",
+            socketRefusal: PortFileFolders(
+                folders: settings.sandbox.socketFolders,
+                haveTargets: false
+            ).refusal,
             reach: { _, _ in .reachable(released: {}) },
             owner: { _ in .host }
         )

@@ -134,7 +134,8 @@ extension Option<PortProxySettings> {
                 For a guest of host-switch or gvproxy it is the gateway, tcp://192.168.127.1:80. Set \
                 RDNET_API in dockerd's environment. The host's port leads to the container, through \
                 the VM, which must forward packets. If the host's port cannot be opened, dockerd's \
-                user sees the reason.
+                user sees the reason. With unix:///run/wsl-proxy.sock, wsl-proxy opens the port in its \
+                namespace.
                 """
         ),
         Option(

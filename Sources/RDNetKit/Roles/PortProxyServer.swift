@@ -150,7 +150,7 @@ final class PortProxyServer {
         if request.transport == .tcp {
             return try TCPForward(
                 socket,
-                to: request.container,
+                to: .tcp(request.container),
                 connector: connector,
                 loop: loop,
                 counters: self.connector.counters,

@@ -105,6 +105,8 @@ enum WSLProxy {
             let server = try listen(settings, loop, start.logger) { message, process in
                 ports.apply(message, from: publishers.publisher(process))
             }
+            let api = apiServer(of: ports, publishers, settings, limits)
+            server.requested = { [unowned api] stream in api.accept(stream, from: nil) }
             let addresses = try HostAddressWatch(loop: loop) { lost in
                 let count = connector.end(losing: lost)
                 start.logger.info("addresses lost", ["addresses": "\(lost)", "reset": "\(count)"])
@@ -112,6 +114,7 @@ enum WSLProxy {
             defer {
                 addresses.close()
                 server.close()
+                api.close()
                 ports.close()
                 connector.close()
             }
@@ -162,6 +165,27 @@ enum WSLProxy {
             log.info("agent replaced; dropping the ports that only its predecessor added")
             ports.drop(predecessors)
         }
+    }
+
+    /// The API on the agents' socket, with which `port-proxy` holds ports.
+    private static func apiServer(
+        of ports: PublishedPorts,
+        _ publishers: PortPublishers,
+        _ settings: WSLProxySettings,
+        _ limits: LimitLog
+    ) -> HTTPServer {
+        let api = PublishedPortAPI(
+            ports: ports,
+            publishers: publishers,
+            loop: publishers.loop,
+            upstream: settings.effectiveUpstream
+        )
+        return HTTPServer(
+            loop: publishers.loop,
+            routes: api.routes,
+            admitting: HTTPAdmission(),
+            reporting: limits
+        )
     }
 
     private static func listen(
@@ -215,7 +239,7 @@ enum WSLProxy {
         case .tcp, .unix:
             return try TCPForward(
                 ListeningSocket.tcp(local),
-                to: upstream,
+                to: .tcp(upstream),
                 connector: connector,
                 loop: connector.loop,
                 counters: connector.counters,

@@ -108,7 +108,7 @@ struct APIClient {
     /// - Returns: The connection, and where the forward listens.
     /// - Throws: `APIFailure`.
     func hold(_ body: [UInt8]) throws(APIFailure) -> HeldConnection {
-        let path = "/services/forwarder/hold"
+        let path = ForwardingAPI.holdPath
         let deadline = clock() + Self.patience
         let socket = try connect(until: deadline)
         try send(path, body: body, over: socket, until: deadline)
@@ -209,15 +209,15 @@ struct APIClient {
         var reader = begun
         do {
             while true {
+                while case .message(let answer) = try reader.next() {
+                    if !answer.head.isInterim { return try content(of: answer, path) }
+                }
                 let octets = try receive(
                     upTo: Self.octetsPerRead,
                     from: socket,
                     until: deadline
                 )
                 octets.withUnsafeBytes { reader.append($0) }
-                while case .message(let answer) = try reader.next() {
-                    if !answer.head.isInterim { return try content(of: answer, path) }
-                }
                 guard octets.isEmpty else { continue }
                 guard let answer = reader.finishAtEnd() else { throw ended }
                 return try content(of: answer, path)

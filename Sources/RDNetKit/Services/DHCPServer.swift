@@ -31,6 +31,8 @@ struct DHCPServer {
     var pool: LeasePool
     /// What clients that request it learn about IPv6; nil if there is none.
     var ipv6: IPv6Offer?
+    /// Machines that requested it with their latest lease.
+    private var ipv6Clients: Set<MACAddress> = []
     private(set) var statistics = Counters()
     /// The host names of the guests with a lease.
     private(set) var guestNames = GuestNames()
@@ -168,7 +170,7 @@ struct DHCPServer {
             return nil
         case .inform:
             return inform(request)
-        case .offer, .ack, .nak:
+        case .offer, .ack, .nak, .forceRenew:
             statistics.ignored += 1
             return nil
         }
@@ -225,6 +227,10 @@ struct DHCPServer {
         )
         statistics.acknowledgments += 1
         leasesChanged()
+        if wantsIPv6(request) {
+            if ipv6Clients.count >= LeasePool.capacity { ipv6Clients = [] }
+            ipv6Clients.insert(holder.hardwareAddress)
+        }
         return grant(.ack, address, to: request)
     }
 
@@ -273,6 +279,21 @@ struct DHCPServer {
     }
 
     // MARK: Replies
+
+    private func wantsIPv6(_ request: DHCPMessage) -> Bool {
+        request.options[.parameterRequestList]?.contains(DHCPOptionCode.ipv6Offer.rawValue) ?? false
+    }
+
+    /// Asks every client that has requested `ipv6` to renew its lease, because that has changed
+    /// (RFC 3203).
+    func renewalCalls(now: Instant) -> [(message: DHCPMessage, client: IPAddress)] {
+        pool.leases(now: now).filter { ipv6Clients.contains($0.1) }.map { address, mac in
+            var call = DHCPMessage(.forceRenew, transactionID: 0, hardwareAddress: mac)
+            call.clientAddress = address
+            call.options.set(.serverIdentifier, to: [configuration.gateway])
+            return (call, address)
+        }
+    }
 
     /// Creates a reply with the common fields: the relay agent's, the server, and echoed options.
     private func answer(_ type: DHCPMessageType, to request: DHCPMessage) -> DHCPMessage {
@@ -323,10 +344,7 @@ struct DHCPServer {
         reply.options.set(.domainNameServer, to: [configuration.gateway])
         reply.options.set(.broadcastAddress, to: [configuration.subnet.broadcast])
         reply.options.set(.interfaceMTU, to: configuration.mtu)
-        let requested = request.options[.parameterRequestList] ?? []
-        if let ipv6, requested.contains(DHCPOptionCode.ipv6Offer.rawValue) {
-            reply.options[.ipv6Offer] = ipv6.octets
-        }
+        if let ipv6, wantsIPv6(request) { reply.options[.ipv6Offer] = ipv6.octets }
         var domains = configuration.domainSearch.filter(DHCPDomainSearch.isDomain)
         if let first = domains.first { reply.options[.domainName] = Array(first.utf8) }
         repeat {

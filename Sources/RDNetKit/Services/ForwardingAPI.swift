@@ -1,6 +1,6 @@
 /// The API's forwards, with gvproxy's paths, codes and texts.
 struct ForwardingAPI {
-    private static let expose = JSONRecord(
+    static let expose = JSONRecord(
         name: "ExposeRequest",
         fields: [
             ("local", "string"), ("remote", "string"), ("protocol", "types.TransportProtocol"),
@@ -10,6 +10,8 @@ struct ForwardingAPI {
         name: "UnexposeRequest",
         fields: [("local", "string"), ("protocol", "types.TransportProtocol")]
     )
+
+    static let holdPath = "/services/forwarder/hold"
 
     let forwards: any ForwardAccess
     /// Watches the connections that hold forwards.
@@ -45,7 +47,7 @@ struct ForwardingAPI {
     /// The response's body has one line for each listening address, and ends with the forward.
     private var hold: HTTPRoute {
         HTTPRoute(
-            posting: "/services/forwarder/hold",
+            posting: Self.holdPath,
             Self.expose.read,
             deciding: { fields, peer in
                 do throws(ForwardError) {
@@ -55,9 +57,12 @@ struct ForwardingAPI {
                         remote: fields["remote", default: ""],
                         client: peer?.address
                     )
-                    return .handover(saying: Self.holding(handle)) { stream in
+                    return .handover(saying: Self.holding(handle.addresses)) { stream in
                         do {
-                            try HeldForward(handle, by: stream, loop: loop)
+                            let held = try HeldForward(by: stream, loop: loop) {
+                                handle.close()
+                            }
+                            handle.ended = { [weak held] in held?.close() }
                         } catch {
                             // The connection closes with the stream, and the forward with it.
                             handle.close()
@@ -71,9 +76,9 @@ struct ForwardingAPI {
     }
 
     /// The response's head, and the part of the body that is known at once.
-    private static func holding(_ handle: ForwardHandle) -> [UInt8] {
+    static func holding(_ addresses: [String]) -> [UInt8] {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n"
-        let lines = handle.addresses.map { $0 + "\n" }.joined()
+        let lines = addresses.map { $0 + "\n" }.joined()
         return Array((head + "Connection: close\r\n\r\n" + lines).utf8)
     }
 

@@ -1,30 +1,29 @@
-/// A client's connection that keeps forwards open, and ends with them.
+/// A client's connection that keeps a port of the host open.
 final class HeldForward: ReadinessObserver {
     private static let octetsPerRead = 4_096
 
     private let stream: OwnedDescriptor
-    private let handle: ForwardHandle
+    private let ended: () -> Void
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
 
     /// Starts to wait for the end of the connection; the loop keeps the object alive until then.
     ///
     /// - Parameters:
-    ///   - handle: The forwards.
     ///   - stream: The client's connection; what it sends is ignored.
     ///   - loop: Reports the end.
+    ///   - ended: Called when the client has ended the connection.
     /// - Throws: `SystemError` if the loop cannot watch the connection.
     @discardableResult
     init(
-        _ handle: ForwardHandle,
         by stream: consuming OwnedDescriptor,
-        loop: EventLoop
+        loop: EventLoop,
+        ended: @escaping () -> Void
     ) throws(SystemError) {
-        self.handle = handle
+        self.ended = ended
         self.stream = stream
         self.loop = loop
         watch = try loop.watch(self.stream.number, for: .readable, observer: self)
-        handle.ended = { [unowned self] in close() }
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
@@ -34,11 +33,12 @@ final class HeldForward: ReadinessObserver {
         } catch {
             // A reset ends the connection, too.
         }
-        handle.close()
+        ended()
         close()
     }
 
-    private func close() {
+    /// Ends the connection; does nothing if it has ended.
+    func close() {
         guard let watch else { return }
         self.watch = nil
         Socket.shutDownBoth(stream)

@@ -12,7 +12,7 @@ final class HostRouteWatch {
     private var monitor: NetlinkMonitor?
     private let changed: (Bool) -> Void
     /// Whether there was a route when the kernel was last asked.
-    private(set) var hasRoute = HostRouteWatch.canReachInternet
+    private(set) var hasRoute = false
 
     /// Starts to watch the calling thread's network namespace.
     ///

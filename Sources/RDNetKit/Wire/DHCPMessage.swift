@@ -1,4 +1,4 @@
-/// The type of a DHCP message (RFC 2132, 9.6).
+/// The type of a DHCP message (RFC 2132, 9.6; RFC 3203, 4).
 enum DHCPMessageType: UInt8, Sendable {
     case discover = 1
     case offer = 2
@@ -8,6 +8,8 @@ enum DHCPMessageType: UInt8, Sendable {
     case nak = 6
     case release = 7
     case inform = 8
+    /// A server asks a client to renew its lease now.
+    case forceRenew = 9
 }
 
 /// A DHCP message (RFC 2131, section 2).
@@ -72,7 +74,7 @@ struct DHCPMessage: Equatable, Sendable {
 
     init(_ type: DHCPMessageType, transactionID: UInt32, hardwareAddress: MACAddress) {
         switch type {
-        case .offer, .ack, .nak: operation = .reply
+        case .offer, .ack, .nak, .forceRenew: operation = .reply
         case .discover, .request, .decline, .release, .inform: operation = .request
         }
         self.transactionID = transactionID

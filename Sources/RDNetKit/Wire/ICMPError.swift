@@ -27,7 +27,7 @@ enum ICMPError {
         if header.destination.isMulticast, !isAllowedAboutGroups(kind, header) { return false }
         guard header.transport == IPProtocol.icmp(for: header.source) else { return true }
         // Of ICMP only queries: echo and timestamp, and in IPv6 everything that is no error.
-        guard let type = payload.first else { return false }
+        guard let type = payload.first else { return !header.isIPv4 }
         return header.isIPv4 ? type == 8 || type == 13 : type >= 128 && type != 137
     }
 

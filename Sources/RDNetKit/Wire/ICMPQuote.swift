@@ -11,13 +11,17 @@ struct ICMPQuote: Equatable {
     /// Reads the data of an ICMP error.
     ///
     /// The quoted packet is usually cut short, so its length field is not checked.
-    init(reading quoted: RawSpan) throws(PacketError) {
+    ///
+    /// - Parameters:
+    ///   - quoted: What follows the error's ICMP header.
+    ///   - isIPv4: The family of the error, which is that of the packet.
+    /// - Throws: `PacketError` for a quotation that is too short or of something else.
+    init(reading quoted: RawSpan, isIPv4: Bool = true) throws(PacketError) {
         guard quoted.byteCount >= IPHeader.lengthIPv4 else {
             throw .truncated(needed: IPHeader.lengthIPv4, available: quoted.byteCount)
         }
-        let isIPv4 = quoted.octet(at: 0) >> 4 == 4
         let start = isIPv4 ? Int(quoted.octet(at: 0) & 15) * 4 : IPHeader.lengthIPv6
-        guard isIPv4 || quoted.octet(at: 0) >> 4 == 6, start >= IPHeader.lengthIPv4 else {
+        guard quoted.octet(at: 0) >> 4 == (isIPv4 ? 4 : 6), start >= IPHeader.lengthIPv4 else {
             throw .notThisFormat
         }
         guard quoted.byteCount >= start + 8 else {

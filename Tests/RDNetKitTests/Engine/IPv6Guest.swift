@@ -2,8 +2,8 @@ import Testing
 
 @testable import RDNetKit
 
-/// A guest of fdc0:a87f::/64 whose every IPv6 packet a test writes, octet by octet from RFC 8200 and
-/// RFC 4443.
+/// A guest of fdc0:a87f::/64 whose every IPv6 packet a test writes, octet by octet from RFC 8200
+/// and RFC 4443.
 final class IPv6Guest {
     static let address = text("fdc0:a87f::2")
     static let linkLocal = text("fe80::2")

@@ -208,9 +208,9 @@ struct IPv6PacketTests {
     }
 
     @Test func `a fragment of a wrong length is reported, an overlap is not`() throws {
-        fragment([UInt8](repeating: 1, count: 13), at: 0, isLast: false)
+        fragment([UInt8](repeating: 128, count: 13), at: 0, isLast: false)
         #expect(try answers() == [[4, 0, 4]])
-        fragment([UInt8](repeating: 1, count: 100), at: 65_528, isLast: true, identification: 2)
+        fragment([UInt8](repeating: 128, count: 100), at: 65_528, isLast: true, identification: 2)
         #expect(try answers() == [[4, 0, 42]])
         fragment([UInt8](repeating: 1, count: 16), at: 0, isLast: false, identification: 3)
         fragment([UInt8](repeating: 1, count: 16), at: 8, isLast: true, identification: 3)

@@ -31,7 +31,7 @@ final class PortFileClient {
     /// Begins a session with a server.
     init(at path: String) throws {
         let none = PortFileSystem(log: .discarding()) { _, _ throws(PortFileError) in
-            throw .noUnixSockets
+            throw .unknownProtocol
         }
         session = NinePSession(none, client: nil)
         let address = try #require(SocketAddress(path: path))

@@ -13,7 +13,7 @@ struct PortFileServerTests {
         let clock = clock
         loop = try EventLoop(clock: { clock.now })
         let system = PortFileSystem(log: .discarding()) { request, _ throws(PortFileError) in
-            throw .allocated(request.local)
+            throw .allocated(place: "\(request)")
         }
         server = PortFileServer(system, loop: loop, log: .discarding(), limits: .discarding())
     }

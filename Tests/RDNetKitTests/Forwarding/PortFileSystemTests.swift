@@ -18,6 +18,7 @@ struct PortFileSystemTests {
         let forwards = PortFileForwards(
             table: table,
             binds: [],
+            socketRefusal: { PortFileFolders(folders: ["/tmp"], haveTargets: true).refusal($0) },
             reach: { _, _ in .reachable(released: {}) },
             owner: { _ in .host }
         )

@@ -130,6 +130,27 @@ struct PublishedPortsTests {
         #expect(ports.listening.isEmpty)
     }
 
+    @Test func `a held port stays until its holder ends, whoever removes it`() throws {
+        ended.publishers.insert(publisher(9))
+        let port = PublishedPorts.Port(transport: .tcp, number: 80)
+        try ports.hold(port, for: publisher(9))
+        try apply("remove tcp 0.0.0.0 80", as: 1)
+        try apply("add tcp 0.0.0.0 80", "remove tcp 0.0.0.0 80", as: 2)
+        #expect(ports.listening == ["[::]:80/tcp"])
+        try ports.hold(port, for: publisher(10))
+        ports.release(publisher(9))
+        #expect(ports.listening == ["[::]:80/tcp"])
+        ports.release(publisher(10))
+        #expect(fake.history == ["+:: 80/tcp", "-:: 80/tcp"])
+
+        fake.taken["80/tcp"] = ["127.0.0.1"]
+        let error = SystemError(call: "bind :: 80/tcp", errno: EADDRINUSE)
+        #expect(throws: PublishedPorts.HoldError.refused(error)) {
+            try ports.hold(port, for: publisher(11))
+        }
+        #expect(!ports.isClaimant(publisher(11)))
+    }
+
     @Test func `dropping a publisher leaves what others claim as well`() throws {
         try apply("add tcp 127.0.0.1 80", "add tcp 0.0.0.0 81", "add udp 127.0.0.1 80", as: 1)
         try apply("add tcp 127.0.0.1 80", "add tcp 127.0.0.1 81", as: 2)

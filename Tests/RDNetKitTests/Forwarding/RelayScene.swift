@@ -105,7 +105,7 @@ final class RelayScene {
         server = try #require(try Socket.localAddress(listener).endpoint)
         forward = try TCPForward(
             try ListeningSocket.tcp(anyPort),
-            to: server,
+            to: .tcp(server),
             connector: connector,
             loop: loop,
             counters: counters

@@ -9,6 +9,8 @@ import Testing
 final class CtlPeerTests {
     private let directory = TemporaryDirectory()
     private let listener: OwnedDescriptor
+    /// A client that is still connected.
+    private var client: HostPeer?
     private var api: String { "unix://" + directory.file("api") }
 
     init() throws {
@@ -17,7 +19,7 @@ final class CtlPeerTests {
 
     /// Accepts a request, answers it and disconnects; returns the request.
     @discardableResult
-    private func answer(_ text: String) throws -> String {
+    private func answer(_ text: String, staying: Bool = false) throws -> String {
         var peer: HostPeer?
         let isAsked = try comesTrue {
             if peer == nil, let accepted = try Socket.accept(listener) {
@@ -28,7 +30,7 @@ final class CtlPeerTests {
         #expect(isAsked)
         let asked = try #require(peer)
         try asked.write(Array(text.utf8))
-        defer { asked.close() }
+        if staying { client = asked } else { asked.close() }
         return asked.text
     }
 
@@ -111,6 +113,16 @@ final class CtlPeerTests {
         )
         #expect(try program.end() == 1)
         #expect(program.error == "rdnet ctl: none\n")
+    }
+
+    @Test func `a refused hold is told at once, although the server stays connected`() throws {
+        let program = try CtlProgram(["expose", "--hold", ":1", "10.0.0.2:2"], api: api)
+        try answer(
+            "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 6\r\n\r\ntaken\n",
+            staying: true
+        )
+        #expect(try program.end() == 1)
+        #expect(program.error == "rdnet ctl: taken\n")
     }
 
     @Test func `gvproxy says OK before it knows, and hangs up where nobody answers`() throws {

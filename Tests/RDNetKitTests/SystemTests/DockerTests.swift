@@ -116,6 +116,59 @@ struct DockerTests {
         #expect(try scene.askAPI("/services/forwarder/all").contains("127.0.0.2:8081"))
     }
 
+    @Test func `with wsl-proxy, the port is also open in its namespace, as long as the container`()
+        throws
+    {
+        let world = try ProxiedNamespaces()
+        let machine = try DockerMachine(in: world.guest, api: "unix://\(world.socket)")
+        func start(_ name: String, _ port: String) throws {
+            let command = ["web", "/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/www"]
+            try machine.docker(["run", "-d", "--name", name, "-p", port] + command)
+        }
+        func isOpenOutside(_ address: String) -> Bool {
+            succeeds {
+                try world.host.run("curl", "-sSf", "--max-time", "60", "http://\(address)/")
+            }
+        }
+        func refusal(_ name: String, _ port: String) -> String {
+            do {
+                try start(name, port)
+                return "published"
+            } catch {
+                return "\(error)"
+            }
+        }
+        try start("web", "8080:80")
+        for address in ["127.0.0.1:8080", "[::1]:8080"] {
+            #expect(comesTrue { isOpenOutside(address) }, "\(address): \(world.log)")
+        }
+        let occupant = try RunningProgram(["nc", "-l", "-k", "0.0.0.0", "8090"], in: world.host)
+        defer { occupant.end(with: SIGKILL) }
+        try #require(try comesTrue { try !world.listeners(8090).isEmpty })
+        #expect(refusal("taken", "8090:80").contains("address already in use"))
+        #expect(
+            refusal("local", "127.0.0.2:8081:80").contains(
+                "wsl-proxy leads to 192.168.143.1 and cannot reach 127.0.0.2:8081"
+            )
+        )
+
+        // The agents' messages still work, and do not close a port that a stub holds.
+        try world.publish(9999, "127.0.0.1")
+        try world.say("remove", 8080)
+        try world.say("remove", 9999, "127.0.0.1")
+        try #require(try comesTrue { try world.listeners(9999).isEmpty })
+        #expect(isOpenOutside("127.0.0.1:8080"))
+
+        // wsl-proxy is killed, and another one takes its place.
+        world.proxy?.end(with: SIGKILL)
+        #expect(!isOpenOutside("127.0.0.1:8080"))
+        try world.start()
+        #expect(comesTrue { isOpenOutside("127.0.0.1:8080") }, "\(world.log)")
+
+        try machine.docker("rm", "-f", "web")
+        #expect(try comesTrue { try world.listeners(8080).isEmpty })
+    }
+
     @Test func `docker's user reads why a port cannot open, and a killed dockerd leaves none`()
         throws
     {

@@ -89,6 +89,35 @@ struct PortForwarderTests {
         #expect(throws: (any Error).self) { try pair.shell(ask) }
     }
 
+    @Test func `a unix socket of the control file system leads to one in the VM`() throws {
+        let pair = try ForwarderPair()
+        try pair.startGuest()
+        let socket = pair.directory.file("port")
+        try pair.shell("mkdir @/folder")
+        let folder = pair.directory.file("folder")
+        try pair.startHost(["-port-fs", socket, "-socket-folder", folder])
+        try #require(comesTrue { pair.directory.text(of: "host").contains("VM connected") })
+        let server = try pair.serve(
+            "socat",
+            "-t60",
+            "UNIX-LISTEN:@/inside,fork",
+            "EXEC:cat",
+            until: "/inside"
+        )
+        defer { server.end(with: SIGKILL) }
+        let client = try PortFileClient(at: socket)
+        let paths = ["\(folder)/outside", pair.directory.file("inside"), pair.directory.file("x")]
+            .map { Base64.encode($0.utf8) }
+        let request = "unix:\(paths[0]):unix:\(paths[1])"
+        #expect(try client.publish(request, as: "socket", 1) == "OK \(request)\n")
+        let ask = "echo hello | socat -t20 - UNIX:@/folder/outside"
+        #expect(try pair.shell(ask) == "hello\n")
+        let refused = try client.publish("unix:\(paths[2]):unix:\(paths[1])", as: "other", 2)
+        #expect(refused.hasPrefix("ERROR permission denied: --socket-folder does not name"))
+        try client.clunk(1)
+        #expect(try pair.shell("ls @/folder").isEmpty)
+    }
+
     @Test func `a refused destination resets the client`() throws {
         let pair = try ForwarderPair.connected()
         try pair.expose(8080, to: 1)

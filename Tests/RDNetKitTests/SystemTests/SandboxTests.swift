@@ -26,6 +26,8 @@ struct SandboxTests {
         case "host-switch": [role, "--link", socket]
         case "gvproxy": [role, "-listen", socket, "-ssh-port", "-1"]
         case "wsl-proxy": [role, "--socketFile", directory.file("socket"), "--logfile", ""]
+        case "port-fs": [role, "--listen", socket, "--socket-folder", directory.path]
+        case "port-proxy": [role, "--serve"]
         default: [role]
         }
     }
@@ -46,10 +48,18 @@ struct SandboxTests {
 
     @Test(
         "files, programs, other processes and privileges are out of reach",
-        arguments: ["host-switch", "gvproxy", "wsl-proxy", "up"]
+        arguments: [
+            "host-switch", "gvproxy", "wsl-proxy", "up", "port-fs", "port-proxy", "slirp4netns",
+        ]
     )
     func probe(role: String) throws {
-        let words = role == "up" ? ["--", "sleep", "100"] : []
+        let guest = try NetworkNamespace()
+        let words: [String] =
+            switch role {
+            case "up": ["--", "sleep", "100"]
+            case "slirp4netns": ["--netns-type=path", "/run/netns/\(guest.name)", "tap0"]
+            default: []
+            }
         let program = try start(role, ["--sandbox", "probe"], command: words)
         #expect(comesTrue { !program.isRunning } && program.status == 0, "\(output)")
         #expect(output.contains("everything was refused"), "\(output)")
