@@ -16,7 +16,9 @@ struct ConfigurationTests {
                 environment: { variables[$0] },
                 readFile: { $0 == path ? file.map { .text($0) } ?? .absent : .absent },
                 roles: ["host-switch", "vm-switch", "up"],
-                networkKeys: ["subnet", "mtu", "gateway-mac", "guest-mac", "profile"]
+                networkKeys: [
+                    "subnet", "subnet6", "ipv6", "mtu", "gateway-mac", "guest-mac", "profile",
+                ]
             )
         }
 
