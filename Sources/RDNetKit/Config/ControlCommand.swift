@@ -65,9 +65,7 @@ enum ControlCommand: Equatable {
             operands: " ADDRESS:PORT",
             help: "connect standard input and output to a guest's TCP port"
         ) { words in
-            guard words.count == 1, let guest = Endpoint(words[0]), guest.address.isIPv4 else {
-                return nil
-            }
+            guard words.count == 1, let guest = Endpoint(words[0]) else { return nil }
             return .tunnel(guest)
         },
     ]
@@ -99,7 +97,7 @@ enum ControlCommand: Equatable {
         if words.isEmpty { return .names }
         guard words.count == 3, words[0] == "add",
             let name = ValueSyntax<String>.domain.parse(words[1]), name.contains("."),
-            let address = IPAddress(words[2]), address.isIPv4
+            let address = IPAddress(words[2])
         else { return nil }
         return .addName(name, address)
     }

@@ -131,6 +131,7 @@ struct NetworkSettings: Sendable {
                 option: "port-forward",
                 value: "\(forward)",
                 expected: "a guest address in \(subnet)"
+                    + (prefix.map { " or \($0)" } ?? "")
                     + (reachesGuestLoopback ? ", or localhost" : "")
             )
         }
@@ -147,7 +148,8 @@ struct NetworkSettings: Sendable {
 
     private func canReach(_ guest: IPAddress?) -> Bool {
         guard let guest else { return true }
-        return subnet.contains(guest) || reachesGuestLoopback && guest == .loopbackIPv4
+        return subnet.contains(guest) || prefix?.contains(guest) ?? false
+            || reachesGuestLoopback && guest == .loopbackIPv4
     }
 
     private func fault(of lease: StaticLease, before others: ArraySlice<StaticLease>) -> String? {

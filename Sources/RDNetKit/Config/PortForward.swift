@@ -70,7 +70,7 @@ struct PortForward: Hashable, Sendable, CustomStringConvertible {
 
     /// Where the host listens; 127.0.0.1 where no address is given.
     let host: Side
-    /// Where the guest listens, IPv4; nil for the usual guest and the host's ports.
+    /// Where the guest listens; nil for the usual guest and the host's ports.
     let guest: Side?
     let isUDP: Bool
 
@@ -87,9 +87,9 @@ struct PortForward: Hashable, Sendable, CustomStringConvertible {
             guest = nil
             return
         }
-        guard let guest = Side(sides[1]), guest.ports.count == host.ports.count,
-            guest.address?.isIPv4 ?? true
-        else { return nil }
+        guard let guest = Side(sides[1]), guest.ports.count == host.ports.count else {
+            return nil
+        }
         self.guest = guest
     }
 
@@ -126,9 +126,8 @@ extension ValueSyntax where Value == PortForward {
     static let portForward = ValueSyntax(
         placeholder: "HOST:PORTS=GUEST:PORTS",
         expected: """
-            HOST:PORTS=GUEST:PORTS[/udp] with literal addresses, the guest's IPv4 or localhost, and one \
-            port or a range of the same length on either side, such as 127.0.0.1:8080=192.168.127.2:80 or \
-            10000-10100/udp
+            HOST:PORTS=GUEST:PORTS[/udp] with literal addresses or localhost, and one port or a range of \
+            the same length on either side, such as 127.0.0.1:8080=192.168.127.2:80 or 10000-10100/udp
             """,
         parse: { PortForward($0) },
         text: { $0.description }

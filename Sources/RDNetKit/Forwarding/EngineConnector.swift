@@ -2,16 +2,70 @@
 extension PacketEngine: GuestConnector {
     var hasRoom: Bool { descriptors.hasRoom(for: 1) }
 
+    func leads(to address: IPAddress) -> Bool {
+        address.isIPv4 || ethernet.leads(to: address)
+    }
+
     func admits(_ client: Endpoint, to guest: Endpoint) -> Bool {
         guard plan.isolatesGuests, let other = udp.hairpinGuest(at: client),
-            other != ethernet.routers.neighbor(toward: guest.address)
+            other != ethernet.routers.neighbor(toward: guest.address),
+            !ethernet.areTogether(other, guest.address)
         else { return true }
         network.drop(.isolated)
         return false
     }
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
-        tcp.open(to: guest, joining: stream, now: loop.now)
+        guard let twin = twin(of: guest) else {
+            return tcp.open(to: guest, joining: stream, now: loop.now)
+        }
+        // A guest may have addresses of one family only.
+        let isOnlyTwin =
+            ethernet.route(to: guest.address) == nil && isReachable(twin, beside: guest)
+        let (first, second) = isOnlyTwin ? (twin, guest) : (guest, twin)
+        tcp.open(
+            to: first,
+            joining: stream,
+            answered: { [unowned self] answer, stream in
+                if answer != .connected { retry(second, after: answer, of: first, stream) }
+            },
+            now: loop.now
+        )
+    }
+
+    /// Connects a client to the other family's address of a guest that has refused it.
+    private func retry(
+        _ twin: Endpoint,
+        after answer: GuestAnswer,
+        of guest: Endpoint,
+        _ stream: borrowing OwnedDescriptor
+    ) {
+        guard answer == .refused, isReachable(twin, beside: guest) else {
+            return Socket.resetOnClose(stream)
+        }
+        do {
+            tcp.open(to: twin, joining: try stream.duplicate(), now: loop.now)
+        } catch {
+            Socket.resetOnClose(stream)
+        }
+    }
+
+    /// The same port of a guest in the other address family; nil if the guest cannot have one.
+    private func twin(of guest: Endpoint) -> Endpoint? {
+        let address =
+            guest.address.isIPv4
+            ? plan.ipv6(matching: guest.address) : plan.ipv4(matching: guest.address)
+        return address.map { Endpoint(address: $0, port: guest.port) }
+    }
+
+    /// Whether the other address of a guest is known, and no other machine uses it.
+    private func isReachable(_ twin: Endpoint, beside guest: Endpoint) -> Bool {
+        guard ethernet.route(to: twin.address) != nil,
+            let mac = ethernet.neighbors.mac(of: twin.address)
+        else { return false }
+        let ipv4 = twin.address.isIPv4 ? twin.address : guest.address
+        let owner = ethernet.neighbors.mac(of: guest.address) ?? ethernet.leaseHolder(ipv4)
+        return owner == nil || owner == mac
     }
 
     func openDatagramPort(

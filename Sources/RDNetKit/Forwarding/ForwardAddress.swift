@@ -13,20 +13,19 @@ enum ForwardAddress {
             // Go reports the address of a unix socket's client as an at sign.
             throw .badRemote(HostPortTextError(address: "@", reason: .missingPort))
         }
-        return "\(client)\(text)"
+        return client.isIPv4 ? "\(client)\(text)" : "[\(client)]\(text)"
     }
 
     /// Parses a complete `host:port` into the guest endpoint.
     static func remote(_ text: String) throws(ForwardError) -> Endpoint {
         let parts = try split(text)
-        guard !parts.host.contains(":") else { throw .remoteNotIPv4 }
         return try guest(parts.host, port: parts.port)
     }
 
     /// Parses an address and a port into the guest endpoint.
     static func guest(_ host: String, port: String) throws(ForwardError) -> Endpoint {
         let port = try remotePort(port)
-        guard let address = IPAddress(host), address.isIPv4 else { throw .remoteIsName(host) }
+        guard let address = IPAddress(host) else { throw .remoteIsName(host) }
         return Endpoint(address: address, port: port)
     }
 
@@ -125,7 +124,6 @@ enum ForwardAddress {
         let url = try parts(of: text)
         switch url.scheme {
         case "tcp":
-            guard !url.authority.contains("[") else { throw .remoteNotIPv4 }
             return .port(try remote(url.authority))
         case "ssh-tunnel":
             return .socket(try sshTarget(url))
@@ -138,7 +136,6 @@ enum ForwardAddress {
         guard (query["passphrase"] ?? "").isEmpty else { throw .sshPassphrase }
         // Go decodes the escapes in each part before it checks any part.
         let (user, path) = (URLPath.decoded(url.user) ?? "", URLPath.decoded(url.path) ?? "")
-        guard !url.authority.contains("[") else { throw .remoteNotIPv4 }
         let host = try split(url.authority)
         let port = host.port.isEmpty ? "\(SSHTarget.port)" : host.port
         return try SSHTarget(

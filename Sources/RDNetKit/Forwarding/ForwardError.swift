@@ -26,9 +26,9 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
     case badRemotePort(String, isNumber: Bool)
     /// The request for a tunnel does not name a guest.
     case missingAddress
-    /// The guest's side is not `a.b.c.d:port`, for example an IPv6 address.
-    case remoteNotIPv4
-    /// The guest's side is a name; the virtual network can connect to IPv4 addresses only.
+    /// The guest's side is an IPv6 address that no guest of the network can have.
+    case remoteIsNoGuest(IPAddress)
+    /// The guest's side is a name; a forward leads to an address.
     case remoteIsName(String)
     /// The guest's side of a unix forward is not a URL.
     case badURL(String, reason: String)
@@ -78,8 +78,9 @@ enum ForwardError: Error, Equatable, CustomStringConvertible {
             "strconv.ParseUint: parsing \"\(text)\": "
                 + (isNumber ? "value out of range" : "invalid syntax")
         case .missingAddress: "ip is mandatory"
-        case .remoteNotIPv4: "invalid remote addr"
-        case .remoteIsName(let name): "invalid remote addr: \(name) is not an IPv4 address"
+        case .remoteIsNoGuest(let address):
+            "invalid remote addr: \(address) is not a guest's address"
+        case .remoteIsName(let name): "invalid remote addr: \(name) is not an IP address"
         case .badURL(let text, let reason):
             "failed to parse remote uri :\(text) : parse \"\(text)\": \(reason)"
         case .unsupportedScheme(let scheme):

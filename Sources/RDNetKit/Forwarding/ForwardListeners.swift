@@ -79,6 +79,9 @@ extension ForwardTable {
         guard let connector = connector(to: guest) else {
             throw .refused(network: network, address: address, reason: "the network has stopped")
         }
+        if let guest, !connector.leads(to: guest.address) {
+            throw .remoteIsNoGuest(guest.address)
+        }
         do {
             return try open(connector)
         } catch {

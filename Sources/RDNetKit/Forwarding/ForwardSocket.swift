@@ -22,6 +22,7 @@ final class ForwardSocket {
     private let table: ForwardTable
     private let guest: IPAddress
     private let subnet: Subnet
+    private let prefix: IPv6Prefix?
     private let log: Logger
     private var listener: StreamListener?
     private var forwards: [UInt64: Forward] = [:]
@@ -35,6 +36,7 @@ final class ForwardSocket {
     ///   - table: Opens the forwards.
     ///   - guest: The destination of forwards that name none.
     ///   - subnet: Where destinations may be.
+    ///   - prefix: Where destinations may be in IPv6; nil without it.
     ///   - log: One line for each forward.
     /// - Throws: `SystemError` if the path is unavailable.
     init(
@@ -42,11 +44,13 @@ final class ForwardSocket {
         _ table: ForwardTable,
         guest: IPAddress,
         subnet: Subnet,
+        prefix: IPv6Prefix? = nil,
         log: Logger
     ) throws(SystemError) {
         self.table = table
         self.guest = guest
         self.subnet = subnet
+        self.prefix = prefix
         self.log = log
         listener = try StreamListener(
             ListeningSocket.unix(path: path),
@@ -140,8 +144,10 @@ final class ForwardSocket {
             address: try address(arguments, "guest_addr", command) ?? guest,
             port: try port(arguments, "guest_port", command)
         )
-        guard target.address.isIPv4, subnet.contains(target.address) else {
-            throw .bad("\(command): bad arguments.guest_addr: expected an address in \(subnet)")
+        let isInside = prefix?.contains(target.address) ?? false
+        guard isInside || subnet.contains(target.address) else {
+            let networks = "\(subnet)" + (prefix.map { " or \($0)" } ?? "")
+            throw .bad("\(command): bad arguments.guest_addr: expected an address in \(networks)")
         }
         do {
             let handle = try table.open(transport, at: host, to: target, owner: .host)

@@ -4,6 +4,9 @@ protocol GuestConnector: AnyObject {
     /// Whether another connection can be opened.
     var hasRoom: Bool { get }
 
+    /// Whether forwards may lead to an address; any IPv4 address is accepted, as in gvproxy.
+    func leads(to address: IPAddress) -> Bool
+
     /// Whether a host client may exchange datagrams with a guest.
     ///
     /// The client may be the host socket of another guest's flow.
@@ -41,6 +44,8 @@ protocol GuestConnector: AnyObject {
 
 extension GuestConnector {
     var hasRoom: Bool { true }
+
+    func leads(to address: IPAddress) -> Bool { true }
 
     func admits(_ client: Endpoint, to guest: Endpoint) -> Bool { true }
 

@@ -16,6 +16,8 @@ struct JoinedNamespace: Sendable {
     struct Configuration: Sendable {
         var address: InterfaceAddress
         var gateway: IPAddress
+        /// The IPv6 address; nil for none. Its router is the gateway's link-local address.
+        var ipv6: InterfaceAddress?
         var mtu: Int
         /// Nil keeps the kernel's choice.
         var mac: MACAddress?
@@ -26,6 +28,7 @@ struct JoinedNamespace: Sendable {
     /// - Parameter parent: Receives the descriptor of the TAP.
     /// - Throws: `SystemError`, or `GuestInterfaceError`.
     func make(for parent: borrowing OwnedDescriptor) throws {
+        let hasRoute = HostRouteWatch.canReachInternet
         try Namespace.join(user: userNamespace, network: network)
         let device = try GuestInterface.make(
             named: interface,
@@ -34,9 +37,13 @@ struct JoinedNamespace: Sendable {
             // RootlessKit makes the interface before it starts this program.
             .either,
             isConfigured: configuration != nil,
+            // The kernel follows the router advertisements that come later.
             leavesIPv6: true
         )
-        if let configuration { try configure(configuration) }
+        if let configuration {
+            try configure(configuration)
+            if let ipv6 = configuration.ipv6 { try configure(ipv6, hasRoute: hasRoute) }
+        }
         try DescriptorPassing.send(device.descriptor.number, over: parent)
     }
 
@@ -46,5 +53,20 @@ struct JoinedNamespace: Sendable {
         let address = configuration.address
         try netlink.addAddress(address, broadcast: address.broadcast, toLink: link)
         try netlink.replaceDefaultRoute(via: configuration.gateway, link: link)
+    }
+
+    /// Sets the IPv6 address, and the default route if the host has one, so that the first
+    /// connection need not wait for a router advertisement.
+    private func configure(_ address: InterfaceAddress, hasRoute: Bool) throws(SystemError) {
+        var netlink = try Netlink()
+        let link = try netlink.link(named: interface).index
+        do {
+            try netlink.addAddress(address, broadcast: nil, toLink: link)
+            guard hasRoute else { return }
+            try netlink.replaceDefaultRoute(via: .gatewayLinkLocal, link: link)
+        } catch {
+            // The namespace, or its kernel, is without IPv6, and works with IPv4 alone.
+            guard error.isWithoutIPv6 else { throw error }
+        }
     }
 }

@@ -14,8 +14,18 @@ enum CtlReport {
         ).text
     }
 
-    /// Leased addresses and their owners, in the order of the addresses.
+    /// Guests' addresses with their names and the rest of their leases; of another program's
+    /// document the addresses and their owners, in the order of the addresses.
     static func leases(_ document: JSON, cellWidth: Int? = nil) -> String {
+        if case .array(let leases) = document {
+            return TextTable(
+                columns: [.words("ADDRESS"), .words("MAC"), .words("NAME"), .numbers("EXPIRES")],
+                rows: leases.map { lease in
+                    ["address", "mac", "name"].map(lease.text) + [seconds(lease.text("expires"))]
+                },
+                cellWidth: cellWidth
+            ).text
+        }
         let leases = document.members.map { (address: $0.name, mac: $0.value.text) }
         return TextTable(
             columns: [.words("ADDRESS"), .words("MAC")],

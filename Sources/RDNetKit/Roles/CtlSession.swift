@@ -70,7 +70,10 @@ struct CtlSession {
             )
         case .unexpose(let local):
             try post("/services/forwarder/unexpose", .object(forward(local)))
-        case .leases: try show("/services/dhcp/leases", CtlReport.leases)
+        case .leases:
+            // gvproxy ignores the query; its document is for programs.
+            let query = settings.printsJSON ? "" : "?details=true"
+            try show("/services/dhcp/leases" + query, CtlReport.leases)
         case .names: try show(Self.zonesPath, CtlReport.names)
         case .addName(let name, let address): try add(name, address)
         case .stats: try show("/stats", CtlReport.statistics)

@@ -76,6 +76,7 @@ final class HostNetwork: DatagramSender {
         router = GuestRouter(of: self, searching: domains, random: random)
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
+        dns.guestIPv6 = { [unowned self] in guestIPv6($0) }
         connectLeases()
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
@@ -120,6 +121,7 @@ final class HostNetwork: DatagramSender {
     ) -> DNSService {
         var dns = DNSSettings(hostAlias: plan.hostAlias)
         dns.subnet = plan.subnet
+        dns.ipv6 = plan.ipv6
         dns.usesMulticast = settings.usesMulticastDNS
         dns.allowsLinkLocal = settings.allowsLinkLocal
         dns.hostsPath = settings.hosts

@@ -61,7 +61,8 @@ extension HostNetwork {
                 },
                 statistics: { [unowned self] in statistics },
                 engine: engine,
-                capture: capture
+                capture: capture,
+                guestAddresses: { [unowned self] in guestAddresses }
             ),
             access: GuestAccessAPI(
                 connector: engine,

@@ -13,13 +13,15 @@ struct Slirp4netnsSettings: RoleSettings {
     var disablesNames = false
     var mac: MACAddress?
     var target = Target.namespace
-    /// Whether the caller asks for IPv6, which guests do not have.
-    var asksForIPv6 = false
+    var hasIPv6 = false
     /// Whether the caller asks for what this program always does.
     var asksForSandbox = false
     var asksForFilter = false
     var printsVersion = false
     var sandbox = SandboxSettings()
+
+    /// fd00::/64, where libslirp has the host at ::2 and DNS at ::3.
+    private static let standardPrefix = IPAddress(high: 0xfd00_0000_0000_0000, low: 0)
 
     fileprivate static let standardSubnet =
         Subnet(address: IPAddress(ipv4: 0x0a00_0200), prefixLength: 24) ?? .standard
@@ -61,12 +63,28 @@ struct Slirp4netnsSettings: RoleSettings {
         return nil
     }
 
+    private var prefixChoice: IPv6PrefixChoice {
+        guard hasIPv6 else { return .off }
+        do {
+            return .prefix(
+                try IPv6Prefix(
+                    network: Self.standardPrefix,
+                    prefixLength: IPv6Prefix.autoconfigured
+                )
+            )
+        } catch {
+            preconditionFailure("\(error)")
+        }
+    }
+
     /// The virtual network: 10.0.2.2 is the host, 10.0.2.3 answers DNS, the guest is 10.0.2.100.
+    ///
+    /// In IPv6 they are fd00::2, fd00::3 and fd00::64, the same numbers.
     var network: NetworkSettings {
         var network = NetworkSettings()
         network.chosenSubnet = subnet
         network.mtu = mtu
-        network.prefixChoice = .off
+        network.prefixChoice = prefixChoice
         network.hostAddress = subnet.host(2)
         network.gatewayAddress = subnet.host(3)
         network.guestAddress = subnet.host(100)
@@ -177,10 +195,13 @@ extension Option<Slirp4netnsSettings> {
             "6",
             Option(
                 "enable-ipv6",
-                \.asksForIPv6,
+                \.hasIPv6,
                 .boolean,
-                help: "for compatibility: guests have IPv4 only, and the log says so",
-                reason: "Podman passes this option by default."
+                help: "give the guest IPv6: the host is fd00::2, DNS fd00::3, the guest fd00::64",
+                reason: """
+                    The guest has a default route only while the host has one. Podman passes this \
+                    option by default.
+                    """
             )
         ) + [
             Option(

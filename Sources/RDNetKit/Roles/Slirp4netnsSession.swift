@@ -109,8 +109,8 @@ final class Slirp4netnsSession: ReadinessObserver {
             return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
         }
         introduce(start)
-        if settings.asksForIPv6 {
-            log.warning("guests have IPv4 only", ["option": "--enable-ipv6"])
+        if settings.hasIPv6, network.engine.plan.ipv6 == nil {
+            log.warning("IPv6 needs an MTU of 1280 bytes", ["mtu": "\(settings.mtu)"])
         }
         switch consume ready {
         case .some(let ready): try ready.report("1")
@@ -173,6 +173,7 @@ final class Slirp4netnsSession: ReadinessObserver {
                 network.forwards,
                 guest: settings.network.guest,
                 subnet: settings.subnet,
+                prefix: settings.network.prefix,
                 log: log
             )
         } catch {
@@ -257,6 +258,11 @@ struct Slirp4netnsTarget {
                         prefixLength: network.subnet.prefixLength
                     ),
                     gateway: network.hostAlias,
+                    ipv6: network.prefix.flatMap { prefix in
+                        prefix.address(matching: network.guest, in: network.subnet).map {
+                            InterfaceAddress(address: $0, prefixLength: prefix.prefixLength)
+                        }
+                    },
                     mtu: settings.mtu,
                     mac: settings.mac
                 ) : nil

@@ -4,6 +4,8 @@ struct DNSSettings {
     var hostAlias: IPAddress
     /// The virtual network; the service answers its reverse zones.
     var subnet = Subnet.standard
+    /// The network's IPv6 side; nil if it has none.
+    var ipv6: IPv6Plan?
     var hostsPath = "/etc/hosts"
     var resolverPath = "/etc/resolv.conf"
     /// Whether queries for names below `local` also go to the host's links.
@@ -25,7 +27,25 @@ struct DNSSettings {
     func isUsable(_ address: IPAddress) -> Bool {
         if address.isLoopback || address.isUnspecified || address.isMulticast { return false }
         if subnet.contains(address) || address == .broadcastIPv4 { return false }
+        if let ipv6, ipv6.prefix.contains(address) { return false }
         return !address.isLinkLocal || address.isIPv4 && allowsLinkLocal
+    }
+
+    /// The IPv4 address of the machine that has an IPv6 address of the network; nil if there is
+    /// none.
+    fileprivate func ipv4(matching address: IPAddress) -> IPAddress? {
+        guard let ipv6 else { return nil }
+        let own = address == .gatewayLinkLocal ? ipv6.gateway : address
+        return ipv6.prefix.ipv4(matching: own, in: subnet)
+    }
+
+    /// The IPv6 addresses of the gateway and of the host alias, by their IPv4 addresses.
+    fileprivate var twins: [IPAddress: IPAddress] {
+        var twins: [IPAddress: IPAddress] = [:]
+        for case let address? in [ipv6?.gateway, ipv6?.hostAlias] {
+            if let ipv4 = ipv4(matching: address) { twins[ipv4] = address }
+        }
+        return twins
     }
 }
 
@@ -42,6 +62,9 @@ final class DNSService {
     weak var sender: (any DatagramSender)?
     /// Returns the guests' host names.
     var guestNames: () -> GuestNames = { GuestNames() }
+    /// Returns the IPv6 address with the number of a guest's IPv4 address; nil if the guest does
+    /// not have it.
+    var guestIPv6: (IPAddress) -> IPAddress? = { _ in nil }
     /// The gateway's own names.
     var zones: DNSZones {
         didSet { zoneNames = nil }
@@ -61,6 +84,7 @@ final class DNSService {
     private let forwarder: DNSForwarder
     private let multicast: MulticastResolver?
     private let reverseZones: ReverseZones
+    private let twins: [IPAddress: IPAddress]
     private var hosts: HostsFile
     private var resolvers: HostResolvers
     private var connections: [DNSConnection] = []
@@ -79,8 +103,13 @@ final class DNSService {
         self.zones = zones
         self.log = log
         limits = limitLog
-        reverseZones = ReverseZones(subnet: settings.subnet)
-        hosts = HostsFile(path: settings.hostsPath, hostAlias: settings.hostAlias)
+        reverseZones = ReverseZones(subnet: settings.subnet, prefix: settings.ipv6?.prefix)
+        twins = settings.twins
+        hosts = HostsFile(
+            path: settings.hostsPath,
+            hostAlias: settings.hostAlias,
+            hostAliasIPv6: settings.ipv6?.hostAlias
+        )
         resolvers = HostResolvers(path: settings.resolverPath, fixedServers: settings.servers)
         forwarder = DNSForwarder(
             loop: loop,
@@ -221,13 +250,14 @@ final class DNSService {
 
     /// Returns the zones' answer; a name that the first zone lacks may be a guest's host name.
     private func zoneAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
-        guard let answer = zones.answer(to: question) else { return nil }
+        guard let answer = zones.answer(to: question, adding: twins) else { return nil }
         guard answer.code == .nameError, let domain = zones.firstDomain,
             let offset = question.name.offset(of: domain),
             let label = question.name.prefix(before: offset).onlyLabel,
             let address = guestNames().address(of: label, now: loop.now)
         else { return answer }
-        return .addresses([address], for: question, zone: offset)
+        let addresses = [address, guestIPv6(address)].compactMap(\.self)
+        return .addresses(addresses, for: question, zone: offset)
     }
 
     /// Returns the name of an address in the virtual network.
@@ -235,10 +265,15 @@ final class DNSService {
         let names = zoneNames ?? zones.namesByAddress
         zoneNames = names
         if let name = names[address] { return name }
-        let guest = guestNames().name(of: address, now: loop.now).flatMap { DNSName($0) }
-        guard let guest else {
-            return nil
+        var machine = address
+        if !address.isIPv4 {
+            guard let ipv4 = settings.ipv4(matching: address) else { return nil }
+            if twins[ipv4] != nil { return names[ipv4] }
+            guard guestIPv6(ipv4) == address else { return nil }
+            machine = ipv4
         }
+        let guest = guestNames().name(of: machine, now: loop.now).flatMap { DNSName($0) }
+        guard let guest else { return nil }
         guard let domain = zones.firstDomain else { return guest }
         // A guest cannot take over a name that a zone has defined.
         return guest.below(domain).flatMap { zones.hasRecord(of: $0) ? nil : $0 }

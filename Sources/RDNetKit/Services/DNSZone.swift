@@ -79,8 +79,13 @@ struct DNSZone: Equatable, Sendable {
     /// - Parameters:
     ///   - question: A question about a name in the zone.
     ///   - offset: The offset of the zone in that name.
+    ///   - twins: The IPv6 addresses of machines by their IPv4 addresses.
     /// - Returns: The answer; negative for a name without a record or an address of the type.
-    fileprivate func answer(to question: DNSQuestion, zone offset: Int) -> DNSLocalAnswer {
+    fileprivate func answer(
+        to question: DNSQuestion,
+        zone offset: Int,
+        _ twins: [IPAddress: IPAddress]
+    ) -> DNSLocalAnswer {
         if offset == 0 { return apexAnswer(to: question) }
         let relative = question.name.prefix(before: offset)
         var (ipv4, ipv6): (IPAddress?, IPAddress?)
@@ -91,7 +96,11 @@ struct DNSZone: Equatable, Sendable {
             // Take the first of each family: a newer record comes first and hides the older one.
             if address.isIPv4 { ipv4 = ipv4 ?? address } else { ipv6 = ipv6 ?? address }
         }
-        let known = isRecorded ? [ipv4, ipv6] : [defaultAddress]
+        if !isRecorded {
+            ipv4 = defaultAddress.flatMap { $0.isIPv4 ? $0 : nil }
+            ipv6 = defaultAddress.flatMap { $0.isIPv4 ? nil : $0 }
+        }
+        let known = [ipv4, ipv6 ?? ipv4.flatMap { twins[$0] }]
         let exists =
             isRecorded || defaultAddress != nil
             || records.contains { $0.domain?.offset(of: relative) != nil }
@@ -203,10 +212,18 @@ struct DNSZones: Sendable {
     }
 
     /// Returns the answer of the first zone that contains the name; nil if none does.
-    func answer(to question: DNSQuestion) -> DNSLocalAnswer? {
+    ///
+    /// - Parameters:
+    ///   - question: Any question.
+    ///   - twins: The IPv6 addresses of machines by their IPv4 addresses: a name that has only the
+    ///     IPv4 address of such a machine has its IPv6 address as well.
+    func answer(
+        to question: DNSQuestion,
+        adding twins: [IPAddress: IPAddress] = [:]
+    ) -> DNSLocalAnswer? {
         for zone in all {
             if let domain = zone.domain, let offset = question.name.offset(of: domain) {
-                return zone.answer(to: question, zone: offset)
+                return zone.answer(to: question, zone: offset, twins)
             }
         }
         return nil

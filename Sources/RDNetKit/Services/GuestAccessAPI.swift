@@ -35,6 +35,9 @@ struct GuestAccessAPI {
                 do throws(ForwardError) {
                     let query = URLQuery(request.head.query ?? "")
                     let guest = try Self.guest(query)
+                    guard connector.leads(to: guest.address) else {
+                        throw .remoteIsNoGuest(guest.address)
+                    }
                     guard query["wait"] != "true" else {
                         return .handover(saying: []) { stream in
                             call(guest, stream) { Self.tell($0, of: guest, to: $1) }

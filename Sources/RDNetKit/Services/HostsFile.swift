@@ -1,10 +1,10 @@
 /// The names in a hosts file (hosts(5)), as a guest should see them.
 ///
 /// The host's own names often have a loopback address, as in `127.0.1.1 thismachine`. To a guest,
-/// that address is the guest itself. An IPv4 loopback address therefore becomes the host alias,
-/// through which the engine reaches the host's loopback. An IPv6 loopback address, which has no
-/// alias, is left out. Only `localhost` and the names below it keep their addresses (RFC 6761,
-/// 6.3), because they do mean the guest.
+/// that address is the guest itself. A loopback address therefore becomes the host alias of its
+/// family, through which the engine reaches the host's loopback. ::1 is left out if the network has
+/// no IPv6. Only `localhost` and the names below it keep their addresses (RFC 6761, 6.3), because
+/// they do mean the guest.
 struct HostsTable: Equatable {
     private static let addressesPerName = 16
     static let nameLimit = 100_000
@@ -23,7 +23,12 @@ struct HostsTable: Equatable {
     init() {}
 
     /// Reads a hosts file; skips invalid lines.
-    init(parsing contents: [UInt8], hostAlias: IPAddress) {
+    ///
+    /// - Parameters:
+    ///   - contents: The file.
+    ///   - hostAlias: What 127.0.0.0/8 becomes.
+    ///   - hostAliasIPv6: What ::1 becomes; nil leaves it out.
+    init(parsing contents: [UInt8], hostAlias: IPAddress, hostAliasIPv6: IPAddress? = nil) {
         let lines = ByteOrderMark.skipped(in: contents)
         for line in lines.split(whereSeparator: { $0 == 0x0a || $0 == 0x0d }) {
             let text = line.prefix { $0 != 0x23 }
@@ -37,29 +42,22 @@ struct HostsTable: Equatable {
                     return
                 }
                 if let name = DNSName(String(decoding: word, as: UTF8.self)) {
-                    add(address, name, hostAlias: hostAlias)
+                    let alias = address.isIPv4 ? hostAlias : hostAliasIPv6
+                    add(address.isLoopback ? alias : address, name)
                 }
             }
         }
     }
 
-    private mutating func add(_ address: IPAddress, _ name: DNSName, hostAlias: IPAddress) {
+    /// Adds an address as guests see it; nil for a name that exists without an address.
+    private mutating func add(_ address: IPAddress?, _ name: DNSName) {
         if Self.isLocal(name) { return }
-        guard let visible = Self.visible(address, hostAlias: hostAlias) else {
-            // The name exists without an address.
-            addresses[name, default: []] += []
-            return
+        var known = addresses[name, default: []]
+        if let address, known.count < Self.addressesPerName, !known.contains(address) {
+            known.append(address)
         }
-        let known = addresses[name, default: []]
-        if known.count < Self.addressesPerName, !known.contains(visible) {
-            addresses[name] = known + [visible]
-        }
-        if names[visible] == nil { names[visible] = name }
-    }
-
-    private static func visible(_ address: IPAddress, hostAlias: IPAddress) -> IPAddress? {
-        guard address.isLoopback else { return address }
-        return address.isIPv4 ? hostAlias : nil
+        addresses[name] = known
+        if let address, names[address] == nil { names[address] = name }
     }
 
     private static func isLocal(_ name: DNSName) -> Bool {
@@ -108,14 +106,16 @@ struct HostsFile {
     static let limit = 4 << 20
 
     private let hostAlias: IPAddress
+    private let hostAliasIPv6: IPAddress?
     private var file: FollowedFile
     private(set) var table = HostsTable()
     /// Whether the file is larger than `limit`; the rest is ignored.
     var isCut: Bool { file.isCut }
 
-    init(path: String, hostAlias: IPAddress) {
+    init(path: String, hostAlias: IPAddress, hostAliasIPv6: IPAddress? = nil) {
         file = FollowedFile(path: path, limit: Self.limit)
         self.hostAlias = hostAlias
+        self.hostAliasIPv6 = hostAliasIPv6
     }
 
     /// Reads the file if it has changed.
@@ -124,7 +124,11 @@ struct HostsFile {
     /// - Returns: Whether it was read.
     mutating func refresh(now: Instant) -> Bool {
         guard let contents = file.contentsIfChanged(now: now) else { return false }
-        table = HostsTable(parsing: contents, hostAlias: hostAlias)
+        table = HostsTable(
+            parsing: contents,
+            hostAlias: hostAlias,
+            hostAliasIPv6: hostAliasIPv6
+        )
         return true
     }
 }

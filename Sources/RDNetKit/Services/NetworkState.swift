@@ -146,8 +146,8 @@ struct NetworkState: Equatable {
         }
         let name = try text(value, "owner")
         let guest = IPAddress(name)
-        guard name == "host" || guest?.isIPv4 == true else {
-            throw .wrongMember("owner", expected: "host or an IPv4 address")
+        guard name == "host" || guest != nil else {
+            throw .wrongMember("owner", expected: "host or an IP address")
         }
         return ForwardTable.Record(
             local: try text(value, "local"),

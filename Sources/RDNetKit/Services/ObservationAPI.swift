@@ -8,16 +8,28 @@ struct ObservationAPI {
 
     /// Called for each request.
     let leases: () -> [Lease]
+    /// A guest's address of either family.
+    struct GuestAddress {
+        var address: IPAddress
+        var mac: MACAddress
+        /// The name that the guest sent; nil for none.
+        var name: String?
+        /// How long its lease lasts; nil for an address without an end.
+        var rest: Duration?
+    }
+
     /// Called for each request.
     let statistics: () -> Statistics
     let engine: PacketEngine
     let capture: CaptureSwitch
+    /// Called for each request for details; without the gateway, in order of family and address.
+    var guestAddresses: () -> [GuestAddress] = { [] }
 
     /// The routes of gvproxy.
     var routes: [HTTPRoute] {
         [
-            HTTPRoute("/services/dhcp/leases") { _, _ in .json(leaseTable()) },
-            HTTPRoute("/leases") { _, _ in .json(leaseTable()) },
+            HTTPRoute("/services/dhcp/leases") { request, _ in .json(leases(request)) },
+            HTTPRoute("/leases") { request, _ in .json(leases(request)) },
             HTTPRoute("/cam") { _, _ in .json(addressTable()) },
             HTTPRoute("/stats") { _, _ in .json(statistics().json) },
         ]
@@ -50,8 +62,12 @@ struct ObservationAPI {
         ]
     }
 
-    private func leaseTable() -> JSON {
-        .table(leases().map { JSON.Member("\($0.address)", .string("\($0.mac)")) })
+    /// gvproxy's table; with `?details=true` the addresses of guests in both families.
+    private func leases(_ request: HTTPRequest) -> JSON {
+        if URLQuery(request.head.query ?? "")["details"] == "true" {
+            return .array(guestAddresses().map(\.json))
+        }
+        return .table(leases().map { JSON.Member("\($0.address)", .string("\($0.mac)")) })
     }
 
     private func addressTable() -> JSON {
@@ -73,6 +89,20 @@ struct ObservationAPI {
         .object([
             JSON.Member("on", .bool(capture.isOn)), JSON.Member("file", .string(capture.path)),
         ])
+    }
+}
+
+extension ObservationAPI.GuestAddress {
+    fileprivate var json: JSON {
+        var members = [
+            JSON.Member("address", .string("\(address)")), JSON.Member("mac", .string("\(mac)")),
+        ]
+        if let name { members.append(JSON.Member("name", .string(name))) }
+        if let rest {
+            let seconds = UInt64(max(rest.components.seconds, 0))
+            members.append(JSON.Member("expires", .integer(seconds)))
+        }
+        return .object(members)
     }
 }
 

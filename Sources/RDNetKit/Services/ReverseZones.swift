@@ -13,7 +13,6 @@ struct ReverseZones: Sendable {
         "8.e.f.ip6.arpa", "9.e.f.ip6.arpa", "a.e.f.ip6.arpa", "b.e.f.ip6.arpa",
         "8.b.d.0.1.0.0.2.ip6.arpa",
     ]
-    private static let loopbackIPv6 = IPAddress(high: 0, low: 1)
 
     private let zones: Set<DNSName>
 
@@ -23,19 +22,30 @@ struct ReverseZones: Sendable {
     ///   - subnet: The virtual network, split at a byte boundary: 192.168.0.0/20 has 16 zones of
     ///     three bytes. A network with a prefix of more than 24 bits shares its three-byte zone
     ///     with others, so each of its addresses is a zone.
-    ///   - prefix: The network's 64-bit IPv6 prefix, if it has one.
-    init(subnet: Subnet, prefix: IPAddress? = nil) {
+    ///   - prefix: The network's IPv6 prefix, if it has one, split at a half byte.
+    init(subnet: Subnet, prefix: IPv6Prefix? = nil) {
         let parts = subnet.prefixLength > 24 ? 4 : (subnet.prefixLength + 7) / 8
         let step = 1 << (8 * (4 - parts))
         var zones = Set(Self.everywhere.compactMap { DNSName($0) })
         for number in stride(from: 0, to: subnet.size, by: step) {
             zones.insert(DNSName(reverseOf: subnet.address(number), parts: parts))
         }
-        for address in [IPAddress.anyIPv6, Self.loopbackIPv6] {
+        for address in [IPAddress.anyIPv6, .loopbackIPv6] {
             zones.insert(DNSName(reverseOf: address, parts: 32))
         }
-        if let prefix { zones.insert(DNSName(reverseOf: prefix, parts: 16)) }
+        if let prefix { zones.formUnion(Self.zones(of: prefix)) }
         self.zones = zones
+    }
+
+    private static func zones(of prefix: IPv6Prefix) -> [DNSName] {
+        let parts = (prefix.prefixLength + 3) / 4
+        // Half bytes after the first 16 are in the lower half of the address.
+        let shift = UInt64(128 - 4 * parts)
+        return (0..<UInt64(1) << UInt64(4 * parts - prefix.prefixLength)).map { number in
+            let low = prefix.network.low | number << shift
+            let first = IPAddress(high: prefix.network.high, low: low)
+            return DNSName(reverseOf: first, parts: parts)
+        }
     }
 
     /// Returns the offset of the zone in a name; nil if the name is in none of these zones.

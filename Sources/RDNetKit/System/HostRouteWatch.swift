@@ -39,7 +39,8 @@ final class HostRouteWatch {
         changed(hasRoute)
     }
 
-    private static var canReachInternet: Bool {
+    /// Whether the calling thread's network namespace has a default route for IPv6.
+    static var canReachInternet: Bool {
         do {
             _ = try Socket.connectedDatagram(to: elsewhere)
             return true

@@ -127,10 +127,11 @@ struct AddressTextTests {
     }
 
     @Test(
-        "a port forward has two sides with as many ports, the guest's IPv4",
+        "a port forward has two sides with as many ports",
         arguments: [
             ("127.0.0.1:6443=192.168.127.2:6443", true), ("0.0.0.0:1=10.0.0.1:65535", true),
-            ("[::1]:80=192.168.127.2:80", true), ("127.0.0.1:80=[::1]:80", false),
+            ("[::1]:80=192.168.127.2:80", true), ("127.0.0.1:80=[fd00::2]:80", true),
+            ("127.0.0.1:80=fd00::2:80", false),
             ("127.0.0.1:80", true), ("127.0.0.1:80=192.168.127.2:80=x", false), ("=", false),
             (":80=192.168.127.2:80", false), ("name:80=192.168.127.2:80", false),
             ("127.0.0.1:0=192.168.127.2:80", false), ("127.0.0.1:80=192.168.127.2:65536", false),

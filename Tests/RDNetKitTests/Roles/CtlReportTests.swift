@@ -81,6 +81,20 @@ struct CtlReportTests {
         #expect(CtlReport.leases(leases) == table)
     }
 
+    @Test func `leases have a name and an end, if they have one`() throws {
+        let leases = try document(
+            #"[{"address":"10.0.0.9","mac":"a","name":"web","expires":3540},"#
+                + #"{"address":"fd00::9","mac":"a"}]"#
+        )
+        let table = """
+            ADDRESS   MAC  NAME  EXPIRES
+            10.0.0.9  a    web    59 min
+            fd00::9   a    -           -
+
+            """
+        #expect(CtlReport.leases(leases) == table)
+    }
+
     @Test func `what would do something to a terminal is only shown`() throws {
         let forwards = try document(
             #"[{"local":"\u001b[2J","remote":"a\r\nb","protocol":"tcp"}]"#

@@ -43,10 +43,13 @@ struct APITests {
                 #"{"local":":0","remote":"192.168.127.2:http"}"#, 500,
                 #"strconv.ParseUint: parsing "http": invalid syntax"#
             ),
-            (#"{"local":":0","remote":"[fd00::1]:80"}"#, 500, "invalid remote addr"),
+            (
+                #"{"local":":0","remote":"fd00::1:80"}"#, 400,
+                "address fd00::1:80: too many colons in address"
+            ),
             (
                 #"{"local":":0","remote":"example.com:80"}"#, 500,
-                "invalid remote addr: example.com is not an IPv4 address"
+                "invalid remote addr: example.com is not an IP address"
             ),
             (
                 #"{"local":"7003","remote":"192.168.127.2:80"}"#, 500,
@@ -100,7 +103,7 @@ struct APITests {
             ),
             (
                 #"{"local":"/tmp/x","remote":"ssh-tunnel://u@guest/x?key=k","protocol":"unix"}"#,
-                500, "invalid remote addr: guest is not an IPv4 address"
+                500, "invalid remote addr: guest is not an IP address"
             ),
             (
                 #"{"local":"/tmp/x","remote":"ssh-tunnel://u@192.168.127.2:99999/x?key=k","protocol":"unix"}"#,
@@ -120,8 +123,8 @@ struct APITests {
                     + "\"tcp://192.168.127.2:a\": invalid port \":a\" after host"
             ),
             (
-                #"{"local":"/tmp/x","remote":"tcp://[::1","protocol":"unix"}"#, 500,
-                "invalid remote addr"
+                #"{"local":"/tmp/x","remote":"tcp://[::1","protocol":"unix"}"#, 400,
+                "address [::1:: missing ']' in address"
             ),
             (
                 #"{"local":"x","remote":"tcp://192.168.127.2:80","protocol":"unix"}"#, 500,

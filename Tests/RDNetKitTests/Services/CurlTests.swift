@@ -69,7 +69,7 @@ struct CurlTests {
     @Test func `exposes and sees what is wrong`() throws {
         let body = #"{"local":"127.0.0.1:0","remote":"example.com:80"}"#
         let output = try curl(["-d", body, "\(url)/services/forwarder/expose"])
-        #expect(output == "invalid remote addr: example.com is not an IPv4 address\n500")
+        #expect(output == "invalid remote addr: example.com is not an IP address\n500")
     }
 
     /// Returns curl's output: each response, followed by its status.

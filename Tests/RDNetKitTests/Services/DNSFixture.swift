@@ -93,6 +93,17 @@ final class DNSFixture {
     static let guest = Endpoint(address: IPAddress(ipv4: 0xc0a8_7f02), port: 40_000)
     static let hostAlias = IPAddress(ipv4: 0xc0a8_7ffe)
 
+    /// The IPv6 side of the same network.
+    static func ipv6(_ prefix: String = "fdc0:a87f::/64") throws -> IPv6Plan {
+        let plan = GatewayPlan(
+            subnet: .standard,
+            gatewayMAC: .standardGateway,
+            mtu: 1500,
+            allowsLinkLocal: false
+        )
+        return try #require(IPv6Plan(try IPv6Prefix(prefix), beside: plan))
+    }
+
     let clock = HandClock()
     let loop: EventLoop
     let service: DNSService

@@ -79,6 +79,24 @@ struct HostsFileTests {
         #expect(answer?.records == [.pointer(try #require(DNSName(target)))])
     }
 
+    @Test(
+        "::1 becomes the IPv6 host alias, but stays that of localhost",
+        arguments: [
+            ("thismachine", ["fdc0:a87f::fe"]), ("six-only", ["fdc0:a87f::fe"]),
+            ("localhost", ["::1"]), ("ip6-localhost", ["::1"]), ("db", ["2001:db8::7"]),
+        ]
+    )
+    func hostAliasIPv6(name: String, addresses: [String]) throws {
+        let table = HostsTable(
+            parsing: Array(Self.hosts.utf8),
+            hostAlias: DNSFixture.hostAlias,
+            hostAliasIPv6: IPAddress("fdc0:a87f::fe")
+        )
+        let question = try DNSZoneTests.question(name, 28)
+        let answer = HostsTable.localhostAnswer(to: question) ?? table.answer(to: question)
+        #expect(answer?.records == addresses.compactMap { IPAddress($0) }.map { .address($0) })
+    }
+
     @Test func `keeps at most 16 addresses of a name`() throws {
         let lines = (1...40).map { "192.0.2.\($0) many" }.joined(separator: "\n")
         let table = HostsTable(parsing: Array(lines.utf8), hostAlias: DNSFixture.hostAlias)

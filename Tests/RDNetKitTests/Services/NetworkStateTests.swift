@@ -66,7 +66,7 @@ struct NetworkStateTests {
             ("52:54:00:12:34:57", "53:54:00:12:34:57", "leases[1].mac: expected a MAC address"),
             (#""192.168.127.4""#, #""fe80::1""#, "leases[1].address: expected an IPv4 address"),
             (#""udp""#, #""npipe""#, "forwards[1].protocol: expected tcp, udp or unix"),
-            (#""host""#, #""root""#, "forwards[1].owner: expected host or an IPv4 address"),
+            (#""host""#, #""root""#, "forwards[1].owner: expected host or an IP address"),
             (#""local":":80""#, #""local":80"#, "forwards[0].local: expected a text"),
         ]
     )

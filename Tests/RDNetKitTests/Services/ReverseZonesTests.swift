@@ -73,9 +73,29 @@ struct ReverseZonesTests {
         #expect(try Self.isLocal(name, in: Self.fixture(subnet: subnet)) == isLocal)
     }
 
+    @Test(
+        "cuts the IPv6 prefix at half octets",
+        arguments: [
+            ("fdc0:a87f::/64", "fdc0:a87f::9", true),
+            ("fdc0:a87f::/64", "fdc0:a87f:0:0:ffff:ffff:ffff:ffff", true),
+            ("fdc0:a87f::/64", "fdc0:a87f:0:1::9", false),
+            ("fd00:0:0:1:2::/80", "fd00:0:0:1:2::9", true),
+            ("fd00:0:0:1:2::/80", "fd00:0:0:1:3::9", false),
+            ("fd00:0:0:1:4800::/70", "fd00:0:0:1:4bff::9", true),
+            ("fd00:0:0:1:4800::/70", "fd00:0:0:1:4c00::9", false),
+            ("fd00:0:0:1:4800::/70", "fd00:0:0:1:47ff::9", false),
+        ]
+    )
+    func cutsAtHalfOctets(prefix: String, address: String, isLocal: Bool) throws {
+        let plan = try DNSFixture.ipv6(prefix)
+        let fixture = try DNSFixture { $0.ipv6 = plan }
+        fixture.upstreams[0].answer = { [DNSOctets.answer($0.message, code: 3, records: [99])] }
+        let name = DNSName(reverseOf: try #require(IPAddress(address)), parts: 32)
+        #expect(try Self.isLocal("\(name)", in: fixture) == isLocal)
+    }
+
     @Test func `an IPv6 prefix has a zone too`() throws {
-        let prefix = try #require(IPAddress("fdc0:a87f::"))
-        let zones = ReverseZones(subnet: .standard, prefix: prefix)
+        let zones = ReverseZones(subnet: .standard, prefix: .standard)
         func answer(_ text: String) throws -> DNSLocalAnswer? {
             let address = try #require(IPAddress(text))
             let name = DNSName(reverseOf: address, parts: 32)

@@ -40,7 +40,10 @@ final class CtlPeerTests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
                 + "5\r\n{\"10.\r\nc\r\n0.0.1\":\"a\"}\n\r\n0\r\n\r\n"
         )
-        #expect(question == "GET /services/dhcp/leases HTTP/1.1\r\nHost: rdnet\r\n\r\n")
+        #expect(
+            question
+                == "GET /services/dhcp/leases?details=true HTTP/1.1\r\nHost: rdnet\r\n\r\n"
+        )
         #expect(try program.end() == 0)
         #expect(program.text == "ADDRESS   MAC\n10.0.0.1  a\n")
     }

@@ -115,16 +115,52 @@ final class Slirp4netnsTests {
     @Test func `with its restrictions, neither the host's loopback nor DNS can be reached`() throws
     {
         let server = try RunningProgram([BuiltProgram.load, "echo", "7"], in: host)
-        let program = try start(
-            "--disable-host-loopback --disable-dns --enable-ipv6 --cidr=10.9.0.0/16"
-        )
+        let program = try start("--disable-host-loopback --disable-dns --cidr=10.9.0.0/16")
         programs += [server, program]
         #expect(try guest.run("ip", "-br", "address").contains("10.9.0.100/16"))
         #expect(throws: (any Error).self) { try guest.run("nc", "-z", "10.9.0.2", "7") }
         #expect(throws: (any Error).self) {
             try guest.run("dig", "+time=1", "+tries=1", "@10.9.0.3", "localhost")
         }
-        #expect(directory.text(of: "log").contains("guests have IPv4 only"))
+        #expect(try !guest.run("ip", "-6", "address").contains("fd00::"))
+    }
+
+    @Test func `with --enable-ipv6 the guest reaches the host and DNS, and a forward reaches it`()
+        throws
+    {
+        try host.run("ip", "link", "add", "up0", "type", "dummy")
+        try host.run("ip", "link", "set", "up0", "up")
+        try host.run("ip", "-6", "route", "add", "default", "dev", "up0")
+        let server = try RunningProgram(
+            ["socat", "TCP6-LISTEN:7,bind=[::1],fork", "EXEC:cat"],
+            in: host
+        )
+        let inside = try RunningProgram(
+            ["socat", "TCP6-LISTEN:8,ipv6only=1,fork", "EXEC:cat"],
+            in: guest
+        )
+        let program = try start("--enable-ipv6 --mtu=65520 -a \(directory.file("api.sock"))")
+        programs += [server, inside, program]
+        let addresses = try guest.run("ip", "-6", "address", "show", "tap0")
+        #expect(addresses.contains("fd00::64/64"))
+        #expect(!addresses.contains("fd00::64/64 scope global tentative"))
+        #expect(try guest.run("ip", "-6", "route").contains("default via fe80::1 dev tap0"))
+        let names = try guest.run("dig", "+time=10", "@fd00::3", "localhost", "AAAA", "+short")
+        #expect(names == "::1\n")
+        let client = "printf hello | timeout 60 nc -N"
+        #expect(
+            try comesTrue { try guest.run("bash", "-c", "\(client) fd00::2 7 || :") == "hello" }
+        )
+        // The guest's program has no IPv4 port, so the client comes over IPv6.
+        let add =
+            #"{"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"127.0.0.1","#
+            + #""host_port":8080,"guest_port":8}}"#
+        #expect(try request(add) == #"{"return":{"id":1}}"#)
+        #expect(
+            try comesTrue {
+                try host.run("bash", "-c", "\(client) 127.0.0.1 8080 || :") == "hello"
+            }
+        )
     }
 
     @Test(
