@@ -23,6 +23,7 @@ extension PacketEngine: GuestConnector {
         let isOnlyTwin =
             ethernet.route(to: guest.address) == nil && isReachable(twin, beside: guest)
         let (first, second) = isOnlyTwin ? (twin, guest) : (guest, twin)
+        look(for: second)
         tcp.open(
             to: first,
             joining: stream,
@@ -31,6 +32,18 @@ extension PacketEngine: GuestConnector {
             },
             now: loop.now
         )
+    }
+
+    /// Asks for the other address of a guest if it is unknown, so that it is known when the first
+    /// one refuses: the guest answers in the order of the questions.
+    private func look(for twin: Endpoint) {
+        guard ethernet.route(to: twin.address) == nil else { return }
+        // Many guests have one family only, and many clients may come to one.
+        if let soughtTwin, soughtTwin.address == twin.address, loop.now < soughtTwin.until {
+            return
+        }
+        soughtTwin = (twin.address, loop.now + .seconds(1))
+        network.askFor(twin.address)
     }
 
     /// Connects a client to the other family's address of a guest that has refused it.

@@ -29,6 +29,8 @@ final class NamespaceConnector: GuestConnector {
 
     var hasRoom: Bool { relay.hasRoom }
 
+    func leads(to address: IPAddress) -> Bool { address.isIPv4 }
+
     /// Closes every connection.
     func close() {
         sockets.close()

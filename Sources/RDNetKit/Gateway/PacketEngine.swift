@@ -30,6 +30,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     var linkClosed: (any FrameLink, String) -> Void = { _, _ in }
     /// Ports allocated for forwards, found by guest endpoint and gateway port.
     var datagramPorts = GatewayPorts()
+    /// The unknown address of a guest that a forward has asked for, and until when that suffices.
+    var soughtTwin: (address: IPAddress, until: Instant)?
 
     var ethernet: VirtualEthernet { network.ethernet }
     var plan: GatewayPlan { network.plan }

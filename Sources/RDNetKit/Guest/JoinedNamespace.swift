@@ -16,7 +16,7 @@ struct JoinedNamespace: Sendable {
     struct Configuration: Sendable {
         var address: InterfaceAddress
         var gateway: IPAddress
-        /// The IPv6 address; nil for none. Its router is the gateway's link-local address.
+        /// The IPv6 address, with the gateway's link-local address as the router; nil for none.
         var ipv6: InterfaceAddress?
         var mtu: Int
         /// Nil keeps the kernel's choice.

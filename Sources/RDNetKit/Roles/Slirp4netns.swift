@@ -199,8 +199,8 @@ extension Option<Slirp4netnsSettings> {
                 .boolean,
                 help: "give the guest IPv6: the host is fd00::2, DNS fd00::3, the guest fd00::64",
                 reason: """
-                    The guest has a default route only while the host has one. Podman passes this \
-                    option by default.
+                    The guest has a default route if the host has one. Podman passes this option by \
+                    default.
                     """
             )
         ) + [

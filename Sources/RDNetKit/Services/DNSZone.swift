@@ -211,12 +211,13 @@ struct DNSZones: Sendable {
         return names
     }
 
-    /// Returns the answer of the first zone that contains the name; nil if none does.
+    /// Answers from the first zone that contains the name.
     ///
     /// - Parameters:
     ///   - question: Any question.
     ///   - twins: The IPv6 addresses of machines by their IPv4 addresses: a name that has only the
     ///     IPv4 address of such a machine has its IPv6 address as well.
+    /// - Returns: The answer; nil for names outside the zones.
     func answer(
         to question: DNSQuestion,
         adding twins: [IPAddress: IPAddress] = [:]

@@ -44,7 +44,10 @@ struct HTTPAdmission {
             name = String(name[..<colon])
         }
         if name.hasSuffix(".") { name.removeLast() }
-        if let address = IPAddress(name) { return address == (local ?? self.address) }
+        if let address = IPAddress(name) {
+            // A connection through the virtual network may be to any address of the gateway.
+            return address == (local ?? self.address) || local == nil && isOwnName(name)
+        }
         let isLocalhost = name == "localhost" || name.hasSuffix(".localhost")
         return isLocalhost && local?.isLoopback ?? false || isOwnName(name)
     }

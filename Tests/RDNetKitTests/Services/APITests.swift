@@ -124,7 +124,7 @@ struct APITests {
             ),
             (
                 #"{"local":"/tmp/x","remote":"tcp://[::1","protocol":"unix"}"#, 400,
-                "address [::1:: missing ']' in address"
+                "address [::1: missing ']' in address"
             ),
             (
                 #"{"local":"x","remote":"tcp://192.168.127.2:80","protocol":"unix"}"#, 500,

@@ -102,6 +102,24 @@ struct IPv6ServicesTests {
         }
     }
 
+    @Test func `a guest publishes its own port over IPv6`() throws {
+        let world = try SwitchedGuest()
+        try serve("own", at: "[::]:80", in: world)
+        try world.guest.run(
+            "curl",
+            "-sSf",
+            "-d",
+            #"{"local":"127.0.0.1:8080","remote":":80"}"#,
+            "http://[\(Self.gateway)]/services/forwarder/expose"
+        )
+        #expect(
+            try world.askAPI("/services/forwarder/all")
+                == #"[{"local":"127.0.0.1:8080","remote":"[\#(Self.guest)]:80","protocol":"tcp"}]"#
+                + "\n"
+        )
+        #expect(try fetch("-4", "127.0.0.1:8080", in: world) == "own")
+    }
+
     @Test func `a datagram of a published port comes from the gateway in the guest's family`()
         throws
     {

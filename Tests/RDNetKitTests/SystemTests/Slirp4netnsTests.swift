@@ -128,8 +128,9 @@ final class Slirp4netnsTests {
     @Test func `with --enable-ipv6 the guest reaches the host and DNS, and a forward reaches it`()
         throws
     {
-        try host.run("ip", "link", "add", "up0", "type", "dummy")
-        try host.run("ip", "link", "set", "up0", "up")
+        try host.run("ip", "link", "add", "up0", "type", "veth", "peer", "up1")
+        for end in ["up0", "up1"] { try host.run("ip", "link", "set", end, "up") }
+        try host.run("ip", "address", "add", "2001:db8::1/64", "dev", "up0", "nodad")
         try host.run("ip", "-6", "route", "add", "default", "dev", "up0")
         let server = try RunningProgram(
             ["socat", "TCP6-LISTEN:7,bind=[::1],fork", "EXEC:cat"],
