@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: all always help run test check lint limits man man-check bench bench-wsl-proxy fuzz install dist clean
+.PHONY: all always help run test check lint limits man man-check bench bench-port-proxy bench-wsl-proxy fuzz install dist clean
 .DEFAULT_GOAL := all
 
 PREFIX ?= /usr/local
@@ -139,6 +139,12 @@ man-check: $(binary)
 bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl qemu-system-x86:qemu-system-x86_64 kmod:depmod xz-utils:xz)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
+	@[ -n "$(ARGS)$(SCALE)$(PHASES)" ] || $(MAKE) --no-print-directory bench-port-proxy
+
+## bench-port-proxy: port-proxy beside Docker's docker-proxy, where that is installed
+bench-port-proxy: $(binary) $(load)
+	@$(call need,iproute2:ip iperf3:iperf3 jq:jq)
+	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/port-proxy.sh
 
 ## bench-wsl-proxy: throughput through wsl-proxy beside that without it; fails below 80 %
 bench-wsl-proxy: $(binary)
