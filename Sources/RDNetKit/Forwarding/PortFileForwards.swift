@@ -131,7 +131,8 @@ struct PortFileFolders {
             !folders.contains { FileBroker.Grants.isDirectly(path, in: $0) }
         }
         // Clients read 100 bytes: the path, which they know, is last.
-        return outside.map { "--\(SandboxSettings.portFileFolder) does not name the folder of \($0)" }
+        let option = "--\(SandboxSettings.portFileFolder)"
+        return outside.map { "\(option) does not name the folder of \($0)" }
     }
 }
 

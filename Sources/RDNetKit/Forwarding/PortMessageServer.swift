@@ -1,4 +1,5 @@
 /// The socket where guest agents report published ports: one message per connection, no answer.
+///
 /// HTTP requests, which do not begin as a message does, are passed on.
 ///
 /// How it works: messages apply in the order in which their connections were accepted, because an

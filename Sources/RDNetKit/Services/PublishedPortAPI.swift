@@ -26,8 +26,10 @@ struct PublishedPortAPI {
         ]
     }
 
-    /// Opens a port. The client's `remote` is behind the upstream address, which has no other way
-    /// to it than a listener on the same port.
+    /// Opens a port.
+    ///
+    /// The client's `remote` is behind the upstream address, which has no other way to it than a
+    /// listener on the same port.
     private func hold(_ name: String, local: String) throws(ForwardError) -> HTTPOutcome {
         let transport = ForwardProtocol(rawValue: name.isEmpty ? "tcp" : name)
         guard let transport, transport != .unix else { throw .unknownProtocol(name) }
