@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: all always help run test check lint limits man man-check bench bench-wsl-proxy fuzz mutate install dist clean
+.PHONY: all always help run test check lint limits man man-check bench bench-port-proxy bench-wsl-proxy fuzz mutate install dist clean
 .DEFAULT_GOAL := all
 
 PREFIX ?= /usr/local
@@ -113,7 +113,7 @@ lint:
 	@! LC_ALL=C.UTF-8 grep -rnE --include='*.swift' '^.{101,}$$' Sources Tests | grep -E ':[0-9]+: *//' || \
 		{ echo "lint: comments are at most 100 columns wide" >&2; exit 1; }
 	@! grep -rnE --exclude-dir=doc --exclude-dir=corpus '[[:space:]]+$$' $(prose) || { echo "lint: trailing white space" >&2; exit 1; }
-	@find $(prose) -type f ! -path '*/doc/*' ! -path '*/corpus/*' ! -name '*.svg' -exec codespell -L te {} +
+	@find $(prose) -type f ! -path '*/doc/*' ! -path '*/corpus/*' ! -name '*.svg' -exec codespell -L te,fo {} +
 	@mandoc -T lint -W warning man/*
 
 # A file is one idea: 300 lines as a rule, 400 at most.
@@ -139,6 +139,12 @@ man-check: $(binary)
 bench: $(binary) $(load)
 	@$(call need,iproute2:ip iperf3:iperf3 jq:jq procps:sysctl qemu-system-x86:qemu-system-x86_64 kmod:depmod xz-utils:xz)
 	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/bench.sh $(ARGS)
+	@[ -n "$(ARGS)$(SCALE)$(PHASES)" ] || $(MAKE) --no-print-directory bench-port-proxy
+
+## bench-port-proxy: port-proxy beside Docker's docker-proxy, where that is installed
+bench-port-proxy: $(binary) $(load)
+	@$(call need,iproute2:ip iperf3:iperf3 jq:jq)
+	@RDNET_BINARY=$(CURDIR)/$(binary) RDNET_LOAD=$(CURDIR)/$(load) Tests/Bench/port-proxy.sh
 
 ## bench-wsl-proxy: throughput through wsl-proxy beside that without it; fails below 80 %
 bench-wsl-proxy: $(binary)

@@ -1,13 +1,23 @@
 import CLinux
 import Glibc
 
-/// Round trips of one byte on one connection.
+/// Round trips of one byte on one connection, or with one UDP socket.
 enum RequestResponse {
     static func run(_ peer: Peer, seconds: Double) {
         let descriptor = startConnection(to: peer)
         waitFor(descriptor, POLLOUT)
         let code = connectionError(descriptor)
         if code != 0 { fail("connect: \(String(cString: strerror(code)))") }
+        run(on: descriptor, seconds: seconds)
+    }
+
+    static func runDatagrams(_ peer: Peer, seconds: Double) {
+        let descriptor = makeSocket(SOCK_DGRAM)
+        check("connect") { peer.lend { connect(descriptor, $0, $1) } }
+        run(on: descriptor, seconds: seconds)
+    }
+
+    private static func run(on descriptor: Int32, seconds: Double) {
         var samples = Samples()
         let start = nanoseconds()
         let end = start + UInt64(seconds * 1e9)

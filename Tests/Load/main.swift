@@ -12,6 +12,7 @@ private let usage = """
            rdnet-load echo-many HOST PORT [COUNT [OCTETS]]
            rdnet-load udp-up|udp-down HOST PORT SECONDS [MEGABITS [OCTETS [AT-ONCE]]]
            rdnet-load udp-echo PORT
+           rdnet-load udp-rr HOST PORT SECONDS
            rdnet-load udp-clients HOST PORT COUNT
            rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS [OCTETS [AT-ONCE]]
            rdnet-load ready exit|output|unix:PATH|address:ADDRESS COUNT COMMAND...
@@ -75,6 +76,8 @@ case "echo-many":
     echoed.run(peer, count: Int(number(4, default: 200)))
 case "udp-echo":
     DatagramEchoServer.run(port: port(2))
+case "udp-rr":
+    RequestResponse.runDatagrams(peer, seconds: number(4))
 case "udp-clients":
     var clients = DatagramClients()
     clients.run(peer, count: Int(number(4)))

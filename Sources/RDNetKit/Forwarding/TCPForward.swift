@@ -33,8 +33,9 @@ final class TCPForward: OpenForward {
             limits: limits,
             counters: counters.listeners,
             admitting: { [weak connector] in connector?.hasRoom ?? true }
-        ) { [weak connector] stream, _ in
+        ) { [weak connector] stream, client in
             counters.connections += 1
+            if client?.address.isLoopback == true { Socket.sendUnpaced(stream) }
             connector?.connect(to: target, joining: stream)
         }
     }

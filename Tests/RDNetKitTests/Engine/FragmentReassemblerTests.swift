@@ -54,6 +54,12 @@ struct FragmentReassemblerTests {
         }
     }
 
+    @Test mutating func `an end in front of a piece that is here ends the packet`() {
+        let outcomes = [receive(32..<40), receive(24..<32, last: true)]
+        #expect(outcomes == [.waiting, .discarded])
+        #expect(reassembler.isEmpty)
+    }
+
     @Test mutating func `an exact duplicate is harmless, every other overlap ends the packet`() {
         let (first, again) = (receive(8..<24), receive(8..<24))
         #expect(first == .waiting && again == .waiting)

@@ -92,6 +92,20 @@ struct PortProxyTests {
         server.end(with: SIGKILL)
     }
 
+    @Test func `what a client on this machine gets is not paced`() throws {
+        let server = try startContainer()
+        let port = try PublishedPort(Self.words(), in: host)
+        try port.expectOpen()
+        let client = try RunningProgram(["nc", "127.0.0.1", "8080"], in: host)
+        let filter = ["-Htin", "state", "established", "sport", "=", ":8080"]
+        #expect(
+            try comesTrue {
+                try run(["ip", "netns", "exec", host.name, "ss"] + filter).contains(" reno ")
+            }
+        )
+        for program in [client, server] { program.end(with: SIGKILL) }
+    }
+
     @Test func `no client is refused while the shared process is replaced`() throws {
         let server = try startContainer()
         let port = try PublishedPort(Self.words(), in: host)
