@@ -15,15 +15,17 @@ enum ICMPError {
     ///   - kind: The error.
     ///   - header: The packet's header.
     ///   - payload: The packet's payload.
-    /// - Returns: False for errors about errors, groups, broadcasts and later fragments.
+    /// - Returns: False for errors about errors, groups, broadcasts, and later fragments of IPv4.
     static func isAllowed(
         _ kind: ICMPMessage.Kind,
         about header: IPHeader,
         _ payload: UnsafeRawBufferPointer
     ) -> Bool {
-        guard header.fragmentOffset == 0, !header.source.isUnspecified, !header.source.isMulticast,
+        guard !header.source.isUnspecified, !header.source.isMulticast,
             header.destination != .broadcastIPv4
         else { return false }
+        // RFC 8200, 4.5 even demands an error about a later fragment.
+        if header.fragmentOffset != 0 { return !header.isIPv4 && !header.destination.isMulticast }
         if header.destination.isMulticast, !isAllowedAboutGroups(kind, header) { return false }
         guard header.transport == IPProtocol.icmp(for: header.source) else { return true }
         // Of ICMP only queries: echo and timestamp, and in IPv6 everything that is no error.
