@@ -86,7 +86,7 @@ final class ResolverMachine {
 
     /// Returns the file's text for a lease.
     static func lease(search domain: String) -> String {
-        "search \(domain)\nnameserver \(SwitchedGuest.gateway)\n"
+        "search \(domain)\nnameserver \(SwitchedGuest.gateway)\nnameserver fdc0:a87f::1\n"
     }
 
     // MARK: The machine
