@@ -31,7 +31,7 @@ enum PacketFuzz {
 
     /// A header that was read, written and read again is the same.
     private static func headers(_ input: inout FuzzInput) throws {
-        let kind = input.number(below: 5)
+        let kind = input.number(below: 6)
         let octets = input.rest()
         let bytes = octets.span.bytes
         var room = [UInt8](repeating: 0, count: 64)
@@ -52,6 +52,10 @@ enum PacketFuzz {
             header.payloadLength = min(header.payloadLength, 64 - IPHeader.lengthIPv4)
             header.write(to: &span)
             try mustHold(try IPHeader(readingIPv4: span.bytes) == header, "\(header)")
+        case 5:
+            let header = try IPHeader(readingIPv6: bytes)
+            let end = header.headerLength + header.payloadLength
+            mustHold(header.payloadLength >= 0 && end <= octets.count, "\(header)")
         case 3:
             var header = try TCPHeader(reading: bytes)
             guard header.writtenLength <= 60 else { return }
@@ -130,7 +134,7 @@ enum PacketFuzz {
                 source: IPAddress(ipv4: 0xc0a8_7f02),
                 destination: IPAddress(ipv4: 0xc0a8_7ffe),
                 payloadLength: 0,
-                identification: UInt16(input.octet())
+                identification: UInt32(input.octet())
             )
             let place = input.integer16()
             header.moreFragments = place & 0x2000 != 0
@@ -138,7 +142,7 @@ enum PacketFuzz {
             let payload = [UInt8](repeating: 7, count: Int(input.octet()) * 8 + Int(place >> 14))
             header.payloadLength = payload.count
             let outcome = payload.withUnsafeBytes { reassembler.receive(header, $0, now: now) }
-            if case .complete(let whole) = outcome {
+            if case .complete(_, let whole) = outcome {
                 mustHold(whole.count <= 65_515 && whole.allSatisfy { $0 == 7 }, "no packet")
             }
             now = now + .milliseconds(100)
