@@ -10,8 +10,9 @@ enum FrameCheck {
         mustHold((14...65_535).contains(frame.count), "a frame of \(frame.count) bytes")
         // Other guests' frames are theirs.
         guard Array(frame[6..<12]) == MACAddress.standardGateway.octets else { return }
-        guard frame[12] == 8, frame[13] == 0 else {
-            mustHold(frame[12] == 8 && frame[13] == 6 && frame.count == 60, "neither IPv4 nor ARP")
+        let isIPv6 = frame[12] == 0x86 && frame[13] == 0xdd
+        guard isIPv6 || frame[12] == 8 && frame[13] == 0 else {
+            mustHold(frame[12] == 8 && frame[13] == 6 && frame.count == 60, "neither IP nor ARP")
             return
         }
         guard header.segmentation == .none else { return superFrame(frame, header, mtu: mtu) }
@@ -28,9 +29,11 @@ enum FrameCheck {
         mtu: Int
     ) {
         mustHold(header.needsChecksum, "a super-frame with a finished checksum")
-        let start = 14 + Int(frame[14] & 15) * 4
-        let isTCP = header.segmentation == .tcpIPv4
-        mustHold(isTCP ? frame[23] == 6 : frame[23] == 17, "another transport")
+        let isIPv6 = frame[14] >> 4 == 6
+        let start = isIPv6 ? 54 : 14 + Int(frame[14] & 15) * 4
+        let isTCP = header.segmentation == (isIPv6 ? .tcpIPv6 : .tcpIPv4)
+        let transport = frame[isIPv6 ? 20 : 23]
+        mustHold(isTCP ? transport == 6 : transport == 17, "another transport")
         mustHold(Int(header.checksumStart) == start, "the checksum starts elsewhere")
         let length = isTCP ? Int(frame[start + 12] >> 4) * 4 : 8
         let packet = start - 14 + length + Int(header.segmentSize)
@@ -48,8 +51,21 @@ enum FrameCheck {
         (frame[field], frame[field + 1]) = (UInt8(sum >> 8), UInt8(sum & 255))
     }
 
-    /// A complete IPv4 packet in a frame.
+    /// A complete IPv6 packet in a frame.
+    private static func packetIPv6(_ frame: [UInt8]) {
+        let length = Int(frame[18]) << 8 | Int(frame[19])
+        mustHold(length == frame.count - 54, "\(length) bytes in a frame of \(frame.count)")
+        // A fragment; only the whole has a checksum.
+        guard frame[20] != 44 else { return }
+        mustHold([6, 17, 58].contains(frame[20]), "protocol \(frame[20])")
+        let payload = frame[54...]
+        let pseudo = Checksum.pseudoHeaderIPv6(frame, payload.count)
+        mustHold(Checksum.of(pseudo + payload) == 0, "the checksum over IPv6")
+    }
+
+    /// A complete packet in a frame.
     private static func packet(_ frame: [UInt8]) {
+        if frame[14] >> 4 == 6 { return packetIPv6(frame) }
         let headerLength = Int(frame[14] & 15) * 4
         let total = Int(frame[16]) << 8 | Int(frame[17])
         mustHold(frame[14] >> 4 == 4 && headerLength >= 20, "no IPv4 header")
@@ -88,8 +104,25 @@ enum Checksum {
         Array(frame[26..<34]) + [0, frame[23], UInt8(length >> 8 & 255), UInt8(length & 255)]
     }
 
-    /// Writes the checksums of an IPv4 frame, as far as its lengths allow.
+    /// The pseudo-header of the transport in an IPv6 frame.
+    static func pseudoHeaderIPv6(_ frame: [UInt8], _ length: Int) -> [UInt8] {
+        Array(frame[22..<54]) + [0, 0, UInt8(length >> 8 & 255), UInt8(length & 255)]
+            + [0, 0, 0, frame[20]]
+    }
+
+    private static func repairIPv6(_ frame: inout [UInt8]) {
+        let end = 54 + (Int(frame[18]) << 8 | Int(frame[19]))
+        guard let offset = [6: 16, 17: 6, 58: 2][frame[20]], 54 + offset + 2 <= end,
+            end <= frame.count
+        else { return }
+        store(0, in: &frame, at: 54 + offset)
+        let pseudo = pseudoHeaderIPv6(frame, end - 54)
+        store(of(pseudo + frame[54..<end]), in: &frame, at: 54 + offset)
+    }
+
+    /// Writes the checksums of an IP frame, as far as its lengths allow.
     static func repair(_ frame: inout [UInt8]) {
+        if frame.count >= 54, frame[12] == 0x86, frame[13] == 0xdd { return repairIPv6(&frame) }
         guard frame.count >= 34, frame[12] == 8, frame[13] == 0 else { return }
         let start = 14 + Int(frame[14] & 15) * 4
         guard start >= 34, start <= frame.count else { return }
