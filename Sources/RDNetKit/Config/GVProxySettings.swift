@@ -51,7 +51,8 @@ struct GVProxyLinks: Equatable, Sendable {
 extension Option<GVProxySettings> {
     /// The options of `gvproxy`.
     static let gvproxy: [Option<GVProxySettings>] =
-        files + links + Option<APIAccess>.access.map { $0.within(\.access) } + addressing + forwards
+        files + links + Option<APIAccess>.access.map { $0.within(\.access) } + addressing + ipv6
+        + forwards
         + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) } + logging
 
     private static let files = [
@@ -154,57 +155,58 @@ extension Option<GVProxySettings> {
         ),
     ]
 
-    private static let addressing =
-        [
-            Option(
-                "mtu",
-                \.mtu,
-                .integer(-(1 << 31)...(1 << 31 - 1), "OCTETS"),
-                unset: "0",
-                help: "the MTU; 0 for the file's value, or 1500",
-                reason: "Guests learn it by DHCP."
-            ),
-            Option(
-                "subnet",
-                \.subnet,
-                .anything("CIDR"),
-                help: "the virtual network's subnet",
-                reason: "The file overrides it."
-            ),
-            Option(
-                "gatewayIP",
-                \.gateway,
-                .anything("ADDRESS"),
-                unset: "the first usable address",
-                help: "the gateway's address",
-                reason: "The file overrides it."
-            ),
-            Option(
-                "deviceIP",
-                \.device,
-                .anything("ADDRESS"),
-                unset: "the second usable address",
-                help: "the default guest's address",
-                reason: "The file overrides it."
-            ),
-            Option(
-                "hostIP",
-                \.host,
-                .anything("ADDRESS"),
-                unset: "the last usable address",
-                help: "the address that leads to the host's 127.0.0.1",
-                reason: "The file overrides it."
-            ),
-            Option(
-                "ec2-metadata-access",
-                \.allowsMetadata,
-                .boolean,
-                help: "let guests connect to 169.254.0.0/16",
-                reason: "Off by default, because cloud machines serve their credentials there."
-            ),
-            .multicastDNS(\.usesMulticastDNS),
-            .isolate(\.isolatesGuests),
-        ] + Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
+    private static let addressing = [
+        Option(
+            "mtu",
+            \.mtu,
+            .integer(-(1 << 31)...(1 << 31 - 1), "OCTETS"),
+            unset: "0",
+            help: "the MTU; 0 for the file's value, or 1500",
+            reason: "Guests learn it by DHCP."
+        ),
+        Option(
+            "subnet",
+            \.subnet,
+            .anything("CIDR"),
+            help: "the virtual network's subnet",
+            reason: "The file overrides it."
+        ),
+        Option(
+            "gatewayIP",
+            \.gateway,
+            .anything("ADDRESS"),
+            unset: "the first usable address",
+            help: "the gateway's address",
+            reason: "The file overrides it."
+        ),
+        Option(
+            "deviceIP",
+            \.device,
+            .anything("ADDRESS"),
+            unset: "the second usable address",
+            help: "the default guest's address",
+            reason: "The file overrides it."
+        ),
+        Option(
+            "hostIP",
+            \.host,
+            .anything("ADDRESS"),
+            unset: "the last usable address",
+            help: "the address that leads to the host's 127.0.0.1",
+            reason: "The file overrides it."
+        ),
+        Option(
+            "ec2-metadata-access",
+            \.allowsMetadata,
+            .boolean,
+            help: "let guests connect to 169.254.0.0/16",
+            reason: "Off by default, because cloud machines serve their credentials there."
+        ),
+        .multicastDNS(\.usesMulticastDNS),
+        .isolate(\.isolatesGuests),
+    ]
+
+    private static let ipv6 = Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
 
     private static let forwards = [
         Option(

@@ -66,9 +66,9 @@ extension Option {
                 reach: .network(key: "ipv6"),
                 help: "IPv6 for guests: auto, on, or off",
                 reason: """
-                    With auto, the network has IPv6, but guests have a default route only while the \
-                    host has one, so that they never try IPv6 in vain. With on they always have \
-                    one. With off, the network has IPv4 only.
+                    With auto, guests have IPv6 addresses, but a default route only while the host \
+                    has one; without it, their programs use IPv4. With on, guests always have a \
+                    default route. With off, the network has IPv4 only.
                     """
             ),
             Option(

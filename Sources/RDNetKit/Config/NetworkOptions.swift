@@ -126,43 +126,45 @@ extension Option {
 
 extension Option<NetworkSettings> {
     fileprivate static let network =
-        addressing + waysIn + Option<APIAccess>.access.map { $0.within(\.access) } + addressService
+        addressing + ipv6 + waysIn + Option<APIAccess>.access.map { $0.within(\.access) }
+        + addressService
         + nameService + limits
 
-    private static let addressing =
-        [
-            Option.subnet(\.chosenSubnet),
-            Option(
-                "mtu",
-                \.mtu,
-                .integer(576...65_520, "OCTETS"),
-                reach: .network(key: "mtu"),
-                help: "the virtual network's MTU",
-                reason: """
-                    Guests learn it by DHCP. Every guest works with the default; a larger MTU saves \
-                    CPU time if both ends support it.
-                    """
-            ),
-            Option(
-                "gateway-mac",
-                \.gatewayMAC,
-                .mac,
-                reach: .network(key: "gateway-mac"),
-                help: "the gateway's MAC address",
-                reason: "The default is that of gvproxy and Rancher Desktop."
-            ),
-            Option(
-                "guest-mac",
-                \.guestMAC,
-                .mac,
-                reach: .network(key: "guest-mac"),
-                help: "the MAC address of the default guest",
-                reason: """
-                    This guest always gets the second usable address, so port forwards can refer \
-                    to it before it connects.
-                    """
-            ),
-        ] + Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
+    private static let addressing = [
+        Option.subnet(\.chosenSubnet),
+        Option(
+            "mtu",
+            \.mtu,
+            .integer(576...65_520, "OCTETS"),
+            reach: .network(key: "mtu"),
+            help: "the virtual network's MTU",
+            reason: """
+                Guests learn it by DHCP. Every guest works with the default; a larger MTU saves \
+                CPU time if both ends support it.
+                """
+        ),
+        Option(
+            "gateway-mac",
+            \.gatewayMAC,
+            .mac,
+            reach: .network(key: "gateway-mac"),
+            help: "the gateway's MAC address",
+            reason: "The default is that of gvproxy and Rancher Desktop."
+        ),
+        Option(
+            "guest-mac",
+            \.guestMAC,
+            .mac,
+            reach: .network(key: "guest-mac"),
+            help: "the MAC address of the default guest",
+            reason: """
+                This guest always gets the second usable address, so port forwards can refer \
+                to it before it connects.
+                """
+        ),
+    ]
+
+    private static let ipv6 = Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
 
     private static let waysIn = [
         Option(

@@ -79,15 +79,13 @@ struct NetworkSettings: Sendable {
 
     /// The IPv6 prefix; nil for a network without IPv6.
     var prefix: IPv6Prefix? {
-        guard ipv6 != .off, mtu >= Self.minimumIPv6MTU else { return nil }
+        guard ipv6 != .off, mtu >= IPHeader.minimumMTUIPv6 else { return nil }
         return switch prefixChoice {
         case .matching: IPv6Prefix(derivedFrom: subnet)
         case .prefix(let prefix): prefix
         case .off: nil
         }
     }
-    /// The MTU that IPv6 requires of every link (RFC 8200, 5).
-    private static let minimumIPv6MTU = 1280
 
     /// The forwards; the last one for a host address and ports wins.
     var effectivePortForwards: [PortForward] {

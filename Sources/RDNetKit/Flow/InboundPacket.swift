@@ -35,13 +35,7 @@ struct InboundPacket {
     @inline(__always)
     func verifyChecksum(of octets: UnsafeRawBufferPointer) throws(PacketError) {
         if offload.needsChecksum || offload.checksumIsValid { return }
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: source,
-            destination: destination,
-            transport: header.transport,
-            length: octets.count
-        )
-        guard InternetChecksum.checksum(octets, adding: pseudo) == 0 else { throw .badChecksum }
+        guard header.checksum(of: octets) == 0 else { throw .badChecksum }
     }
 
     /// The start of the payload as an ICMP error quotes it, with a complete checksum.

@@ -29,13 +29,7 @@ final class OpeningPacket {
         }
         var octets = segment
         (octets[field], octets[field + 1]) = (0, 0)
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: header.source,
-            destination: header.destination,
-            transport: IPProtocol.tcp,
-            length: octets.count
-        )
-        let sum = octets.withUnsafeBytes { InternetChecksum.checksum($0, adding: pseudo) }
+        let sum = octets.withUnsafeBytes { header.checksum(of: $0) }
         octets[field] = UInt8(truncatingIfNeeded: sum >> 8)
         octets[field + 1] = UInt8(truncatingIfNeeded: sum)
         return octets

@@ -6,10 +6,8 @@
 final class TCPFlows {
     /// The default MSS (RFC 9293, 3.7.1).
     static let defaultSegmentSize = 536
-    /// The least that a router's report makes of it in IPv4.
+    /// The least that a router's report makes of it in IPv4; in IPv6 the minimum MTU says it.
     private static let smallestSegmentSize = 48
-    /// The MTU that every IPv6 link has (RFC 8200, 5; RFC 8201, 4).
-    private static let smallestIPv6Packet = 1280
     /// The initial window; doubled for every window that the host accepts without stalling.
     private static let initialWindow = 1 << 16
     /// The initial window once there are so many flows that together they could buffer too much.
@@ -184,7 +182,10 @@ final class TCPFlows {
         let headers = path.mtu - path.maximumSegmentSize(to: key.guest.address)
         let most = mtu == 0 ? Self.defaultSegmentSize : mtu - headers
         let least =
-            key.guest.address.isIPv4 ? Self.smallestSegmentSize : Self.smallestIPv6Packet - headers
+            key.guest.address.isIPv4
+            ? Self.smallestSegmentSize
+            // RFC 8201, 4.
+            : IPHeader.minimumMTUIPv6 - headers
         let size = max(most, least) - flow.timestamps.length
         guard size < flow.sender.segmentSize else { return }
         flow.sender.segmentSize = size

@@ -110,25 +110,10 @@ extension UDPFlows {
             var span = octets.mutableBytes
             udp.write(to: &span)
             guard checksum == nil, payload.count == udp.payloadLength else { return }
-            udp.checksum = Self.checksum(of: octets, ip)
+            udp.checksum = ip.datagramChecksum(of: UnsafeRawBufferPointer(octets))
             udp.write(to: &span)
         }
         return Array(octets.prefix(ICMPError.maximumQuote(to: ip.source)))
-    }
-
-    /// The checksum that the guest's network card would have written.
-    private static func checksum(
-        of datagram: UnsafeMutableRawBufferPointer,
-        _ header: IPHeader
-    ) -> UInt16 {
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: header.source,
-            destination: header.destination,
-            transport: IPProtocol.udp,
-            length: datagram.count
-        )
-        let sum = InternetChecksum.checksum(UnsafeRawBufferPointer(datagram), adding: pseudo)
-        return sum == 0 ? 0xffff : sum
     }
 
     /// Handles a guest's report that it closed a port.

@@ -4,8 +4,8 @@ enum Verdict: Equatable {
     case gateway
     /// To an endpoint of the host's network.
     case host(Endpoint)
-    /// Nowhere, and the guest is told so.
+    /// Nowhere; the guest gets an error.
     case refuse(DropReason)
-    /// Nowhere, without an answer.
+    /// Nowhere; the packet is dropped without an answer.
     case drop(DropReason)
 }

@@ -110,6 +110,12 @@ struct GatewayPlan: Equatable {
         ipv6?.prefix.ipv4(matching: address, in: subnet)
     }
 
+    /// The addresses of the machine that has an IPv4 address: that, and the IPv6 address with its
+    /// number.
+    func addresses(of ipv4: IPAddress) -> [IPAddress] {
+        [ipv4, ipv6(matching: ipv4)].compactMap(\.self)
+    }
+
     /// The IPv6 address with the same number as an IPv4 address; nil without IPv6.
     func ipv6(matching address: IPAddress) -> IPAddress? {
         ipv6?.prefix.address(matching: address, in: subnet)

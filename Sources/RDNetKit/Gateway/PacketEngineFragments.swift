@@ -25,17 +25,26 @@ extension PacketEngine {
         header.fragmentOffset = 0
         // The guest fragmented the packet itself, so the host may fragment it too.
         header.dontFragment = false
-        let dispatched = octets.withUnsafeBytes { octets -> Result<Void, PacketError> in
+        try withOctets(of: octets) { (octets) throws(PacketError) in
+            let whole = InboundPacket(header, octets, from: packet.mac, now: packet.now)
+            let isFromBehind = !plan.isGuest(whole.source)
+            try isFromBehind ? dispatchFromBehind(whole) : dispatch(whole)
+        }
+    }
+
+    /// Lends the octets of an array, because `withUnsafeBytes` does not pass on a typed error.
+    func withOctets(
+        of array: [UInt8],
+        _ body: (UnsafeRawBufferPointer) throws(PacketError) -> Void
+    ) throws(PacketError) {
+        let result = array.withUnsafeBytes { octets -> Result<Void, PacketError> in
             do throws(PacketError) {
-                let whole = InboundPacket(header, octets, from: packet.mac, now: packet.now)
-                let isFromBehind = !plan.isGuest(whole.source)
-                try isFromBehind ? dispatchFromBehind(whole) : dispatch(whole)
-                return .success(())
+                return .success(try body(octets))
             } catch {
                 return .failure(error)
             }
         }
-        try dispatched.get()
+        try result.get()
     }
 
     /// Notifies the senders of packets that were not completed in time (RFC 1122, 3.3.2).

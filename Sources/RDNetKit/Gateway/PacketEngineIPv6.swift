@@ -104,22 +104,16 @@ extension PacketEngine {
             var span = room.mutableBytes
             header.write(to: &span)
         }
-        let dispatched = whole.withUnsafeBytes { octets -> Result<Void, PacketError> in
-            do throws(PacketError) {
-                var header = try IPHeader(readingIPv6: octets.bytes)
-                // A fragment within fragments is an attack or an error.
-                guard !header.isFragment else { throw .notThisFormat }
-                // The guest fragmented the packet itself, so the host may fragment it too.
-                header.dontFragment = false
-                let payload = UnsafeRawBufferPointer(rebasing: octets[header.headerLength...])
-                let whole = InboundPacket(header, payload, from: packet.mac, now: packet.now)
-                if !complains(about: whole, octets) { try dispatch(whole) }
-                return .success(())
-            } catch {
-                return .failure(error)
-            }
+        try withOctets(of: whole) { (octets) throws(PacketError) in
+            var header = try IPHeader(readingIPv6: octets.bytes)
+            // A fragment within fragments is an attack or an error.
+            guard !header.isFragment else { throw .notThisFormat }
+            // The guest fragmented the packet itself, so the host may fragment it too.
+            header.dontFragment = false
+            let payload = UnsafeRawBufferPointer(rebasing: octets[header.headerLength...])
+            let whole = InboundPacket(header, payload, from: packet.mac, now: packet.now)
+            if !complains(about: whole, octets) { try dispatch(whole) }
         }
-        try dispatched.get()
     }
 
     // MARK: ICMPv6

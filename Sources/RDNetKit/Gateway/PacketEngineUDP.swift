@@ -91,8 +91,9 @@ extension PacketEngine {
             network.drop(reason)
         case .drop(let reason):
             // DHCP is the only service that accepts broadcasts, DHCPv6 the only one with a group.
-            let isDHCP = remote.port == 67 && ip.isIPv4
-            let isDHCPv6 = remote.port == 547 && ip.destination == .allDHCPv6Servers
+            let isDHCP = remote.port == DHCPMessage.serverPort && ip.isIPv4
+            let isDHCPv6 =
+                remote.port == DHCPv6Message.serverPort && ip.destination == .allDHCPv6Servers
             if isDHCP || isDHCPv6, let service = datagramServices[remote.port] {
                 return service(datagram.mac, guest, remote, datagram.payload)
             }

@@ -138,8 +138,7 @@ final class PacketWriter {
         )
         var octets = datagram.mutableBytes
         header.write(to: &octets)
-        let sum = checksum(UnsafeRawBufferPointer(datagram), ip)
-        header.checksum = sum == 0 ? 0xffff : sum
+        header.checksum = ip.datagramChecksum(of: UnsafeRawBufferPointer(datagram))
         header.write(to: &octets)
         send(ip, UnsafeRawBufferPointer(datagram), to: mac, on: link)
     }
@@ -169,7 +168,7 @@ final class PacketWriter {
         message.write(to: &span, isIPv4: guest.isIPv4)
         // Only ICMPv6 covers a pseudo-header (RFC 4443, 2.3).
         let whole = UnsafeRawBufferPointer(octets)
-        let sum = guest.isIPv4 ? InternetChecksum.checksum(whole) : checksum(whole, ip)
+        let sum = guest.isIPv4 ? InternetChecksum.checksum(whole) : ip.checksum(of: whole)
         span.storeBigEndian(sum, at: 2)
         send(ip, whole, to: route.mac, on: route.link, priority)
     }
@@ -198,7 +197,7 @@ final class PacketWriter {
         )
         ip.hopLimit = NeighborDiscoveryMessage.Envelope.hopLimit
         octets.withUnsafeMutableBytes { octets in
-            let sum = checksum(UnsafeRawBufferPointer(octets), ip)
+            let sum = ip.checksum(of: UnsafeRawBufferPointer(octets))
             // Sound: the span is used inside the closure only.
             var span = octets.mutableBytes
             span.storeBigEndian(sum, at: 2)
@@ -218,16 +217,6 @@ final class PacketWriter {
             mac: MACAddress(ipv6Group: group),
             on: nil
         )
-    }
-
-    private func checksum(_ octets: UnsafeRawBufferPointer, _ header: IPHeader) -> UInt16 {
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: header.source,
-            destination: header.destination,
-            transport: header.transport,
-            length: octets.count
-        )
-        return InternetChecksum.checksum(octets, adding: pseudo)
     }
 
     /// Sends one IP packet, fragmented if it exceeds the MTU.

@@ -18,47 +18,44 @@ enum RouterGuard {
         case other
     }
 
-    /// Types of ICMPv6 messages (RFC 4861, 4).
-    private enum Message {
-        static let routerAdvertisement: UInt8 = 134
-        static let neighborAdvertisement: UInt8 = 136
-        static let redirect: UInt8 = 137
-    }
+    /// The ICMPv6 type of a redirect (RFC 4861, 4.5).
+    private static let redirect: UInt8 = 137
 
-    /// The length of an IPv6 header.
-    static let headerLength = 40
-
-    /// Numbers of the header that follows (IANA's protocol numbers).
+    /// Numbers of extension headers (IANA's protocol numbers).
     private enum Next {
         static let hopByHop: UInt8 = 0
-        static let udp: UInt8 = 17
         static let routing: UInt8 = 43
         static let fragment: UInt8 = 44
         static let authentication: UInt8 = 51
-        static let icmp: UInt8 = 58
         static let destination: UInt8 = 60
     }
 
     /// Whether an IPv4 packet, which may be cut short, is a DHCP server's message to a client.
     static func refusesIPv4(_ packet: RawSpan) -> Bool {
-        guard packet.byteCount >= 20, packet.bigEndian(at: 9, as: UInt8.self) == Next.udp,
+        guard packet.byteCount >= IPHeader.lengthIPv4,
+            packet.bigEndian(at: 9, as: UInt8.self) == IPProtocol.udp,
             packet.bigEndian(at: 6, as: UInt16.self) & 0x1fff == 0
         else { return false }
         let start = Int(packet.bigEndian(at: 0, as: UInt8.self) & 15) * 4
-        return hasPorts(67, 68, packet, at: start)
+        return hasPorts(DHCPMessage.serverPort, DHCPMessage.clientPort, packet, at: start)
     }
 
     /// Reads what an IPv6 packet tells other guests; it may be cut short after its header.
     static func meaning(ofIPv6 packet: RawSpan) -> Meaning {
         var next = packet.bigEndian(at: 6, as: UInt8.self)
-        var offset = headerLength
+        var offset = IPHeader.lengthIPv6
         for _ in 0...maximumExtensions {
             switch next {
-            case Next.icmp:
+            case IPProtocol.icmpIPv6:
                 return meaning(ofICMPv6: packet, at: offset)
-            case Next.udp:
+            case IPProtocol.udp:
                 guard packet.byteCount >= offset + 4 else { return .refused }
-                return hasPorts(547, 546, packet, at: offset) ? .refused : .other
+                return hasPorts(
+                    DHCPv6Message.serverPort,
+                    DHCPv6Message.clientPort,
+                    packet,
+                    at: offset
+                ) ? .refused : .other
             case Next.hopByHop, Next.routing, Next.destination, Next.fragment,
                 Next.authentication:
                 guard packet.byteCount >= offset + 8 else { return .refused }
@@ -81,23 +78,15 @@ enum RouterGuard {
 
     private static func meaning(ofICMPv6 packet: RawSpan, at offset: Int) -> Meaning {
         guard packet.byteCount > offset else { return .refused }
-        switch packet.bigEndian(at: offset, as: UInt8.self) {
-        case Message.routerAdvertisement, Message.redirect: return .refused
-        case Message.neighborAdvertisement:
+        let type = packet.octet(at: offset)
+        if type == redirect { return .refused }
+        switch NeighborDiscoveryMessage.Kind(rawValue: type) {
+        case .routerAdvertisement: return .refused
+        case .neighborAdvertisement:
             guard packet.byteCount >= offset + 24 else { return .refused }
-            return .claim(address(in: packet, at: offset + 8))
+            return .claim(IPAddress(reading: packet, at: offset + 8))
         default: return .other
         }
-    }
-
-    /// Reads the source address of an IPv6 packet with a whole header.
-    static func source(ofIPv6 packet: RawSpan) -> IPAddress { address(in: packet, at: 8) }
-
-    private static func address(in packet: RawSpan, at offset: Int) -> IPAddress {
-        IPAddress(
-            high: packet.bigEndian(at: offset, as: UInt64.self),
-            low: packet.bigEndian(at: offset + 8, as: UInt64.self)
-        )
     }
 
     private static func hasPorts(

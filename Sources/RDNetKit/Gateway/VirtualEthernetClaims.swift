@@ -98,10 +98,10 @@ extension VirtualEthernet {
         now: Instant
     ) -> DropReason? {
         // The receiver notices a header that is cut short.
-        guard packet.byteCount >= RouterGuard.headerLength else { return nil }
+        guard packet.byteCount >= IPHeader.lengthIPv6 else { return nil }
         let meaning = RouterGuard.meaning(ofIPv6: packet)
         if meaning == .refused { return .routerMessage }
-        let source = RouterGuard.source(ofIPv6: packet)
+        let source = IPAddress(reading: packet, at: 8)
         if !source.isUnspecified, let reason = falseSourceIPv6(source, mac, on: port, now: now) {
             return reason
         }
@@ -202,7 +202,7 @@ extension VirtualEthernet {
 
     /// Notes that an address was leased; another link that uses it loses it.
     func leased(_ address: IPAddress, to mac: MACAddress) {
-        for address in [address, plan.ipv6(matching: address) ?? address] {
+        for address in plan.addresses(of: address) {
             guard let user = neighbors.port(of: address), user != bridge.port(of: mac) else {
                 continue
             }

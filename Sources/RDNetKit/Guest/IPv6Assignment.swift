@@ -13,13 +13,10 @@ struct IPv6Assignment: Equatable, Sendable {
     init?(_ offer: IPv6Offer, with lease: DHCPLease) {
         guard
             let subnet = Subnet(address: lease.address, prefixLength: lease.prefixLength),
-            let address = offer.prefix.address(matching: lease.address, in: subnet),
+            let address = InterfaceAddress(matching: lease.address, in: subnet, offer.prefix),
             let gateway = offer.prefix.address(matching: lease.server, in: subnet)
         else { return nil }
-        self.address = InterfaceAddress(
-            address: address,
-            prefixLength: offer.prefix.prefixLength
-        )
+        self.address = address
         self.gateway = gateway
         router = offer.hasDefaultRoute ? .gatewayLinkLocal : nil
         nameServers = lease.nameServers.compactMap {

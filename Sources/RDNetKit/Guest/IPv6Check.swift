@@ -1,10 +1,5 @@
 /// The check of `up`'s report for IPv6: address and default route exist, and the gateway answers.
 struct IPv6Check {
-    private enum Kind {
-        static let echoRequest: UInt8 = 128
-        static let echoReply: UInt8 = 129
-    }
-
     /// Limit on other ICMPv6 messages before the reply: a raw socket receives all of them.
     private static let maximumMessages = 16
 
@@ -29,15 +24,21 @@ struct IPv6Check {
         _ = try Socket.connect(echo.descriptor, to: target)
         let socket = WaitingSocket(echo.descriptor)
         let data = (0..<56).map { UInt8($0) }
-        let identifierAndSequence: [UInt8] = [0x72, 0x64, 0, 1]
-        try socket.send(
-            [Kind.echoRequest, 0, 0, 0] + identifierAndSequence + data,
-            within: limit
-        )
+        let request = ICMPMessage(kind: .echoRequest, rest: 0x7264_0001)
+        // The kernel writes the checksum, which covers its address.
+        try socket.send(request.octets(data, isIPv4: false), within: limit)
         for _ in 0..<Self.maximumMessages {
             let answer = try socket.receive(upTo: 1500, within: limit)
-            if answer.first == Kind.echoReply, answer.suffix(data.count) == data[...] { return nil }
+            if isEchoReply(answer), answer.suffix(data.count) == data[...] { return nil }
         }
         return "not an echo reply"
+    }
+
+    private func isEchoReply(_ message: [UInt8]) -> Bool {
+        do throws(PacketError) {
+            return try ICMPMessage(reading: message.span.bytes, isIPv4: false).kind == .echoReply
+        } catch {
+            return false
+        }
     }
 }

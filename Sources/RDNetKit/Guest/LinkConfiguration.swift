@@ -233,7 +233,7 @@ final class LinkConfiguration: LeaseRecipient {
     /// The IPv6 configuration if this kernel and interface can have it.
     private func usable(_ ipv6: IPv6Assignment?, _ link: NetworkLink) -> IPv6Assignment? {
         // The kernel takes IPv6 away from an interface with a smaller MTU (RFC 8200, 5).
-        isIPv4Only || link.mtu < 1280 ? nil : ipv6
+        isIPv4Only || link.mtu < IPHeader.minimumMTUIPv6 ? nil : ipv6
     }
 
     /// Sets the IPv6 address and default route; an interface without IPv6 works without them.

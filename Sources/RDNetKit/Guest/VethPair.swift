@@ -11,13 +11,10 @@ struct VethPair: Equatable {
         /// The address with the same digits in IPv6: 192.168.143.1/24 and fdc0:a88f::1/64; nil if
         /// the IPv4 network is too small or too large to have numbers.
         var ipv6Address: InterfaceAddress? {
-            Subnet(address: address.address, prefixLength: address.prefixLength)
-                .flatMap { subnet in
-                    let prefix = IPv6Prefix(derivedFrom: subnet)
-                    return prefix.address(matching: address.address, in: subnet).map {
-                        InterfaceAddress(address: $0, prefixLength: prefix.prefixLength)
-                    }
-                }
+            Subnet(address: address.address, prefixLength: address.prefixLength).flatMap {
+                let prefix = IPv6Prefix(derivedFrom: $0)
+                return InterfaceAddress(matching: address.address, in: $0, prefix)
+            }
         }
     }
 

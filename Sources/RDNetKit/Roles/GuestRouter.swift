@@ -3,9 +3,6 @@
 /// A link hears of it once one of its guests has sent IPv6: a guest that knows only IPv4, or a
 /// program that stands in for one, notices nothing.
 final class GuestRouter: TimerObserver {
-    /// The ports of DHCPv6 (RFC 8415, 7.2).
-    private static let serverPort: UInt16 = 547
-
     private unowned let network: HostNetwork
     private let plan: IPv6Plan
     private var advertiser: RouterAdvertiser
@@ -66,16 +63,7 @@ final class GuestRouter: TimerObserver {
             hasNewLease = true
         }
         server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
-        engine.datagramServices[Self.serverPort] = {
-            [unowned self] mac, source, destination, octets in
-            let datagram = ServiceDatagram(
-                source: source,
-                destination: destination,
-                sourceMAC: mac,
-                payload: Array(octets)
-            )
-            answer(datagram)
-        }
+        network.serve(DHCPv6Message.serverPort) { [unowned self] in answer($0) }
         engine.neighborHeard = { [unowned self] in heard($0) }
         engine.routerSolicited = { [unowned self] address, mac in
             if let number = network.engine.ethernet.linkNumber(of: mac) { speakers.insert(number) }
@@ -101,7 +89,7 @@ final class GuestRouter: TimerObserver {
         timer = nil
         routes?.close()
         routes = nil
-        network.engine.datagramServices[Self.serverPort] = nil
+        network.engine.datagramServices[DHCPv6Message.serverPort] = nil
         network.engine.routerSolicited = { _, _ in }
         network.engine.neighborHeard = { _ in }
         send(advertiser.farewell())
@@ -205,7 +193,7 @@ final class GuestRouter: TimerObserver {
         answer.withUnsafeBytes { payload in
             network.engine.network.send(
                 payload,
-                from: Endpoint(address: .gatewayLinkLocal, port: Self.serverPort),
+                from: Endpoint(address: .gatewayLinkLocal, port: DHCPv6Message.serverPort),
                 to: datagram.source,
                 mac: datagram.sourceMAC,
                 on: network.engine.ethernet.link(of: datagram.sourceMAC)

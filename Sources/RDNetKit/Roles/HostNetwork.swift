@@ -176,9 +176,9 @@ final class HostNetwork: DatagramSender {
         dhcp.isPresent = { [unowned ethernet] in ethernet.isAttached($0) }
         dhcp.link = { [unowned ethernet] in ethernet.linkNumber(of: $0) }
         dhcp.isUsedElsewhere = { [unowned ethernet] address, link in
-            // The two addresses of a machine have the same number.
-            let both = [address, ethernet.plan.ipv6(matching: address)].compactMap { $0 }
-            return both.contains { ethernet.isUsed($0, elsewhereThan: link) }
+            ethernet.plan.addresses(of: address).contains {
+                ethernet.isUsed($0, elsewhereThan: link)
+            }
         }
         dhcp.leased = { [unowned ethernet] in ethernet.leased($0, to: $1) }
         dhcp.impersonated = { [unowned engine] in engine.network.drop(.takenMAC) }

@@ -20,9 +20,6 @@ struct Slirp4netnsSettings: RoleSettings {
     var printsVersion = false
     var sandbox = SandboxSettings()
 
-    /// fd00::/64, where libslirp has the host at ::2 and DNS at ::3.
-    private static let standardPrefix = IPAddress(high: 0xfd00_0000_0000_0000, low: 0)
-
     fileprivate static let standardSubnet =
         Subnet(address: IPAddress(ipv4: 0x0a00_0200), prefixLength: 24) ?? .standard
 
@@ -63,20 +60,6 @@ struct Slirp4netnsSettings: RoleSettings {
         return nil
     }
 
-    private var prefixChoice: IPv6PrefixChoice {
-        guard hasIPv6 else { return .off }
-        do {
-            return .prefix(
-                try IPv6Prefix(
-                    network: Self.standardPrefix,
-                    prefixLength: IPv6Prefix.autoconfigured
-                )
-            )
-        } catch {
-            preconditionFailure("\(error)")
-        }
-    }
-
     /// The virtual network: 10.0.2.2 is the host, 10.0.2.3 answers DNS, the guest is 10.0.2.100.
     ///
     /// In IPv6 they are fd00::2, fd00::3 and fd00::64, the same numbers.
@@ -84,7 +67,7 @@ struct Slirp4netnsSettings: RoleSettings {
         var network = NetworkSettings()
         network.chosenSubnet = subnet
         network.mtu = mtu
-        network.prefixChoice = prefixChoice
+        network.prefixChoice = hasIPv6 ? .prefix(.slirp) : .off
         network.hostAddress = subnet.host(2)
         network.gatewayAddress = subnet.host(3)
         network.guestAddress = subnet.host(100)

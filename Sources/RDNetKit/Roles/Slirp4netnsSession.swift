@@ -258,10 +258,8 @@ struct Slirp4netnsTarget {
                         prefixLength: network.subnet.prefixLength
                     ),
                     gateway: network.hostAlias,
-                    ipv6: network.prefix.flatMap { prefix in
-                        prefix.address(matching: network.guest, in: network.subnet).map {
-                            InterfaceAddress(address: $0, prefixLength: prefix.prefixLength)
-                        }
+                    ipv6: network.prefix.flatMap {
+                        InterfaceAddress(matching: network.guest, in: network.subnet, $0)
                     },
                     mtu: settings.mtu,
                     mac: settings.mac

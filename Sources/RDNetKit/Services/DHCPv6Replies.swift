@@ -1,8 +1,8 @@
 /// The addresses and parameters in the answers of the DHCPv6 server.
 extension DHCPv6Server {
-    /// The largest answer that needs no fragments at the smallest MTU: 1280 bytes without the
-    /// headers of IPv6 and UDP.
-    private static let maximumLength = 1280 - 48
+    /// The largest answer that needs no fragments on any link.
+    private static let maximumLength =
+        IPHeader.minimumMTUIPv6 - IPHeader.lengthIPv6 - UDPHeader.length
 
     /// The address with a number, which is written as the IPv4 address that has it.
     func address(with number: IPAddress) -> IPAddress? {

@@ -153,23 +153,46 @@ struct DHCPv6Server {
             reply.options.append(.preference, [Self.preference])
         }
         let duration = commits ? configuration.leaseTime : nil
-        let number = pool.hold(
-            for: message,
-            client,
-            requested: requestedNumber(in: message),
-            for: duration,
-            now: now
-        )
+        assign(in: &reply, to: message, client, &pool, for: duration, now: now)
+        return reply
+    }
+
+    /// Answers the associations of a client with its address, and counts the outcome.
+    ///
+    /// - Parameters:
+    ///   - reply: Gets the associations and parameters.
+    ///   - message: The client's.
+    ///   - client: Its machine.
+    ///   - pool: Assigns the number, if the message asks for an address.
+    ///   - duration: The duration of the lease; nil for an offer.
+    ///   - now: The caller's clock.
+    private mutating func assign(
+        in reply: inout DHCPv6Message,
+        to message: DHCPv6Message,
+        _ client: Client,
+        _ pool: inout LeasePool,
+        for duration: Duration?,
+        now: Instant
+    ) {
+        var number: IPAddress?
+        if message.needsAddress {
+            number = pool.hold(
+                for: client.mac,
+                on: client.link,
+                requested: requestedNumber(in: message),
+                for: duration,
+                now: now
+            )
+        }
         reply.associations = associations(for: message, number: number)
         addParameters(&reply, for: message)
         if message.needsAddress, number == nil {
             statistics.exhausted += 1
-        } else if commits {
-            committed(number, to: client)
-        } else {
+        } else if duration == nil {
             statistics.advertisements += 1
+        } else {
+            committed(number, to: client)
         }
-        return reply
     }
 
     /// Leases an address or extends its lease (18.3.2, 18.3.4, 18.3.5).
@@ -187,20 +210,8 @@ struct DHCPv6Server {
             }
             return reply
         }
-        let number = pool.hold(
-            for: message,
-            client,
-            requested: requestedNumber(in: message),
-            for: configuration.leaseTime,
-            now: now
-        )
-        reply.associations = associations(for: message, number: number)
-        addParameters(&reply, for: message)
-        if message.needsAddress, number == nil {
-            statistics.exhausted += 1
-        } else {
-            committed(number, to: client)
-        }
+        let duration = configuration.leaseTime
+        assign(in: &reply, to: message, client, &pool, for: duration, now: now)
         return reply
     }
 
@@ -309,24 +320,4 @@ struct DHCPv6Server {
 extension DHCPv6Message {
     /// Whether the client asks for an address that the server leases.
     fileprivate var needsAddress: Bool { associations.contains { $0.kind == .addresses } }
-}
-
-extension LeasePool {
-    /// Assigns a number to the sender of a message that asks for an address.
-    fileprivate mutating func hold(
-        for message: DHCPv6Message,
-        _ client: DHCPv6Server.Client,
-        requested: IPAddress?,
-        for duration: Duration?,
-        now: Instant
-    ) -> IPAddress? {
-        guard message.needsAddress else { return nil }
-        return hold(
-            for: client.mac,
-            on: client.link,
-            requested: requested,
-            for: duration,
-            now: now
-        )
-    }
 }

@@ -46,8 +46,8 @@ struct RouterAdvertiser {
     /// Seconds that names of servers and domains are valid (RFC 8106, 5.1: three intervals).
     private static let nameLifetime: UInt32 = 1800
     private static let hopLimit: UInt8 = 64
-    /// Bytes of an IPv6 header and of the smallest MTU (RFC 8200, 5).
-    private static let maximumLength = 1280 - 40
+    /// The largest message that needs no fragments on any link.
+    private static let maximumLength = IPHeader.minimumMTUIPv6 - IPHeader.lengthIPv6
     /// Limit on waiting guests; with more, one advertisement to all answers everyone.
     static let maximumSolicitors = 64
 

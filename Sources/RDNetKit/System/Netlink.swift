@@ -16,6 +16,17 @@ struct InterfaceAddress: Equatable, CustomStringConvertible {
     var address: IPAddress
     var prefixLength: Int
 
+    init(address: IPAddress, prefixLength: Int) {
+        self.address = address
+        self.prefixLength = prefixLength
+    }
+
+    /// The IPv6 address with the number of an IPv4 address; nil if that is outside of its subnet.
+    init?(matching ipv4: IPAddress, in subnet: Subnet, _ prefix: IPv6Prefix) {
+        guard let address = prefix.address(matching: ipv4, in: subnet) else { return nil }
+        self.init(address: address, prefixLength: prefix.prefixLength)
+    }
+
     /// The IPv4 network's broadcast address: all host bits are one.
     var broadcast: IPAddress {
         guard prefixLength < 32, let bits = address.ipv4 else { return address }

@@ -18,7 +18,7 @@ enum DNSRecord: Equatable {
         let number = type.rawValue
         return Self.reference(owner)
             + [UInt8(number >> 8), UInt8(number & 0xff), 0, UInt8(DNSQuestion.internet)]
-            + (0..<4).map { UInt8(truncatingIfNeeded: timeToLive >> (24 - 8 * $0)) }
+            + timeToLive.bigEndianOctets
             + [UInt8(value.count >> 8), UInt8(value.count & 0xff)]
             + value
     }
@@ -39,9 +39,7 @@ enum DNSRecord: Equatable {
             0,  // minimum: TTL of a negative answer (RFC 2308, 4)
         ]
         return reference(zone) + [UInt8(mailbox.count)] + mailbox + reference(zone)
-            + numbers.flatMap { number in
-                (0..<4).map { UInt8(truncatingIfNeeded: number >> (24 - 8 * $0)) }
-            }
+            + numbers.flatMap(\.bigEndianOctets)
     }
 }
 

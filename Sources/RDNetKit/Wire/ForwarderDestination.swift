@@ -98,13 +98,6 @@ enum ForwarderAddress {
     }
 }
 
-extension FixedWidthInteger {
-    /// The bytes, the least significant one first.
-    var littleEndianOctets: [UInt8] {
-        (0..<Self.bitWidth / 8).map { UInt8(truncatingIfNeeded: self >> ($0 * 8)) }
-    }
-}
-
 extension RawSpan {
     /// Reads one little-endian integer; traps beyond the end, so callers check the length first.
     @inline(__always)

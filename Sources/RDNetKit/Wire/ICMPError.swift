@@ -2,7 +2,9 @@
 enum ICMPError {
     /// Limit on the IP packet of an error message, in bytes: RFC 1812, 4.3.2.3, and the minimum
     /// MTU of IPv6 (RFC 4443, 2.4).
-    private static func maximumPacket(_ isIPv4: Bool) -> Int { isIPv4 ? 576 : 1280 }
+    private static func maximumPacket(_ isIPv4: Bool) -> Int {
+        isIPv4 ? 576 : IPHeader.minimumMTUIPv6
+    }
 
     /// Bytes of the original packet's payload at most; a caller need not offer more.
     static func maximumQuote(to guest: IPAddress) -> Int {

@@ -154,13 +154,13 @@ struct ICMPMessage: Equatable {
         message.storeBigEndian(rest, at: 4)
     }
 
-    /// The whole message as IPv4 sends it, including its checksum.
-    func octets(_ data: [UInt8]) -> [UInt8] {
+    /// The whole message; its checksum is complete in IPv4, and lacks the pseudo-header in IPv6.
+    func octets(_ data: [UInt8], isIPv4: Bool = true) -> [UInt8] {
         var octets = [UInt8](repeating: 0, count: Self.headerLength) + data
         // Sound: the spans are used only inside the closure.
         octets.withUnsafeMutableBytes { room in
             var span = room.mutableBytes
-            write(to: &span)
+            write(to: &span, isIPv4: isIPv4)
             let sum = InternetChecksum.checksum(UnsafeRawBufferPointer(room))
             span.storeBigEndian(sum, at: 2)
         }

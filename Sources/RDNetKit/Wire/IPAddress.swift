@@ -69,11 +69,11 @@ struct IPAddress: Hashable, Sendable {
 
     /// The address's octets in wire order: 4 or 16.
     var octets: [UInt8] {
-        if let ipv4 { return (0..<4).map { UInt8(truncatingIfNeeded: ipv4 >> (24 - 8 * $0)) } }
-        return [high, low].flatMap { half in
-            (0..<8).map { UInt8(truncatingIfNeeded: half >> UInt64(56 - 8 * $0)) }
-        }
+        ipv4?.bigEndianOctets ?? ipv6Octets
     }
+
+    /// The 16 bytes of the address in an IPv6 packet, also of a mapped IPv4 address.
+    var ipv6Octets: [UInt8] { high.bigEndianOctets + low.bigEndianOctets }
 
     private static func parseIPv4(_ text: some StringProtocol) -> UInt32? {
         let parts = text.split(separator: ".", omittingEmptySubsequences: false)

@@ -21,6 +21,8 @@ struct IPHeader: Equatable {
     static let lengthIPv4 = 20
     /// The length of an IPv6 header without extension headers.
     static let lengthIPv6 = 40
+    /// The MTU that IPv6 requires of every link (RFC 8200, 5).
+    static let minimumMTUIPv6 = 1280
 
     /// Bytes in front of the payload as read, with options or extension headers.
     var headerLength: Int
@@ -94,6 +96,25 @@ struct IPHeader: Equatable {
         }
     }
 
+    /// The checksum over a pseudo-header of these addresses and a transport segment: zero if the
+    /// segment's own is right, and what belongs into its field if that is zero.
+    @inline(__always)
+    func checksum(of segment: UnsafeRawBufferPointer) -> UInt16 {
+        let pseudo = InternetChecksum.pseudoHeaderSum(
+            source: source,
+            destination: destination,
+            transport: transport,
+            length: segment.count
+        )
+        return InternetChecksum.checksum(segment, adding: pseudo)
+    }
+
+    /// The same for the field of a UDP datagram, where zero means "no checksum" (RFC 768).
+    func datagramChecksum(of datagram: UnsafeRawBufferPointer) -> UInt16 {
+        let sum = checksum(of: datagram)
+        return sum == 0 ? 0xffff : sum
+    }
+
     /// Writes the header, without options and with its checksum.
     @inline(__always)
     func write(to packet: inout MutableRawSpan) {
@@ -101,11 +122,11 @@ struct IPHeader: Equatable {
     }
 }
 
-/// What the sender of an IPv6 packet is told about its headers (RFC 4443, 3.4).
+/// The ICMPv6 error that an IPv6 packet's headers deserve (RFC 4443, 3.4).
 enum HeaderComplaint: Equatable {
     /// Nothing, unless the transport is unknown: then where its number is.
     case transport(pointer: UInt16)
-    /// The packet is dropped without a word (RFC 8200, 4.2).
+    /// None: the packet is dropped silently (RFC 8200, 4.2).
     case silence
     /// A parameter problem with this code, at this offset of the packet.
     case problem(code: UInt8, pointer: UInt16)

@@ -9,6 +9,11 @@ struct IPv6Prefix: Hashable, Sendable {
         checked: IPAddress(high: 0xfdc0_a87f_0000_0000, low: 0),
         prefixLength: 64
     )
+    /// fd00::/64, the prefix of libslirp's networks.
+    static let slirp = IPv6Prefix(
+        checked: IPAddress(high: 0xfd00_0000_0000_0000, low: 0),
+        prefixLength: 64
+    )
     /// The prefix length of stateless address autoconfiguration on Ethernet (RFC 2464, 4).
     static let autoconfigured = 64
     /// The permitted prefix lengths.

@@ -52,8 +52,5 @@ struct NamespaceSocketReply: Equatable {
         errno = Int32(bitPattern: octets.bigEndian(at: 0))
     }
 
-    var octets: [UInt8] {
-        let bits = UInt32(bitPattern: errno)
-        return (0..<4).map { UInt8(truncatingIfNeeded: bits >> (24 - 8 * UInt32($0))) }
-    }
+    var octets: [UInt8] { errno.bigEndianOctets }
 }

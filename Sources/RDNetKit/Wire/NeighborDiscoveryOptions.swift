@@ -173,17 +173,3 @@ extension NeighborDiscoveryOptions.Prefix {
             + preferredLifetime.bigEndianOctets + [0, 0, 0, 0] + network.ipv6Octets
     }
 }
-
-extension IPAddress {
-    /// The 16 bytes of the address in an IPv6 packet, also of a mapped IPv4 address.
-    var ipv6Octets: [UInt8] { high.bigEndianOctets + low.bigEndianOctets }
-}
-
-extension FixedWidthInteger {
-    /// The bytes of the integer, the highest first.
-    var bigEndianOctets: [UInt8] {
-        stride(from: Self.bitWidth - 8, through: 0, by: -8).map { shift in
-            UInt8(truncatingIfNeeded: self >> Self(shift))
-        }
-    }
-}

@@ -64,3 +64,13 @@ extension MutableRawSpan {
         }
     }
 }
+
+extension FixedWidthInteger {
+    /// The bytes, the least significant one first.
+    var littleEndianOctets: [UInt8] {
+        (0..<Self.bitWidth / 8).map { UInt8(truncatingIfNeeded: self >> ($0 * 8)) }
+    }
+
+    /// The bytes, the most significant one first.
+    var bigEndianOctets: [UInt8] { littleEndianOctets.reversed() }
+}

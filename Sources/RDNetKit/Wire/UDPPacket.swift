@@ -42,16 +42,8 @@ struct UDPPacket: Equatable {
             destinationPort: destination.port,
             payloadLength: payload.count
         )
-        let pseudo = InternetChecksum.pseudoHeaderSum(
-            source: source.address,
-            destination: destination.address,
-            transport: IPProtocol.udp,
-            length: udpLength
-        )
         let unsummed = Self.octets(of: udp) + payload
-        let sum = unsummed.withUnsafeBytes { InternetChecksum.checksum($0, adding: pseudo) }
-        // RFC 768: zero means "no checksum".
-        udp.checksum = sum == 0 ? 0xffff : sum
+        udp.checksum = unsummed.withUnsafeBytes { ip.datagramChecksum(of: $0) }
         var header = [UInt8](repeating: 0, count: IPHeader.lengthIPv4)
         var span = header.mutableSpan
         var octets = span.mutableBytes

@@ -2,7 +2,7 @@ import Testing
 
 @testable import RDNetKit
 
-/// Names of a network with IPv6, asked of the service in messages.
+/// Queries to the DNS service of a network with IPv6.
 @Suite("names in IPv6")
 struct DNSIPv6Tests {
     private static let ipv6Address: UInt16 = 28
