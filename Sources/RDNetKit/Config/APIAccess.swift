@@ -10,7 +10,13 @@ struct APIAccess: Equatable, Sendable {
         case none
     }
 
-    var guestAPI = GuestAPI.forwards
+    /// Nil for nobody's choice.
+    var guestAPI: GuestAPI?
+    /// The choice as the option sets it.
+    fileprivate var chosenGuestAPI: GuestAPI {
+        get { guestAPI ?? .forwards }
+        set { guestAPI = newValue }
+    }
     /// Empty: every address and port of the host.
     var guestBinds: [GuestBind] = []
     /// The permission bits of the API's unix sockets.
@@ -69,7 +75,7 @@ extension Option<APIAccess> {
     static let access = [
         Option(
             "guest-api",
-            \.guestAPI,
+            \.chosenGuestAPI,
             .guestAPI,
             help: "what guests may do through the API on the gateway: forwards, none or full",
             reason: """

@@ -13,6 +13,7 @@ enum ControlCommand: Equatable {
     /// Nil to query the state.
     case capture(isOn: Bool?)
     case tunnel(Endpoint)
+    case policy(PolicyCommand)
 
     /// A command's word, its operands and how to parse them.
     private struct Form {
@@ -67,6 +68,13 @@ enum ControlCommand: Equatable {
         ) { words in
             guard words.count == 1, let guest = Endpoint(words[0]) else { return nil }
             return .tunnel(guest)
+        },
+        Form(
+            word: "policy",
+            operands: " " + PolicyCommand.forms.map(\.form).joined(separator: "|"),
+            help: "show or change what guests may reach"
+        ) { words in
+            PolicyCommand(words).map { .policy($0) }
         },
     ]
 

@@ -19,7 +19,8 @@ extension GVProxyConfiguration {
         network.captureFile = hasFile ? file.captureFile : settings.pcap
         network.allowsLinkLocal = settings.allowsMetadata || file.allowsMetadata
         network.usesMulticastDNS = settings.usesMulticastDNS
-        network.isolatesGuests = settings.isolatesGuests
+        network.isolation = settings.isolation
+        network.policy = settings.policy
         network.ipv6 = settings.ipv6
         network.prefixChoice = settings.prefixChoice
         network.stateDirectory =

@@ -29,7 +29,13 @@ struct GVProxySettings: RoleSettings {
     var notification = ""
     var allowsMetadata = false
     var usesMulticastDNS = true
-    var isolatesGuests = false
+    /// Nil for nobody's choice.
+    var isolation: Bool?
+    fileprivate var isolatesGuests: Bool {
+        get { isolation ?? false }
+        set { isolation = newValue }
+    }
+    var policy = PolicySettings()
     var ipv6 = IPv6Mode.auto
     var prefixChoice = IPv6PrefixChoice.matching
     var stateDirectory = ""
@@ -51,7 +57,8 @@ struct GVProxyLinks: Equatable, Sendable {
 extension Option<GVProxySettings> {
     /// The options of `gvproxy`.
     static let gvproxy: [Option<GVProxySettings>] =
-        files + links + Option<APIAccess>.access.map { $0.within(\.access) } + addressing + ipv6
+        files + links + Option<APIAccess>.access.map { $0.within(\.access) }
+        + Option<PolicySettings>.policy.map { $0.within(\.policy) } + addressing + ipv6
         + forwards
         + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) } + logging
 

@@ -127,7 +127,7 @@ extension Option {
 extension Option<NetworkSettings> {
     fileprivate static let network =
         addressing + ipv6 + waysIn + Option<APIAccess>.access.map { $0.within(\.access) }
-        + addressService
+        + Option<PolicySettings>.policy.map { $0.within(\.policy) } + addressService
         + nameService + limits
 
     private static let addressing = [

@@ -21,6 +21,7 @@ struct NetworkSettings: Sendable {
     var reachesGuestLoopback = false
     var apiAddresses: [StreamAddress] = []
     var access = APIAccess()
+    var policy = PolicySettings()
     /// Overrides of the default addresses of gateway, default guest and host alias.
     var gatewayAddress: IPAddress?
     var guestAddress: IPAddress?
@@ -44,8 +45,8 @@ struct NetworkSettings: Sendable {
     var servesNames = true
     /// Whether the host alias leads to no service on the host's 127.0.0.1.
     var blocksHostLoopback = false
-    /// Whether guests are kept from each other.
-    var isolatesGuests = false
+    /// Whether guests are kept from each other; nil for nobody's choice.
+    var isolation: Bool?
     var staticLeases: [StaticLease] = []
     /// Seconds.
     var leaseTime = 3600
@@ -66,6 +67,17 @@ struct NetworkSettings: Sendable {
     static let standardMachines: [String: MACAddress] = [
         "c3d68012-0208-11ea-9fd7-f2189899ab08": .standardGuest
     ]
+
+    /// Whether guests are kept from each other: under a policy, one guest is a way around the rules
+    /// for another.
+    var isolatesGuests: Bool {
+        get { isolation ?? policy.isOn }
+        set { isolation = newValue }
+    }
+
+    /// What the API on the gateway offers: under a policy nothing, because a published port is a
+    /// way in and out.
+    var guestAPI: APIAccess.GuestAPI { access.guestAPI ?? (policy.isOn ? .none : .forwards) }
 
     /// The gateway: the first usable address.
     var gateway: IPAddress { gatewayAddress ?? subnet.host(1) }

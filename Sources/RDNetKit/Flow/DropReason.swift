@@ -19,6 +19,8 @@ enum DropReason: String, CountedReason, Sendable {
     /// A destination that guests are kept from: 169.254.0.0/16, the host's loopback where that is
     /// wanted, or this program's own listeners.
     case refusedDestination = "refused_destination"
+    /// A destination that the egress policy denies.
+    case policy
     /// An EtherType or IP protocol that the gateway does not support.
     case unknownProtocol = "unknown_protocol"
     /// A fragment of a packet that was never completed.

@@ -27,6 +27,23 @@ protocol GuestPath: AnyObject {
 
     /// Decides where a new flow of a guest leads.
     func admit(_ transport: UInt8, from guest: IPAddress, to remote: Endpoint) -> Verdict
+    /// What a policy knows of the server at an address, as a flow to it begins; nil without a
+    /// policy.
+    func identity(of remote: IPAddress, for guest: IPAddress) -> ServerIdentity?
+    /// Whether a flow may go on whose first bytes have named its server.
+    ///
+    /// - Parameters:
+    ///   - flow: Its two ends, as the guest sees them.
+    ///   - host: The server on the host's network.
+    ///   - identity: What is known of the server.
+    ///   - hidesName: Whether the bytes that name the server are said to be not all of it.
+    /// - Returns: True without a policy.
+    func stillAdmits(
+        _ flow: FlowKey,
+        to host: Endpoint,
+        _ identity: ServerIdentity,
+        hidesName: Bool
+    ) -> Bool
     /// The address under which guests know an address of the host's network.
     func seenByGuests(_ host: IPAddress) -> IPAddress
     /// The address that a guest sees as the client of a forward.

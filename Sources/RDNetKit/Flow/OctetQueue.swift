@@ -58,14 +58,19 @@ struct OctetQueue {
         octets.append(contentsOf: more)
     }
 
-    /// Passes all waiting bytes to a closure that returns how many it consumed.
+    /// Passes waiting bytes to a closure that returns how many it consumed.
     ///
-    /// - Parameter take: Returns the number of consumed bytes; nil for none.
+    /// - Parameters:
+    ///   - limit: The most bytes to pass.
+    ///   - take: Returns the number of consumed bytes; nil for none.
+    /// - Returns: The number of consumed bytes.
     /// - Throws: What `take` throws.
+    @discardableResult
     mutating func drain(
+        atMost limit: Int = .max,
         _ take: (UnsafeRawBufferPointer) throws(SystemError) -> Int?
-    ) throws(SystemError) {
-        let range = head..<octets.count
+    ) throws(SystemError) -> Int {
+        let range = head..<(head + min(count, limit))
         // Through a Result, as the closure's typed error does not survive `withUnsafeBytes`. Sound:
         // the pointer is used inside the closure only.
         let outcome: Result<Int?, SystemError> = octets.withUnsafeBytes { whole in
@@ -76,10 +81,21 @@ struct OctetQueue {
                 return .failure(error)
             }
         }
-        let taken = try outcome.get()
-        head += taken ?? 0
+        let taken = try outcome.get() ?? 0
+        head += taken
         if isEmpty { clear() }
+        return taken
     }
+
+    /// Passes the waiting bytes after an offset to a closure that only reads them.
+    func read<Result>(
+        from offset: Int,
+        _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result {
+        // Sound: the pointer is used inside the closure only.
+        octets.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[(head + offset)...])) }
+    }
+
     /// Discards everything and frees the memory, so a flow that stalled once does not keep its
     /// window forever.
     mutating func clear() {

@@ -56,6 +56,10 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     var hasShutDownHost = false
     /// The address of the host's network that the flow connects to; nil for services and forwards.
     var dialed: IPAddress?
+    /// What a policy knows of the server; nil without one, and for services and forwards.
+    var server: ServerIdentity?
+    /// Reads the server's name from the guest's bytes; nil once they need no more reading.
+    var examination: StreamExamination?
     /// Whether one loopback address has refused and the other was tried in its place.
     var hasTriedOtherLoopback = false
 

@@ -231,6 +231,7 @@ extension TCPFlow {
         passedSinceGrowth += payload.count
         flows.counters.octetsToHost &+= UInt64(payload.count)
         traffic.octetsToHost &+= UInt64(payload.count)
+        if examination != nil { return examine(payload, now: now) }
         if pending.isEmpty, flows.stage(payload, of: self, now: now) { return }
         pass(payload, now: now)
     }
@@ -263,13 +264,19 @@ extension TCPFlow {
 
     /// Sends the pending bytes, then the end of the guest's stream.
     func drainToHost(now: Instant) {
-        if !pending.isEmpty, isWritable {
+        if examination != nil, receiver.isFinished { endExamination(now: now) }
+        guard phase == .open else { return }
+        let sendable = examination?.admitted ?? pending.count
+        if sendable > 0, isWritable {
             do {
-                try pending.drain { (octets) throws(SystemError) in try send(octets) }
+                let sent = try pending.drain(atMost: sendable) { (octets) throws(SystemError) in
+                    try send(octets)
+                }
+                examination?.admitted -= sent
+                if sent < sendable { isWritable = false }
             } catch {
                 return abort(.host, now: now)
             }
-            if !pending.isEmpty { isWritable = false }
             if worthTelling { oweACK() }
         }
         guard receiver.isFinished, pending.isEmpty, !hasShutDownHost else { return }

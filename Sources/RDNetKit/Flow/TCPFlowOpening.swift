@@ -24,27 +24,50 @@ extension TCPFlows {
             oldest.abort(.guest, now: now)
         }
         do {
-            switch verdict {
-            case .gateway: try openService(flow, now: now)
-            case .host(let host):
-                flow.opening = OpeningPacket(packet.header, packet.payload)
-                try connect(flow, to: host, now: now)
-            case .refuse(let reason):
-                log.debug(
-                    "connection of a guest refused",
-                    ["flow": "\(key.guest) → \(key.remote)", "reason": reason.rawValue]
-                )
-                path.drop(reason)
-                flow.refuse(errno: 0, now: now)
-            case .drop: break
-            }
+            if case .gateway = verdict { return try openService(flow, now: now) }
+            flow.opening = OpeningPacket(packet.header, packet.payload)
+            flow.server = path.identity(of: key.remote.address, for: key.guest.address)
+            try follow(verdict, flow, now: now)
         } catch {
-            log.debug(
-                "host connection failed",
-                ["flow": "\(key.guest) → \(key.remote)", "error": "\(error)"]
-            )
-            flow.hostRefused(errno: error.errno, now: now)
+            failed(flow, error, now: now)
         }
+    }
+
+    /// Does what was decided about a flow that is connecting.
+    private func follow(_ verdict: Verdict, _ flow: TCPFlow, now: Instant) throws(SystemError) {
+        switch verdict {
+        case .host(let host):
+            try connect(flow, to: host, now: now)
+        case .examine(let host):
+            flow.examination = StreamExamination()
+            try connect(flow, to: host, now: now)
+        case .wait(let awaited):
+            awaited.arrived = { [weak self, weak flow] verdict in
+                guard let self, let flow, flow.phase == .connecting else { return }
+                let now = loop.now
+                do throws(SystemError) {
+                    try follow(verdict, flow, now: now)
+                } catch {
+                    failed(flow, error, now: now)
+                }
+            }
+        case .refuse(let reason):
+            log.debug(
+                "connection of a guest refused",
+                ["flow": "\(flow.key.guest) → \(flow.key.remote)", "reason": reason.rawValue]
+            )
+            path.drop(reason)
+            flow.refuse(errno: 0, now: now)
+        case .gateway, .drop: break
+        }
+    }
+
+    private func failed(_ flow: TCPFlow, _ error: SystemError, now: Instant) {
+        log.debug(
+            "host connection failed",
+            ["flow": "\(flow.key.guest) → \(flow.key.remote)", "error": "\(error)"]
+        )
+        flow.hostRefused(errno: error.errno, now: now)
     }
 
     private func countFull() {

@@ -7,6 +7,10 @@ final class Admission {
     var forwardedGuest: (Endpoint) -> IPAddress? = { _ in nil }
     /// Returns the guest whose UDP mapping a host endpoint is; nil if it is none.
     var mappedGuest: (Endpoint) -> IPAddress? = { _ in nil }
+    /// What guests may reach of the host's network; nil for everything.
+    var policy: EgressPolicy?
+    /// The decisions about datagrams, which a policy makes once for a conversation.
+    private(set) var conversations = DatagramConversations()
 
     /// Creates the rules of a network.
     init(_ plan: GatewayPlan) {
@@ -22,6 +26,48 @@ final class Admission {
     /// - Returns: Where it leads, or why it leads nowhere.
     @inline(__always)
     func decide(_ transport: UInt8, from guest: IPAddress, to remote: Endpoint) -> Verdict {
+        let verdict = decideByPlan(transport, from: guest, to: remote)
+        // Datagrams may be answers to a forward, so a policy hears of them later.
+        guard let policy, transport != IPProtocol.udp, case .host(let host) = verdict else {
+            return verdict
+        }
+        return policy.decide(
+            EgressPolicy.Request(
+                transport: transport == IPProtocol.tcp ? .tcp : .icmp,
+                guest: guest,
+                remote: remote,
+                host: host
+            )
+        )
+    }
+
+    /// Decides whether a datagram may leave that the plan lets through.
+    ///
+    /// - Parameters:
+    ///   - payload: Its first bytes may name its server.
+    ///   - guest: The sender.
+    ///   - remote: The destination as the guest sees it.
+    ///   - host: The destination on the host's network.
+    ///   - now: The turn's clock.
+    /// - Returns: `host` or `refuse`.
+    @inline(__always)
+    func decide(
+        _ payload: UnsafeRawBufferPointer,
+        from guest: Endpoint,
+        to remote: Endpoint,
+        _ host: Endpoint,
+        now: Instant
+    ) -> Verdict {
+        guard let policy else { return .host(host) }
+        return conversations.decide(payload, from: guest, to: remote, host, policy, now: now)
+    }
+
+    @inline(__always)
+    private func decideByPlan(
+        _ transport: UInt8,
+        from guest: IPAddress,
+        to remote: Endpoint
+    ) -> Verdict {
         switch plan.destination(of: remote.address) {
         case .gateway: return .gateway
         case .nowhere: return .drop(.noRoute)

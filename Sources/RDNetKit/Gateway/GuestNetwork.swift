@@ -51,6 +51,27 @@ final class GuestNetwork: GuestPath {
         admission.decide(transport, from: guest, to: remote)
     }
 
+    func identity(of remote: IPAddress, for guest: IPAddress) -> ServerIdentity? {
+        admission.policy?.identity(of: remote, for: guest)
+    }
+
+    func stillAdmits(
+        _ flow: FlowKey,
+        to host: Endpoint,
+        _ identity: ServerIdentity,
+        hidesName: Bool
+    ) -> Bool {
+        guard let policy = admission.policy else { return true }
+        if hidesName, !policy.acceptsEncryptedHello { identity.shown = .hidden }
+        let request = EgressPolicy.Request(
+            transport: .tcp,
+            guest: flow.guest.address,
+            remote: flow.remote,
+            host: host
+        )
+        return policy.stillAllows(request, identity, isNews: true)
+    }
+
     func seenByGuests(_ host: IPAddress) -> IPAddress { plan.seenByGuests(host) }
 
     func client(seenBy guest: IPAddress) -> IPAddress { plan.forwardSource(for: guest) }

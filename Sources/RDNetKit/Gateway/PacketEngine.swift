@@ -241,3 +241,23 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         return tcp.hasWork
     }
 }
+
+extension PacketEngine {
+    /// Ends the flows that the policy no longer allows, and leaves the others alone.
+    func enforcePolicy() {
+        guard let policy = network.admission.policy else { return }
+        let now = loop.now
+        for flow in tcp.all {
+            guard let server = flow.server, let dialed = flow.dialed else { continue }
+            let request = EgressPolicy.Request(
+                transport: .tcp,
+                guest: flow.key.guest.address,
+                remote: flow.key.remote,
+                host: Endpoint(address: dialed, port: flow.key.remote.port)
+            )
+            guard !policy.stillAllows(request, server, isNews: false) else { continue }
+            network.drop(.policy)
+            flow.abort(.both, now: now)
+        }
+    }
+}

@@ -44,8 +44,15 @@ extension PacketEngine {
             )
             let options = PathOptions(forwarding: packet.header)
             echo.send(packet.payload, key, request, options, now: packet.now)
+        case .refuse(.policy):
+            network.drop(.policy)
+            let kind = ICMPMessage.Kind.destinationUnreachable(.administrativelyProhibited)
+            network.report(GuestError(kind, about: packet.header, packet.quote))
         case .refuse(let reason), .drop(let reason):
             network.drop(reason)
+        // A ping shows no name; the next one may find an answer.
+        case .examine, .wait:
+            network.drop(.policy)
         }
     }
 

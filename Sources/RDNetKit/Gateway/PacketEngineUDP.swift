@@ -79,6 +79,14 @@ extension PacketEngine {
                 return
             }
             guard !ip.source.isUnspecified else { return network.drop(.badSource) }
+            let verdict = network.admission.decide(
+                datagram.payload,
+                from: guest,
+                to: remote,
+                host,
+                now: datagram.now
+            )
+            guard case .host = verdict else { return refuse(datagram) }
             let sent = SentPacket(
                 ip,
                 to: host,
@@ -89,6 +97,9 @@ extension PacketEngine {
             udp.send(datagram.payload, from: guest, sent, options, now: datagram.now)
         case .refuse(let reason):
             network.drop(reason)
+        // Only a policy makes conditions, and it hears of datagrams above.
+        case .examine, .wait:
+            network.drop(.policy)
         case .drop(let reason):
             // DHCP is the only service that accepts broadcasts, DHCPv6 the only one with a group.
             let isDHCP = remote.port == DHCPMessage.serverPort && ip.isIPv4
@@ -111,14 +122,25 @@ extension PacketEngine {
         if datagramPorts.deliverStray(payload, from: guest, to: remote.port, now: datagram.now) {
             return
         }
+        report(.port, about: datagram)
+    }
+
+    /// Tells the guest that the policy denies its datagram (RFC 1812, 5.2.7.1; RFC 4443, 3.1).
+    private func refuse(_ datagram: Datagram) {
+        network.drop(.policy)
+        report(.administrativelyProhibited, about: datagram)
+    }
+
+    private func report(_ reason: ICMPMessage.Unreachable, about datagram: Datagram) {
         let quoted = UDPFlows.quote(
             datagram.header,
             datagram.ip,
-            payload,
+            datagram.payload,
             checksum: datagram.checksum
         )
-        let kind = ICMPMessage.Kind.destinationUnreachable(.port)
-        network.report(GuestError(kind, about: datagram.ip, quoted))
+        network.report(
+            GuestError(.destinationUnreachable(reason), about: datagram.ip, quoted)
+        )
     }
 
     @inline(__always)

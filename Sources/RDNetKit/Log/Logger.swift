@@ -126,6 +126,16 @@ final class Logger {
     ///   - level: The severity.
     ///   - message: The event; evaluated only if the line is written.
     ///   - fields: Details, in reading order.
+    /// Writes a line whose fields are known only at run time.
+    func log(
+        _ level: LogLevel,
+        _ message: @autoclosure () -> String,
+        fields: @autoclosure () -> [(key: String, value: String)]
+    ) {
+        guard level >= self.level else { return }
+        write(level, message(), fields())
+    }
+
     func log(
         _ level: LogLevel,
         _ message: @autoclosure () -> String,

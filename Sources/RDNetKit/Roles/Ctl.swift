@@ -8,6 +8,8 @@ struct CtlSettings: RoleSettings {
     var printsJSON = false
     /// Whether a forward ends with the program.
     var holds = false
+    /// Whether an answer holds for good.
+    var isAlways = false
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
@@ -49,6 +51,17 @@ extension Option<CtlSettings> {
                 reason: """
                     The program prints the address where the forward listens, and stays. The forward \
                     ends with it, also if it is killed, and it ends with the forward.
+                    """
+            ),
+            Option(
+                "always",
+                \.isAlways,
+                .boolean,
+                reach: .commandLine,
+                help: "policy allow and deny: answer the same way from now on",
+                reason: """
+                    The answer becomes a rule of the running network. Without it, the answer holds for \
+                    ten minutes.
                     """
             ),
             Option(

@@ -5,10 +5,10 @@ struct CtlSession {
     /// flows.
     private static let maximumValues = 200_000
 
-    private let settings: CtlSettings
+    let settings: CtlSettings
     private let command: ControlCommand
-    private let client: APIClient
-    private let printOutput: (String) -> Void
+    let client: APIClient
+    let printOutput: (String) -> Void
 
     /// Creates a session; sends no request yet.
     ///
@@ -82,11 +82,12 @@ struct CtlSession {
         case .capture(let isOn):
             if let isOn { try post("/capture/\(isOn ? "on" : "off")", .object([])) }
             try show("/capture", CtlReport.capture)
+        case .policy(let command): try ask(command)
         case .tunnel: preconditionFailure("a tunnel is no question")
         }
     }
 
-    private func show(_ path: String, _ report: (JSON, Int?) -> String) throws(APIFailure) {
+    func show(_ path: String, _ report: (JSON, Int?) -> String) throws(APIFailure) {
         let octets = try client.ask(path)
         let document = try parse(octets, path)
         printOutput(
@@ -96,7 +97,7 @@ struct CtlSession {
         )
     }
 
-    private func parse(_ octets: [UInt8], _ path: String) throws(APIFailure) -> JSON {
+    func parse(_ octets: [UInt8], _ path: String) throws(APIFailure) -> JSON {
         do {
             return try JSONParser.parse(octets, maximumValues: Self.maximumValues)
         } catch {
@@ -106,7 +107,7 @@ struct CtlSession {
 
     // MARK: Changes
 
-    private func post(_ path: String, _ document: JSON) throws(APIFailure) {
+    func post(_ path: String, _ document: JSON) throws(APIFailure) {
         _ = try client.ask(path, body: document.octets)
     }
 

@@ -109,9 +109,12 @@ final class GVProxy {
     }
 
     private func watchSignals() throws(SystemError) -> RoleSignals {
-        try RoleSignals(log: log, loop: loop) { [unowned self] signal in
-            end("signal caught", ["signal": signal.name])
-        }
+        try RoleSignals(
+            log: log,
+            loop: loop,
+            reopened: { [unowned self] in network.policy.hangUp() },
+            ended: { [unowned self] signal in end("signal caught", ["signal": signal.name]) }
+        )
     }
 
     private func end(_ reason: String, _ fields: KeyValuePairs<String, String> = [:]) {

@@ -21,6 +21,8 @@ final class HostNetwork: DatagramSender {
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let capture: CaptureSwitch
+    /// What guests may reach.
+    let policy: PolicyKeeper
     /// Keeps leases and forwards across restarts; set by `openState`, nil without a directory.
     private(set) var state: StateKeeper?
     /// Set by `open`.
@@ -71,6 +73,7 @@ final class HostNetwork: DatagramSender {
         )
         let builtIn = DNSZones.builtIn(gateway: plan.gateway, hostAlias: plan.hostAlias)
         dns = Self.makeDNS(settings, plan, zones ?? builtIn, loop, log, limits, random)
+        policy = PolicyKeeper(settings.policy, engine, dns, log: log)
         let domains = Self.domains(settings, dns, loop)
         dhcp = Self.makeDHCP(settings, plan, searching: domains)
         router = GuestRouter(of: self, searching: domains, random: random)
@@ -102,6 +105,7 @@ final class HostNetwork: DatagramSender {
     ///
     /// - Throws: `RoleFailure` with the address that could not be opened.
     func open() throws(RoleFailure) {
+        try policy.open()
         addressLoss = HostAddressLoss(engine, dns)
         router?.open()
         try openForwards()
@@ -378,6 +382,7 @@ final class HostNetwork: DatagramSender {
         for listener in linkListeners { listener.close() }
         portFiles?.close()
         forwards.close()
+        policy.stop()
         for server in servers { server.close() }
         engine.stop()
         capture.stop()

@@ -10,7 +10,7 @@ extension HostNetwork {
 
     private func serveGuests() {
         let forwarding: any ForwardAccess
-        switch settings.access.guestAPI {
+        switch settings.guestAPI {
         case .none: return
         case .full: forwarding = forwards
         case .forwards: forwarding = guestForwards
@@ -77,6 +77,15 @@ extension HostNetwork {
                 attach: { [unowned self] stream, peer in
                     attach(stream, named: "/connect", .littleEndian16, from: peer)
                 }
+            ),
+            policy: PolicyAPI(
+                control: policy,
+                wallTime: { [unowned loop] instant in
+                    var time = WallClock.now()
+                    time.seconds -= (loop.now - instant).components.seconds
+                    return time
+                },
+                now: { [unowned loop] in loop.now }
             )
         )
     }

@@ -11,7 +11,8 @@ extension Sandbox {
         // Pings need raw sockets where the kernel allows no ping sockets.
         if Socket.needsRawEcho { capabilities.insert(.netRaw) }
         grants.readable = [network.resolvConf, network.hosts]
-        for path in [logFile, network.captureFile] { write(in: path) }
+        if network.policy.hasFile { grants.readable.append(network.policy.document) }
+        for path in [logFile, network.captureFile, network.policy.auditFile] { write(in: path) }
         for address in network.apiAddresses { listen(address, network.access) }
         for case .stream(let address) in network.portFileAddresses { listen(address) }
     }

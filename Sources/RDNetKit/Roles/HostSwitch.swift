@@ -82,6 +82,7 @@ final class HostSwitch {
             log: log,
             loop: loop,
             toggled: { [unowned self] in network.toggleCapture() },
+            reopened: { [unowned self] in network.policy.hangUp() },
             ended: { [unowned self] signal in
                 log.info("exiting on signal", ["signal": signal.name])
                 loop.stop()

@@ -10,6 +10,7 @@ final class RoleSignals {
     private let log: Logger
     private let ended: (ProcessSignal) -> Void
     private let toggled: (() -> Void)?
+    private let reopened: () -> Void
     private let terminal = ControllingTerminal()
     private let hadTerminal: Bool
     private var watch: SignalWatch?
@@ -21,6 +22,7 @@ final class RoleSignals {
     ///   - loop: Delivers signals as events.
     ///   - endsOnQuit: Whether SIGQUIT also ends the role in an orderly way.
     ///   - toggled: Called for SIGUSR1; nil ignores the signal.
+    ///   - reopened: Called after the log file was opened again.
     ///   - ended: Called when a signal ends the role.
     /// - Throws: `SystemError`.
     init(
@@ -28,12 +30,14 @@ final class RoleSignals {
         loop: EventLoop,
         endsOnQuit: Bool = false,
         toggled: (() -> Void)? = nil,
+        reopened: @escaping () -> Void = {},
         ended: @escaping (ProcessSignal) -> Void
     ) throws(SystemError) {
         self.log = log
         hadTerminal = terminal.isPresent
         self.ended = ended
         self.toggled = toggled
+        self.reopened = reopened
         var signals = Self.always
         if endsOnQuit { signals.append(.quit) }
         if toggled != nil { signals.append(.user1) }
@@ -45,7 +49,9 @@ final class RoleSignals {
     private func receive(_ signal: ProcessSignal, from origin: SignalOrigin) {
         switch signal {
         case .user1: toggled?()
-        case .hangUp where log.hasFile && !hasHungUp(origin): log.reopen()
+        case .hangUp where log.hasFile && !hasHungUp(origin):
+            log.reopen()
+            reopened()
         case .terminate, .interrupt, .hangUp, .quit: ended(signal)
         case .user2, .resume, .windowChange: break
         }

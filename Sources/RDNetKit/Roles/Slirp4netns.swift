@@ -75,7 +75,7 @@ struct Slirp4netnsSettings: RoleSettings {
         network.forwardsFromHostAlias = true
         network.blocksHostLoopback = blocksHostLoopback
         network.servesNames = !disablesNames
-        network.access.guestAPI = .none
+        network.access.guestAPI = APIAccess.GuestAPI.none
         network.reachesGuestLoopback = false
         return network
     }

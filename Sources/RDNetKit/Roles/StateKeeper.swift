@@ -202,7 +202,7 @@ extension HostNetwork {
     /// - Throws: `ForwardError`.
     fileprivate func mayOpen(_ record: ForwardTable.Record) throws(ForwardError) {
         guard case .guest(let guest) = record.owner else { return }
-        guard settings.access.guestAPI != .none else {
+        guard settings.guestAPI != .none else {
             throw .forbidden("--guest-api none: guests can publish no ports")
         }
         guard engine.plan.isGuest(guest) else {

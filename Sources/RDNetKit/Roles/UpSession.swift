@@ -46,6 +46,12 @@ final class UpSession: ReadinessObserver {
                 status: .misuse
             )
         }
+        guard !command.isEmpty || !settings.network.policy.isOn else {
+            throw RoleFailure(
+                "--policy, --allow and --deny need a command: the report connects to the host",
+                status: .misuse
+            )
+        }
         let control: OwnedDescriptor
         let sockets: OwnedDescriptor
         let process: Int32

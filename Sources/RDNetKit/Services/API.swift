@@ -12,6 +12,7 @@ struct API {
     let names: NameAPI
     let observation: ObservationAPI
     let access: GuestAccessAPI
+    let policy: PolicyAPI
 
     /// The routes for the host: all except `/connect`, as at gvproxy's `-services`.
     var serviceRoutes: [HTTPRoute] {
@@ -19,7 +20,7 @@ struct API {
             HTTPRoute(path) { request, _ in request.head.redirect(to: path + "/") }
         }
         return redirections + forwarding.routes + names.routes + observation.routes
-            + observation.ownRoutes + [access.tunnel]
+            + observation.ownRoutes + policy.routes + [access.tunnel]
     }
 
     /// All routes, as at gvproxy's `-listen`.

@@ -20,6 +20,7 @@ final class DNSConnection {
     private let loop: EventLoop
     private let limits: Limits
     private unowned let service: DNSService
+    private let peer: Endpoint?
     private var buffer = DNSStreamBuffer(limit: DNSQuery.maximumLength)
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
@@ -32,17 +33,20 @@ final class DNSConnection {
     ///
     /// - Parameters:
     ///   - descriptor: A connected, non-blocking stream.
+    ///   - peer: The client's address.
     ///   - loop: Watches the stream until the connection ends.
     ///   - service: Answers the queries; outlives the connection.
     ///   - limits: The limits of this connection.
     /// - Throws: `SystemError` when the loop cannot watch another descriptor.
     init(
         _ descriptor: consuming OwnedDescriptor,
+        from peer: Endpoint?,
         loop: EventLoop,
         service: DNSService,
         limits: Limits
     ) throws(SystemError) {
         self.descriptor = descriptor
+        self.peer = peer
         self.loop = loop
         self.service = service
         self.limits = limits
@@ -87,7 +91,9 @@ final class DNSConnection {
 
     private func take(_ message: [UInt8]) {
         outstanding += 1
-        let isAnswered = service.receive(message) { [weak self] answer in self?.deliver(answer) }
+        let isAnswered = service.receive(message, from: peer) { [weak self] answer in
+            self?.deliver(answer)
+        }
         if !isAnswered { outstanding -= 1 }
     }
 

@@ -8,6 +8,8 @@ struct DNSCounters: MetricGroup, Equatable {
     var local: UInt64 = 0
     /// Messages answered with an error code because of their own content.
     var refused: UInt64 = 0
+    /// Queries that the egress policy keeps from leaving.
+    var denied: UInt64 = 0
     /// Messages without an answer: shorter than a header, or answers themselves.
     var dropped: UInt64 = 0
     /// Answers truncated to the client's UDP limit.
@@ -31,6 +33,7 @@ struct DNSCounters: MetricGroup, Equatable {
             .counter(\.streamQueries, "DNS.StreamQueries", "Queries from guests over TCP."),
             .counter(\.local, "DNS.Local", "Queries answered locally."),
             .counter(\.refused, "DNS.Refused", "Messages answered with an error."),
+            .counter(\.denied, "DNS.Denied", "Queries that the egress policy denies."),
             .counter(\.dropped, "DNS.Dropped", "Messages that are no queries; not answered."),
             .counter(\.truncated, "DNS.Truncated", "Answers cut to what fits a guest's datagram."),
             .counter(

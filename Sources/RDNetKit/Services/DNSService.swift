@@ -60,6 +60,8 @@ struct DNSSettings {
 final class DNSService {
     /// Sends answers to datagrams; set by the caller that passes the datagrams in.
     weak var sender: (any DatagramSender)?
+    /// What guests may resolve; nil for everything.
+    var policy: EgressPolicy?
     /// Returns the guests' host names.
     var guestNames: () -> GuestNames = { GuestNames() }
     /// Returns the IPv6 address with the number of a guest's IPv4 address; nil if the guest does
@@ -171,7 +173,7 @@ final class DNSService {
             sender?.send(answer, from: gateway, to: client)
             return
         }
-        resolve(query, from: client) { [weak self] answer in
+        resolve(query, for: client.address, from: client) { [weak self] answer in
             self?.send(answer, to: query, from: gateway, to: client)
         }
     }
@@ -190,14 +192,19 @@ final class DNSService {
     ///
     /// - Parameters:
     ///   - message: The message without its length.
+    ///   - peer: The client.
     ///   - reply: Called once, now or later, if there is an answer.
     /// - Returns: Whether there is or will be an answer.
-    func receive(_ message: [UInt8], reply: @escaping ([UInt8]) -> Void) -> Bool {
+    func receive(
+        _ message: [UInt8],
+        from peer: Endpoint? = nil,
+        reply: @escaping ([UInt8]) -> Void
+    ) -> Bool {
         refresh(now: loop.now)
         do {
             let query = try DNSQuery(reading: message)
             counts.streamQueries += 1
-            resolve(query, from: nil, reply: reply)
+            resolve(query, for: peer?.address, from: nil, reply: reply)
         } catch {
             guard let answer = refusal(error, of: message) else { return false }
             reply(answer)
@@ -218,9 +225,11 @@ final class DNSService {
 
     private func resolve(
         _ query: DNSQuery,
+        for guest: IPAddress?,
         from client: Endpoint?,
         reply: @escaping ([UInt8]) -> Void
     ) {
+        let screen = policy.map { NameScreen($0, query, for: guest ?? .anyIPv4) }
         counts.queries += 1
         let question = query.question
         log.debug(
@@ -229,13 +238,19 @@ final class DNSService {
         )
         if let known = localAnswer(to: question) {
             counts.local += 1
+            screen?.pin(known)
             return reply(query.answer(known.code, known.records, zone: known.zone))
+        }
+        if let refusal = screen?.refusal {
+            counts.denied += 1
+            return reply(refusal)
         }
         // A zone transfer takes many messages; a stub resolver's server has no use for it.
         guard question.type != .axfr else {
             counts.refused += 1
             return reply(query.failure(.notImplemented))
         }
+        let reply = screen.map { screen in { reply(screen.screened($0)) } } ?? reply
         guard let multicast, MulticastDNS.serves(question) else {
             return forwarder.forward(query, from: client, reply: reply)
         }
@@ -327,6 +342,7 @@ extension DNSService: StreamService {
             connections.append(
                 try DNSConnection(
                     stream,
+                    from: peer,
                     loop: loop,
                     service: self,
                     limits: settings.connectionLimits

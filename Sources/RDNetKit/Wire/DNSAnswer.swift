@@ -71,13 +71,19 @@ extension DNSQuery {
         reply(code)
     }
 
+    /// An answer without records that says why, to a requester that understands EDNS.
+    func failure(_ code: DNSResponseCode, because error: DNSExtendedError) -> [UInt8] {
+        reply(code, explaining: error)
+    }
+
     private func reply(
         _ code: DNSResponseCode,
         _ flags: DNSFlags = [],
         _ answers: [DNSRecord] = [],
         _ authorities: [DNSRecord] = [],
         timeToLive: UInt32 = 0,
-        extended: UInt8 = 0
+        extended: UInt8 = 0,
+        explaining error: DNSExtendedError? = nil
     ) -> [UInt8] {
         let kept = header.flags.intersection([.recursionDesired, .checkingDisabled])
         var head = DNSHeader(
@@ -87,21 +93,24 @@ extension DNSQuery {
         )
         head.answers = UInt16(truncatingIfNeeded: answers.count)
         head.authorities = UInt16(truncatingIfNeeded: authorities.count)
-        let option = optionRecord(extended: extended)
+        let option = optionRecord(extended: extended, explaining: error)
         head.additionals = option.isEmpty ? 0 : 1
         let records = (answers + authorities).flatMap { $0.octets(timeToLive: timeToLive) }
         return head.octets + questionOctets + records + option
     }
 
     /// The OPT record of an answer, present exactly if the query had one (RFC 6891, 7).
-    private func optionRecord(extended: UInt8) -> [UInt8] {
+    private func optionRecord(
+        extended: UInt8,
+        explaining error: DNSExtendedError? = nil
+    ) -> [UInt8] {
         guard let edns else { return [] }
         return EDNS(
             payloadSize: Self.offeredSize,
             extendedCode: extended,
             version: 0,
             dnssecOK: edns.dnssecOK
-        ).octets
+        ).octets(explaining: error)
     }
 
     /// An answer that fits UDP: truncated to its head with TC set if it is too long (RFC 2181, 9).

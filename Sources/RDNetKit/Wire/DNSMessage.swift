@@ -3,6 +3,7 @@ struct DNSType: Hashable, Sendable {
     let rawValue: UInt16
 
     static let a = DNSType(rawValue: 1)
+    static let cname = DNSType(rawValue: 5)
     static let soa = DNSType(rawValue: 6)
     static let ptr = DNSType(rawValue: 12)
     static let aaaa = DNSType(rawValue: 28)
@@ -158,15 +159,43 @@ struct EDNS: Equatable, Sendable {
         return found
     }
 
-    /// The wire format of a record without options.
-    var octets: [UInt8] {
-        [
+    /// The wire format.
+    ///
+    /// - Parameter error: Says why a query failed; nil for a record without options.
+    /// - Returns: The whole record.
+    func octets(explaining error: DNSExtendedError? = nil) -> [UInt8] {
+        let options = error?.octets ?? []
+        return [
             0,  // owner: the root
             0, UInt8(DNSType.opt.rawValue),
             UInt8(payloadSize >> 8), UInt8(payloadSize & 0xff),
             extendedCode, version,
             dnssecOK ? 0x80 : 0, 0,
-            0, 0,  // no options
-        ]
+            UInt8(truncatingIfNeeded: options.count >> 8), UInt8(truncatingIfNeeded: options.count),
+        ] + options
+    }
+}
+
+/// Why a query failed, as an EDNS option (RFC 8914).
+struct DNSExtendedError: Equatable, Sendable {
+    /// An administrator's policy forbids the name, as the server's owner wants it.
+    static let blocked: UInt16 = 15
+    /// An administrator's policy forbids the answer, as the client's owner wants it.
+    static let filtered: UInt16 = 17
+    private static let option: UInt16 = 15
+    /// Longer texts would make answers exceed what every path carries.
+    private static let maximumText = 256
+
+    /// From the registry of RFC 8914, 5.2.
+    var code: UInt16
+    /// For people.
+    var text: String
+
+    /// The option with its head (RFC 8914, 2).
+    fileprivate var octets: [UInt8] {
+        let text = Array(text.utf8.prefix(Self.maximumText))
+        return [Self.option, UInt16(2 + text.count), code].flatMap {
+            [UInt8($0 >> 8), UInt8($0 & 0xff)]
+        } + text
     }
 }

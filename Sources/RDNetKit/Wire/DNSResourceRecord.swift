@@ -41,6 +41,26 @@ struct DNSResourceRecord: Equatable, Sendable {
         return records
     }
 
+    /// The address of an A or AAAA record (RFC 1035, 3.4.1; RFC 3596, 2.2).
+    ///
+    /// - Parameter message: The message that the record stands in.
+    /// - Returns: Nil for another type, another length, and an IPv4 address in IPv6 form.
+    func address(in message: RawSpan) -> IPAddress? {
+        let start = value.lowerBound
+        switch (type, value.count) {
+        case (.a, 4):
+            return IPAddress(ipv4: message.bigEndian(at: start))
+        case (.aaaa, 16):
+            let address = IPAddress(
+                high: message.bigEndian(at: start),
+                low: message.bigEndian(at: start + 8)
+            )
+            return address.isIPv4 ? nil : address
+        default:
+            return nil
+        }
+    }
+
     private init(
         _ section: Section,
         reading message: RawSpan,

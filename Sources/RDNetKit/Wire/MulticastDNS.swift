@@ -90,19 +90,12 @@ enum MulticastDNS {
         in message: RawSpan,
         where isUsable: (IPAddress) -> Bool
     ) throws(PacketError) -> DNSRecord? {
-        let start = record.value.lowerBound
-        switch (record.type, record.value.count) {
-        case (.a, 4):
-            let address = IPAddress(ipv4: message.bigEndian(at: start))
+        if let address = record.address(in: message) {
             return isUsable(address) ? .address(address) : nil
-        case (.aaaa, 16):
-            let address = IPAddress(
-                high: message.bigEndian(at: start),
-                low: message.bigEndian(at: start + 8)
-            )
-            return !address.isIPv4 && isUsable(address) ? .address(address) : nil
-        case (.ptr, _):
-            var offset = start
+        }
+        switch record.type {
+        case .ptr:
+            var offset = record.value.lowerBound
             let target = try DNSName(reading: message, at: &offset)
             guard offset == record.value.upperBound, target.offset(of: domain) != nil else {
                 return nil

@@ -10,7 +10,7 @@ struct Layer: CustomTestStringConvertible, Sendable {
 
     var testDescription: String { folder }
 
-    private static let foundation = ["Wire", "Log", "Config", "Handshake", "System", "Link"]
+    private static let foundation = ["Wire", "Log", "Policy", "Config", "Handshake", "System", "Link"]
     private static let engine = foundation + ["Flow", "Gateway"]
 
     /// The permitted dependencies.
@@ -20,10 +20,11 @@ struct Layer: CustomTestStringConvertible, Sendable {
         Layer(folder: "Wire", below: []),
         // A line is escaped as every other text for a terminal is.
         Layer(folder: "Log", below: ["Wire"]),
-        Layer(folder: "Config", below: ["Wire", "Log"]),
-        Layer(folder: "Handshake", below: ["Wire", "Log", "Config"]),
+        Layer(folder: "Policy", below: ["Wire"]),
+        Layer(folder: "Config", below: ["Wire", "Log", "Policy"]),
+        Layer(folder: "Handshake", below: ["Wire", "Log", "Policy", "Config"]),
         Layer(folder: "System", below: ["Wire", "Log"]),
-        Layer(folder: "Link", below: ["Wire", "Log", "Config", "Handshake", "System"]),
+        Layer(folder: "Link", below: ["Wire", "Log", "Policy", "Config", "Handshake", "System"]),
         Layer(folder: "Flow", below: foundation),
         Layer(folder: "Gateway", below: foundation + ["Flow"]),
         Layer(folder: "Forwarding", below: engine),
@@ -32,7 +33,7 @@ struct Layer: CustomTestStringConvertible, Sendable {
     ]
 
     /// Folders that handle only bytes, values and `now`, and no descriptors.
-    static let pure = ["Wire", "Log", "Config", "Handshake"]
+    static let pure = ["Wire", "Log", "Policy", "Config", "Handshake"]
 }
 
 @Suite("layers")

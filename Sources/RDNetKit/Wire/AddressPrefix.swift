@@ -20,6 +20,18 @@ struct AddressPrefix: Hashable, Sendable, CustomStringConvertible {
         prefixLength = Int(length)
     }
 
+    /// Creates the prefix of an address.
+    ///
+    /// - Parameters:
+    ///   - address: Its bits after the prefix are dropped.
+    ///   - prefixLength: 0 to 32 for IPv4, 0 to 128 for IPv6.
+    init(_ address: IPAddress, prefixLength: Int) {
+        // IPv4 addresses are the last 32 of 128 bits here.
+        let length = address.isIPv4 ? prefixLength + 96 : prefixLength
+        self.address = address.masked(toPrefixLength: length)
+        self.prefixLength = prefixLength
+    }
+
     /// Whether an address of the same family begins with the prefix.
     func contains(_ other: IPAddress) -> Bool {
         guard other.isIPv4 == address.isIPv4 else { return false }

@@ -1,0 +1,280 @@
+/// What guests may reach, as the owner of the network wrote it down.
+///
+/// How it works: `Admission` asks for a decision on each new flow to the host's network, the DNS
+/// service for each query that would leave and for each answer that comes back. Answers pin their
+/// addresses to the name for the guest that receives them, and name rules match by these pins. Where
+/// a decision depends on the name that a connection itself shows, the flow asks again once it has
+/// read the name. Every decision is recorded.
+///
+/// Nothing here fails open: without a matching rule the default decides, without an answer `ask`
+/// means no, and a full table forgets what it would have allowed.
+final class EgressPolicy {
+    /// Who asked for what; everything that a decision depends on.
+    struct Request {
+        var transport: PolicyRule.Transport
+        var guest: IPAddress
+        /// As the guest sees it.
+        var remote: Endpoint
+        /// The same on the host's network.
+        var host: Endpoint
+    }
+
+    private let loop: EventLoop
+    /// The machine that has an address; set by the engine.
+    var owner: (IPAddress) -> MACAddress? = { _ in nil }
+    /// Called for each decision.
+    var decided: (PolicyRecord) -> Void = { _ in }
+    /// Called after each change of the rules.
+    var changed: () -> Void = {}
+    private(set) var rules: PolicyRuleSet
+    /// Whether a TLS hello with an encrypted part counts as one whose name can be read.
+    var acceptsEncryptedHello: Bool
+    private(set) var pins = NamePins()
+    /// Incremented with every change of the rules.
+    private(set) var generation = 0
+    let questions: PolicyQuestions
+    let history = PolicyHistory()
+    /// Whether QUIC must be told apart from other datagrams.
+    private(set) var distinguishesQUIC: Bool
+
+    /// Creates a policy.
+    ///
+    /// - Parameters:
+    ///   - rules: See `replace`.
+    ///   - acceptsEncryptedHello: Whether TLS may hide its server's name.
+    ///   - patience: How long a connection waits for a person.
+    ///   - loop: Whose clock counts.
+    init(
+        _ rules: PolicyRuleSet,
+        acceptsEncryptedHello: Bool = false,
+        patience: Duration = .seconds(30),
+        loop: EventLoop
+    ) {
+        self.rules = rules
+        self.acceptsEncryptedHello = acceptsEncryptedHello
+        self.loop = loop
+        distinguishesQUIC = rules.distinguishesQUIC
+        questions = PolicyQuestions(loop: loop, patience: patience)
+    }
+
+    /// Replaces the rules; flows that they no longer allow end.
+    func replace(_ rules: PolicyRuleSet) {
+        self.rules = rules
+        distinguishesQUIC = rules.distinguishesQUIC
+        generation += 1
+        questions.restart()
+        changed()
+    }
+
+    // MARK: Flows
+
+    /// Decides about a new flow, and records the decision.
+    func decide(_ request: Request) -> Verdict {
+        let identity = identity(of: request.remote.address, for: request.guest)
+        let decision = decision(on: request, identity)
+        let record = record(decision, request, identity)
+        switch decision.action {
+        case .deny:
+            decided(record)
+            return .refuse(.policy)
+        case .allow:
+            decided(record)
+            return allowed(request, decision)
+        case .ask:
+            return ask(request, decision, record)
+        }
+    }
+
+    private func allowed(_ request: Request, _ decision: PolicyRuleSet.Decision) -> Verdict {
+        decision.needsName ? .examine(request.host) : .host(request.host)
+    }
+
+    private func ask(
+        _ request: Request,
+        _ decision: PolicyRuleSet.Decision,
+        _ record: PolicyRecord
+    ) -> Verdict {
+        let awaited = AwaitedVerdict()
+        let answer = questions.ask(record) { [weak self] outcome in
+            guard let self else { return }
+            if outcome == .moot { return awaited.arrived(decide(request)) }
+            var record = record
+            record.verdict = outcome == .allowed ? .allow : .deny
+            decided(record)
+            let isAllowed = outcome == .allowed
+            awaited.arrived(isAllowed ? allowed(request, decision) : .refuse(.policy))
+        }
+        switch answer {
+        case .none:
+            decided(record)
+            return .wait(awaited)
+        case .some(let isAllowed):
+            var record = record
+            record.verdict = isAllowed ? .allow : .deny
+            decided(record)
+            return isAllowed ? allowed(request, decision) : .refuse(.policy)
+        }
+    }
+
+    /// Decides about a flow whose first bytes have been read, or whose rules have changed.
+    ///
+    /// - Parameters:
+    ///   - request: The flow.
+    ///   - identity: What is known of its server.
+    ///   - isNews: Whether to record the decision even if it is to allow.
+    /// - Returns: Whether the flow may go on.
+    func stillAllows(_ request: Request, _ identity: ServerIdentity, isNews: Bool) -> Bool {
+        let decision = decision(on: request, identity)
+        let record = record(decision, request, identity)
+        let isAllowed =
+            switch decision.action {
+            case .allow: true
+            case .deny: false
+            // The flow has begun, so somebody was asked, or would have to be asked too late.
+            case .ask: questions.answer(to: record) ?? false
+            }
+        if isNews || !isAllowed {
+            var record = record
+            record.verdict = isAllowed ? .allow : .deny
+            decided(record)
+        }
+        return isAllowed
+    }
+
+    /// What is known of the server at an address.
+    ///
+    /// - Parameters:
+    ///   - address: As the guest sees it.
+    ///   - guest: The guest.
+    /// - Returns: The names that this guest has resolved to it.
+    func identity(of address: IPAddress, for guest: IPAddress) -> ServerIdentity {
+        let names = owner(guest).map { pins.names(of: address, for: $0, now: loop.now) }
+        return ServerIdentity(names: names ?? [])
+    }
+
+    /// What the rules say, without consequences.
+    func decision(
+        on request: Request,
+        _ identity: ServerIdentity
+    ) -> PolicyRuleSet.Decision {
+        rules.decide(
+            PolicyRuleSet.Subject(
+                guest: guest(at: request.guest),
+                transport: request.transport,
+                address: request.host.address,
+                port: request.host.port,
+                kind: Self.kind(of: request.host.address),
+                names: identity.names,
+                shown: identity.shown
+            )
+        )
+    }
+
+    /// The kind of an address; that of an interface of this machine is `host`.
+    static func kind(of address: IPAddress) -> AddressKind {
+        let kind = AddressKind.of(address)
+        // Without a clear answer of the kernel it may be one of ours.
+        return kind != .host && !Socket.isForeign(address) ? .host : kind
+    }
+
+    private func guest(at address: IPAddress) -> PolicyGuest {
+        PolicyGuest(address: address, mac: owner(address), owner: owner)
+    }
+
+    private func record(
+        _ decision: PolicyRuleSet.Decision,
+        _ request: Request,
+        _ identity: ServerIdentity
+    ) -> PolicyRecord {
+        PolicyRecord(
+            time: loop.now,
+            guest: request.guest,
+            transport: request.transport,
+            remote: request.remote,
+            name: identity.name,
+            verdict: decision.action,
+            rule: text(of: decision)
+        )
+    }
+
+    /// The rule that decided, or `default deny`.
+    func text(of decision: PolicyRuleSet.Decision) -> String {
+        decision.rule?.description ?? "default \(rules.fallback.rawValue)"
+    }
+
+    // MARK: Names
+
+    /// Decides whether a guest's query may leave for a resolver.
+    ///
+    /// - Parameters:
+    ///   - name: The name in the query.
+    ///   - guest: Who sent it.
+    /// - Returns: The rule that forbids it, as text; nil if it may leave.
+    func refusal(of name: DNSName, for guest: IPAddress) -> String? {
+        let text = name.policyName
+        let decision =
+            switch text {
+            case .some(let text): rules.decide(onName: text, for: self.guest(at: guest))
+            // No rule can allow what is no host name, but the root may be asked for.
+            case .none: rules.decide(onName: name == .root ? "." : "", for: self.guest(at: guest))
+            }
+        guard decision.action == .deny else { return nil }
+        let rule = self.text(of: decision)
+        decided(
+            PolicyRecord(
+                time: loop.now,
+                guest: guest,
+                transport: .dns,
+                remote: nil,
+                name: text ?? name.description,
+                verdict: .deny,
+                rule: rule
+            )
+        )
+        return rule
+    }
+
+    /// Whether an answer of a resolver may reach a guest.
+    ///
+    /// - Parameters:
+    ///   - name: The name in the query.
+    ///   - address: One of the answers.
+    ///   - guest: Who receives it.
+    /// - Returns: False for an address that is not public, unless a rule could allow connections
+    ///   to it (DNS rebinding).
+    func mayLead(_ name: DNSName, to address: IPAddress, for guest: IPAddress) -> Bool {
+        let kind = Self.kind(of: address)
+        if kind == .public { return true }
+        return rules.mayLead(
+            name.policyName ?? "",
+            to: address,
+            kind,
+            for: self.guest(at: guest)
+        )
+    }
+
+    /// Records an answer that a guest receives.
+    ///
+    /// - Parameters:
+    ///   - address: As the guest will see it.
+    ///   - name: The name in the query.
+    ///   - isLocal: Whether the answer is rdnet's own.
+    ///   - timeToLive: In seconds.
+    ///   - guest: The guest.
+    func pin(
+        _ address: IPAddress,
+        to name: DNSName,
+        isLocal: Bool,
+        timeToLive: UInt32,
+        for guest: IPAddress
+    ) {
+        guard let text = name.policyName, let mac = owner(guest) else { return }
+        pins.pin(
+            address,
+            to: NamePins.Name(text: text, isLocal: isLocal),
+            timeToLive: timeToLive,
+            for: mac,
+            now: loop.now
+        )
+    }
+}

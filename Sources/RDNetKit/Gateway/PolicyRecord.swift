@@ -1,0 +1,101 @@
+/// One decision of an egress policy.
+struct PolicyRecord: Equatable {
+    var time: Instant
+    var guest: IPAddress
+    var transport: PolicyRule.Transport
+    /// As the guest sees it; nil for a query.
+    var remote: Endpoint?
+    /// The server's name, as far as it is known.
+    var name: String?
+    var verdict: PolicyRule.Action
+    /// The rule that decided, or `default deny`.
+    var rule: String
+    /// How often the same was decided in a row.
+    var count = 1
+
+    /// The destination as a rule would name it: by name if there is one.
+    var target: String {
+        guard let remote else { return name ?? "" }
+        let place = name ?? "\(remote.address)"
+        guard transport.hasPorts else { return place }
+        return place.contains(":") ? "[\(place)]:\(remote.port)" : "\(place):\(remote.port)"
+    }
+
+    /// The rule that would allow this.
+    var neededRule: String { "allow \(transport.rawValue) \(target)" }
+
+    /// What it says, in reading order.
+    var fields: [(key: String, value: String)] {
+        var fields = [("guest", "\(guest)"), ("protocol", transport.rawValue)]
+        if let remote {
+            let place = transport.hasPorts ? "\(remote)" : "\(remote.address)"
+            fields.append(("destination", place))
+        }
+        if let name { fields.append(("name", name)) }
+        return fields + [("verdict", verdict.rawValue), ("rule", rule)]
+    }
+
+    /// Whether another record says the same of a later time.
+    fileprivate func isRepeated(by other: PolicyRecord) -> Bool {
+        guest == other.guest && transport == other.transport && remote == other.remote
+            && name == other.name && verdict == other.verdict && rule == other.rule
+    }
+}
+
+/// The latest decisions, and everything that guests have wanted to reach.
+final class PolicyHistory {
+    /// Limit on remembered decisions.
+    static let maximumRecords = 1_000
+    /// Limit on the destinations in a report.
+    static let maximumTargets = 4_096
+
+    /// A destination that guests have wanted to reach.
+    struct Demand {
+        let rule: String
+        var count: Int
+        var verdict: PolicyRule.Action
+    }
+
+    private var records: [PolicyRecord] = []
+    private var oldest = 0
+    private var demands: [String: Demand] = [:]
+    /// Whether the report lacks destinations, because there were too many.
+    private(set) var isCut = false
+    private(set) var counts: [PolicyRule.Action: UInt64] = [:]
+
+    /// Adds a decision.
+    func add(_ record: PolicyRecord) {
+        counts[record.verdict, default: 0] += 1
+        note(record)
+        let last = records.isEmpty ? nil : (oldest + records.count - 1) % records.count
+        if let last, records[last].isRepeated(by: record) {
+            records[last].count += 1
+            records[last].time = record.time
+            return
+        }
+        if records.count < Self.maximumRecords {
+            records.append(record)
+        } else {
+            records[oldest] = record
+            oldest = (oldest + 1) % records.count
+        }
+    }
+
+    private func note(_ record: PolicyRecord) {
+        let rule = record.neededRule
+        if demands[rule] == nil, demands.count >= Self.maximumTargets {
+            isCut = true
+            return
+        }
+        demands[rule, default: Demand(rule: rule, count: 0, verdict: record.verdict)].count += 1
+        demands[rule]?.verdict = record.verdict
+    }
+
+    /// The decisions, oldest first.
+    var all: [PolicyRecord] { Array(records[oldest...] + records[..<oldest]) }
+
+    /// What guests have wanted, the most frequent first.
+    var allDemands: [Demand] {
+        demands.values.sorted { ($1.count, $0.rule) < ($0.count, $1.rule) }
+    }
+}

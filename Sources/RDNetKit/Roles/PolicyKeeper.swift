@@ -1,0 +1,176 @@
+/// Keeps a network's egress policy: its file, the rules added at run time, and the record of its
+/// decisions.
+///
+/// Until `open` has read the file, the policy denies everything.
+final class PolicyKeeper: PolicyControl {
+    /// Limit on the rules that are added at run time.
+    private static let maximumAdded = 4_096
+    /// The source of rules from options, as `ctl policy show` names it.
+    private static let optionSource = "command line"
+
+    private let settings: PolicySettings
+    private let engine: PacketEngine
+    private let dns: DNSService
+    private let log: Logger
+    private let readFile: (String) -> FileContents
+    private let policy: EgressPolicy
+    private var document: PolicyDocument
+    /// Newest first.
+    private var added: [PolicyRule] = []
+    /// Where decisions are recorded; nil for nowhere.
+    private var audit: Logger?
+
+    /// Creates the policy that the settings name, without its file.
+    init(
+        _ settings: PolicySettings,
+        _ engine: PacketEngine,
+        _ dns: DNSService,
+        log: Logger,
+        readFile: @escaping (String) -> FileContents = ProcessSurroundings.system.readFile
+    ) {
+        self.settings = settings
+        self.engine = engine
+        self.dns = dns
+        self.log = log
+        self.readFile = readFile
+        document = settings.preset ?? .offline
+        policy = EgressPolicy(
+            PolicyRuleSet([], otherwise: .deny),
+            patience: .seconds(document.patience),
+            loop: engine.loop
+        )
+        policy.owner = { [unowned engine] in engine.ethernet.neighbors.mac(of: $0) }
+        policy.decided = { [unowned self] in record($0) }
+        policy.changed = { [unowned engine] in engine.enforcePolicy() }
+        if settings.isOn { start() }
+    }
+
+    private func start() {
+        engine.network.admission.policy = policy
+        dns.policy = policy
+    }
+
+    /// Reads the policy file and opens the audit file.
+    ///
+    /// - Throws: `RoleFailure` that names the option.
+    func open() throws(RoleFailure) {
+        do {
+            try openAudit()
+            if settings.hasFile { document = try read() }
+        } catch {
+            throw RoleFailure("policy \(error)")
+        }
+        apply()
+    }
+
+    private func openAudit() throws(PolicyChangeError) {
+        guard !settings.auditFile.isEmpty else { return }
+        do {
+            let file = try LogDestination.file(settings.auditFile, appending: true)
+            audit = Logger(
+                format: .json,
+                clock: WallClock.now,
+                sink: file.write,
+                lossCause: { file.lossCause }
+            )
+        } catch {
+            throw PolicyChangeError("audit file: \(error)")
+        }
+    }
+
+    private func read() throws(PolicyChangeError) -> PolicyDocument {
+        let path = settings.document
+        switch readFile(path) {
+        case .text(let text):
+            do {
+                return try PolicyDocument(path: path, text: text)
+            } catch {
+                throw PolicyChangeError("\(error)")
+            }
+        case .absent:
+            throw PolicyChangeError(
+                "\(path): no such file; expected a file, offline or public"
+            )
+        case .unreadable(let reason):
+            throw PolicyChangeError(reason)
+        }
+    }
+
+    private func apply() {
+        policy.acceptsEncryptedHello = document.acceptsEncryptedHello
+        policy.replace(PolicyRuleSet(sources.map(\.rule), otherwise: fallback))
+    }
+
+    private func record(_ record: PolicyRecord) {
+        policy.history.add(record)
+        if record.verdict == .ask {
+            let question = policy.questions.open.last?.number ?? 0
+            log.warning(
+                "connection waits for an answer",
+                ["guest": "\(record.guest)", "target": record.target, "question": "\(question)"]
+            )
+        }
+        audit?.log(.info, "egress", fields: record.fields)
+        log.log(.debug, "egress decision", fields: record.fields)
+    }
+
+    /// Opens the audit file again, after another program has renamed it, and reads the policy file.
+    func hangUp() {
+        guard settings.isOn else { return }
+        do {
+            try openAudit()
+            if settings.hasFile { try reload() }
+        } catch {
+            log.error("the egress policy stays as it was", ["error": "\(error)"])
+        }
+    }
+
+    /// Denies what waits for an answer.
+    func stop() {
+        policy.questions.stop()
+    }
+
+    // MARK: Control
+
+    var current: EgressPolicy? { engine.network.admission.policy }
+
+    var fallback: PolicyRule.Action { document.fallback }
+
+    var sources: [(rule: PolicyRule, source: String)] {
+        let source = settings.document
+        return added.map { ($0, "added at run time") }
+            + settings.rules.map { ($0, Self.optionSource) } + document.rules.map { ($0, source) }
+    }
+
+    func add(_ rule: PolicyRule) throws(PolicyChangeError) {
+        guard added.count < Self.maximumAdded else {
+            throw PolicyChangeError("\(Self.maximumAdded) rules have been added, the maximum")
+        }
+        added.removeAll { $0 == rule }
+        added.insert(rule, at: 0)
+        log.info("policy rule added", ["rule": "\(rule)"])
+        if current == nil { start() }
+        apply()
+    }
+
+    func remove(_ rule: PolicyRule) throws(PolicyChangeError) {
+        guard added.contains(rule) else {
+            throw PolicyChangeError("no rule added at run time is \"\(rule)\"")
+        }
+        added.removeAll { $0 == rule }
+        log.info("policy rule removed", ["rule": "\(rule)"])
+        apply()
+    }
+
+    func reload() throws(PolicyChangeError) {
+        guard settings.hasFile else {
+            throw PolicyChangeError("there is no policy file to read again")
+        }
+        document = try read()
+        log.info(
+            "policy file read",
+            ["file": settings.document, "rules": "\(document.rules.count)"]
+        )
+        apply()
+    }
+}
