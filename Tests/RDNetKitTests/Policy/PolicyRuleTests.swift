@@ -90,7 +90,7 @@ struct AddressKindTests {
 
 @Suite("policy decisions")
 struct PolicyRuleSetTests {
-    private static let guest = PolicyGuest(
+    private let guest = PolicyGuest(
         address: IPAddress(ipv4: 0xc0a8_7f02),
         mac: MACAddress.standardGuest,
         owner: { $0 == IPAddress(ipv4: 0xc0a8_7f02) ? MACAddress.standardGuest : nil }
@@ -112,7 +112,7 @@ struct PolicyRuleSetTests {
     ) throws -> PolicyRuleSet.Subject {
         let address = try #require(IPAddress(address))
         return PolicyRuleSet.Subject(
-            guest: Self.guest,
+            guest: guest,
             transport: transport,
             address: address,
             port: port,
@@ -224,17 +224,17 @@ struct PolicyRuleSetTests {
 
     @Test func `queries leave only for names that a rule could allow`() throws {
         let rules = try rules("deny bad.example", "allow *.example", "allow 10.0.0.0/8")
-        #expect(rules.decide(onName: "a.example", for: Self.guest).action == .allow)
-        #expect(rules.decide(onName: "bad.example", for: Self.guest).action == .deny)
+        #expect(rules.decide(onName: "a.example", for: guest).action == .allow)
+        #expect(rules.decide(onName: "bad.example", for: guest).action == .deny)
         // An allowed address does not let names out.
-        #expect(rules.decide(onName: "secret.evil", for: Self.guest).action == .deny)
+        #expect(rules.decide(onName: "secret.evil", for: guest).action == .deny)
         let open = try self.rules("deny host", "allow public")
-        #expect(open.decide(onName: "secret.evil", for: Self.guest).action == .allow)
+        #expect(open.decide(onName: "secret.evil", for: guest).action == .allow)
         let closed = try self.rules("deny dns any", "allow public")
-        #expect(closed.decide(onName: "secret.evil", for: Self.guest).action == .deny)
+        #expect(closed.decide(onName: "secret.evil", for: guest).action == .deny)
         // Port 443 of it is denied, but others are not.
         let partly = try self.rules("deny tcp a.b:443", "allow public")
-        #expect(partly.decide(onName: "a.b", for: Self.guest).action == .allow)
+        #expect(partly.decide(onName: "a.b", for: guest).action == .allow)
     }
 
     @Test func `ten thousand rules give the answer of the first`() throws {

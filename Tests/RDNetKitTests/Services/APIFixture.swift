@@ -9,6 +9,7 @@ final class APIFixture {
     let connector = RecordingConnector()
     let forwards: ForwardTable
     let dns: DNSService
+    let policy: PolicyKeeper
     let directory = TemporaryDirectory()
     /// Connections that became links, with the clients' addresses.
     private(set) var links: [(client: StreamClient, peer: Endpoint?)] = []
@@ -33,6 +34,7 @@ final class APIFixture {
             random: SeededRandom(seed: 1),
             log: .discarding()
         )
+        policy = PolicyKeeper(PolicySettings(), guest.engine, dns, log: .discarding())
         let path = directory.file("frames.pcap")
         api = API(
             forwarding: ForwardingAPI(forwards: forwards, loop: guest.loop),
@@ -64,6 +66,11 @@ final class APIFixture {
                 attach: { [unowned self] stream, peer in
                     links.append((StreamClient(stream), peer))
                 }
+            ),
+            policy: PolicyAPI(
+                control: policy,
+                wallTime: { WallTime(seconds: $0.nanoseconds / 1_000_000_000, utcOffset: 0) },
+                now: { [guest] in guest.loop.now }
             )
         )
     }
