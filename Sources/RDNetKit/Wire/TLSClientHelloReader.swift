@@ -1,6 +1,6 @@
 /// What the first bytes of a stream are, as far as they have arrived.
 enum TLSClientHelloReading: Equatable, Sendable {
-    /// Every continuation decides; more bytes are needed.
+    /// More bytes are needed.
     case incomplete
     /// The stream is some other protocol.
     case notTLS
@@ -21,11 +21,13 @@ extension TLSClientHello {
 /// How it works: the caller keeps the stream from its first byte and passes all of it on each call.
 /// The reader remembers the records that it has taken, so that each byte is read once. The message
 /// may be divided among records of any size (RFC 8446, section 5.1); it ends with its last record.
-/// A record of another type in front of or inside the message is an error, because some servers
-/// skip it: OpenSSL ignores a warning alert before the hello.
+/// A record of another type, or an empty one, before or inside the message is an error, because
+/// servers may skip it: OpenSSL 3.0 skips an empty record before the hello.
 struct TLSClientHelloReader {
-    /// Limit on the stream up to the end of the message: with records of one byte, which no client
-    /// has a reason for, a message of the maximum length would be six times as long.
+    /// Limit on the stream up to the end of the message, in bytes.
+    ///
+    /// Records of one byte, which no client has a reason for, would make a message of the maximum
+    /// length six times as long.
     static let maximumStreamLength = 2 * TLSClientHello.maximumLength
 
     private static let recordHeaderLength = 5
@@ -38,9 +40,16 @@ struct TLSClientHelloReader {
     /// The start of the first record that was not taken yet.
     private var position = 0
     private var message: [UInt8] = []
+    /// Final as soon as it is not `incomplete`.
+    private var reading = TLSClientHelloReading.incomplete
 
     /// Reads on, from all bytes since the connection began, with those of the previous calls.
     mutating func read(_ stream: UnsafeRawBufferPointer) -> TLSClientHelloReading {
+        if reading == .incomplete { reading = readOn(stream) }
+        return reading
+    }
+
+    private mutating func readOn(_ stream: UnsafeRawBufferPointer) -> TLSClientHelloReading {
         guard let first = stream.first else { return .incomplete }
         if first & 0x80 != 0 { return Self.readVersionTwo(stream) }
         guard Self.recordTypes.contains(first) else { return .notTLS }
@@ -55,7 +64,6 @@ struct TLSClientHelloReader {
         } catch {
             return .invalid(error)
         }
-        guard stream.count <= Self.maximumStreamLength else { return .invalid(.tooLong) }
         return .incomplete
     }
 
@@ -63,6 +71,8 @@ struct TLSClientHelloReader {
     private func nextRecord(
         of stream: UnsafeRawBufferPointer
     ) throws(TLSHelloError) -> Range<Int>? {
+        let start = position + Self.recordHeaderLength
+        guard start < Self.maximumStreamLength else { throw .tooLong }
         let header = stream[position...].prefix(Self.recordHeaderLength)
         if let type = header.first, type != Self.handshake { throw .unexpectedRecord }
         guard header.count == Self.recordHeaderLength else { return nil }
@@ -70,7 +80,6 @@ struct TLSClientHelloReader {
         let length = Int(header[position + 3]) << 8 | Int(header[position + 4])
         guard length > 0 else { throw .unexpectedRecord }
         guard length <= Self.maximumRecordLength else { throw .badLength }
-        let start = position + Self.recordHeaderLength
         guard start + length <= Self.maximumStreamLength else { throw .tooLong }
         return start + length <= stream.count ? start..<(start + length) : nil
     }

@@ -97,12 +97,11 @@ struct TLSClientHelloTests {
     @Test(
         "refuses a record that interrupts the message or comes before it",
         arguments: [
-            // A warning alert, which OpenSSL's server skips.
             "15 0301 0002 01 5a",
             "14 0303 0001 01",
             "17 0303 0001 00",
             "18 0303 0001 00",
-            // An empty record of the right type.
+            // An empty record of the right type, which OpenSSL 3.0's server skips.
             "16 0301 0000",
         ]
     )
@@ -113,6 +112,16 @@ struct TLSClientHelloTests {
         let between = read(Bytes.records(start) + bytes(record) + Bytes.records(end))
         #expect(before == .invalid(.unexpectedRecord))
         #expect(between == .invalid(.unexpectedRecord))
+    }
+
+    @Test func `keeps its reading, whatever follows`() {
+        let hello = Bytes.records(Bytes.message([Bytes.names("a.example")]))
+        var reader = TLSClientHelloReader()
+        let first = hello.withUnsafeBytes { reader.read($0) }
+        #expect((hello + bytes("17 0303 0001 00")).withUnsafeBytes { reader.read($0) } == first)
+        var other = TLSClientHelloReader()
+        #expect([UInt8]([0x47]).withUnsafeBytes { other.read($0) } == .notTLS)
+        #expect(hello.withUnsafeBytes { other.read($0) } == .notTLS)
     }
 
     @Test func `refuses a second message in the record of the first`() {
@@ -149,7 +158,7 @@ struct TLSClientHelloTests {
         #expect(read(stream.dropLast()) == .incomplete)
     }
 
-    /// OpenSSL 0.9.8's `s_client` sent this format; some servers still accept it.
+    /// OpenSSL 3.0's server still accepts this format.
     @Test(
         "refuses the hello of SSL 2.0",
         arguments: ["80 2e 01 0301", "80 2e 01 0002", "ff ff 01 03 03"]
