@@ -13,7 +13,7 @@ public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
 
 /// A group of parsers, or a machine of several parts, that reads outside bytes.
 private enum FuzzTarget: String {
-    case packets, messages, text, http, streams, multiplexer, engine
+    case packets, messages, text, http, names, streams, multiplexer, engine
 
     /// The target of this process.
     static let chosen: FuzzTarget = {
@@ -30,6 +30,7 @@ private enum FuzzTarget: String {
         case .messages: MessageFuzz.run(input)
         case .text: TextFuzz.run(input)
         case .http: HTTPFuzz.run(input)
+        case .names: NameFuzz.run(input)
         case .streams: StreamFuzz.run(input)
         case .multiplexer: MultiplexFuzz.run(input)
         case .engine: EngineFuzz.run(input)
