@@ -71,8 +71,8 @@ enum ControlCommand: Equatable {
         },
         Form(
             word: "policy",
-            operands: " " + PolicyCommand.forms.map(\.form).joined(separator: "|"),
-            help: "show or change what guests may reach"
+            operands: " " + PolicyCommand.forms.map(\.form).joined(separator: ", "),
+            help: ""
         ) { words in
             PolicyCommand(words).map { .policy($0) }
         },
@@ -80,8 +80,12 @@ enum ControlCommand: Equatable {
 
     /// Every command with its operands and a phrase about it.
     static var all: [(form: String, help: String)] {
-        forms.map { ($0.word + $0.operands, $0.help) }
+        forms.dropLast().map { ($0.word + $0.operands, $0.help) }
+            + PolicyCommand.forms.map { ("policy " + $0.form, $0.help) }
     }
+
+    /// The first words of all commands.
+    fileprivate static var words: [String] { forms.map(\.word) }
 
     /// Parses a command.
     ///
@@ -139,7 +143,7 @@ enum ControlCommandError: Error, Equatable, CustomStringConvertible {
     }
 
     private static var words: String {
-        let words = ControlCommand.all.map { $0.form.prefix { $0 != " " } }
+        let words = ControlCommand.words
         return words.dropLast().joined(separator: ", ") + " or " + (words.last ?? "")
     }
 }

@@ -1,37 +1,83 @@
 /// Reads the server's name from the first bytes of a guest's stream, and from each request of plain
 /// HTTP.
+///
+/// How it works: TLS names its server in the first message, after which nothing can be read. HTTP
+/// names it in every request, so that all of them are followed: a second request on an allowed
+/// connection could name another server. Every other protocol names none.
 final class StreamExamination {
-    /// What the bytes show.
+    /// What the waiting bytes show.
     enum Finding: Equatable {
-        /// Nothing yet; they must wait for more.
+        /// Nothing yet; they wait for more.
         case incomplete
-        /// A name, after which nothing more is to be read.
-        ///
-        /// `hidesMore` says that the hello has an encrypted part.
-        case name(ShownName, hidesMore: Bool)
+        /// This many bytes at the front need no check of their own.
+        case passes(Int)
+        /// A request of so many bytes to a server.
+        case request(ShownName, length: Int)
+        /// All there is to read; `hidesMore` says that the hello has an encrypted part.
+        case end(ShownName, hidesMore: Bool)
+    }
+
+    private enum Language {
+        case unknown(TLSClientHelloReader)
+        case http(HTTPRequestFollower)
     }
 
     /// Bytes at the front of the flow's queue that may go to the host.
     var admitted = 0
-    private var hello = TLSClientHelloReader()
-
-    /// What the bytes have shown if no more will come: a hello without its end has no name.
-    var nameAtEnd: ShownName { .hidden }
+    private var language = Language.unknown(TLSClientHelloReader())
 
     /// Reads on.
     ///
     /// - Parameter waiting: The bytes that may not leave yet, those that were shown before included.
     /// - Returns: What they show.
     func read(_ waiting: UnsafeRawBufferPointer) -> Finding {
-        switch hello.read(waiting) {
-        case .incomplete: .incomplete
-        case .notTLS: .name(.none, hidesMore: false)
-        case .invalid: .name(.hidden, hidesMore: false)
-        case .hello(let hello):
-            .name(
-                hello.serverName.map { .name($0) } ?? .hidden,
-                hidesMore: hello.hasEncryptedHello
-            )
+        switch language {
+        case .unknown(var reader):
+            let reading = reader.read(waiting)
+            language = .unknown(reader)
+            switch reading {
+            case .incomplete: return .incomplete
+            case .invalid: return .end(.hidden, hidesMore: false)
+            case .hello(let hello):
+                return .end(ShownName(hello), hidesMore: hello.hasEncryptedHello)
+            case .notTLS:
+                language = .http(HTTPRequestFollower())
+                return read(waiting)
+            }
+        case .http(var follower):
+            let step = follower.read(waiting)
+            language = .http(follower)
+            return Self.finding(step)
         }
+    }
+
+    private static func finding(_ step: HTTPRequestFollower.Step) -> Finding {
+        switch step {
+        case .needsMore: .incomplete
+        case .notHTTP: .end(.none, hidesMore: false)
+        case .request(let authority, let length):
+            .request(authority.map { .name($0) } ?? .hidden, length: length)
+        case .body(let count): .passes(count)
+        case .opaque: .end(.none, hidesMore: false)
+        case .invalid: .end(.hidden, hidesMore: false)
+        }
+    }
+
+    /// What the bytes have shown if no more will come.
+    ///
+    /// - Parameter waiting: The bytes that may not leave yet.
+    /// - Returns: `none` for bytes that cannot be a request or a hello of any form.
+    func nameAtEnd(_ waiting: UnsafeRawBufferPointer) -> ShownName {
+        switch language {
+        case .unknown: .hidden
+        case .http: waiting.contains(UInt8(ascii: " ")) ? .hidden : .none
+        }
+    }
+}
+
+extension ShownName {
+    /// The name in a TLS hello; a hello without one hides it.
+    init(_ hello: TLSClientHello) {
+        self = hello.serverName.map { .name($0) } ?? .hidden
     }
 }

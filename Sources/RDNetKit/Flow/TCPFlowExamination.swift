@@ -5,9 +5,10 @@ extension TCPFlow {
         pending.append(payload)
         readOn(now: now)
         guard phase == .open else { return }
-        if examination != nil, examination?.admitted == 0, room == 0 {
+        if let examination, examination.admitted == 0, room == 0 {
             // The window is full of what may not leave, so the rest would never come.
-            return conclude(.hidden, hidesMore: false, now: now)
+            guard admits(.hidden, now: now) else { return }
+            self.examination = nil
         }
         flows.enqueue(self)
     }
@@ -15,29 +16,42 @@ extension TCPFlow {
     /// The guest sends no more: what it has sent is all that there is to read.
     func endExamination(now: Instant) {
         readOn(now: now)
-        guard phase == .open, let examination, pending.count > examination.admitted else { return }
-        conclude(examination.nameAtEnd, hidesMore: false, now: now)
+        guard phase == .open, let examination else { return }
+        if pending.count > examination.admitted {
+            let shown = pending.read(from: examination.admitted) { examination.nameAtEnd($0) }
+            guard admits(shown, now: now) else { return }
+        }
+        self.examination = nil
     }
 
     private func readOn(now: Instant) {
-        guard let examination, pending.count > examination.admitted else { return }
-        let finding = pending.read(from: examination.admitted) { examination.read($0) }
-        switch finding {
-        case .incomplete: break
-        case .name(let shown, let hidesMore): conclude(shown, hidesMore: hidesMore, now: now)
+        while let examination, pending.count > examination.admitted {
+            switch pending.read(from: examination.admitted, { examination.read($0) }) {
+            case .incomplete:
+                return
+            case .passes(let count):
+                examination.admitted += count
+            case .request(let shown, let length):
+                guard admits(shown, now: now) else { return }
+                examination.admitted += length
+            case .end(.none, _) where examination.admitted > 0 || server?.shown != .unknown:
+                // The protocol changes after a request that named its server.
+                self.examination = nil
+            case .end(let shown, let hidesMore):
+                guard admits(shown, hidesMore: hidesMore, now: now) else { return }
+                self.examination = nil
+            }
         }
     }
 
-    /// Asks the policy about the name that the bytes show.
-    private func conclude(_ shown: ShownName, hidesMore: Bool, now: Instant) {
-        guard let server, let dialed else { return abort(.both, now: now) }
+    /// Asks the policy about the name that the bytes show; ends the flow if it says no.
+    private func admits(_ shown: ShownName, hidesMore: Bool = false, now: Instant) -> Bool {
+        guard let server, let dialed else { return false }
         server.shown = shown
         let host = Endpoint(address: dialed, port: key.remote.port)
-        guard flows.path.stillAdmits(key, to: host, server, hidesName: hidesMore) else {
-            flows.path.drop(.policy)
-            return abort(.both, now: now)
-        }
-        examination = nil
-        flows.enqueue(self)
+        if flows.path.stillAdmits(key, to: host, server, hidesName: hidesMore) { return true }
+        flows.path.drop(.policy)
+        abort(.both, now: now)
+        return false
     }
 }

@@ -62,6 +62,12 @@ final class Admission {
         return conversations.decide(payload, from: guest, to: remote, host, policy, now: now)
     }
 
+    /// Takes the datagrams that are to leave before the one that was just decided about.
+    @inline(__always)
+    func takeReleased() -> [[UInt8]] {
+        policy == nil ? [] : conversations.takeReleased()
+    }
+
     @inline(__always)
     private func decideByPlan(
         _ transport: UInt8,

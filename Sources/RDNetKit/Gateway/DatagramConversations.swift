@@ -1,10 +1,18 @@
 /// What a policy has decided about datagrams: once for each guest's port and destination.
 ///
-/// Limits: conversations of one guest (the guest's idle ones are forgotten first, then all), and
-/// their lifetime without datagrams, which is that of a UDP flow.
+/// Where the decision depends on a name, the Initial packets of QUIC are read, and wait here until
+/// they have shown it: a server that has received half of a hello could be sent the other half
+/// when nobody remembers the first.
+///
+/// Limits: conversations of one guest (its idle ones are forgotten first, then all), their lifetime
+/// without datagrams, which is that of a UDP flow, and the bytes that wait.
 struct DatagramConversations {
     /// Limit on the conversations of one guest.
     static let maximumPerGuest = 4_096
+    /// Limit on the bytes that wait for one name; a hello takes two or three datagrams.
+    static let maximumHeld = 8_192
+    /// Limit on the bytes that wait in all conversations.
+    static let maximumHeldInAll = 1 << 20
     private static let lifetime = Duration.seconds(300)
     /// A guest may resolve a name after its first attempt, so a refusal does not last.
     private static let refusalLifetime = Duration.seconds(1)
@@ -16,33 +24,48 @@ struct DatagramConversations {
 
     private final class Conversation {
         let server: ServerIdentity
-        let host: Endpoint
         var transport: PolicyRule.Transport
-        var isAllowed: Bool
-        var generation: Int
+        var verdict: Verdict
+        let generation: Int
         var lastUsed: Instant
+        /// Reads QUIC's packets; nil if nothing depends on them.
+        var inspector: QUICClientInspector?
+        let needsName: Bool
+        var held: [[UInt8]] = []
 
         init(
             _ server: ServerIdentity,
-            _ host: Endpoint,
             _ transport: PolicyRule.Transport,
-            isAllowed: Bool,
+            _ verdict: Verdict,
+            needsName: Bool,
             generation: Int,
             now: Instant
         ) {
             self.server = server
-            self.host = host
             self.transport = transport
-            self.isAllowed = isAllowed
+            self.verdict = verdict
+            self.needsName = needsName
             self.generation = generation
             lastUsed = now
         }
+
+        var heldCount: Int { held.reduce(0) { $0 + $1.count } }
     }
 
     private var guests: [IPAddress: [Key: Conversation]] = [:]
+    private var heldInAll = 0
+    /// Datagrams that waited for the name that the last one has shown, in their order.
+    private var released: [[UInt8]] = []
 
     /// The number of remembered conversations.
     var count: Int { guests.values.reduce(0) { $0 + $1.count } }
+
+    /// Takes the datagrams that are to leave before the one that was just decided about.
+    mutating func takeReleased() -> [[UInt8]] {
+        if released.isEmpty { return [] }
+        defer { released = [] }
+        return released
+    }
 
     /// Decides about a datagram.
     ///
@@ -53,7 +76,7 @@ struct DatagramConversations {
     ///   - host: The destination on the host's network.
     ///   - policy: The rules.
     ///   - now: The turn's clock.
-    /// - Returns: `host` or `refuse`.
+    /// - Returns: `host`, `refuse`, or `drop` for one that waits.
     mutating func decide(
         _ payload: UnsafeRawBufferPointer,
         from guest: Endpoint,
@@ -63,40 +86,150 @@ struct DatagramConversations {
         now: Instant
     ) -> Verdict {
         let key = Key(port: guest.port, remote: remote)
-        if let known = guests[guest.address]?[key], known.generation == policy.generation {
-            let lifetime = known.isAllowed ? Self.lifetime : Self.refusalLifetime
-            if now - known.lastUsed < lifetime {
-                if known.isAllowed { known.lastUsed = now }
-                return known.isAllowed ? .host(known.host) : .refuse(.policy)
-            }
-        }
-        let request = EgressPolicy.Request(
+        var request = EgressPolicy.Request(
             transport: .udp,
             guest: guest.address,
             remote: remote,
             host: host
         )
+        if let known = guests[guest.address]?[key], known.generation == policy.generation,
+            now - known.lastUsed < Self.lifetime(of: known.verdict)
+        {
+            guard case .host = known.verdict else { return known.verdict }
+            known.lastUsed = now
+            return known.inspector == nil ? known.verdict : read(payload, known, request, policy)
+        }
+        var inspector = QUICClientInspector()
+        let reading = inspector.read(payload)
+        if reading != .notQUIC { request.transport = .quic }
         let verdict = policy.decide(request)
-        let isAllowed =
-            switch verdict {
-            case .host, .examine: true
-            case .gateway, .wait, .refuse, .drop: false
-            }
-        makeRoom(for: guest.address, now: now)
-        guests[guest.address, default: [:]][key] = Conversation(
-            policy.identity(of: remote.address, for: guest.address),
-            host,
-            .udp,
-            isAllowed: isAllowed,
+        let conversation = remember(verdict, request, key, policy, now: now)
+        guard case .host = conversation.verdict, conversation.inspector != nil else {
+            return conversation.verdict
+        }
+        conversation.inspector = inspector
+        return follow(reading, payload, conversation, request, policy)
+    }
+
+    private static func lifetime(of verdict: Verdict) -> Duration {
+        if case .host = verdict { lifetime } else { refusalLifetime }
+    }
+
+    private mutating func remember(
+        _ verdict: Verdict,
+        _ request: EgressPolicy.Request,
+        _ key: Key,
+        _ policy: EgressPolicy,
+        now: Instant
+    ) -> Conversation {
+        makeRoom(for: request.guest, now: now)
+        let needsName = if case .examine = verdict { true } else { false }
+        let conversation = Conversation(
+            policy.identity(of: request.remote.address, for: request.guest),
+            request.transport,
+            Self.settled(verdict),
+            needsName: needsName,
             generation: policy.generation,
             now: now
         )
-        return isAllowed ? .host(host) : .refuse(.policy)
+        if needsName || policy.distinguishesQUIC { conversation.inspector = QUICClientInspector() }
+        forget(guests[request.guest]?[key])
+        guests[request.guest, default: [:]][key] = conversation
+        return conversation
+    }
+
+    /// A datagram does not wait for a person: the program sends another one.
+    private static func settled(_ verdict: Verdict) -> Verdict {
+        switch verdict {
+        case .host(let host), .examine(let host): .host(host)
+        case .wait: .drop(.policy)
+        case .gateway, .refuse, .drop: .refuse(.policy)
+        }
+    }
+
+    // MARK: QUIC
+
+    private mutating func read(
+        _ payload: UnsafeRawBufferPointer,
+        _ conversation: Conversation,
+        _ request: EgressPolicy.Request,
+        _ policy: EgressPolicy
+    ) -> Verdict {
+        guard let reading = conversation.inspector?.read(payload) else {
+            return conversation.verdict
+        }
+        return follow(reading, payload, conversation, request, policy)
+    }
+
+    private mutating func follow(
+        _ reading: QUICReading,
+        _ payload: UnsafeRawBufferPointer,
+        _ conversation: Conversation,
+        _ request: EgressPolicy.Request,
+        _ policy: EgressPolicy
+    ) -> Verdict {
+        var request = request
+        request.transport = reading == .notQUIC ? .udp : .quic
+        if request.transport != conversation.transport {
+            conversation.transport = request.transport
+            guard policy.stillAllows(request, conversation.server, isNews: true) else {
+                return refuse(conversation)
+            }
+        }
+        switch reading {
+        case .notQUIC, .other:
+            return conversation.verdict
+        case .incomplete:
+            return conversation.needsName ? hold(payload, conversation) : conversation.verdict
+        case .invalid:
+            return conversation.needsName ? .refuse(.policy) : conversation.verdict
+        case .hello(let hello):
+            let hides = hello.hasEncryptedHello && !policy.acceptsEncryptedHello
+            conversation.server.shown = hides ? .hidden : ShownName(hello)
+            guard policy.stillAllows(request, conversation.server, isNews: true) else {
+                return refuse(conversation)
+            }
+            heldInAll -= conversation.heldCount
+            released = conversation.held
+            conversation.held = []
+            return conversation.verdict
+        }
+    }
+
+    private mutating func refuse(_ conversation: Conversation) -> Verdict {
+        forget(conversation)
+        conversation.verdict = .refuse(.policy)
+        return conversation.verdict
+    }
+
+    private mutating func hold(
+        _ payload: UnsafeRawBufferPointer,
+        _ conversation: Conversation
+    ) -> Verdict {
+        let fits =
+            conversation.heldCount + payload.count <= Self.maximumHeld
+            && heldInAll + payload.count <= Self.maximumHeldInAll
+        if fits {
+            conversation.held.append(Array(payload))
+            heldInAll += payload.count
+        }
+        return .drop(.policy)
+    }
+
+    // MARK: Room
+
+    /// Drops what waits in a conversation.
+    private mutating func forget(_ conversation: Conversation?) {
+        guard let conversation else { return }
+        heldInAll -= conversation.heldCount
+        conversation.held = []
     }
 
     private mutating func makeRoom(for guest: IPAddress, now: Instant) {
-        guard guests[guest]?.count ?? 0 >= Self.maximumPerGuest else { return }
-        guests[guest] = guests[guest]?.filter { now - $0.value.lastUsed < Self.refusalLifetime }
-        if guests[guest]?.count ?? 0 >= Self.maximumPerGuest { guests[guest] = nil }
+        guard let known = guests[guest], known.count >= Self.maximumPerGuest else { return }
+        var kept = known.filter { now - $0.value.lastUsed < Self.refusalLifetime }
+        if kept.count >= Self.maximumPerGuest { kept = [:] }
+        for (key, conversation) in known where kept[key] == nil { forget(conversation) }
+        guests[guest] = kept
     }
 }

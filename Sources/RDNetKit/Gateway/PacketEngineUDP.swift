@@ -86,7 +86,11 @@ extension PacketEngine {
                 host,
                 now: datagram.now
             )
-            guard case .host = verdict else { return refuse(datagram) }
+            switch verdict {
+            case .host: break
+            case .drop(let reason): return network.drop(reason)
+            case .gateway, .examine, .wait, .refuse: return refuse(datagram)
+            }
             let sent = SentPacket(
                 ip,
                 to: host,
@@ -94,6 +98,11 @@ extension PacketEngine {
                 mark: SentPacket.mark(of: datagram.payload)
             )
             let options = PathOptions(forwarding: ip)
+            for held in network.admission.takeReleased() {
+                held.withUnsafeBytes {
+                    udp.send($0, from: guest, sent, options, now: datagram.now)
+                }
+            }
             udp.send(datagram.payload, from: guest, sent, options, now: datagram.now)
         case .refuse(let reason):
             network.drop(reason)

@@ -89,19 +89,17 @@ struct PolicyName: Hashable, Sendable, CustomStringConvertible {
     /// Whether the rule is about the names below this one, and not about the name itself.
     let isWildcard: Bool
 
-    /// Parses a name; nil if it is not a host name (RFC 1123, 2.1) of ASCII letters, digits,
-    /// hyphens, underscores and dots.
+    /// Parses a name; nil if it is no name of a server.
     init?(_ text: some StringProtocol) {
         isWildcard = text.hasPrefix("*.")
-        guard let name = Self.normalized(isWildcard ? text.dropFirst(2) : text[...]) else {
-            return nil
-        }
+        let rest = isWildcard ? text.dropFirst(2) : text[...]
+        guard let name = ServerName.canonical(rest.utf8) else { return nil }
         self.name = name
     }
 
     var description: String { isWildcard ? "*.\(name)" : name }
 
-    /// Whether a normalized name is meant.
+    /// Whether a name in the same spelling is meant.
     func matches(_ other: String) -> Bool {
         guard isWildcard else { return other == name }
         let (long, short) = (other.utf8.count, name.utf8.count)
@@ -110,28 +108,7 @@ struct PolicyName: Hashable, Sendable, CustomStringConvertible {
                 == UInt8(ascii: ".")
     }
 
-    /// A host name in lower case without its final dot; nil if the text is none.
-    static func normalized(_ text: some StringProtocol) -> String? {
-        let octets = text.utf8.map(\.foldedASCII)
-        let body = octets.last == UInt8(ascii: ".") ? octets.dropLast() : octets[...]
-        guard (1...253).contains(body.count) else { return nil }
-        let labels = body.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        for label in labels {
-            guard (1...63).contains(label.count), label.allSatisfy(isNameOctet) else { return nil }
-        }
-        return String(decoding: body, as: UTF8.self)
-    }
-
-    private static func isNameOctet(_ octet: UInt8) -> Bool {
-        switch octet {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
-            UInt8(ascii: "-"), UInt8(ascii: "_"):
-            true
-        default: false
-        }
-    }
-
-    /// The names above a normalized name, the longest first: of `a.b.c`, `b.c` and `c`.
+    /// The names above a name, the longest first: of `a.b.c`, `b.c` and `c`.
     static func ancestors(of name: String) -> [Substring] {
         var ancestors: [Substring] = []
         var rest = name[...]
@@ -145,7 +122,7 @@ struct PolicyName: Hashable, Sendable, CustomStringConvertible {
 
 extension DNSName {
     /// The name as rules and pins spell it; nil for the root and for names that are no host names.
-    var policyName: String? { PolicyName.normalized(description) }
+    var policyName: String? { ServerName.canonical(description.utf8) }
 }
 
 extension PolicyRule: CustomStringConvertible {

@@ -295,7 +295,7 @@ struct ConfigurationTests {
             inputs: Machine().inputs(arguments)
         )
         let second = try Machine(file: first.printed).hostSwitch()
-        let unset = ["api", "guest-bind", "api-path", "port-fs"]
+        let unset = ["api", "guest-bind", "allow", "deny", "api-path", "port-fs"]
         for option in Option.hostSwitch where option.reach != .commandLine {
             #expect(option.values(first.settings) == option.values(second.settings))
             #expect(!option.values(second.settings).isEmpty || unset.contains(option.name))

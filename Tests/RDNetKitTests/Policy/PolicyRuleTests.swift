@@ -27,7 +27,7 @@ struct PolicyRuleTests {
     @Test(
         "a mistake is reported with its column",
         arguments: [
-            ("", 1), ("permit any", 1), ("allow", 6), ("allow sctp any", 7),
+            ("", 1), ("permit any", 1), ("allow", 6), ("allow sctp any", 12),
             ("allow tcp", 10), ("allow 10.0.0.1/8", 7), ("allow 10.0.0.300", 7),
             ("allow 1.2.3", 7), ("allow a..b", 7), ("allow tcp a.b:0", 15),
             ("allow tcp a.b:443-80", 15), ("allow tcp a.b:1,,2", 15), ("allow icmp a.b:443", 12),

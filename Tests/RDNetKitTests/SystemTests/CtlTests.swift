@@ -181,7 +181,7 @@ struct CtlTests {
             (
                 [],
                 "no command given; expected forwards, expose, unexpose, leases, names, stats, "
-                    + "flows, links, capture or tunnel"
+                    + "flows, links, capture, tunnel or policy"
             ),
             (["forward"], "unknown command \"forward\"; did you mean forwards?"),
             (["expose", ":1"], "\"expose :1\" is not valid; expected expose LOCAL REMOTE"),
