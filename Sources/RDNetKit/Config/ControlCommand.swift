@@ -73,9 +73,7 @@ enum ControlCommand: Equatable {
             word: "policy",
             operands: " " + PolicyCommand.forms.map(\.form).joined(separator: ", "),
             help: ""
-        ) { words in
-            PolicyCommand(words).map { .policy($0) }
-        },
+        ) { _ in nil },
     ]
 
     /// Every command with its operands and a phrase about it.
@@ -93,6 +91,10 @@ enum ControlCommand: Equatable {
     /// - Throws: `ControlCommandError` with what was expected.
     init(_ words: [String]) throws(ControlCommandError) {
         guard let word = words.first else { throw .missing }
+        if word == "policy" {
+            self = .policy(try PolicyCommand(Array(words.dropFirst())))
+            return
+        }
         guard let form = Self.forms.first(where: { $0.word == word }) else {
             throw .unknown(
                 word,
@@ -129,6 +131,7 @@ enum ControlCommandError: Error, Equatable, CustomStringConvertible {
     case missing
     case unknown(String, nearest: String?)
     case malformed(String, expected: String)
+    case badRule(PolicyRuleError)
 
     /// One sentence.
     var description: String {
@@ -139,6 +142,7 @@ enum ControlCommandError: Error, Equatable, CustomStringConvertible {
                 + (nearest.map { "did you mean \($0)?" } ?? "expected \(Self.words)")
         case .malformed(let words, let expected):
             "\"\(words)\" is not valid; expected \(expected)"
+        case .badRule(let error): "rule: \(error)"
         }
     }
 

@@ -26,46 +26,41 @@ enum PolicyCommand: Equatable {
         (form: "watch", help: "list them as they arrive"),
     ]
 
-    /// Parses the words after `policy`; nil if they are none of the forms.
+    /// Parses the words after `policy`; without a word, it is `show`.
     ///
-    /// Without a word, `show`.
-    init?(_ words: [String]) {
-        guard let first = words.first else {
-            self = .show
-            return
-        }
+    /// - Throws: `ControlCommandError` with what was expected.
+    init(_ words: [String]) throws(ControlCommandError) {
         let rest = words.dropFirst().joined(separator: " ")
-        let plain: [String: PolicyCommand] = [
-            "show": .show, "reload": .reload, "log": .log, "report": .report, "pending": .pending,
-            "watch": .watch,
-        ]
-        if let command = plain[first] {
-            guard rest.isEmpty else { return nil }
-            self = command
-            return
-        }
-        switch first {
-        case "check" where !rest.isEmpty:
-            self = .check(rest)
-        case "allow", "deny":
+        switch (words.first ?? "show", rest.isEmpty) {
+        case ("show", true): self = .show
+        case ("reload", true): self = .reload
+        case ("log", true): self = .log
+        case ("report", true): self = .report
+        case ("pending", true): self = .pending
+        case ("watch", true): self = .watch
+        case ("check", false): self = .check(rest)
+        case ("allow", false), ("deny", false):
             if let number = Int(rest), number > 0 {
-                self = .answer(number, isAllowed: first == "allow")
+                self = .answer(number, isAllowed: words[0] == "allow")
             } else {
-                guard let rule = Self.rule(words) else { return nil }
-                self = .add(rule)
+                self = .add(try Self.rule(words[...]))
             }
-        case "remove":
-            guard let rule = Self.rule(Array(words.dropFirst())) else { return nil }
-            self = .remove(rule)
-        default: return nil
+        case ("remove", false): self = .remove(try Self.rule(words.dropFirst()))
+        default:
+            throw .malformed(
+                (["policy"] + words).joined(separator: " "),
+                expected: "policy " + Self.forms.map(\.form).joined(separator: ", ")
+            )
         }
     }
 
-    private static func rule(_ words: [String]) -> PolicyRule? {
+    private static func rule(
+        _ words: ArraySlice<String>
+    ) throws(ControlCommandError) -> PolicyRule {
         do {
             return try PolicyRule(words.joined(separator: " "))
         } catch {
-            return nil
+            throw .badRule(error)
         }
     }
 }

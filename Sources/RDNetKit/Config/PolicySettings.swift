@@ -95,10 +95,11 @@ extension Option<PolicySettings> {
             \.auditFile,
             .optionalPath,
             unset: "none",
-            help: "append every decision of the policy to a file, as lines of JSON",
+            help: "append decisions of the policy, and ended flows, to a file of JSON lines",
             reason: """
-                One object a decision: time, guest, protocol, destination, name, rule and verdict. \
-                Records that cannot be written are counted, and a record says how many are missing.
+                One object a decision: time, guest, protocol, destination, name, verdict and rule. One \
+                object a flow that ended: its bytes in both directions and its duration. Writing never \
+                waits; the next object that fits says how many are missing.
                 """
         ),
     ]

@@ -44,6 +44,10 @@ protocol GuestPath: AnyObject {
         _ identity: ServerIdentity,
         hidesName: Bool
     ) -> Bool
+    /// Whether somebody keeps records of the flows that end.
+    var recordsFlows: Bool { get }
+    /// Records a flow that is over.
+    func ended(_ flow: EndedFlow)
     /// The address under which guests know an address of the host's network.
     func seenByGuests(_ host: IPAddress) -> IPAddress
     /// The address that a guest sees as the client of a forward.

@@ -28,7 +28,7 @@ final class StreamExamination {
 
     /// Reads on.
     ///
-    /// - Parameter waiting: The bytes that may not leave yet, those that were shown before included.
+    /// - Parameter waiting: All bytes that may not leave yet, also those shown before.
     /// - Returns: What they show.
     func read(_ waiting: UnsafeRawBufferPointer) -> Finding {
         switch language {

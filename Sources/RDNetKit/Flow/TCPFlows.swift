@@ -351,6 +351,17 @@ final class TCPFlows {
         timeWaits.remove(flow)
         grown -= flow.grantedWindow
         counters.closed &+= 1
+        if let server = flow.server, path.recordsFlows {
+            path.ended(
+                EndedFlow(
+                    transport: IPProtocol.tcp,
+                    guest: flow.key.guest,
+                    remote: flow.key.remote,
+                    name: server.name,
+                    traffic: flow.traffic
+                )
+            )
+        }
         heap.memoryWasFreed()
     }
 }

@@ -257,6 +257,11 @@ final class UDPFlows {
 
     private func forget(_ flow: UDPFlow) {
         flow.close()
+        if path.recordsFlows {
+            path.ended(
+                EndedFlow(transport: IPProtocol.udp, guest: flow.guest, traffic: flow.traffic)
+            )
+        }
         hairpins.remove(flow.externalPort)
         if flows[flow.guest] === flow { flows[flow.guest] = nil }
     }

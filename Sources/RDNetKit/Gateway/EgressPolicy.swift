@@ -2,8 +2,8 @@
 ///
 /// How it works: `Admission` asks for a decision on each new flow to the host's network, the DNS
 /// service for each query that would leave and for each answer that comes back. Answers pin their
-/// addresses to the name for the guest that receives them, and name rules match by these pins. Where
-/// a decision depends on the name that a connection itself shows, the flow asks again once it has
+/// addresses to the name for the guest that receives them, and name rules match by these pins. If a
+/// decision depends on the name that a connection itself shows, the flow asks again once it has
 /// read the name. Every decision is recorded.
 ///
 /// Nothing here fails open: without a matching rule the default decides, without an answer `ask`
@@ -24,6 +24,8 @@ final class EgressPolicy {
     var owner: (IPAddress) -> MACAddress? = { _ in nil }
     /// Called for each decision.
     var decided: (PolicyRecord) -> Void = { _ in }
+    /// Called for each flow to the host's network that is over; nil if nobody keeps records.
+    var ended: ((EndedFlow) -> Void)?
     /// Called after each change of the rules.
     var changed: () -> Void = {}
     private(set) var rules: PolicyRuleSet
@@ -130,8 +132,9 @@ final class EgressPolicy {
             switch decision.action {
             case .allow: true
             case .deny: false
-            // The flow has begun, so somebody was asked, or would have to be asked too late.
-            case .ask: questions.answer(to: record) ?? false
+            // Nobody can be asked about bytes that are on their way, and a flow that earlier rules
+            // or an earlier answer allowed goes on.
+            case .ask: questions.answer(to: record) ?? !isNews
             }
         if isNews || !isAllowed {
             var record = record
@@ -192,6 +195,7 @@ final class EgressPolicy {
             transport: request.transport,
             remote: request.remote,
             name: identity.name,
+            hidesName: identity.shown == .hidden,
             verdict: decision.action,
             rule: text(of: decision)
         )

@@ -72,6 +72,12 @@ final class GuestNetwork: GuestPath {
         return policy.stillAllows(request, identity, isNews: true)
     }
 
+    var recordsFlows: Bool { admission.policy?.ended != nil }
+
+    func ended(_ flow: EndedFlow) {
+        admission.policy?.ended?(flow)
+    }
+
     func seenByGuests(_ host: IPAddress) -> IPAddress { plan.seenByGuests(host) }
 
     func client(seenBy guest: IPAddress) -> IPAddress { plan.forwardSource(for: guest) }

@@ -248,7 +248,8 @@ extension PacketEngine {
         guard let policy = network.admission.policy else { return }
         let now = loop.now
         for flow in tcp.all {
-            guard let server = flow.server, let dialed = flow.dialed else { continue }
+            guard let server = flow.server, let dialed = flow.dialed, flow.phase != .timeWait
+            else { continue }
             let request = EgressPolicy.Request(
                 transport: .tcp,
                 guest: flow.key.guest.address,

@@ -110,9 +110,8 @@ final class PolicyQuestions: TimerObserver {
         return question.record
     }
 
-    /// Ends all questions and forgets all answers, because the rules have changed.
+    /// Ends all questions, because the rules have changed; answers stay.
     func restart() {
-        answers = [:]
         closeAll(.moot)
     }
 

@@ -7,6 +7,8 @@ struct PolicyRecord: Equatable {
     var remote: Endpoint?
     /// The server's name, as far as it is known.
     var name: String?
+    /// Whether the guest's bytes should have named the server and did not.
+    var hidesName = false
     var verdict: PolicyRule.Action
     /// The rule that decided, or `default deny`.
     var rule: String
@@ -32,13 +34,15 @@ struct PolicyRecord: Equatable {
             fields.append(("destination", place))
         }
         if let name { fields.append(("name", name)) }
+        if hidesName { fields.append(("reason", "the connection hides its server's name")) }
         return fields + [("verdict", verdict.rawValue), ("rule", rule)]
     }
 
     /// Whether another record says the same of a later time.
     fileprivate func isRepeated(by other: PolicyRecord) -> Bool {
         guest == other.guest && transport == other.transport && remote == other.remote
-            && name == other.name && verdict == other.verdict && rule == other.rule
+            && name == other.name && hidesName == other.hidesName && verdict == other.verdict
+            && rule == other.rule
     }
 }
 

@@ -73,6 +73,7 @@ final class PolicyKeeper: PolicyControl {
                 sink: file.write,
                 lossCause: { file.lossCause }
             )
+            policy.ended = { [unowned self] in record($0) }
         } catch {
             throw PolicyChangeError("audit file: \(error)")
         }
@@ -112,6 +113,21 @@ final class PolicyKeeper: PolicyControl {
         }
         audit?.log(.info, "egress", fields: record.fields)
         log.log(.debug, "egress decision", fields: record.fields)
+    }
+
+    private func record(_ flow: EndedFlow) {
+        var fields = [
+            ("guest", "\(flow.guest.address)"),
+            ("protocol", flow.transport == IPProtocol.tcp ? "tcp" : "udp"),
+        ]
+        if let remote = flow.remote { fields.append(("destination", "\(remote)")) }
+        if let name = flow.name { fields.append(("name", name)) }
+        let milliseconds = (engine.loop.now - flow.traffic.start).wholeNanoseconds / 1_000_000
+        fields += [
+            ("bytesToHost", "\(flow.traffic.octetsToHost)"),
+            ("bytesToGuest", "\(flow.traffic.octetsToGuest)"), ("milliseconds", "\(milliseconds)"),
+        ]
+        audit?.log(.info, "flow ended", fields: fields)
     }
 
     /// Opens the audit file again, after another program has renamed it, and reads the policy file.

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import RDNetKit
@@ -33,6 +34,20 @@ struct PolicyDocumentTests {
         )
         #expect(sections.fallback == .ask)
         #expect(sections.patience == 60)
+    }
+
+    @Test func `every recipe of the manual is a policy`() throws {
+        let page = SourceTree.root.appendingPathComponent("man/rdnet-policy.5")
+        let text = try String(contentsOf: page, encoding: .utf8)
+            .replacingOccurrences(of: "\\-", with: "-")
+        let blocks = text.components(separatedBy: ".Bd -literal -offset indent\n").dropFirst()
+            .compactMap { $0.components(separatedBy: "\n.Ed").first }
+            .filter { $0.hasPrefix("[") || $0.hasPrefix("{") }
+        #expect(blocks.count >= 11)
+        for block in blocks {
+            let document = try PolicyDocument(path: "recipe", text: block)
+            #expect(!document.rules.isEmpty, "\(block)")
+        }
     }
 
     @Test func `an empty file denies everything`() throws {

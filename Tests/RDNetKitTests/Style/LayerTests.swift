@@ -10,7 +10,9 @@ struct Layer: CustomTestStringConvertible, Sendable {
 
     var testDescription: String { folder }
 
-    private static let foundation = ["Wire", "Log", "Policy", "Config", "Handshake", "System", "Link"]
+    private static let foundation = [
+        "Wire", "Log", "Policy", "Config", "Handshake", "System", "Link",
+    ]
     private static let engine = foundation + ["Flow", "Gateway"]
 
     /// The permitted dependencies.

@@ -23,7 +23,7 @@ struct DocumentedExample: Sendable, CustomTestStringConvertible {
                 .map { String(decoding: $0, as: UTF8.self) } ?? ""
         }
         let pages = RoleRegistry.standard.roles.map { "rdnet-\($0.name).8" }
-        let manual = ["rdnet.8", "rdnet.conf.5", "rdnet-performance.7"] + pages
+        let manual = ["rdnet.8", "rdnet.conf.5", "rdnet-policy.5", "rdnet-performance.7"] + pages
         return inMarkdown(text("README.md"), page: "README.md")
             + manual.flatMap { inManual(text("man/\($0)"), page: $0) }
     }()

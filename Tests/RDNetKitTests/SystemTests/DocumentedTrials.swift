@@ -19,7 +19,7 @@ struct DocumentedTrial: Sendable {
     /// A script that succeeds if the example did what the page says.
     var after = ""
 
-    static let all = readme + host + guest + others
+    static let all = readme + host + policies + guest + others
 
     private static let readme: [DocumentedTrial] = [
         .init(start: "make run", manner: .none(".ci/run runs both")),
@@ -84,6 +84,22 @@ struct DocumentedTrial: Sendable {
         .init(
             start: "gvproxy -listen-qemu unix:///tmp/qemu.sock -forward-sock",
             manner: .options("it needs a VM with podman")
+        ),
+    ]
+
+    private static let policies: [DocumentedTrial] = [
+        .init(start: "rdnet up --policy offline", after: "has 192.168.127.1 cat output"),
+        .init(
+            start: "rdnet up --allow 'tcp host:8080'",
+            page: "README.md",
+            before: webServer,
+            after: "has welcome cat output"
+        ),
+        .init(
+            start: "rdnet up --allow 'tcp host:8080'",
+            page: "rdnet-policy.5",
+            before: webServer,
+            after: "has welcome cat output; has '\"verdict\":\"allow\"' cat /tmp/audit.json"
         ),
     ]
 
@@ -224,6 +240,13 @@ struct DocumentedTrial: Sendable {
         """
 
     /// An SSH server in the guest, and a client that needs no answers.
+    private static let webServer = """
+        mkdir -p /tmp/www; echo welcome >/tmp/www/index.html
+        start busybox httpd -f -p 127.0.0.1:8080 -h /tmp/www
+        await port 8080
+
+        """
+
     private static let sshServer = """
         mkdir -p /run/sshd ~/.ssh; ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519
         cp ~/.ssh/id_ed25519.pub ~/.ssh/authorized_keys; chmod -R go= ~ ~/.ssh
