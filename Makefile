@@ -55,7 +55,7 @@ test_tools := iproute2:ip iperf3:iperf3 curl:curl bind9-dnsutils:dig busybox:bus
 	dnsmasq-base:dnsmasq procps:sysctl openssh-client:ssh openssh-server:sshd qemu-system-x86:qemu-system-x86_64 \
 	user-mode-linux:linux.uml kmod:depmod xz-utils:xz logrotate:logrotate systemd:systemctl \
 	systemd-container:systemd-nspawn docker.io:dockerd podman:podman crun:crun \
-	rootlesskit:rootlesskit uidmap:newuidmap socat:socat
+	rootlesskit:rootlesskit uidmap:newuidmap socat:socat openssl:openssl git:git
 # Files that people read: lint checks their spelling and white space.
 prose := README.md Makefile Package.swift Sources Tests man .ci .dist
 # Suites that boot guests with kernels of their own: by themselves, as each takes a processor whole.

@@ -26,7 +26,7 @@ final class PolicyKeeper: PolicyControl {
         _ engine: PacketEngine,
         _ dns: DNSService,
         log: Logger,
-        readFile: @escaping (String) -> FileContents = ProcessSurroundings.system.readFile
+        readFile: @escaping (String) -> FileContents = PolicyKeeper.readFile
     ) {
         self.settings = settings
         self.engine = engine
@@ -43,6 +43,22 @@ final class PolicyKeeper: PolicyControl {
         policy.decided = { [unowned self] in record($0) }
         policy.changed = { [unowned engine] in engine.enforcePolicy() }
         if settings.isOn { start() }
+    }
+
+    /// Reads a file, in the sandbox by way of the broker.
+    private static func readFile(_ path: String) -> FileContents {
+        guard let broker = FileBroker.current else {
+            return ProcessSurroundings.system.readFile(path)
+        }
+        do {
+            let octets = try TextFile.read(try broker.open(path), named: path)
+            guard let octets else {
+                return .unreadable("\(path): larger than \(TextFile.limit) bytes")
+            }
+            return .text(String(decoding: octets, as: UTF8.self))
+        } catch {
+            return .unreadable("\(path): \(error)")
+        }
     }
 
     private func start() {
