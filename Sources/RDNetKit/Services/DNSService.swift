@@ -85,9 +85,6 @@ final class DNSService {
     private let multicast: MulticastResolver?
     private let reverseZones: ReverseZones
     private let twins: [IPAddress: IPAddress]
-    /// Those that names lead to: not the host alias, because programs prefer IPv6, and a datagram
-    /// to its IPv6 address does not reach a service that listens on 127.0.0.1 only.
-    private let namedTwins: [IPAddress: IPAddress]
     private var hosts: HostsFile
     private var resolvers: HostResolvers
     private var connections: [DNSConnection] = []
@@ -108,7 +105,6 @@ final class DNSService {
         limits = limitLog
         reverseZones = ReverseZones(subnet: settings.subnet, prefix: settings.ipv6?.prefix)
         twins = settings.twins
-        namedTwins = twins.filter { $0.value != settings.ipv6?.hostAlias }
         hosts = HostsFile(
             path: settings.hostsPath,
             hostAlias: settings.hostAlias,
@@ -254,7 +250,7 @@ final class DNSService {
 
     /// Returns the zones' answer; a name that the first zone lacks may be a guest's host name.
     private func zoneAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
-        guard let answer = zones.answer(to: question, adding: namedTwins) else { return nil }
+        guard let answer = zones.answer(to: question, adding: twins) else { return nil }
         guard answer.code == .nameError, let domain = zones.firstDomain,
             let offset = question.name.offset(of: domain),
             let label = question.name.prefix(before: offset).onlyLabel,
