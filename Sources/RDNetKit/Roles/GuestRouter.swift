@@ -10,7 +10,7 @@ final class GuestRouter: TimerObserver {
     /// Set by `open`, unless guests always have a default route.
     private var routes: HostRouteWatch?
     private var timer: (token: TimerWheel.Token, deadline: Instant)?
-    private var hasNewLease = false
+    private var haveLeasesChanged = false
     /// The numbers of the links on which guests use IPv6.
     private var speakers: Set<Int> = []
 
@@ -60,8 +60,8 @@ final class GuestRouter: TimerObserver {
         let engine = network.engine
         server.leased = { [unowned self] address, mac in
             network.engine.ethernet.leased(address, to: mac)
-            hasNewLease = true
         }
+        server.leasesChanged = { [unowned self] in haveLeasesChanged = true }
         server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
         network.serve(DHCPv6Message.serverPort) { [unowned self] in answer($0) }
         engine.neighborHeard = { [unowned self] in heard($0) }
@@ -184,11 +184,11 @@ final class GuestRouter: TimerObserver {
 
     private func answer(_ datagram: ServiceDatagram) {
         let exhausted = server.statistics.exhausted
-        hasNewLease = false
+        haveLeasesChanged = false
         let now = network.loop.now
         let answer = server.respond(to: datagram, leasing: &network.dhcp.pool, now: now)
         if server.statistics.exhausted != exhausted { network.poolIsExhausted() }
-        if hasNewLease { network.dhcp.leasesChanged() }
+        if haveLeasesChanged { network.dhcp.leasesChanged() }
         guard let answer else { return }
         answer.withUnsafeBytes { payload in
             network.engine.network.send(
@@ -204,8 +204,18 @@ final class GuestRouter: TimerObserver {
     /// Counts of DHCPv6 messages.
     var statistics: DHCPv6Server.Counters { server.statistics }
 
-    /// The bound addresses with their MAC addresses and when they end.
-    func leases(now: Instant) -> [(address: IPAddress, mac: MACAddress, expires: Instant)] {
+    /// The currently bound addresses.
+    func leases(now: Instant) -> [DHCPv6Server.Lease] {
         server.leases(in: network.dhcp.pool, now: now)
+    }
+
+    /// Every lease, also those that have lapsed.
+    var records: [DHCPv6Server.Lease] { server.records(in: network.dhcp.pool) }
+
+    /// Adds a lease of an earlier run.
+    ///
+    /// - Returns: Whether its holder may still have the address.
+    func restore(_ lease: DHCPv6Server.Lease) -> Bool {
+        server.restore(lease, in: &network.dhcp.pool, now: network.loop.now)
     }
 }

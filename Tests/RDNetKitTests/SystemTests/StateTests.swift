@@ -111,6 +111,29 @@ struct StateTests {
         #expect(!network.state.contains("8080") && network.state.contains("8081"))
     }
 
+    @Test func `a lease in IPv6 survives a restart`() throws {
+        let network = try KeptNetwork()
+        // An answer to a Solicit with rapid commit, as a client with the MAC address sends it.
+        try network.scene.guest.run("python3", "-c", Self.solicit)
+        #expect(comesTrue { network.state.contains(#""address":"fdc0:a87f::3""#) })
+        network.end(with: SIGTERM)
+        try network.restart()
+        network.end(with: SIGTERM)
+        #expect(network.state.contains(#""address":"fdc0:a87f::3","mac":"52:54:00:12:34:56""#))
+    }
+
+    /// Sends a Solicit and waits for the Reply.
+    private static let solicit = """
+        import socket
+        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
+        s.bind(('::', 546))
+        s.settimeout(30)
+        m = '01000001' + '0001000a00030001525400123456' + '000e0000' + '0003000c' + 24 * '0'
+        s.sendto(bytes.fromhex(m), ('ff02::1:2', 547, 0, socket.if_nametoindex('eth0')))
+        assert s.recv(2000)[0] == 7
+        """
+
     @Test func `a corrupt file is set aside, and the network starts`() throws {
         let network = try KeptNetwork()
         network.end(with: SIGTERM)
