@@ -63,6 +63,31 @@ private final class KeptNetwork {
         try #require(isThere, "\(scene.logs)")
     }
 
+    /// Leases an address as a DHCPv6 client of the guest: Solicit with rapid commit.
+    func requestIPv6() throws {
+        let message =
+            "01000001" + DHCPv6Text.client("00030001525400123456") + DHCPv6Text.rapidCommit
+            + DHCPv6Text.addresses()
+        let octets = DHCPv6Text.octets(message)
+        try scene.guest.enter {
+            let socket = try Socket.mappingDatagram(isIPv4: false)
+            let own = Endpoint(address: .anyIPv6, port: 546)
+            try Socket.bind(socket, to: SocketAddress(own), named: "client")
+            let link = if_nametoindex("eth0")
+            let servers = Endpoint(address: .allDHCPv6Servers, port: 547, scope: link)
+            _ = try octets.withUnsafeBytes {
+                try Socket.sendDatagram(socket, $0, to: SocketAddress(servers))
+            }
+            var buffer = [UInt8](repeating: 0, count: 2048)
+            let isAnswered = try comesTrue {
+                try buffer.withUnsafeMutableBytes {
+                    try Socket.receiveDatagram(socket, into: $0) != nil
+                }
+            }
+            try #require(isAnswered && buffer[0] == 7)
+        }
+    }
+
     /// Whether the host gets the guest's page at a port.
     func serves(_ port: Int) throws -> Bool {
         try comesTrue {
@@ -113,26 +138,13 @@ struct StateTests {
 
     @Test func `a lease in IPv6 survives a restart`() throws {
         let network = try KeptNetwork()
-        // An answer to a Solicit with rapid commit, as a client with the MAC address sends it.
-        try network.scene.guest.run("python3", "-c", Self.solicit)
+        try network.requestIPv6()
         #expect(comesTrue { network.state.contains(#""address":"fdc0:a87f::3""#) })
         network.end(with: SIGTERM)
         try network.restart()
         network.end(with: SIGTERM)
         #expect(network.state.contains(#""address":"fdc0:a87f::3","mac":"52:54:00:12:34:56""#))
     }
-
-    /// Sends a Solicit and waits for the Reply.
-    private static let solicit = """
-        import socket
-        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b'eth0')
-        s.bind(('::', 546))
-        s.settimeout(30)
-        m = '01000001' + '0001000a00030001525400123456' + '000e0000' + '0003000c' + 24 * '0'
-        s.sendto(bytes.fromhex(m), ('ff02::1:2', 547, 0, socket.if_nametoindex('eth0')))
-        assert s.recv(2000)[0] == 7
-        """
 
     @Test func `a corrupt file is set aside, and the network starts`() throws {
         let network = try KeptNetwork()
