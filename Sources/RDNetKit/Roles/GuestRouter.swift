@@ -11,6 +11,8 @@ final class GuestRouter: TimerObserver {
     private var routes: HostRouteWatch?
     private var timer: (token: TimerWheel.Token, deadline: Instant)?
     private var haveLeasesChanged = false
+    /// Names of the message that is being answered.
+    private var newNames: [(address: IPAddress, label: [UInt8]?)] = []
     /// The numbers of the links on which guests use IPv6.
     private var speakers: Set<Int> = []
 
@@ -61,6 +63,7 @@ final class GuestRouter: TimerObserver {
         server.leased = { [unowned self] address, mac in
             network.engine.ethernet.leased(address, to: mac)
         }
+        server.named = { [unowned self] in newNames.append(($0, $1)) }
         server.leasesChanged = { [unowned self] in haveLeasesChanged = true }
         server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
         network.serve(DHCPv6Message.serverPort) { [unowned self] in answer($0) }
@@ -188,6 +191,11 @@ final class GuestRouter: TimerObserver {
         let now = network.loop.now
         let answer = server.respond(to: datagram, leasing: &network.dhcp.pool, now: now)
         if server.statistics.exhausted != exhausted { network.poolIsExhausted() }
+        for (address, label) in newNames {
+            let end = now + server.configuration.leaseTime
+            network.dhcp.guestNames.set(label, of: address, until: end, now: now)
+        }
+        newNames = []
         if haveLeasesChanged { network.dhcp.leasesChanged() }
         guard let answer else { return }
         answer.withUnsafeBytes { payload in
@@ -212,10 +220,15 @@ final class GuestRouter: TimerObserver {
     /// Every lease, also those that have lapsed.
     var records: [DHCPv6Server.Lease] { server.records(in: network.dhcp.pool) }
 
-    /// Adds a lease of an earlier run.
+    /// Adds a lease of an earlier run with its holder's host name.
     ///
     /// - Returns: Whether its holder may still have the address.
-    func restore(_ lease: DHCPv6Server.Lease) -> Bool {
-        server.restore(lease, in: &network.dhcp.pool, now: network.loop.now)
+    func restore(_ lease: DHCPv6Server.Lease, name: String?) -> Bool {
+        let now = network.loop.now
+        guard server.restore(lease, in: &network.dhcp.pool, now: now) else { return false }
+        let end = min(lease.expires, now + server.configuration.leaseTime)
+        let name = name.map { Array($0.utf8) }
+        network.dhcp.guestNames.set(name, of: lease.address, until: end, now: now)
+        return true
     }
 }

@@ -77,6 +77,7 @@ final class HostNetwork: DatagramSender {
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
         dns.guestIPv6 = { [unowned self] in guestIPv6($0) }
+        dns.guestIPv4 = { [unowned self] in guestIPv4($0) }
         connectLeases()
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])

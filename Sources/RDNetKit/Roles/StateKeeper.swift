@@ -84,7 +84,8 @@ final class StateKeeper {
                     address: lease.address,
                     mac: lease.mac,
                     expires: now + state.rest(until: lease.expires)
-                )
+                ),
+                name: lease.hostName
             )
         }
     }
@@ -205,6 +206,7 @@ final class StateKeeper {
             NetworkState.IPv6Lease(
                 address: lease.address,
                 mac: lease.mac,
+                hostName: network.dhcp.guestNames.name(of: lease.address, now: now),
                 expires: wallTime(of: lease.expires)
             )
         }

@@ -30,6 +30,9 @@ struct DHCPv6Server {
     var statistics = Counters()
     /// Called for each new or renewed lease, before the answer.
     var leased: (IPAddress, MACAddress) -> Void = { _, _ in }
+    /// Called with the first label of the name that a client sent with its lease; nil if it sent
+    /// none, or if the lease ended.
+    var named: (IPAddress, [UInt8]?) -> Void = { _, _ in }
     /// Called when a lease begins, is renewed or ends early, after `leased`.
     var leasesChanged: () -> Void = {}
     /// Returns the link that a MAC address is on; nil if it is unknown.
@@ -213,6 +216,9 @@ struct DHCPv6Server {
         } else if duration == nil {
             statistics.advertisements += 1
         } else {
+            if let address = number.flatMap(address(with:)) {
+                named(address, message.options.clientLabel)
+            }
             committed(number, to: client)
         }
     }
@@ -308,7 +314,10 @@ struct DHCPv6Server {
                     message.type == .release
                     ? pool.releaseIPv6(number, by: client.mac, now: now)
                     : pool.declineIPv6(number, by: client.mac, now: now)
-                if wasBound { break }
+                if wasBound {
+                    if let address = address(with: number) { named(address, nil) }
+                    break
+                }
             }
             if wasBound {
                 let counter = message.type == .release ? \Counters.releases : \.declines

@@ -1,12 +1,16 @@
-/// The host names that guests sent with their DHCP requests (RFC 2132, section 3.14).
+/// The host names that guests sent with their DHCP requests (RFC 2132, section 3.14) and DHCPv6
+/// messages (RFC 4704).
 ///
 /// A guest may send any name. Only a label of letters, digits and hyphens is stored, and it stands
-/// only for the guest's own address. The limit on names is the limit on leases.
+/// only for the guest's own address. Each lease has at most one name; the limit on names is the
+/// limit on leases of both families.
 struct GuestNames {
     private struct Entry {
         var name: String
         var expires: Instant
     }
+
+    private static let capacity = 2 * LeasePool.capacity
 
     private var entries: [IPAddress: Entry] = [:]
 
@@ -14,16 +18,16 @@ struct GuestNames {
     ///
     /// - Parameters:
     ///   - octets: The option's value; only the first label of a domain name is stored.
-    ///   - address: The guest's address.
+    ///   - address: The leased address.
     ///   - end: When the lease ends.
     ///   - now: The caller's clock.
     mutating func set(_ octets: [UInt8]?, of address: IPAddress, until end: Instant, now: Instant) {
         entries[address] = nil
         guard let name = octets.flatMap(Self.label) else { return }
-        if entries.count >= LeasePool.capacity {
+        if entries.count >= Self.capacity {
             entries = entries.filter { $0.value.expires > now }
         }
-        guard entries.count < LeasePool.capacity else { return }
+        guard entries.count < Self.capacity else { return }
         entries[address] = Entry(name: name, expires: end)
     }
 
@@ -32,15 +36,17 @@ struct GuestNames {
         entries[address] = nil
     }
 
-    /// Returns the name of the guest at an address.
+    /// Returns the name that was sent with the lease of an address.
     func name(of address: IPAddress, now: Instant) -> String? {
         entries[address].flatMap { $0.expires > now ? $0.name : nil }
     }
 
-    /// Returns the address of the guest with a lower-case name; if several share it, the lowest.
+    /// Returns the address of the guest with a lower-case name, IPv4 if it sent the name with that
+    /// lease; if several guests share the name, the lowest.
     func address(of name: String, now: Instant) -> IPAddress? {
-        entries.filter { $0.value.name == name && $0.value.expires > now }.keys.min {
-            $0.low < $1.low
+        let addresses = entries.filter { $0.value.name == name && $0.value.expires > now }.keys
+        return addresses.min { one, other in
+            (one.isIPv4 ? 0 : 1, one.low) < (other.isIPv4 ? 0 : 1, other.low)
         }
     }
 

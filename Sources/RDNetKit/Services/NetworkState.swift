@@ -36,6 +36,8 @@ struct NetworkState: Equatable {
     struct IPv6Lease: Equatable {
         var address: IPAddress
         var mac: MACAddress
+        /// The label that the machine sent; nil for none.
+        var hostName: String?
         /// When the lease ends or ended, by the wall clock.
         var expires: Int64
     }
@@ -87,11 +89,13 @@ struct NetworkState: Equatable {
     }
 
     private static func json(_ lease: IPv6Lease) -> JSON {
-        .object([
+        var members = [
             JSON.Member("address", .string("\(lease.address)")),
             JSON.Member("mac", .string("\(lease.mac)")),
-            JSON.Member("expires", .number(String(lease.expires))),
-        ])
+        ]
+        if let name = lease.hostName { members.append(JSON.Member("name", .string(name))) }
+        members.append(JSON.Member("expires", .number(String(lease.expires))))
+        return .object(members)
     }
 
     private static func json(_ forward: ForwardTable.Record) -> JSON {
@@ -156,8 +160,12 @@ struct NetworkState: Equatable {
         guard let address = IPAddress(try text(value, "address")), !address.isIPv4 else {
             throw .wrongMember("address", expected: "an IPv6 address")
         }
-        let expires = try time(value, "expires")
-        return IPv6Lease(address: address, mac: try mac(value), expires: expires)
+        return IPv6Lease(
+            address: address,
+            mac: try mac(value),
+            hostName: value.member("name") == nil ? nil : try text(value, "name"),
+            expires: try time(value, "expires")
+        )
     }
 
     private static func mac(_ value: JSON) throws(NetworkStateError) -> MACAddress {

@@ -106,6 +106,34 @@ struct DNSIPv6Tests {
         #expect(try Self.record("\(reverse)", Self.pointer, in: fixture) == DNSOctets.name(name))
     }
 
+    @Test func `a name of a lease in IPv6 is found both ways, and IPv4 comes first`() throws {
+        let fixture = try Self.fixture()
+        let leased = try #require(IPAddress("fdc0:a87f::3"))
+        let stranger = try #require(IPAddress("fdc0:a87f::1:0:0:2"))
+        let now = fixture.clock.now
+        var names = fixture.service.guestNames()
+        for (name, address) in [
+            ("box", leased), ("fedora", stranger),
+        ] {
+            names.set(Array(name.utf8), of: address, until: now + .seconds(600), now: now)
+        }
+        fixture.service.guestNames = { names }
+        let name = "box.rancher-desktop.internal"
+        let reverse = DNSName(reverseOf: leased, parts: 32)
+        #expect(try Self.record(name, Self.ipv6Address, in: fixture) == leased.octets)
+        #expect(try Self.record(name, 1, in: fixture) == nil)
+        #expect(try Self.record("\(reverse)", Self.pointer, in: fixture) == DNSOctets.name(name))
+        let ipv4 = try #require(IPAddress("192.168.127.3"))
+        fixture.service.guestIPv4 = { $0 == leased ? ipv4 : nil }
+        #expect(try Self.record(name, 1, in: fixture) == ipv4.octets)
+        // The guest that sent it with an IPv4 lease keeps its name.
+        let fedora = "fedora.rancher-desktop.internal"
+        #expect(try Self.record(fedora, 1, in: fixture) == Self.guest.octets)
+        #expect(try Self.record(fedora, Self.ipv6Address, in: fixture) == nil)
+        try fixture.pass(.seconds(601))
+        #expect(try Self.record(name, Self.ipv6Address, in: fixture) == nil)
+    }
+
     @Test(
         "reverse names lead to gateway and host, and other ones are denied at once",
         arguments: [
