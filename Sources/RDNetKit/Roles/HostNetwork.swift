@@ -41,6 +41,7 @@ final class HostNetwork: DatagramSender {
         log: Logger,
         random: any RandomNumberGenerator = SystemRandomNumberGenerator()
     ) {
+        let settings = settings.supported(log)
         self.settings = settings
         self.loop = loop
         self.log = log
