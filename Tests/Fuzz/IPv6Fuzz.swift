@@ -8,7 +8,7 @@ enum IPv6Fuzz {
     private static func neighborDiscovery(_ input: inout FuzzInput) throws {
         let choice = input.octet()
         let envelope = NeighborDiscoveryMessage.Envelope(
-            source: choice & 1 == 0 ? .linkLocal(of: .standardGuest) : .anyIPv6,
+            source: choice & 1 == 0 ? linkLocal(.standardGuest) : .anyIPv6,
             destination: choice & 2 == 0 ? .allNodes : IPAddress.gatewayLinkLocal.solicitedNodeGroup
         )
         let octets = input.rest()
@@ -56,7 +56,7 @@ enum IPv6Fuzz {
             } else {
                 let payload = Self.payload(&input, addressing: kind & 8 == 0, server.identifier)
                 let datagram = ServiceDatagram(
-                    source: Endpoint(address: .linkLocal(of: mac), port: 546),
+                    source: Endpoint(address: linkLocal(mac), port: 546),
                     destination: Endpoint(address: .allDHCPv6Servers, port: 547),
                     sourceMAC: mac,
                     payload: payload
@@ -80,6 +80,11 @@ enum IPv6Fuzz {
         let client: [UInt8] = [0, 1, 0, 4, 0, 3, 0, 1]
         let server: [UInt8] = [0, 2, 0, UInt8(identifier.count)] + identifier
         return [type, 0, 0, 1] + client + (type & 0x80 == 0 ? server : []) + rest
+    }
+
+    /// A link-local address of a machine.
+    private static func linkLocal(_ mac: MACAddress) -> IPAddress {
+        IPAddress(high: 0xfe80 << 48, low: mac.rawValue)
     }
 
     private static func check(_ pool: LeasePool, now: Instant) {
