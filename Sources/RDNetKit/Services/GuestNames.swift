@@ -7,6 +7,8 @@
 struct GuestNames {
     private struct Entry {
         var name: String
+        /// When the guest first sent the name, without a pause since.
+        var claimed: Instant
         var expires: Instant
     }
 
@@ -22,13 +24,14 @@ struct GuestNames {
     ///   - end: When the lease ends.
     ///   - now: The caller's clock.
     mutating func set(_ octets: [UInt8]?, of address: IPAddress, until end: Instant, now: Instant) {
-        entries[address] = nil
+        let former = entries.removeValue(forKey: address).flatMap { $0.expires > now ? $0 : nil }
         guard let name = octets.flatMap(Self.label) else { return }
         if entries.count >= Self.capacity {
             entries = entries.filter { $0.value.expires > now }
         }
         guard entries.count < Self.capacity else { return }
-        entries[address] = Entry(name: name, expires: end)
+        let claimed = former.flatMap { $0.name == name ? $0.claimed : nil } ?? now
+        entries[address] = Entry(name: name, claimed: claimed, expires: end)
     }
 
     /// Removes the name of a released address.
@@ -41,13 +44,16 @@ struct GuestNames {
         entries[address].flatMap { $0.expires > now ? $0.name : nil }
     }
 
-    /// Returns the address of the guest with a lower-case name, IPv4 if it sent the name with that
-    /// lease; if several guests share the name, the lowest.
+    /// Returns the address of the guest with a lower-case name.
+    ///
+    /// If several guests share the name, it belongs to the first one; among equals to IPv4 and the
+    /// lowest address.
     func address(of name: String, now: Instant) -> IPAddress? {
-        let addresses = entries.filter { $0.value.name == name && $0.value.expires > now }.keys
-        return addresses.min { one, other in
-            (one.isIPv4 ? 0 : 1, one.low) < (other.isIPv4 ? 0 : 1, other.low)
+        func rank(_ address: IPAddress, _ entry: Entry) -> (Instant, Int, UInt64) {
+            (entry.claimed, address.isIPv4 ? 0 : 1, address.low)
         }
+        return entries.filter { $0.value.name == name && $0.value.expires > now }
+            .min { rank($0.key, $0.value) < rank($1.key, $1.value) }?.key
     }
 
     private static func label(_ octets: [UInt8]) -> String? {
