@@ -8,7 +8,7 @@ enum IPv6Fuzz {
     private static func neighborDiscovery(_ input: inout FuzzInput) throws {
         let choice = input.octet()
         let envelope = NeighborDiscoveryMessage.Envelope(
-            source: choice & 1 == 0 ? .linkLocal(of: .standardGuest) : .anyIPv6,
+            source: choice & 1 == 0 ? linkLocal(.standardGuest) : .anyIPv6,
             destination: choice & 2 == 0 ? .allNodes : IPAddress.gatewayLinkLocal.solicitedNodeGroup
         )
         let octets = input.rest()
@@ -56,7 +56,7 @@ enum IPv6Fuzz {
             } else {
                 let payload = Self.payload(&input, addressing: kind & 8 == 0, server.identifier)
                 let datagram = ServiceDatagram(
-                    source: Endpoint(address: .linkLocal(of: mac), port: 546),
+                    source: Endpoint(address: linkLocal(mac), port: 546),
                     destination: Endpoint(address: .allDHCPv6Servers, port: 547),
                     sourceMAC: mac,
                     payload: payload
@@ -82,9 +82,14 @@ enum IPv6Fuzz {
         return [type, 0, 0, 1] + client + (type & 0x80 == 0 ? server : []) + rest
     }
 
+    /// A link-local address of a machine.
+    private static func linkLocal(_ mac: MACAddress) -> IPAddress {
+        IPAddress(high: 0xfe80 << 48, low: mac.rawValue)
+    }
+
     private static func check(_ pool: LeasePool, now: Instant) {
         let four = pool.leases(now: now)
-        let six = pool.ipv6Leases(now: now)
+        let six = pool.ipv6Records.filter { $0.expires > now }
         mustHold(Set(six.map(\.mac)).count == six.count, "a machine has two numbers")
         let owners = Dictionary(four.map { ($0.0, $0.1) }) { first, _ in first }
         for lease in six {

@@ -17,6 +17,7 @@ private let usage = """
            rdnet-load udp-lossless-up|udp-lossless-down HOST PORT SECONDS [OCTETS [AT-ONCE]]
            rdnet-load ready exit|output|unix:PATH|address:ADDRESS COUNT COMMAND...
            rdnet-load relay PATH INTERFACE
+           rdnet-load without-ipv6 COMMAND...
            rdnet-load headerless short|qemu|bess|vfkit PATH INTERFACE
 
     The load that tests and benchmarks put on a network; results are JSON on standard output.
@@ -93,6 +94,9 @@ case "ready":
     let sign = StartTime.Sign(CommandLine.arguments[2])
     let command = Array(CommandLine.arguments.dropFirst(4))
     StartTime.run(sign, count: Int(number(3)), command: command)
+case "without-ipv6":
+    guard CommandLine.arguments.count > 2 else { misuse() }
+    KernelWithoutIPv6.run(Array(CommandLine.arguments.dropFirst(2)))
 case "relay":
     guard CommandLine.arguments.count > 3 else { misuse() }
     PlainRelay(path: CommandLine.arguments[2], interface: CommandLine.arguments[3]).run()

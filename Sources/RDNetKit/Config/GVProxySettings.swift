@@ -202,13 +202,7 @@ extension Option<GVProxySettings> {
             help: "the address that leads to the host's 127.0.0.1",
             reason: "The file overrides it."
         ),
-        Option(
-            "ec2-metadata-access",
-            \.allowsMetadata,
-            .boolean,
-            help: "let guests connect to 169.254.0.0/16",
-            reason: "Off by default, because cloud machines serve their credentials there."
-        ),
+        .cloudMetadata("ec2-metadata-access", \.allowsMetadata),
         .multicastDNS(\.usesMulticastDNS),
         .isolate(\.isolatesGuests),
     ]

@@ -68,7 +68,8 @@ extension Option {
                 reason: """
                     With auto, guests have IPv6 addresses, but a default route only while the host \
                     has one; without it, their programs use IPv4. With on, guests always have a \
-                    default route. With off, the network has IPv4 only.
+                    default route. With off, the network has IPv4 only; a kernel without IPv6 \
+                    turns auto into off.
                     """
             ),
             Option(

@@ -57,6 +57,23 @@ extension Option {
 }
 
 extension Option {
+    /// Whether guests reach the addresses at which clouds serve credentials, for every role that
+    /// makes a network.
+    static func cloudMetadata(
+        _ name: String,
+        _ path: any WritableKeyPath<Settings, Bool> & Sendable
+    ) -> Option {
+        Option(
+            name,
+            path,
+            .boolean,
+            help: "let guests connect to 169.254.0.0/16, fd00:ec2::/32 and fd20:ce::/32",
+            reason: "Off by default, because cloud machines serve their credentials there."
+        )
+    }
+}
+
+extension Option {
     /// Whether guests are kept from each other, for every role that can serve several guests.
     static func isolate(_ path: any WritableKeyPath<Settings, Bool> & Sendable) -> Option {
         Option(
@@ -259,13 +276,7 @@ extension Option<NetworkSettings> {
     ]
 
     private static let limits = [
-        Option(
-            "allow-link-local",
-            \.allowsLinkLocal,
-            .boolean,
-            help: "let guests connect to 169.254.0.0/16",
-            reason: "Off by default, because cloud machines serve their credentials there."
-        ),
+        .cloudMetadata("allow-link-local", \.allowsLinkLocal),
         Option(
             "no-host-loopback",
             \.blocksHostLoopback,

@@ -2,7 +2,7 @@
 /// Node.js 17 and later).
 ///
 /// A host alias stands for the host's loopback: that of its own family is tried first, and when
-/// nobody listens there, the other.
+/// nobody listens there, the other. `OtherLoopbackSocket` does the same for datagrams.
 extension TCPFlows {
     /// Connects to the other loopback address in place of the one that refused.
     ///
@@ -12,8 +12,11 @@ extension TCPFlows {
     ///   - now: The turn's clock.
     /// - Returns: False when there is nothing else to try.
     func retryOnOtherLoopback(_ flow: TCPFlow, errno code: Int32, now: Instant) -> Bool {
-        guard QueuedError.isRefusal(errno: code), !flow.hasTriedOtherLoopback,
-            let other = flow.dialed.flatMap(Self.otherLoopback)
+        // A host without IPv6 has no ::1.
+        let hasFailed =
+            QueuedError.isRefusal(errno: code) || QueuedError.unreachable(errno: code) != nil
+        guard hasFailed, !flow.hasTriedOtherLoopback,
+            let other = flow.dialed?.otherLoopback
         else { return false }
         flow.hasTriedOtherLoopback = true
         flow.releaseStream()
@@ -23,14 +26,6 @@ extension TCPFlows {
         } catch {
             // Without the other family, as after a second refusal, the first answer stands.
             return false
-        }
-    }
-
-    private static func otherLoopback(_ address: IPAddress) -> IPAddress? {
-        switch address {
-        case .loopbackIPv4: .loopbackIPv6
-        case .loopbackIPv6: .loopbackIPv4
-        default: nil
         }
     }
 }

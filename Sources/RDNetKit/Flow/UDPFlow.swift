@@ -19,9 +19,9 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     private static let hostsPerGeneration = 2048
 
     let guest: Endpoint
-    private unowned let flows: UDPFlows
+    unowned let flows: UDPFlows
     private let socket: OwnedDescriptor
-    private var watch: EventLoop.Watch?
+    private(set) var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
     private(set) var lastUsed: Instant
     private(set) var traffic: FlowTraffic
@@ -37,7 +37,11 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     var sent = SentPackets<8>()
     private var path: PathOptions?
     /// The host socket's port; 0 before the first datagram.
-    private(set) var externalPort: UInt16 = 0
+    private var externalPort: UInt16 = 0
+    /// The host's loopback port whose refusal the flow last looked for.
+    var testedPort: UInt16?
+    /// Nil until a service listens on the host's other loopback address only.
+    var otherLoopback: OtherLoopbackSocket?
     /// The last other flow of this gateway that sent to this one.
     private var lastHairpin: Endpoint?
     var queueIndex = 0
@@ -88,26 +92,10 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         contact(host.address)
         use(now: now)
         if path != self.path { Socket.set(path, replacing: &self.path, on: socket) }
-        defer { if externalPort == 0 { learnExternalPort() } }
         countQueries((octets.count + segmentSize - 1) / max(segmentSize, 1), to: host.port)
         traffic.octetsToHost &+= UInt64(octets.count)
         let address = SocketAddress(host)
-        if octets.count > segmentSize {
-            do {
-                let sent = try Socket.sendTrain(
-                    socket,
-                    octets,
-                    segmentSize: segmentSize,
-                    to: address
-                )
-                if sent == nil { flows.path.drop(.full) }
-                return
-            } catch {
-                // EINVAL, EIO or EMSGSIZE: the path does not support segmentation, or an earlier
-                // datagram failed. Send them one by one.
-                reportErrors()
-            }
-        }
+        if octets.count > segmentSize, sendTrain(octets, segmentSize, to: host, address) { return }
         var offset = 0
         repeat {
             let end = min(offset + max(segmentSize, 1), octets.count)
@@ -116,22 +104,57 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         } while offset < octets.count
     }
 
+    /// Sends several datagrams in one call; false if they must be sent one by one.
+    private func sendTrain(
+        _ octets: UnsafeRawBufferPointer,
+        _ segmentSize: Int,
+        to host: Endpoint,
+        _ address: SocketAddress
+    ) -> Bool {
+        if host.address.otherLoopback != nil {
+            if flows.otherLoopbacks.contains(host) {
+                return openOtherLoopback(for: host)?
+                    .sendTrain(octets, segmentSize: segmentSize, to: host.port) ?? false
+            }
+            guard testedPort == host.port else { return false }
+        }
+        defer { learnExternalPort() }
+        do {
+            let sent = try Socket.sendTrain(socket, octets, segmentSize: segmentSize, to: address)
+            if sent == nil { flows.path.drop(.full) }
+            return true
+        } catch {
+            // EINVAL, EIO or EMSGSIZE: the path does not support segmentation, or an earlier
+            // datagram failed.
+            reportErrors()
+            return false
+        }
+    }
+
     private func sendOne(
         _ payload: UnsafeRawBufferPointer,
         to host: Endpoint,
         _ address: SocketAddress
     ) {
+        if flows.otherLoopbacks.contains(host), sendToOtherLoopback(payload, host) { return }
+        defer { learnExternalPort() }
         // A pending ICMP error fails the next call, although that call's own datagram is fine.
         for attempt in 0..<3 {
             do {
                 if try Socket.sendDatagram(socket, payload, to: address) == nil {
                     flows.path.drop(.full)
                 }
-                return
+                return lookForRefusal(of: payload, by: host)
             } catch {
                 let findings = reportErrors()
                 if let refusal = findings.refusal {
                     return flows.report(refusal, refusing: payload, to: host, of: self)
+                }
+                // A host without IPv6 has no ::1.
+                if !findings.foundEarlier, QueuedError.unreachable(errno: error.errno) != nil,
+                    sendToOtherLoopback(payload, host)
+                {
+                    return
                 }
                 guard findings.foundEarlier || attempt == 0 else {
                     return flows.failed(self, to: host, errno: error.errno, payload)
@@ -152,7 +175,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         recentHosts.insert(host)
     }
 
-    private func isContacted(_ host: IPAddress) -> Bool {
+    func isContacted(_ host: IPAddress) -> Bool {
         host == lastHost || recentHosts.contains(host) || olderHosts.contains(host)
     }
 
@@ -175,13 +198,24 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     }
 
     private func learnExternalPort() {
+        guard externalPort == 0 else { return }
         do {
             externalPort = try Socket.localAddress(socket).endpoint?.port ?? 0
         } catch {
             // Only without a socket; the flow then cannot be reached by other guests.
             return
         }
-        if externalPort != 0 { flows.opened(self) }
+        guard externalPort != 0 else { return }
+        flows.opened(ownPort(externalPort), of: self)
+    }
+
+    private func ownPort(_ number: UInt16) -> HairpinPorts.Port {
+        HairpinPorts.Port(number: number, isIPv4: guest.address.isIPv4)
+    }
+
+    /// The ports of the host sockets.
+    var externalPorts: [HairpinPorts.Port] {
+        [ownPort(externalPort)] + (otherLoopback.map { [$0.externalPort] } ?? [])
     }
 
     private func use(now: Instant) {
@@ -210,6 +244,10 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         guard let host = train.sender.endpoint, isContacted(host.address) || isHairpin(host) else {
             return flows.path.drop(.unsolicited)
         }
+        receive(train, from: host, now: now)
+    }
+
+    func receive(_ train: DatagramTrain, from host: Endpoint, now: Instant) {
         use(now: now)
         wasAnswered = true
         traffic.octetsToGuest &+= UInt64(train.count)
@@ -229,8 +267,13 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     }
 
     /// Forwards the ICMP errors in the error queue.
+    ///
+    /// - Parameter latest: The datagram that was just sent, and its destination.
+    /// - Returns: What the errors mean for the latest packet.
     @discardableResult
-    private func reportErrors() -> QueuedError.Findings {
+    func reportErrors(
+        latest: (payload: UnsafeRawBufferPointer, host: Endpoint)? = nil
+    ) -> QueuedError.Findings {
         // Requested only here, because it slows down every receive call.
         let isIPv4 = guest.address.isIPv4
         Socket.reportHopLimits(true, isIPv4: isIPv4, on: socket)
@@ -239,6 +282,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
             error,
             quoted in
             guard isContacted(error.destination.address) else { return }
+            if sendElsewhere(after: error, quoting: quoted, latest: latest) { return }
             flows.report(error, quoting: quoted, of: self)
         }
     }
@@ -271,5 +315,6 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         if let timer { flows.loop.cancel(timer) }
         watch = nil
         timer = nil
+        otherLoopback?.close()
     }
 }

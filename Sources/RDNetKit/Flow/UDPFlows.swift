@@ -11,6 +11,8 @@ final class UDPFlows {
     private let limits: LimitLog
     private var flows: [Endpoint: UDPFlow] = [:]
     private var hairpins = HairpinPorts()
+    /// The loopback services that listen on the other family's address only.
+    var otherLoopbacks = OtherLoopbackPorts()
     private var queue = LinkShares(limit: maximumFlows) { IdleQueue<UDPFlow>() }
     private var waiting = WaitingDatagrams()
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
@@ -111,16 +113,19 @@ final class UDPFlows {
         }
     }
 
-    /// Records the port of a flow's host socket.
-    func opened(_ flow: UDPFlow) {
+    /// Records the port of one of a flow's host sockets.
+    func opened(_ port: HairpinPorts.Port, of flow: UDPFlow) {
         // A flow that closed with staged datagrams would never be removed.
-        if flows[flow.guest] === flow {
-            hairpins.insert(flow.externalPort, of: flow.guest.address)
-        }
+        if flows[flow.guest] === flow { hairpins.insert(port, of: flow.guest.address) }
     }
 
     /// The guest whose flow has an endpoint of this machine (RFC 4787, REQ-9); nil if none has.
     func hairpinGuest(at endpoint: Endpoint) -> IPAddress? { hairpins.guest(at: endpoint) }
+
+    /// The guest whose flow a datagram to an endpoint of this machine reaches; nil if none has it.
+    func hairpinGuest(reachedAt endpoint: Endpoint) -> IPAddress? {
+        hairpins.guest(reachedAt: endpoint)
+    }
 
     // MARK: To guests
 
@@ -262,7 +267,7 @@ final class UDPFlows {
                 EndedFlow(transport: IPProtocol.udp, guest: flow.guest, traffic: flow.traffic)
             )
         }
-        hairpins.remove(flow.externalPort)
+        for port in flow.externalPorts { hairpins.remove(port) }
         if flows[flow.guest] === flow { flows[flow.guest] = nil }
     }
 }

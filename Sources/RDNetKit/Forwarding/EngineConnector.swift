@@ -19,10 +19,7 @@ extension PacketEngine: GuestConnector {
         guard let twin = twin(of: guest) else {
             return tcp.open(to: guest, joining: stream, now: loop.now)
         }
-        // A guest may have addresses of one family only.
-        let isOnlyTwin =
-            ethernet.route(to: guest.address) == nil && isReachable(twin, beside: guest)
-        let (first, second) = isOnlyTwin ? (twin, guest) : (guest, twin)
+        let (first, second) = order(guest, twin)
         look(for: second)
         tcp.open(
             to: first,
@@ -34,9 +31,17 @@ extension PacketEngine: GuestConnector {
         )
     }
 
+    /// The endpoint of a guest to try first, and the other one; a guest may have addresses of one
+    /// family only.
+    fileprivate func order(_ guest: Endpoint, _ twin: Endpoint) -> (Endpoint, Endpoint) {
+        let isOnlyTwin =
+            ethernet.route(to: guest.address) == nil && isReachable(twin, beside: guest)
+        return isOnlyTwin ? (twin, guest) : (guest, twin)
+    }
+
     /// Asks for the other address of a guest if it is unknown, so that it is known when the first
     /// one refuses: the guest answers in the order of the questions.
-    private func look(for twin: Endpoint) {
+    fileprivate func look(for twin: Endpoint) {
         guard ethernet.route(to: twin.address) == nil else { return }
         // Many guests have one family only, and many clients may come to one.
         if let soughtTwin, soughtTwin.address == twin.address, loop.now < soughtTwin.until {
@@ -72,7 +77,7 @@ extension PacketEngine: GuestConnector {
     }
 
     /// Whether the other address of a guest is known, and no other machine uses it.
-    private func isReachable(_ twin: Endpoint, beside guest: Endpoint) -> Bool {
+    fileprivate func isReachable(_ twin: Endpoint, beside guest: Endpoint) -> Bool {
         guard ethernet.route(to: twin.address) != nil,
             let mac = ethernet.neighbors.mac(of: twin.address)
         else { return false }
@@ -85,36 +90,105 @@ extension PacketEngine: GuestConnector {
         to guest: Endpoint,
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)? {
-        let port = datagramPorts.open(to: guest) { [weak receiver] payload, now in
-            receiver?.receiveFromGuest(payload, now: now)
-        } refused: { [weak receiver] now in
-            receiver?.guestRefused(now: now)
+        var endpoints = (first: guest, second: Endpoint?.none)
+        if let twin = twin(of: guest) {
+            let (first, second) = order(guest, twin)
+            look(for: second)
+            endpoints = (first, second)
         }
-        guard let port else {
-            limits.reached(.forwardClients, maximum: GatewayPorts.capacity)
-            return nil
-        }
-        datagramPorts.watchStrays(of: guest, at: port) { [weak receiver] payload, guestPort, now in
-            receiver?.receiveFromGuest(payload, at: guestPort, now: now) ?? false
-        }
-        return GatewayDatagramPort(number: port, guest: guest, engine: self)
+        return GatewayDatagramPort(endpoints.first, endpoints.second, receiver, of: self)
     }
 }
 
 /// A gateway UDP port of the packet engine.
+///
+/// If the guest reports that nobody listens at its first address, the port moves to the guest's
+/// address of the other family, once, and sends its first datagram again. The guest has refused
+/// that datagram, so it gets none twice.
 private final class GatewayDatagramPort: GuestDatagramPort {
-    private let number: UInt16
-    private let guest: Endpoint
-    private weak var engine: PacketEngine?
+    /// Limit on the first datagram's length; a longer one is repeated by its sender, if at all.
+    private static let maximumKept = 2048
 
-    init(number: UInt16, guest: Endpoint, engine: PacketEngine) {
+    private var number: UInt16
+    private var guest: Endpoint
+    private weak var engine: PacketEngine?
+    private weak var receiver: (any GuestDatagramReceiver)?
+    /// The guest's other address; nil once the first one has answered or refused.
+    private var otherGuest: Endpoint?
+    /// The first datagram, while `otherGuest` may need it.
+    private var kept: [UInt8]?
+
+    /// Takes a port; nil if none is free.
+    init?(
+        _ guest: Endpoint,
+        _ otherGuest: Endpoint?,
+        _ receiver: any GuestDatagramReceiver,
+        of engine: PacketEngine
+    ) {
+        number = 0
+        self.guest = guest
+        self.engine = engine
+        self.receiver = receiver
+        self.otherGuest = otherGuest
+        guard open() else { return nil }
+    }
+
+    /// Wraps a port that was taken already.
+    private init(number: UInt16, guest: Endpoint, engine: PacketEngine) {
         self.number = number
         self.guest = guest
         self.engine = engine
     }
 
+    private func open() -> Bool {
+        guard let engine else { return false }
+        let port = engine.datagramPorts.open(to: guest) { [weak self] payload, now in
+            self?.settle()
+            self?.receiver?.receiveFromGuest(payload, now: now)
+        } refused: { [weak self] now in
+            self?.refused(now: now)
+        }
+        guard let port else {
+            engine.limits.reached(.forwardClients, maximum: GatewayPorts.capacity)
+            return false
+        }
+        number = port
+        engine.datagramPorts.watchStrays(of: guest, at: port) {
+            [weak self] payload, guestPort, now in
+            self?.settle()
+            return self?.receiver?.receiveFromGuest(payload, at: guestPort, now: now) ?? false
+        }
+        return true
+    }
+
+    /// The guest has answered: its address is the right one.
+    private func settle() {
+        guard otherGuest != nil else { return }
+        (otherGuest, kept) = (nil, nil)
+    }
+
+    private func refused(now: Instant) {
+        guard let engine, let otherGuest, engine.isReachable(otherGuest, beside: guest) else {
+            receiver?.guestRefused(now: now)
+            return
+        }
+        let datagram = kept
+        settle()
+        engine.datagramPorts.close(number, guest: guest)
+        guest = otherGuest
+        guard open() else {
+            self.engine = nil
+            receiver?.guestRefused(now: now)
+            return
+        }
+        datagram?.withUnsafeBytes { send($0) }
+    }
+
     func send(_ payload: UnsafeRawBufferPointer) {
         guard let engine else { return }
+        if otherGuest != nil, kept == nil, payload.count <= Self.maximumKept {
+            kept = Array(payload)
+        }
         let source = Endpoint(
             address: engine.network.client(seenBy: guest.address),
             port: number

@@ -18,7 +18,8 @@ struct GatewayPlan: Equatable {
     let gatewayMAC: MACAddress
     /// The guests' MTU.
     let mtu: Int
-    /// Whether to forward 169.254.0.0/16, where cloud hosts serve their credentials.
+    /// Whether to forward 169.254.0.0/16 and `IPv6Plan.metadataNetworks`, where cloud hosts serve
+    /// their credentials.
     let allowsLinkLocal: Bool
     /// Whether guests are kept from the host's loopback addresses.
     var blocksHostLoopback = false
@@ -45,7 +46,8 @@ struct GatewayPlan: Equatable {
         case gateway
         /// An address on the host's network, translated to the host's view.
         case host(IPAddress)
-        /// 169.254.0.0/16, or the host's loopback address where guests are kept from it.
+        /// An address of a cloud host's credentials, or the host's loopback address where guests are
+        /// kept from it.
         case refused
         /// Not forwardable: broadcast, group, loopback or another guest.
         case nowhere

@@ -22,7 +22,7 @@ struct IPv6Plan: Equatable {
 
     /// Where cloud hosts serve their credentials: fd00:ec2::/32 (EC2) and fd20:ce::/32 (Compute
     /// Engine).
-    private static let metadataNetworks: [UInt64] = [0xfd00_0ec2, 0xfd20_00ce]
+    static let metadataNetworks: [UInt64] = [0xfd00_0ec2, 0xfd20_00ce]
 
     /// Classifies a packet's destination.
     func destination(of address: IPAddress, _ plan: GatewayPlan) -> GatewayPlan.Destination {

@@ -89,7 +89,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         )
         presence = GuestPresence(network.ethernet, tcp, udp, echo, log: log)
         loop.join(self)
-        network.admission.mappedGuest = { [unowned self] in udp.hairpinGuest(at: $0) }
+        network.admission.mappedGuest = { [unowned self] in udp.hairpinGuest(reachedAt: $0) }
         watchNeighbors()
         shareDescriptors()
     }

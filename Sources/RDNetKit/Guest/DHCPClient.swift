@@ -13,6 +13,8 @@ struct DHCPClient {
         var mac: MACAddress
         /// Option 12; nil omits it.
         var hostName: String?
+        /// Whether the client can use IPv6, and asks for it.
+        var hasIPv6 = true
     }
 
     static let firstWait: Duration = .seconds(1)
@@ -260,14 +262,15 @@ struct DHCPClient {
         // The size of an Ethernet frame: until there is a lease, the interface's MTU is not
         // smaller.
         message.options.set(.maximumMessageSize, to: 1500 as UInt16)
-        message.options[.parameterRequestList] = Self.wanted.map(\.rawValue)
+        let wanted = Self.wanted + (identity.hasIPv6 ? [.ipv6Offer] : [])
+        message.options[.parameterRequestList] = wanted.map(\.rawValue)
         return message
     }
 
     private static let wanted: [DHCPOptionCode] = [
         .subnetMask, .router, .domainNameServer, .hostName, .domainName, .interfaceMTU,
         .broadcastAddress, .ntpServers, .leaseTime, .serverIdentifier, .renewalTime,
-        .rebindingTime, .domainSearch, .classlessStaticRoutes, .ipv6Offer,
+        .rebindingTime, .domainSearch, .classlessStaticRoutes,
     ]
 
     private mutating func wait() -> Duration {

@@ -75,7 +75,10 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
                 log: log
             )
         }
-        client = DHCPClient(.init(mac: mac, hostName: settings.hostName), random: random)
+        client = DHCPClient(
+            .init(mac: mac, hostName: settings.hostName, hasIPv6: Socket.hasIPv6),
+            random: random
+        )
         self.loop = loop
         self.interface = interface
         self.log = log

@@ -41,10 +41,10 @@ final class LinkConfiguration: LeaseRecipient {
             applied = nil
         case .bound(let lease):
             configure(lease)
-            if let nameServers { return nameServers(lease, done) }
+            if let nameServers { return nameServers(effective(lease), done) }
         case .renewed(let lease):
             renew(lease)
-            if let nameServers { return nameServers(lease, done) }
+            if let nameServers { return nameServers(effective(lease), done) }
         case .silence, .refused:
             break
         }
@@ -229,6 +229,15 @@ final class LinkConfiguration: LeaseRecipient {
     }
 
     // MARK: IPv6
+
+    /// A lease without what this kernel or interface refused: a guest with IPv4 only has no use for
+    /// the addresses of IPv6 name servers.
+    private func effective(_ lease: DHCPLease) -> DHCPLease {
+        guard isIPv4Only else { return lease }
+        var lease = lease
+        lease.ipv6 = nil
+        return lease
+    }
 
     /// The IPv6 configuration if this kernel and interface can have it.
     private func usable(_ ipv6: IPv6Assignment?, _ link: NetworkLink) -> IPv6Assignment? {

@@ -10,7 +10,9 @@ final class GuestRouter: TimerObserver {
     /// Set by `open`, unless guests always have a default route.
     private var routes: HostRouteWatch?
     private var timer: (token: TimerWheel.Token, deadline: Instant)?
-    private var hasNewLease = false
+    private var haveLeasesChanged = false
+    /// Names of the message that is being answered.
+    private var newNames: [(address: IPAddress, label: [UInt8]?)] = []
     /// The numbers of the links on which guests use IPv6.
     private var speakers: Set<Int> = []
 
@@ -60,8 +62,9 @@ final class GuestRouter: TimerObserver {
         let engine = network.engine
         server.leased = { [unowned self] address, mac in
             network.engine.ethernet.leased(address, to: mac)
-            hasNewLease = true
         }
+        server.named = { [unowned self] in newNames.append(($0, $1)) }
+        server.leasesChanged = { [unowned self] in haveLeasesChanged = true }
         server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
         network.serve(DHCPv6Message.serverPort) { [unowned self] in answer($0) }
         engine.neighborHeard = { [unowned self] in heard($0) }
@@ -184,11 +187,16 @@ final class GuestRouter: TimerObserver {
 
     private func answer(_ datagram: ServiceDatagram) {
         let exhausted = server.statistics.exhausted
-        hasNewLease = false
+        haveLeasesChanged = false
         let now = network.loop.now
         let answer = server.respond(to: datagram, leasing: &network.dhcp.pool, now: now)
         if server.statistics.exhausted != exhausted { network.poolIsExhausted() }
-        if hasNewLease { network.dhcp.leasesChanged() }
+        for (address, label) in newNames {
+            let end = now + server.configuration.leaseTime
+            network.dhcp.guestNames.set(label, of: address, until: end, now: now)
+        }
+        newNames = []
+        if haveLeasesChanged { network.dhcp.leasesChanged() }
         guard let answer else { return }
         answer.withUnsafeBytes { payload in
             network.engine.network.send(
@@ -204,8 +212,23 @@ final class GuestRouter: TimerObserver {
     /// Counts of DHCPv6 messages.
     var statistics: DHCPv6Server.Counters { server.statistics }
 
-    /// The bound addresses with their MAC addresses and when they end.
-    func leases(now: Instant) -> [(address: IPAddress, mac: MACAddress, expires: Instant)] {
+    /// The currently bound addresses.
+    func leases(now: Instant) -> [DHCPv6Server.Lease] {
         server.leases(in: network.dhcp.pool, now: now)
+    }
+
+    /// Every lease, also those that have lapsed.
+    var records: [DHCPv6Server.Lease] { server.records(in: network.dhcp.pool) }
+
+    /// Adds a lease of an earlier run with its holder's host name.
+    ///
+    /// - Returns: Whether its holder may still have the address.
+    func restore(_ lease: DHCPv6Server.Lease, name: String?) -> Bool {
+        let now = network.loop.now
+        guard server.restore(lease, in: &network.dhcp.pool, now: now) else { return false }
+        let end = min(lease.expires, now + server.configuration.leaseTime)
+        let name = name.map { Array($0.utf8) }
+        network.dhcp.guestNames.set(name, of: lease.address, until: end, now: now)
+        return true
     }
 }

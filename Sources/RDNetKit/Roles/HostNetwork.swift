@@ -43,6 +43,7 @@ final class HostNetwork: DatagramSender {
         log: Logger,
         random: any RandomNumberGenerator = SystemRandomNumberGenerator()
     ) {
+        let settings = settings.supported(log)
         self.settings = settings
         self.loop = loop
         self.log = log
@@ -80,6 +81,7 @@ final class HostNetwork: DatagramSender {
         dns.sender = self
         dns.guestNames = { [unowned self] in dhcp.guestNames }
         dns.guestIPv6 = { [unowned self] in guestIPv6($0) }
+        dns.guestIPv4 = { [unowned self] in guestIPv4($0) }
         connectLeases()
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])

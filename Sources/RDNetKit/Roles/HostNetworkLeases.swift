@@ -9,6 +9,17 @@ extension HostNetwork {
         return ipv6
     }
 
+    /// The IPv4 address with the number of a guest's leased IPv6 address; nil unless the same guest
+    /// has leased it.
+    func guestIPv4(_ address: IPAddress) -> IPAddress? {
+        let now = loop.now
+        guard let ipv4 = engine.plan.ipv4(matching: address),
+            let holder = dhcp.holder(of: ipv4, now: now),
+            dhcp.pool.ipv6Number(of: holder, now: now) == ipv4
+        else { return nil }
+        return ipv4
+    }
+
     /// The addresses that guests have or may have: fixed ones, leases of both families, and the
     /// IPv6 addresses that guests use without a lease.
     var guestAddresses: [ObservationAPI.GuestAddress] {
@@ -22,16 +33,19 @@ extension HostNetwork {
         for lease in router?.leases(now: now) ?? [] {
             note(lease.address, lease.mac, until: lease.expires, in: &known)
         }
-        // A guest has the name that it sent with its IPv4 lease.
-        var names: [MACAddress: String] = [:]
-        for entry in known.values {
-            names[entry.mac] = dhcp.guestNames.name(of: entry.address, now: now) ?? names[entry.mac]
+        // IPv4 comes first: a guest has the name that it sent with that lease, if any.
+        let sorted = known.values.sorted {
+            ($0.address.high, $0.address.low) < ($1.address.high, $1.address.low)
         }
-        return known.values.map { entry in
+        var names: [MACAddress: String] = [:]
+        for entry in sorted where names[entry.mac] == nil {
+            names[entry.mac] = dhcp.guestNames.name(of: entry.address, now: now)
+        }
+        return sorted.map { entry in
             var entry = entry
             entry.name = names[entry.mac]
             return entry
-        }.sorted { ($0.address.high, $0.address.low) < ($1.address.high, $1.address.low) }
+        }
     }
 
     private func note(

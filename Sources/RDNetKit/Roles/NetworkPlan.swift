@@ -19,3 +19,14 @@ extension GatewayPlan {
         ipv6 = settings.prefix.flatMap { IPv6Plan($0, beside: self) }
     }
 }
+
+extension NetworkSettings {
+    /// The settings as far as this machine's kernel supports them; the log names what it lacks.
+    func supported(_ log: Logger) -> NetworkSettings {
+        guard ipv6 == .auto, !Socket.hasIPv6 else { return self }
+        log.info("IPv4 only, because this kernel has no IPv6")
+        var settings = self
+        settings.ipv6 = .off
+        return settings
+    }
+}

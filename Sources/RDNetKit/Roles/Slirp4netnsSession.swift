@@ -109,7 +109,7 @@ final class Slirp4netnsSession: ReadinessObserver {
             return try SandboxProbe.run(on: loop, start.surroundings.printOutput)
         }
         introduce(start)
-        if settings.hasIPv6, network.engine.plan.ipv6 == nil {
+        if settings.hasIPv6, settings.mtu < IPHeader.minimumMTUIPv6 {
             log.warning("IPv6 needs an MTU of 1280 bytes", ["mtu": "\(settings.mtu)"])
         }
         switch consume ready {

@@ -48,14 +48,15 @@ final class StateKeeper {
         guard let state = readFile() else { return }
         forwards = state.forwards
         let now = loop.now
-        let restored = state.leases.count { lease in
-            let record = LeasePool.Record(
-                address: lease.address,
-                holder: lease.holder,
-                expires: now + state.rest(of: lease)
-            )
-            return network.dhcp.restore(record, name: lease.hostName, now: now)
-        }
+        let restored =
+            state.leases.count { lease in
+                let record = LeasePool.Record(
+                    address: lease.address,
+                    holder: lease.holder,
+                    expires: now + state.rest(until: lease.expires)
+                )
+                return network.dhcp.restore(record, name: lease.hostName, now: now)
+            } + restoreIPv6(state)
         log.info(
             "state restored",
             [
@@ -63,11 +64,30 @@ final class StateKeeper {
                 "forwards": String(forwards.count),
             ]
         )
-        guard restored < state.leases.count else { return }
+        let dropped = state.leases.count + state.ipv6Leases.count - restored
+        guard dropped > 0 else { return }
         log.warning(
             "leases dropped: this network cannot have their addresses",
-            ["leases": String(state.leases.count - restored)]
+            ["leases": String(dropped)]
         )
+    }
+
+    /// Restores the leases in IPv6, after those in IPv4, whose numbers they share.
+    ///
+    /// - Returns: How many there are now.
+    private func restoreIPv6(_ state: NetworkState) -> Int {
+        guard let router = network.router else { return 0 }
+        let now = loop.now
+        return state.ipv6Leases.count { lease in
+            router.restore(
+                DHCPv6Server.Lease(
+                    address: lease.address,
+                    mac: lease.mac,
+                    expires: now + state.rest(until: lease.expires)
+                ),
+                name: lease.hostName
+            )
+        }
     }
 
     private func readFile() -> NetworkState? {
@@ -170,12 +190,24 @@ final class StateKeeper {
     private var state: NetworkState {
         let now = loop.now
         var state = NetworkState(written: WallClock.microseconds() / 1_000_000)
+        let written = state.written
+        func wallTime(of end: Instant) -> Int64 {
+            max(written + (end - now).components.seconds, 0)
+        }
         state.leases = network.dhcp.records(now: now).map { record, name in
             NetworkState.Lease(
                 address: record.address,
                 holder: record.holder,
                 hostName: name,
-                expires: max(state.written + (record.expires - now).components.seconds, 0)
+                expires: wallTime(of: record.expires)
+            )
+        }
+        state.ipv6Leases = (network.router?.records ?? []).map { lease in
+            NetworkState.IPv6Lease(
+                address: lease.address,
+                mac: lease.mac,
+                hostName: network.dhcp.guestNames.name(of: lease.address, now: now),
+                expires: wallTime(of: lease.expires)
             )
         }
         state.forwards = network.forwards.records

@@ -34,8 +34,8 @@ struct DHCPServer {
     /// Machines that requested it with their latest lease.
     private var ipv6Clients: Set<MACAddress> = []
     private(set) var statistics = Counters()
-    /// The host names of the guests with a lease.
-    private(set) var guestNames = GuestNames()
+    /// The host names of the guests with a lease in either family.
+    var guestNames = GuestNames()
     /// Called with the source of each frame with DHCPDISCOVER, before the answer.
     var discovered: (MACAddress) -> Void = { _ in }
     /// Called for each new or renewed lease, before the answer.

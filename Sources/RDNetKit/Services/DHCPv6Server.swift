@@ -30,6 +30,9 @@ struct DHCPv6Server {
     var statistics = Counters()
     /// Called for each new or renewed lease, before the answer.
     var leased: (IPAddress, MACAddress) -> Void = { _, _ in }
+    /// Called with the first label of the name that a client sent with its lease; nil if it sent
+    /// none, or if the lease ended.
+    var named: (IPAddress, [UInt8]?) -> Void = { _, _ in }
     /// Called when a lease begins, is renewed or ends early, after `leased`.
     var leasesChanged: () -> Void = {}
     /// Returns the link that a MAC address is on; nil if it is unknown.
@@ -42,14 +45,36 @@ struct DHCPv6Server {
     /// The server's identifier (DUID-LL; RFC 8415, 11.4), the same after each start.
     var identifier: [UInt8] { [0, 3, 0, 1] + configuration.gatewayMAC.octets }
 
-    /// The currently bound addresses with their MAC addresses and when they end.
-    func leases(
-        in pool: LeasePool,
-        now: Instant
-    ) -> [(address: IPAddress, mac: MACAddress, expires: Instant)] {
-        pool.ipv6Leases(now: now).compactMap { lease in
-            address(with: lease.number).map { ($0, lease.mac, lease.expires) }
+    /// A machine's lease, which may have lapsed.
+    struct Lease: Equatable {
+        var address: IPAddress
+        var mac: MACAddress
+        /// When it ends or ended.
+        var expires: Instant
+    }
+
+    /// The currently bound addresses, in order of address.
+    func leases(in pool: LeasePool, now: Instant) -> [Lease] {
+        records(in: pool).filter { $0.expires > now }
+    }
+
+    /// Every lease, also those that have lapsed, in order of address.
+    func records(in pool: LeasePool) -> [Lease] {
+        pool.ipv6Records.compactMap { record in
+            address(with: record.number).map {
+                Lease(address: $0, mac: record.mac, expires: record.expires)
+            }
         }
+    }
+
+    /// Adds a lease of an earlier run.
+    ///
+    /// - Returns: Whether its holder may still have the address: it is in the prefix, for example.
+    func restore(_ lease: Lease, in pool: inout LeasePool, now: Instant) -> Bool {
+        guard let number = number(of: lease.address) else { return false }
+        let expires = min(lease.expires, now + configuration.leaseTime)
+        let record = LeasePool.IPv6Record(number: number, mac: lease.mac, expires: expires)
+        return pool.restore(record, now: now)
     }
 
     /// Answers one datagram to port 547; what is called meanwhile must not use the pool.
@@ -191,6 +216,9 @@ struct DHCPv6Server {
         } else if duration == nil {
             statistics.advertisements += 1
         } else {
+            if let address = number.flatMap(address(with:)) {
+                named(address, message.options.clientLabel)
+            }
             committed(number, to: client)
         }
     }
@@ -286,7 +314,10 @@ struct DHCPv6Server {
                     message.type == .release
                     ? pool.releaseIPv6(number, by: client.mac, now: now)
                     : pool.declineIPv6(number, by: client.mac, now: now)
-                if wasBound { break }
+                if wasBound {
+                    if let address = address(with: number) { named(address, nil) }
+                    break
+                }
             }
             if wasBound {
                 let counter = message.type == .release ? \Counters.releases : \.declines

@@ -67,6 +67,9 @@ final class DNSService {
     /// Returns the IPv6 address with the number of a guest's IPv4 address; nil if the guest does
     /// not have it.
     var guestIPv6: (IPAddress) -> IPAddress? = { _ in nil }
+    /// Returns the IPv4 address with the number of a guest's leased IPv6 address; nil if the guest
+    /// does not have it.
+    var guestIPv4: (IPAddress) -> IPAddress? = { _ in nil }
     /// The gateway's own names.
     var zones: DNSZones {
         didSet { zoneNames = nil }
@@ -87,9 +90,6 @@ final class DNSService {
     private let multicast: MulticastResolver?
     private let reverseZones: ReverseZones
     private let twins: [IPAddress: IPAddress]
-    /// Those that names lead to: not the host alias, because programs prefer IPv6, and a datagram
-    /// to its IPv6 address does not reach a service that listens on 127.0.0.1 only.
-    private let namedTwins: [IPAddress: IPAddress]
     private var hosts: HostsFile
     private var resolvers: HostResolvers
     private var connections: [DNSConnection] = []
@@ -110,7 +110,6 @@ final class DNSService {
         limits = limitLog
         reverseZones = ReverseZones(subnet: settings.subnet, prefix: settings.ipv6?.prefix)
         twins = settings.twins
-        namedTwins = twins.filter { $0.value != settings.ipv6?.hostAlias }
         hosts = HostsFile(
             path: settings.hostsPath,
             hostAlias: settings.hostAlias,
@@ -269,13 +268,14 @@ final class DNSService {
 
     /// Returns the zones' answer; a name that the first zone lacks may be a guest's host name.
     private func zoneAnswer(to question: DNSQuestion) -> DNSLocalAnswer? {
-        guard let answer = zones.answer(to: question, adding: namedTwins) else { return nil }
+        guard let answer = zones.answer(to: question, adding: twins) else { return nil }
         guard answer.code == .nameError, let domain = zones.firstDomain,
             let offset = question.name.offset(of: domain),
             let label = question.name.prefix(before: offset).onlyLabel,
             let address = guestNames().address(of: label, now: loop.now)
         else { return answer }
-        let addresses = [address, guestIPv6(address)].compactMap(\.self)
+        let twin = address.isIPv4 ? guestIPv6(address) : guestIPv4(address)
+        let addresses = [address, twin].compactMap(\.self)
         return .addresses(addresses, for: question, zone: offset)
     }
 
@@ -288,11 +288,12 @@ final class DNSService {
         if !address.isIPv4 {
             guard let ipv4 = settings.ipv4(matching: address) else { return nil }
             if twins[ipv4] != nil { return names[ipv4] }
-            guard guestIPv6(ipv4) == address else { return nil }
-            machine = ipv4
+            if guestIPv6(ipv4) == address { machine = ipv4 }
         }
-        let guest = guestNames().name(of: machine, now: loop.now).flatMap { DNSName($0) }
-        guard let guest else { return nil }
+        let guests = guestNames()
+        let label =
+            guests.name(of: machine, now: loop.now) ?? guests.name(of: address, now: loop.now)
+        guard let guest = label.flatMap({ DNSName($0) }) else { return nil }
         guard let domain = zones.firstDomain else { return guest }
         // A guest cannot take over a name that a zone has defined.
         return guest.below(domain).flatMap { zones.hasRecord(of: $0) ? nil : $0 }

@@ -1,12 +1,18 @@
-/// The host names that guests sent with their DHCP requests (RFC 2132, section 3.14).
+/// The host names that guests sent with their DHCP requests (RFC 2132, section 3.14) and DHCPv6
+/// messages (RFC 4704).
 ///
 /// A guest may send any name. Only a label of letters, digits and hyphens is stored, and it stands
-/// only for the guest's own address. The limit on names is the limit on leases.
+/// only for the guest's own address. Each lease has at most one name; the limit on names is the
+/// limit on leases of both families.
 struct GuestNames {
     private struct Entry {
         var name: String
+        /// When the guest first sent the name, without a pause since.
+        var claimed: Instant
         var expires: Instant
     }
+
+    private static let capacity = 2 * LeasePool.capacity
 
     private var entries: [IPAddress: Entry] = [:]
 
@@ -14,17 +20,18 @@ struct GuestNames {
     ///
     /// - Parameters:
     ///   - octets: The option's value; only the first label of a domain name is stored.
-    ///   - address: The guest's address.
+    ///   - address: The leased address.
     ///   - end: When the lease ends.
     ///   - now: The caller's clock.
     mutating func set(_ octets: [UInt8]?, of address: IPAddress, until end: Instant, now: Instant) {
-        entries[address] = nil
+        let former = entries.removeValue(forKey: address).flatMap { $0.expires > now ? $0 : nil }
         guard let name = octets.flatMap(Self.label) else { return }
-        if entries.count >= LeasePool.capacity {
+        if entries.count >= Self.capacity {
             entries = entries.filter { $0.value.expires > now }
         }
-        guard entries.count < LeasePool.capacity else { return }
-        entries[address] = Entry(name: name, expires: end)
+        guard entries.count < Self.capacity else { return }
+        let claimed = former.flatMap { $0.name == name ? $0.claimed : nil } ?? now
+        entries[address] = Entry(name: name, claimed: claimed, expires: end)
     }
 
     /// Removes the name of a released address.
@@ -32,16 +39,21 @@ struct GuestNames {
         entries[address] = nil
     }
 
-    /// Returns the name of the guest at an address.
+    /// Returns the name that was sent with the lease of an address.
     func name(of address: IPAddress, now: Instant) -> String? {
         entries[address].flatMap { $0.expires > now ? $0.name : nil }
     }
 
-    /// Returns the address of the guest with a lower-case name; if several share it, the lowest.
+    /// Returns the address of the guest with a lower-case name.
+    ///
+    /// If several guests share the name, it belongs to the first one; among equals to IPv4 and the
+    /// lowest address.
     func address(of name: String, now: Instant) -> IPAddress? {
-        entries.filter { $0.value.name == name && $0.value.expires > now }.keys.min {
-            $0.low < $1.low
+        func rank(_ address: IPAddress, _ entry: Entry) -> (Instant, Int, UInt64) {
+            (entry.claimed, address.isIPv4 ? 0 : 1, address.low)
         }
+        return entries.filter { $0.value.name == name && $0.value.expires > now }
+            .min { rank($0.key, $0.value) < rank($1.key, $1.value) }?.key
     }
 
     private static func label(_ octets: [UInt8]) -> String? {

@@ -12,6 +12,14 @@ extension LeasePool {
         var expires: Instant
     }
 
+    /// A machine's lease in IPv6, which may have lapsed.
+    struct IPv6Record: Equatable {
+        var number: IPAddress
+        var mac: MACAddress
+        /// When the lease ends or ended.
+        var expires: Instant
+    }
+
     /// What is known about one address and, in `hold`, about its number in IPv6.
     struct Entry {
         /// The last client in IPv4; for an entry that IPv6 made, its machine.

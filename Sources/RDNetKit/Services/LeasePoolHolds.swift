@@ -38,6 +38,31 @@ extension LeasePool {
             standing: duration == nil ? .offered : .bound,
             expires: now + (duration ?? Self.offerTime)
         )
+        enter(hold, at: number, on: link, now: now)
+        return number
+    }
+
+    /// Adds a lease of an earlier run in IPv6; one that has ended is remembered as lapsed.
+    ///
+    /// - Returns: Whether the machine may still have the number.
+    mutating func restore(_ record: IPv6Record, now: Instant) -> Bool {
+        let (number, machine) = (record.number, record.mac)
+        guard permitsIPv6(number, to: machine, now: now),
+            entries[number] != nil || makeRoom(for: nil, now: now)
+        else { return false }
+        let expires = max(record.expires, now)
+        let hold = IPv6Hold(hardwareAddress: machine, standing: .bound, expires: expires)
+        enter(hold, at: number, on: nil, now: now)
+        return true
+    }
+
+    private mutating func enter(
+        _ hold: IPv6Hold,
+        at number: IPAddress,
+        on link: Int?,
+        now: Instant
+    ) {
+        let machine = hold.hardwareAddress
         if entries[number]?.holder.hardwareAddress != machine {
             forget(number)
             // Nobody has it in IPv4, and an IPv4 client on the machine can have it.
@@ -50,7 +75,6 @@ extension LeasePool {
         }
         entries[number]?.hold = hold
         if let link { entries[number]?.link = link }
-        return number
     }
 
     /// The number that a machine has in IPv6, offered or bound; nil if there is none.
@@ -111,13 +135,11 @@ extension LeasePool {
         return true
     }
 
-    /// The numbers bound in IPv6, their MAC addresses and when they end, in order of number.
-    func ipv6Leases(now: Instant) -> [(number: IPAddress, mac: MACAddress, expires: Instant)] {
+    /// Every lease in IPv6, also those that have lapsed, in order of number.
+    var ipv6Records: [IPv6Record] {
         entries.compactMap { number, entry in
-            guard let hold = entry.hold, hold.standing == .bound, hold.expires > now else {
-                return nil
-            }
-            return (number, hold.hardwareAddress, hold.expires)
+            guard let hold = entry.hold, hold.standing == .bound else { return nil }
+            return IPv6Record(number: number, mac: hold.hardwareAddress, expires: hold.expires)
         }.sorted { $0.number.low < $1.number.low }
     }
 

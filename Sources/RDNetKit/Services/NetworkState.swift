@@ -32,6 +32,16 @@ struct NetworkState: Equatable {
         var expires: Int64
     }
 
+    /// An IPv6 address and its machine.
+    struct IPv6Lease: Equatable {
+        var address: IPAddress
+        var mac: MACAddress
+        /// The label that the machine sent; nil for none.
+        var hostName: String?
+        /// When the lease ends or ended, by the wall clock.
+        var expires: Int64
+    }
+
     static let version = 1
     private static let maximumValues = 1 << 20
     /// The year 9999; larger times could overflow.
@@ -40,11 +50,16 @@ struct NetworkState: Equatable {
     /// When it was written, by the wall clock.
     var written: Int64
     var leases: [Lease] = []
+    /// A file of an earlier version of this program has none.
+    var ipv6Leases: [IPv6Lease] = []
     var forwards: [ForwardTable.Record] = []
 
-    /// The rest of a lease at the time of writing; not positive if it had ended.
-    func rest(of lease: Lease) -> Duration {
-        .seconds(lease.expires - written)
+    /// The rest of a lease at the time of writing.
+    ///
+    /// - Parameter end: When the lease ends, by the wall clock.
+    /// - Returns: Not positive if it had ended.
+    func rest(until end: Int64) -> Duration {
+        .seconds(end - written)
     }
 
     // MARK: Text
@@ -53,6 +68,7 @@ struct NetworkState: Equatable {
     var octets: [UInt8] {
         let head = #"{"version":\#(Self.version),"written":\#(written),"#
         return Array("\(head)\n".utf8) + Self.array("leases", leases.map(Self.json)) + [0x2c, 0x0a]
+            + Self.array("ipv6_leases", ipv6Leases.map(Self.json)) + [0x2c, 0x0a]
             + Self.array("forwards", forwards.map(Self.json)) + Array("}\n".utf8)
     }
 
@@ -66,6 +82,16 @@ struct NetworkState: Equatable {
             JSON.Member("address", .string("\(lease.address)")),
             JSON.Member("mac", .string("\(lease.holder.hardwareAddress)")),
             JSON.Member("client", .string(lease.holder.client.hexadecimal)),
+        ]
+        if let name = lease.hostName { members.append(JSON.Member("name", .string(name))) }
+        members.append(JSON.Member("expires", .number(String(lease.expires))))
+        return .object(members)
+    }
+
+    private static func json(_ lease: IPv6Lease) -> JSON {
+        var members = [
+            JSON.Member("address", .string("\(lease.address)")),
+            JSON.Member("mac", .string("\(lease.mac)")),
         ]
         if let name = lease.hostName { members.append(JSON.Member("name", .string(name))) }
         members.append(JSON.Member("expires", .number(String(lease.expires))))
@@ -100,21 +126,13 @@ struct NetworkState: Equatable {
         }
         guard version == String(Self.version) else { throw .wrongVersion(version) }
         written = try Self.time(document, "written")
-        for (index, value) in try Self.list(document, "leases", upTo: LeasePool.capacity) {
-            do throws(NetworkStateError) {
-                leases.append(try Self.lease(value))
-            } catch {
-                throw error.inside("leases[\(index)]")
-            }
+        leases = try Self.list(document, "leases", upTo: LeasePool.capacity, Self.lease)
+        if document.member("ipv6_leases") != nil {
+            let capacity = LeasePool.capacity
+            ipv6Leases = try Self.list(document, "ipv6_leases", upTo: capacity, Self.ipv6Lease)
         }
-        for (index, value) in try Self.list(document, "forwards", upTo: ForwardTable.maximumRecords)
-        {
-            do throws(NetworkStateError) {
-                forwards.append(try Self.forward(value))
-            } catch {
-                throw error.inside("forwards[\(index)]")
-            }
-        }
+        let capacity = ForwardTable.maximumRecords
+        forwards = try Self.list(document, "forwards", upTo: capacity, Self.forward)
     }
 
     /// Creates the state of a network without leases and forwards.
@@ -126,9 +144,7 @@ struct NetworkState: Equatable {
         guard let address = IPAddress(try text(value, "address")), address.isIPv4 else {
             throw .wrongMember("address", expected: "an IPv4 address")
         }
-        guard let mac = MACAddress(try text(value, "mac")), !mac.isGroup else {
-            throw .wrongMember("mac", expected: "a MAC address")
-        }
+        let mac = try mac(value)
         guard let client = LeasePool.Client(hexadecimal: try text(value, "client")) else {
             throw .wrongMember("client", expected: "2 to 255 bytes in hexadecimal")
         }
@@ -138,6 +154,25 @@ struct NetworkState: Equatable {
             hostName: value.member("name") == nil ? nil : try text(value, "name"),
             expires: try time(value, "expires")
         )
+    }
+
+    private static func ipv6Lease(_ value: JSON) throws(NetworkStateError) -> IPv6Lease {
+        guard let address = IPAddress(try text(value, "address")), !address.isIPv4 else {
+            throw .wrongMember("address", expected: "an IPv6 address")
+        }
+        return IPv6Lease(
+            address: address,
+            mac: try mac(value),
+            hostName: value.member("name") == nil ? nil : try text(value, "name"),
+            expires: try time(value, "expires")
+        )
+    }
+
+    private static func mac(_ value: JSON) throws(NetworkStateError) -> MACAddress {
+        guard let mac = MACAddress(try text(value, "mac")), !mac.isGroup else {
+            throw .wrongMember("mac", expected: "a MAC address")
+        }
+        return mac
     }
 
     private static func forward(_ value: JSON) throws(NetworkStateError) -> ForwardTable.Record {
@@ -171,15 +206,24 @@ struct NetworkState: Equatable {
         return seconds
     }
 
-    private static func list(
+    private static func list<Entry>(
         _ value: JSON,
         _ name: String,
-        upTo limit: Int
-    ) throws(NetworkStateError) -> EnumeratedSequence<[JSON]> {
+        upTo limit: Int,
+        _ read: (JSON) throws(NetworkStateError) -> Entry
+    ) throws(NetworkStateError) -> [Entry] {
         guard case .array(let values)? = value.member(name), values.count <= limit else {
             throw .wrongMember(name, expected: "a list of at most \(limit) entries")
         }
-        return values.enumerated()
+        var entries: [Entry] = []
+        for (index, value) in values.enumerated() {
+            do throws(NetworkStateError) {
+                entries.append(try read(value))
+            } catch {
+                throw error.inside("\(name)[\(index)]")
+            }
+        }
+        return entries
     }
 }
 

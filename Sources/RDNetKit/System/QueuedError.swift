@@ -7,14 +7,14 @@ internal import Glibc
 /// sock_extended_err`, and ipv6(7), IPV6_RECVERR.
 struct QueuedError {
     /// The packet's destination; port 0 for an echo request.
-    let destination: Endpoint
+    private(set) var destination: Endpoint
     /// The ICMP error, or the one that corresponds to the kernel's errno.
     let kind: ICMPMessage.Kind
     /// The second word of the ICMP error: the next hop's MTU or the pointer, otherwise zero (RFC
     /// 792; RFC 1191, 4; RFC 4443, 3).
     let rest: UInt32
     /// The sender of the ICMP error; nil when this machine's kernel refused to send the packet.
-    let offender: IPAddress?
+    private(set) var offender: IPAddress?
     /// The hop limit of the ICMP error on arrival; nil when the kernel did not report it.
     let hopLimit: UInt8?
     /// The number of bytes that the ICMP error quoted; for UDP, without the UDP header.
@@ -122,6 +122,14 @@ struct QueuedError {
             }
         }
         return findings
+    }
+
+    /// The same error about a packet to another address of this machine, and reported from there.
+    func moved(to address: IPAddress) -> QueuedError {
+        var error = self
+        error.destination.address = address
+        if offender != nil { error.offender = address }
+        return error
     }
 
     private init?(_ message: SocketMessage, _ control: UnsafeRawBufferPointer) {

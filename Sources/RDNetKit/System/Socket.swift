@@ -85,6 +85,16 @@ enum Socket {
         }
     }
 
+    /// Whether this machine's kernel has IPv6; it does not if it was booted with ipv6.disable=1.
+    static var hasIPv6: Bool {
+        do {
+            _ = try make(AF_INET6, SOCK_DGRAM)
+            return true
+        } catch {
+            return error.errno != EAFNOSUPPORT
+        }
+    }
+
     /// Whether `makeEcho` needs CAP_NET_RAW.
     static var needsRawEcho: Bool {
         do {

@@ -20,6 +20,8 @@ struct DHCPv6OptionCode: RawRepresentable, Hashable, Sendable {
     static let domainSearch = DHCPv6OptionCode(rawValue: 24)
     /// An identity association for prefixes (IA_PD).
     static let prefixes = DHCPv6OptionCode(rawValue: 25)
+    /// RFC 4704, 4.
+    static let clientName = DHCPv6OptionCode(rawValue: 39)
 }
 
 /// The options of a DHCPv6 message or of an option in it: code 2, length 2, value.
@@ -78,6 +80,18 @@ struct DHCPv6Options: Equatable, Sendable {
                 return DHCPv6OptionCode(rawValue: code)
             }
         }
+    }
+
+    /// The first label of the client's name (RFC 4704, 4: flags 1, name in DNS form); nil if there
+    /// is none, or if the client wants no DNS record for it (flag N).
+    var clientLabel: [UInt8]? {
+        let noRecord: UInt8 = 4
+        guard let value = self[.clientName], value.count > 2, value[0] & noRecord == 0 else {
+            return nil
+        }
+        let length = Int(value[1])
+        guard (1...63).contains(length), 2 + length <= value.count else { return nil }
+        return Array(value[2..<(2 + length)])
     }
 
     var octets: [UInt8] {

@@ -52,6 +52,15 @@ struct IPAddress: Hashable, Sendable {
         return high == 0 && low == 1
     }
 
+    /// 127.0.0.1 for ::1, and the other way round; nil for any other address.
+    var otherLoopback: IPAddress? {
+        switch self {
+        case .loopbackIPv4: .loopbackIPv6
+        case .loopbackIPv6: .loopbackIPv4
+        default: nil
+        }
+    }
+
     /// Whether it is a group (224.0.0.0/4, ff00::/8).
     var isMulticast: Bool {
         if let ipv4 { return ipv4 >> 28 == 14 }

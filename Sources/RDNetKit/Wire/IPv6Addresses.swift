@@ -1,18 +1,11 @@
-/// IPv6 addresses with a fixed meaning, and the addresses that Ethernet addresses lead to.
+/// IPv6 addresses with a fixed meaning, and groups.
 extension IPAddress {
     /// ff02::1: every node on the link (RFC 4291, 2.7.1).
     static let allNodes = IPAddress(high: 0xff02 << 48, low: 1)
-    /// ff02::2: every router on the link (RFC 4291, 2.7.1).
-    static let allRouters = IPAddress(high: 0xff02 << 48, low: 2)
     /// ff02::1:2: every DHCPv6 server and relay agent on the link (RFC 8415, 7.1).
     static let allDHCPv6Servers = IPAddress(high: 0xff02 << 48, low: 0x1_0002)
     /// fe80::1: the gateway on its link.
     static let gatewayLinkLocal = IPAddress(high: 0xfe80 << 48, low: 1)
-
-    /// The link-local address that an Ethernet interface forms (RFC 4862, 5.3; RFC 2464, 5).
-    static func linkLocal(of mac: MACAddress) -> IPAddress {
-        IPAddress(high: 0xfe80 << 48, low: mac.interfaceIdentifier)
-    }
 
     /// The group that a solicitation for this address is sent to (RFC 4291, 2.7.1): ff02::1:ff
     /// and the last three bytes.
@@ -41,11 +34,5 @@ extension MACAddress {
     /// group's last four bytes.
     init(ipv6Group group: IPAddress) {
         self.init(rawValue: 0x3333_0000_0000 | group.low & 0xffff_ffff)
-    }
-
-    /// The modified EUI-64 interface identifier (RFC 2464, 4): ff:fe in the middle, and the bit
-    /// for universal addresses inverted.
-    var interfaceIdentifier: UInt64 {
-        ((rawValue >> 24) << 40 | 0xff_fe00_0000 | rawValue & 0xff_ffff) ^ 0x0200_0000_0000_0000
     }
 }

@@ -81,11 +81,6 @@ struct IPv6Prefix: Hashable, Sendable {
         !other.isIPv4 && other.masked(toPrefixLength: prefixLength) == network
     }
 
-    /// Whether some address lies in both.
-    func overlaps(_ other: IPv6Prefix) -> Bool {
-        contains(other.network) || other.contains(network)
-    }
-
     /// The address with a number below 2^24, as those of an IPv4 subnet are; 0 is the network's.
     func address(_ number: Int) -> IPAddress {
         IPAddress(high: network.high, low: network.low | UInt64(number & 0xff_ffff))
@@ -107,15 +102,6 @@ struct IPv6Prefix: Hashable, Sendable {
     func ipv4(matching address: IPAddress, in subnet: Subnet) -> IPAddress? {
         guard let number = number(of: address), number < subnet.size else { return nil }
         return subnet.address(number)
-    }
-
-    /// The autoconfigured address of an Ethernet interface (RFC 4862, 5.5.3 and RFC 2464, 4); nil
-    /// if the prefix is not a /64.
-    ///
-    /// Many systems form a random or stable opaque identifier instead (RFC 8981, RFC 7217).
-    func interfaceAddress(of mac: MACAddress) -> IPAddress? {
-        guard allowsAutoconfiguration else { return nil }
-        return IPAddress(high: network.high, low: mac.interfaceIdentifier)
     }
 }
 

@@ -6,9 +6,9 @@ final class HostDatagrams {
     let port: UInt16
     private(set) var received: [(payload: [UInt8], sender: Endpoint)] = []
 
-    init(_ address: IPAddress = .loopbackIPv4) throws {
-        descriptor = try ListeningSocket.udp(Endpoint(address: address, port: 0))
-        port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
+    init(_ address: IPAddress = .loopbackIPv4, port: UInt16 = 0) throws {
+        descriptor = try ListeningSocket.udp(Endpoint(address: address, port: port))
+        self.port = try Socket.localAddress(descriptor).endpoint?.port ?? 0
     }
 
     /// Reads every waiting datagram; returns whether any was ever received.

@@ -151,6 +151,19 @@ struct IPv6FlowTests {
         #expect(try next("SYN-ACK").header.flags == [.syn, .ack])
     }
 
+    @Test(.enabled(if: canMakeNamespaces, "needs root to make network namespaces"))
+    func `a host without ::1 is reached at 127.0.0.1`() throws {
+        let namespace = try NetworkNamespace()
+        try namespace.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1")
+        try namespace.run("ip", "link", "set", "lo", "up")
+        try namespace.enter {
+            let listener = try HostListener()
+            let remote = Endpoint(address: IPv6Guest.alias, port: listener.port)
+            segment(.syn, to: remote, sequence: 100)
+            #expect(try next("SYN-ACK").header.flags == [.syn, .ack])
+        }
+    }
+
     @Test func `a refused port is refused`() throws {
         let remote = Endpoint(address: IPv6Guest.alias, port: try HostListener.refusedPort())
         segment(.syn, to: remote, sequence: 100)

@@ -104,6 +104,15 @@ struct DHCPClientTests {
         #expect(discover.options[.serverIdentifier] == nil)
     }
 
+    @Test("asks for IPv6 if the kernel has it", arguments: [false, true])
+    func ipv6Offer(hasIPv6: Bool) throws {
+        let identity = DHCPClient.Identity(mac: DHCPClientScene.mac, hasIPv6: hasIPv6)
+        var client = DHCPClient(identity, random: SplitMix(state: 1))
+        let discover = try #require(client.handle(.started, now: scene.now).message)
+        let wanted = try #require(discover.options[.parameterRequestList])
+        #expect(wanted.contains(DHCPOptionCode.ipv6Offer.rawValue) == hasIPv6)
+    }
+
     @Test func `RFC 2131 4.1: retransmission waits 1, 2, 4, 8, then 16 s, give or take an eighth`()
         throws
     {

@@ -235,6 +235,57 @@ struct DHCPv6LeaseTests {
         #expect(leases == ["192.168.127.3", "192.168.127.4"])
     }
 
+    // MARK: A restart with state
+
+    private func restore(_ address: String, _ rest: Duration, in scene: DHCPv6Scene) -> Bool {
+        let lease = DHCPv6Server.Lease(
+            address: DHCPServerScene.address(address),
+            mac: Self.stranger,
+            expires: scene.four.now + rest
+        )
+        return scene.server.restore(lease, in: &scene.four.server.pool, now: scene.four.now)
+    }
+
+    @Test func `a lease of an earlier run keeps others from the number in both families`() throws {
+        let scene = try DHCPv6Scene()
+        #expect(restore("fdc0:a87f::3", .seconds(600), in: scene))
+        #expect(try scene.address(of: Self.mac(7)) == "fdc0:a87f::4")
+        #expect(try scene.four.lease(to: Self.mac(8)) == "192.168.127.5")
+        let records = scene.server.records(in: scene.four.server.pool)
+        #expect(records.map { "\($0.address)" } == ["fdc0:a87f::3", "fdc0:a87f::4"])
+        let rests = records.map { $0.expires - scene.four.now }
+        #expect(rests == [.seconds(600), .seconds(3600)])
+        #expect(try scene.four.lease(to: Self.stranger) == "192.168.127.3")
+        #expect(try scene.address(of: Self.stranger) == "fdc0:a87f::3")
+    }
+
+    @Test func `a lease of an earlier run ends after the lease time at the latest`() throws {
+        let scene = try DHCPv6Scene()
+        #expect(restore("fdc0:a87f::9", .seconds(1 << 40), in: scene))
+        scene.four.now = scene.four.now + .seconds(3600)
+        let pool = scene.four.server.pool
+        #expect(scene.server.leases(in: pool, now: scene.four.now).isEmpty)
+        #expect(scene.server.records(in: pool).count == 1)
+    }
+
+    @Test func `a lease that ended before is remembered`() throws {
+        let scene = try DHCPv6Scene()
+        #expect(restore("fdc0:a87f::9", .seconds(-7200), in: scene))
+        #expect(scene.server.leases(in: scene.four.server.pool, now: scene.four.now).isEmpty)
+        #expect(try scene.address(of: Self.stranger) == "fdc0:a87f::9")
+    }
+
+    @Test(
+        "a lease of an earlier run is dropped if this network cannot give its address",
+        arguments: [
+            "fdc0:a880::9", "fdc0:a87f::1", "fdc0:a87f::2", "fdc0:a87f::fe",
+            "fdc0:a87f::5894:efff:fee4:cee",
+        ]
+    )
+    func dropped(address: String) throws {
+        #expect(!restore(address, .seconds(600), in: try DHCPv6Scene()))
+    }
+
     // MARK: Hostile machines
 
     @Test func `a guest that invents machines takes no number away from other links`() throws {

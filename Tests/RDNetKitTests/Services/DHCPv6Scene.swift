@@ -13,6 +13,8 @@ final class DHCPv6Scene {
     let four: DHCPServerScene
     var server: DHCPv6Server
     var leased: [String] = []
+    /// The names that were sent with leases; `-` for none.
+    var named: [String] = []
 
     init(
         subnet: String = "192.168.127.0/24",
@@ -31,6 +33,10 @@ final class DHCPv6Scene {
             )
         )
         server.leased = { [unowned self] address, mac in leased.append("\(address) \(mac)") }
+        server.named = { [unowned self] address, label in
+            let name = label.map { String(decoding: $0, as: UTF8.self) } ?? "-"
+            named.append("\(address) \(name)")
+        }
     }
 
     /// Passes the bytes of a message to the server, and describes the answer.

@@ -138,6 +138,40 @@ struct DHCPv6ServerTests {
         ]
         #expect(try scene.answer(to: solicit) == expected)
         #expect(scene.leased == ["fdc0:a87f::2 5a:94:ef:e4:0c:ee"])
+        #expect(scene.named == ["fdc0:a87f::2 vm"])
+    }
+
+    // MARK: Names (RFC 4704)
+
+    @Test(
+        "RFC 4704 4: the first label of the client's name",
+        arguments: [
+            ("0103626f78", "box"), ("0003426f78036c616e00", "Box"),
+            // Flag N: the client wants no record.
+            ("0403626f78", "-"), ("0503626f78", "-"),
+            // No name, a label beyond the end, a pointer, and a label that is too long.
+            ("", "-"), ("01", "-"), ("0100", "-"), ("0104626f78", "-"), ("01c00c", "-"),
+            ("0140" + String(repeating: "61", count: 64), "-"),
+            ("013f" + String(repeating: "61", count: 63), String(repeating: "a", count: 63)),
+        ]
+    )
+    func names(value: String, name: String) throws {
+        let scene = try DHCPv6Scene()
+        let option = Text.option(39, Text.hexadecimal(Text.octets(value)))
+        let request = Text.client() + Text.server() + Text.addresses() + option
+        _ = try scene.answer(to: 3, request)
+        #expect(scene.named == ["fdc0:a87f::2 \(name)"])
+    }
+
+    @Test func `an offer gives no name, and the end of the lease takes it away`() throws {
+        let scene = try DHCPv6Scene()
+        let name = Text.option(39, "0103626f78")
+        _ = try scene.answer(to: 1, Text.client(), Text.addresses(), name)
+        #expect(scene.named.isEmpty)
+        _ = try scene.answer(to: 3, Text.client(), Text.server(), Text.addresses(), name)
+        let own = Text.addresses("fdc0:a87f::2")
+        _ = try scene.answer(to: 8, Text.client(), Text.server(), own, name)
+        #expect(scene.named == ["fdc0:a87f::2 box", "fdc0:a87f::2 -"])
     }
 
     // MARK: Section 16

@@ -41,19 +41,18 @@ struct DNSIPv6Tests {
     }
 
     @Test(
-        "the gateway has both addresses, the host only that which reaches its 127.0.0.1",
+        "gateway and host have both addresses",
         arguments: ["rancher-desktop", "docker", "containers"]
     )
     func builtInNames(domain: String) throws {
         let fixture = try Self.fixture()
         for (name, ipv4, ipv6) in [
             ("gateway", "192.168.127.1", "fdc0:a87f::1"),
-            ("host", "192.168.127.254", nil),
-        ] as [(String, String, String?)] {
+            ("host", "192.168.127.254", "fdc0:a87f::fe"),
+        ] {
             let name = "\(name).\(domain).internal"
             #expect(try Self.record(name, 1, in: fixture) == Self.octets(ipv4))
-            let expected = try ipv6.map(Self.octets)
-            #expect(try Self.record(name, Self.ipv6Address, in: fixture) == expected)
+            #expect(try Self.record(name, Self.ipv6Address, in: fixture) == Self.octets(ipv6))
         }
         #expect(fixture.service.counters.local == 4)
     }
@@ -69,18 +68,15 @@ struct DNSIPv6Tests {
         #expect(answer[9] == 1)
     }
 
-    @Test func `a zone's own record for the gateway has both addresses, unless it names one`()
-        throws
-    {
+    @Test func `a zone's own record for the host has both addresses, unless it names one`() throws {
         let fixture = try Self.fixture()
         let own = try #require(IPAddress("2001:db8::7"))
         let isAdded = fixture.service.zones.add(
             DNSZone(
                 name: "lab.",
                 records: [
-                    .init(name: "one", address: DNSFixture.gateway.address),
-                    .init(name: "two", address: DNSFixture.gateway.address),
-                    .init(name: "host", address: DNSFixture.hostAlias),
+                    .init(name: "one", address: DNSFixture.hostAlias),
+                    .init(name: "two", address: DNSFixture.hostAlias),
                     .init(name: "two", address: own), .init(name: "other", address: Self.guest),
                 ],
                 defaultAddress: DNSFixture.gateway.address
@@ -90,8 +86,7 @@ struct DNSIPv6Tests {
         func address(_ name: String) throws -> [UInt8]? {
             try Self.record("\(name).lab", Self.ipv6Address, in: fixture)
         }
-        #expect(try address("one") == Self.octets("fdc0:a87f::1"))
-        #expect(try address("host") == nil)
+        #expect(try address("one") == Self.octets("fdc0:a87f::fe"))
         #expect(try address("two") == own.octets)
         #expect(try address("other") == nil)
         #expect(try address("any") == Self.octets("fdc0:a87f::1"))
@@ -109,6 +104,34 @@ struct DNSIPv6Tests {
             try Self.record(name, Self.ipv6Address, in: fixture) == Self.octets("fdc0:a87f::2")
         )
         #expect(try Self.record("\(reverse)", Self.pointer, in: fixture) == DNSOctets.name(name))
+    }
+
+    @Test func `a name of a lease in IPv6 is found both ways, and IPv4 comes first`() throws {
+        let fixture = try Self.fixture()
+        let leased = try #require(IPAddress("fdc0:a87f::3"))
+        let stranger = try #require(IPAddress("fdc0:a87f::1:0:0:2"))
+        let now = fixture.clock.now
+        var names = fixture.service.guestNames()
+        for (name, address) in [
+            ("box", leased), ("fedora", stranger),
+        ] {
+            names.set(Array(name.utf8), of: address, until: now + .seconds(600), now: now)
+        }
+        fixture.service.guestNames = { names }
+        let name = "box.rancher-desktop.internal"
+        let reverse = DNSName(reverseOf: leased, parts: 32)
+        #expect(try Self.record(name, Self.ipv6Address, in: fixture) == leased.octets)
+        #expect(try Self.record(name, 1, in: fixture) == nil)
+        #expect(try Self.record("\(reverse)", Self.pointer, in: fixture) == DNSOctets.name(name))
+        let ipv4 = try #require(IPAddress("192.168.127.3"))
+        fixture.service.guestIPv4 = { $0 == leased ? ipv4 : nil }
+        #expect(try Self.record(name, 1, in: fixture) == ipv4.octets)
+        // The guest that sent it with an IPv4 lease keeps its name.
+        let fedora = "fedora.rancher-desktop.internal"
+        #expect(try Self.record(fedora, 1, in: fixture) == Self.guest.octets)
+        #expect(try Self.record(fedora, Self.ipv6Address, in: fixture) == nil)
+        try fixture.pass(.seconds(601))
+        #expect(try Self.record(name, Self.ipv6Address, in: fixture) == nil)
     }
 
     @Test(

@@ -12,6 +12,10 @@ struct NetworkStateTests {
         "expires":1795942353},
         {"address":"192.168.127.4","mac":"52:54:00:12:34:57","client":"ff00aa","expires":1795938000}
         ],
+        "ipv6_leases":[
+        {"address":"fdc0:a87f::3","mac":"52:54:00:12:34:56","name":"box","expires":1795940000},
+        {"address":"fdc0:a87f::4","mac":"52:54:00:12:34:57","expires":1795938000}
+        ],
         "forwards":[
         {"protocol":"tcp","local":":80","remote":"192.168.127.3:80","owner":"192.168.127.3"},
         {"protocol":"udp","local":"127.0.0.1:53","remote":"192.168.127.3:53","owner":"host"}
@@ -32,13 +36,28 @@ struct NetworkStateTests {
         #expect(state.leases[0].hostName == "box")
         #expect(state.forwards[0].owner == .guest(DHCPServerScene.address("192.168.127.3")))
         #expect(state.forwards[1].owner == .host)
+        #expect(state.ipv6Leases.map { "\($0.address)" } == ["fdc0:a87f::3", "fdc0:a87f::4"])
+        #expect(state.ipv6Leases[0].mac == mac && state.ipv6Leases[0].hostName == "box")
         let empty = NetworkState(written: 1)
         #expect(try NetworkState(reading: empty.octets) == empty)
     }
 
     @Test func `a lease has the rest that it had when the state was written`() throws {
         let state = try read(Self.text)
-        #expect(state.leases.map { state.rest(of: $0) } == [.seconds(3600), .seconds(-753)])
+        #expect(
+            state.leases.map { state.rest(until: $0.expires) } == [.seconds(3600), .seconds(-753)]
+        )
+    }
+
+    @Test func `a text of a program without IPv6 leases is read`() throws {
+        let start = try #require(Self.text.range(of: "\"ipv6_leases\""))
+        let end = try #require(Self.text.range(of: "\"forwards\""))
+        let text = Self.text.replacingCharacters(
+            in: start.lowerBound..<end.lowerBound,
+            with: ""
+        )
+        let state = try read(text)
+        #expect(state.leases.count == 2 && state.ipv6Leases.isEmpty && state.forwards.count == 2)
     }
 
     @Test func `a text that is cut off anywhere is refused`() throws {
@@ -65,6 +84,8 @@ struct NetworkStateTests {
             ("ff00aa", "fg00aa", "leases[1].client: expected 2 to 255 bytes in hexadecimal"),
             ("52:54:00:12:34:57", "53:54:00:12:34:57", "leases[1].mac: expected a MAC address"),
             (#""192.168.127.4""#, #""fe80::1""#, "leases[1].address: expected an IPv4 address"),
+            ("fdc0:a87f::3", "10.0.0.1", "ipv6_leases[0].address: expected an IPv6 address"),
+            ("1795940000", "-1", "ipv6_leases[0].expires: expected whole seconds since 1970"),
             (#""udp""#, #""npipe""#, "forwards[1].protocol: expected tcp, udp or unix"),
             (#""host""#, #""root""#, "forwards[1].owner: expected host or an IP address"),
             (#""local":":80""#, #""local":80"#, "forwards[0].local: expected a text"),

@@ -9,6 +9,8 @@ import Testing
 enum BuiltProgram {
     static let rdnet = path("RDNET_BINARY", "rdnet")
     static let load = path("RDNET_LOAD", "rdnet-load")
+    /// Starts a program that sees a kernel without IPv6.
+    static let withoutIPv6 = [load, "without-ipv6"]
     /// rdnet with an allocation counter, optimized like rdnet itself; only `make test` builds it.
     static let counting = ProcessInfo.processInfo.environment["RDNET_COUNTING"]
 

@@ -43,6 +43,41 @@ struct GuestMachineTests {
         }
     }
 
+    @Test func `QEMU, whose kernel forms the guest's only address from router advertisements`()
+        throws
+    {
+        let network = try GuestNetwork(modules: Self.virtio)
+        let guest = try network.startStreamGuest(mac: .standardGuest)
+        try guest.waitUntilReady()
+        try guest.run("ip link set eth0 up")
+        let addresses = "ip -6 -o address show dev eth0 scope global"
+        // Duplicate address detection takes a second.
+        try guest.run("until \(addresses) | grep -v tentative | grep inet6; do sleep 0.2; done")
+        let formed = try guest.run(addresses)
+        #expect(formed.contains("fdc0:a87f::5894:efff:fee4:cee/64"), "\(formed)")
+        for address in ["fdc0:a87f::1", "fdc0:a87f::fe"] {
+            try guest.run("ping -6 -c 1 -W 5 \(address)")
+        }
+        let names = try guest.run("nslookup host.docker.internal fdc0:a87f::1")
+        #expect(names.contains("fdc0:a87f::fe"), "\(names)")
+        let file = "wget -q -O - http://[fdc0:a87f::fe]/file"
+        #expect(try guest.run("\(file) | sha256sum").hasPrefix(network.checksum))
+    }
+
+    @Test func `QEMU, whose kernel ignores router advertisements, uses IPv4`() throws {
+        let network = try GuestNetwork(modules: Self.virtio)
+        let guest = try network.startStreamGuest(mac: .standardGuest)
+        try guest.waitUntilReady()
+        try guest.run("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra")
+        try guest.requestAddress("eth0")
+        let names = try guest.run("nslookup host.docker.internal")
+        #expect(names.contains("fdc0:a87f::fe"), "\(names)")
+        let file = "wget -q -O - http://host.docker.internal/file"
+        #expect(try guest.run("\(file) | sha256sum").hasPrefix(network.checksum))
+        let addresses = try guest.run("ip -6 -o address show dev eth0")
+        #expect(!addresses.contains("fdc0"), "\(addresses)")
+    }
+
     @Test func `User Mode Linux over packets`() throws {
         let network = try GuestNetwork(modules: [])
         var first = try network.startPacketGuest(mac: .standardGuest)

@@ -7,6 +7,11 @@ extension GuestMachine {
     /// Waits for the guest and obtains an address.
     func join(_ interface: String) throws {
         try waitUntilReady()
+        try requestAddress(interface)
+    }
+
+    /// Obtains an address.
+    func requestAddress(_ interface: String) throws {
         try run("udhcpc -n -q -f -t 10 -T 1 -i \(interface) -s /etc/udhcpc.sh")
     }
 

@@ -101,6 +101,42 @@ struct IPv6Tests {
         #expect(output.hasSuffix("status 7\n"), "\(output)")
     }
 
+    /// The ICMPv6 errors of destinations that the guest's kernel has received.
+    private func unreachables(_ guest: NetworkNamespace) throws -> Int {
+        let counters = try guest.run("cat", "/proc/net/snmp6")
+        let line = counters.split(separator: "\n").first { $0.hasPrefix("Icmp6InDestUnreachs") }
+        return try #require(line?.split(whereSeparator: \.isWhitespace).last.flatMap { Int($0) })
+    }
+
+    @Test func `a program with addresses of both families learns at once that IPv6 leads nowhere`()
+        throws
+    {
+        let scene = try UpGuest(options: ["--ipv6", "on"])
+        #expect(
+            try comesTrue {
+                try scene.guest.run("ip", "-6", "route", "show", "default").contains("fe80::1")
+            }
+        )
+        try serve("127.0.0.1:8125", in: scene)
+        try scene.waitForListener(8125, in: scene.host)
+        let before = try unreachables(scene.guest)
+        let peer = try scene.guest.run(
+            "curl",
+            "-sSf",
+            "-m",
+            "60",
+            "--resolve",
+            "both.test:8125:[2001:db8:77::1],192.168.127.254",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{remote_ip}",
+            "http://both.test:8125/GPL-3"
+        )
+        #expect(peer == "192.168.127.254")
+        #expect(try unreachables(scene.guest) == before + 1)
+    }
+
     @Test func `does not exist with --ipv6 off`() throws {
         let scene = try UpGuest(options: ["--ipv6", "off"])
         let addresses = try scene.guest.run("ip", "-6", "-o", "address", "show", "dev", "eth0")

@@ -10,12 +10,14 @@ final class PublishedPort {
     ///
     /// - Parameters:
     ///   - words: The options.
+    ///   - wrapper: A program and its arguments that starts the stub; empty for none.
     ///   - name: The program's name, as a link to the file.
     ///   - socket: Perl code that opens the socket `S` for descriptor 4; nil for none.
     ///   - host: The namespace of the ports.
     /// - Throws: If the stub cannot be started.
     init(
         _ words: [String],
+        after wrapper: [String] = [],
         as name: String = "port-proxy",
         passing socket: String? = nil,
         in host: NetworkNamespace
@@ -31,7 +33,7 @@ final class PublishedPort {
             """
         program = try RunningProgram(
             ["bash", "-c", "exec 3> >(cat >\(directory.file("status"))); exec \"$@\"", "bash"]
-                + (socket == nil ? [] : ["perl", "-e", open]) + [link] + words,
+                + (socket == nil ? [] : ["perl", "-e", open]) + wrapper + [link] + words,
             in: host,
             output: URL(fileURLWithPath: directory.file("output"))
         )

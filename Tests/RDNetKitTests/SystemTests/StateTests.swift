@@ -63,6 +63,31 @@ private final class KeptNetwork {
         try #require(isThere, "\(scene.logs)")
     }
 
+    /// Leases an address as a DHCPv6 client of the guest: Solicit with rapid commit.
+    func requestIPv6() throws {
+        let message =
+            "01000001" + DHCPv6Text.client("00030001525400123456") + DHCPv6Text.rapidCommit
+            + DHCPv6Text.addresses()
+        let octets = DHCPv6Text.octets(message)
+        try scene.guest.enter {
+            let socket = try Socket.mappingDatagram(isIPv4: false)
+            let own = Endpoint(address: .anyIPv6, port: 546)
+            try Socket.bind(socket, to: SocketAddress(own), named: "client")
+            let link = if_nametoindex("eth0")
+            let servers = Endpoint(address: .allDHCPv6Servers, port: 547, scope: link)
+            _ = try octets.withUnsafeBytes {
+                try Socket.sendDatagram(socket, $0, to: SocketAddress(servers))
+            }
+            var buffer = [UInt8](repeating: 0, count: 2048)
+            let isAnswered = try comesTrue {
+                try buffer.withUnsafeMutableBytes {
+                    try Socket.receiveDatagram(socket, into: $0) != nil
+                }
+            }
+            try #require(isAnswered && buffer[0] == 7)
+        }
+    }
+
     /// Whether the host gets the guest's page at a port.
     func serves(_ port: Int) throws -> Bool {
         try comesTrue {
@@ -109,6 +134,16 @@ struct StateTests {
         )
         network.end(with: SIGTERM)
         #expect(!network.state.contains("8080") && network.state.contains("8081"))
+    }
+
+    @Test func `a lease in IPv6 survives a restart`() throws {
+        let network = try KeptNetwork()
+        try network.requestIPv6()
+        #expect(comesTrue { network.state.contains(#""address":"fdc0:a87f::3""#) })
+        network.end(with: SIGTERM)
+        try network.restart()
+        network.end(with: SIGTERM)
+        #expect(network.state.contains(#""address":"fdc0:a87f::3","mac":"52:54:00:12:34:56""#))
     }
 
     @Test func `a corrupt file is set aside, and the network starts`() throws {
