@@ -22,8 +22,14 @@ final class StreamExamination {
         case http(HTTPRequestFollower)
     }
 
+    /// Limit on the bytes that pass early; no method of HTTP is longer.
+    private static let maximumEarly = 64
+
     /// Bytes at the front of the flow's queue that may go to the host.
     var admitted = 0
+    /// The start of the stream, which has passed because it is one word: perhaps the method of a
+    /// request, perhaps all that a client of another protocol sends before it waits.
+    private var early: [UInt8] = []
     private var language = Language.unknown(TLSClientHelloReader())
 
     /// Reads on.
@@ -44,11 +50,39 @@ final class StreamExamination {
                 language = .http(HTTPRequestFollower())
                 return read(waiting)
             }
-        case .http(var follower):
-            let step = follower.read(waiting)
-            language = .http(follower)
-            return Self.finding(step)
+        case .http(let follower) where early.isEmpty:
+            return follow(waiting, follower)
+        case .http(let follower):
+            return (early + waiting).withUnsafeBytes { follow($0, follower) }
         }
+    }
+
+    /// Reads a stream from the first byte that has not passed, or that has passed early.
+    private func follow(
+        _ octets: UnsafeRawBufferPointer,
+        _ follower: HTTPRequestFollower
+    ) -> Finding {
+        var follower = follower
+        let step = follower.read(octets)
+        language = .http(follower)
+        switch Self.finding(step) {
+        case .incomplete where !hasNamed && Self.isWord(octets):
+            let count = octets.count - early.count
+            early = Array(octets)
+            return .passes(count)
+        case .request(let shown, let length):
+            defer { (hasNamed, early) = (true, []) }
+            return .request(shown, length: length - early.count)
+        case let finding:
+            return finding
+        }
+    }
+
+    /// Whether a request has been read.
+    private var hasNamed = false
+
+    private static func isWord(_ octets: UnsafeRawBufferPointer) -> Bool {
+        octets.count <= maximumEarly && octets.allSatisfy { (0x21...0x7e).contains($0) }
     }
 
     private static func finding(_ step: HTTPRequestFollower.Step) -> Finding {
@@ -70,7 +104,7 @@ final class StreamExamination {
     func nameAtEnd(_ waiting: UnsafeRawBufferPointer) -> ShownName {
         switch language {
         case .unknown: .hidden
-        case .http: waiting.contains(UInt8(ascii: " ")) ? .hidden : .none
+        case .http: (early + waiting).contains(UInt8(ascii: " ")) ? .hidden : .none
         }
     }
 }

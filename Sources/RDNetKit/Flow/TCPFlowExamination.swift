@@ -34,7 +34,7 @@ extension TCPFlow {
             case .request(let shown, let length):
                 guard admits(shown, now: now) else { return }
                 examination.admitted += length
-            case .end(.none, _) where examination.admitted > 0 || server?.shown != .unknown:
+            case .end(.none, _) where server?.shown != .unknown:
                 // The protocol changes after a request that named its server.
                 self.examination = nil
             case .end(let shown, let hidesMore):

@@ -145,7 +145,9 @@ struct EgressPolicyTests {
             let world = try PolicedGuest(Self.byName)
             try world.resolve("www.example.com")
             let outcome = try world.send(pieces)
-            #expect(outcome.received.isEmpty, "\(what)")
+            // A method may leave before it is known to be one.
+            #expect(outcome.received.allSatisfy { $0 > 0x20 }, "\(what)")
+            #expect(pieces.count > 1 || outcome.received.isEmpty, "\(what)")
             #expect(outcome.isReset, "\(what)")
         }
     }
@@ -171,6 +173,26 @@ struct EgressPolicyTests {
             #expect(outcome.received == Array(text.utf8))
             #expect(!outcome.isReset)
         }
+    }
+
+    @Test func `a word without an end passes, and a request that begins with it is read`() throws {
+        let world = try PolicedGuest(Self.byName)
+        try world.resolve("www.example.com")
+        let (tcp, host) = try world.guest.connect(to: HostListener())
+        tcp.send(.ack, "PI")
+        try world.guest.turn(until: {
+            host.read()
+            return host.received == Array("PI".utf8)
+        })
+        tcp.send(.ack, "NG /secret HTTP/1.1\r\nHost: ")
+        try world.guest.settle()
+        tcp.send(.ack, "www.example.com\r\n\r\n")
+        let whole = "PING /secret HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
+        try world.guest.turn(until: {
+            host.read()
+            return host.received.count == whole.utf8.count
+        })
+        #expect(host.received == Array(whole.utf8))
     }
 
     @Test func `the server may speak first`() throws {
