@@ -82,7 +82,7 @@ final class PastaForwards {
     /// - Parameters:
     ///   - envoy: Passes the sockets and tables of the namespace.
     ///   - network: Connects to the namespace.
-    /// - Throws: `RoleFailure` with the port that cannot be opened.
+    /// - Throws: `RoleFailure` with the port that cannot be opened, or `NamespaceEnvoyError`.
     func receive(from envoy: borrowing NamespaceEnvoy, _ network: HostNetwork) throws {
         try receiveListeners(from: envoy, network)
         let tables = try receiveTables(from: envoy)

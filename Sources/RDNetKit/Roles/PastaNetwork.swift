@@ -28,7 +28,7 @@ struct PastaNetwork {
         interface = settings.interface.isEmpty ? name : settings.interface
         gateway = settings.gateway ?? uplink?.router ?? Self.localGateway
         address = Self.address(settings, uplink?.address ?? Self.localAddress)
-        guard let subnet = MirroredNetwork.subnet(of: address), address.address != gateway else {
+        guard let subnet = Self.subnet(of: address), address.address != gateway else {
             throw RoleFailure(
                 "\(address): expected an address in a network of 8 to 32 bits, other than the "
                     + "gateway's, \(gateway)",
@@ -44,12 +44,26 @@ struct PastaNetwork {
     ) -> InterfaceAddress {
         var address = settings.address ?? host
         if address.prefixLength == 0 {
-            let isBesideHost = MirroredNetwork.subnet(of: host)?.contains(address.address) ?? false
+            let isBesideHost = Self.subnet(of: host)?.contains(address.address) ?? false
             address.prefixLength =
                 isBesideHost ? host.prefixLength : classLength(of: address.address)
         }
         if let length = settings.prefixLength { address.prefixLength = length }
         return address
+    }
+
+    /// The smallest network of an interface's address in which that address belongs to a host.
+    ///
+    /// Interfaces on point-to-point links and in clouds have prefixes of 31 and 32 bits.
+    private static func subnet(of address: InterfaceAddress) -> Subnet? {
+        for length in stride(from: min(address.prefixLength, 30), through: 8, by: -1) {
+            guard let subnet = Subnet(address: address.address, prefixLength: length) else {
+                return nil
+            }
+            let ends = [subnet.network, subnet.broadcast]
+            if !ends.contains(address.address) { return subnet }
+        }
+        return nil
     }
 
     /// The length of the network's part of an address by its class (RFC 791, 2.3).

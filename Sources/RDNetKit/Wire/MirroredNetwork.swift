@@ -14,20 +14,6 @@ struct MirroredNetwork: Equatable, Sendable {
     func answers(for target: IPAddress, askedBy sender: IPAddress) -> Bool {
         target != guest && target != sender && !target.isUnspecified
     }
-
-    /// The smallest network of an interface's address in which that address belongs to a host.
-    ///
-    /// Interfaces on point-to-point links and in clouds have prefixes of 31 and 32 bits.
-    static func subnet(of address: InterfaceAddress) -> Subnet? {
-        for length in stride(from: min(address.prefixLength, 30), through: 8, by: -1) {
-            guard let subnet = Subnet(address: address.address, prefixLength: length) else {
-                return nil
-            }
-            let ends = [subnet.network, subnet.broadcast]
-            if !ends.contains(address.address) { return subnet }
-        }
-        return nil
-    }
 }
 
 /// The transports whose packets go no further than the gateway.

@@ -48,15 +48,15 @@ struct NamespaceEnvoy: ~Copyable {
 
     /// Waits for a descriptor.
     ///
-    /// - Throws: `RoleFailure` with the child's explanation, or `SystemError`.
+    /// - Throws: `NamespaceEnvoyError`, or `SystemError`.
     func receive() throws -> OwnedDescriptor {
-        guard let descriptor = try receiveOptional() else { throw RoleFailure("no interface") }
+        guard let descriptor = try receiveOptional() else { throw NamespaceEnvoyError.silent }
         return descriptor
     }
 
     /// Waits for a descriptor; nil if the child has none for this place.
     ///
-    /// - Throws: `RoleFailure` with the child's explanation, or `SystemError`.
+    /// - Throws: `NamespaceEnvoyError`, or `SystemError`.
     func receiveOptional() throws -> OwnedDescriptor? {
         try control.waitForBytes(within: Self.patience)
         guard
@@ -64,10 +64,10 @@ struct NamespaceEnvoy: ~Copyable {
                 over: control.descriptor,
                 upTo: Self.messageLength
             ), !message.octets.isEmpty
-        else { throw RoleFailure("no interface") }
+        else { throw NamespaceEnvoyError.silent }
         if message.octets == Self.nothing { return nil }
         let text = String(decoding: message.octets, as: UTF8.self)
-        guard let descriptor = message.descriptor else { throw RoleFailure(text) }
+        guard let descriptor = message.descriptor else { throw NamespaceEnvoyError.explained(text) }
         return descriptor
     }
 
@@ -94,5 +94,20 @@ struct NamespaceEnvoy: ~Copyable {
             let octets = try Socket.receive(socket, upTo: 1)
         else { throw SystemError(call: "wait for the parent", errno: ETIMEDOUT) }
         if octets.isEmpty { throw SystemError(call: "wait for the parent", errno: EPIPE) }
+    }
+}
+
+/// Why a child process passed no descriptor.
+enum NamespaceEnvoyError: Error, Equatable, CustomStringConvertible {
+    /// It ended without an explanation.
+    case silent
+    /// What it said.
+    case explained(String)
+
+    var description: String {
+        switch self {
+        case .silent: "no interface"
+        case .explained(let text): text
+        }
     }
 }
