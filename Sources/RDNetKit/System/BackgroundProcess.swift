@@ -11,7 +11,8 @@ struct BackgroundProcess: ~Copyable {
     /// Continues in a child process with a session of its own; in the parent, it never returns.
     ///
     /// The parent waits. It ends with status 0 when the child is ready, or with the child's status
-    /// if the child ends before that. Sound because this process has one thread. See setsid(2).
+    /// if the child ends before that. The child keeps no inherited descriptors but the standard
+    /// streams. Sound because this process has one thread. See setsid(2).
     ///
     /// - Throws: `SystemError` if no process can be made.
     init() throws(SystemError) {
@@ -19,6 +20,7 @@ struct BackgroundProcess: ~Copyable {
         let child = try systemCall("fork") { clinux_fork() }
         if child == 0 {
             setsid()
+            OwnedDescriptor.closeInherited()
             parent = pair.other
         } else {
             Self.wait(for: child, pair.one, closing: pair.other)
