@@ -38,6 +38,10 @@ struct NetworkSettings: Sendable {
     var portFileAddresses: [ListenAddress] = []
     /// The directory that keeps leases and forwards; empty for none.
     var stateDirectory = ""
+    /// Set if the subnet is the host's own network; then no translation is the default.
+    var mirror: MirroredNetwork?
+    var silencedTransports: SilencedTransports = []
+    var servesLeases = true
     var allowsLinkLocal = false
     /// Whether the clients of forwards have the host alias's address, instead of the gateway's.
     var forwardsFromHostAlias = false

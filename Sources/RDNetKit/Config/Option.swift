@@ -123,6 +123,11 @@ struct Option<Settings>: Sendable {
         return copy
     }
 
+    /// An option and its short name.
+    static func pair(_ name: String, _ option: Option) -> [Option] {
+        [option, option.renamed(name, help: "short for --\(option.name)")]
+    }
+
     /// The same option for settings that contain these settings.
     func within<Outer>(_ path: any WritableKeyPath<Outer, Settings> & Sendable) -> Option<Outer> {
         Option<Outer>(self, within: path)

@@ -81,8 +81,13 @@ final class Admission {
         case .host(let address):
             let host = Endpoint(address: address, port: remote.port)
             switch transport {
-            case IPProtocol.tcp: return decideTCP(host, from: guest)
-            case IPProtocol.udp: return decideUDP(host, from: guest)
+            case IPProtocol.tcp:
+                if plan.silenced.contains(.tcp) { return .drop(.noRoute) }
+                return decideTCP(host, from: guest)
+            case IPProtocol.udp:
+                if plan.silenced.contains(.udp) { return .drop(.noRoute) }
+                return decideUDP(host, from: guest)
+            case _ where plan.silenced.contains(.icmp): return .drop(.noRoute)
             // This program runs, so the host that an alias stands for is up.
             default: return plan.isOwn(remote.address) ? .gateway : .host(host)
             }

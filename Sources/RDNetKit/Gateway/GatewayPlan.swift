@@ -27,6 +27,11 @@ struct GatewayPlan: Equatable {
     var isolatesGuests = false
     /// The network's IPv6 side; nil if it has none.
     var ipv6: IPv6Plan?
+    /// Set if the subnet is the host's own network.
+    ///
+    /// The gateway then is a machine like any other, unless a translation names it.
+    var mirror: MirroredNetwork?
+    var silenced: SilencedTransports = []
 
     init(subnet: Subnet, gatewayMAC: MACAddress, mtu: Int, allowsLinkLocal: Bool) {
         self.subnet = subnet
@@ -57,12 +62,12 @@ struct GatewayPlan: Equatable {
     @inline(__always)
     func destination(of address: IPAddress) -> Destination {
         if !address.isIPv4 { return ipv6?.destination(of: address, self) ?? .nowhere }
-        if address == gateway { return .gateway }
+        if address == service { return .gateway }
         for translation in translations where translation.seen == address {
             if blocksHostLoopback, translation.host.isLoopback { return .refused }
             return .host(translation.host)
         }
-        if subnet.contains(address) || address.isLoopback || address.isMulticast
+        if isWithinNetwork(address) || address.isLoopback || address.isMulticast
             || address.isUnspecified || address == .broadcastIPv4
         {
             return .nowhere
@@ -71,6 +76,21 @@ struct GatewayPlan: Equatable {
         // 240.0.0.0/4 is reserved (RFC 1112, 4); no host answers there.
         if let ipv4 = address.ipv4, ipv4 >> 28 == 15 { return .nowhere }
         return .host(address)
+    }
+
+    /// The address of the gateway's services; nil if it has none.
+    @inline(__always)
+    private var service: IPAddress? {
+        guard let mirror else { return gateway }
+        return mirror.resolver
+    }
+
+    /// Whether packets to an address stay among the guests.
+    @inline(__always)
+    private func isWithinNetwork(_ address: IPAddress) -> Bool {
+        guard subnet.contains(address) else { return false }
+        guard let mirror else { return true }
+        return address == mirror.guest || address == subnet.network || address == subnet.broadcast
     }
 
     /// The guests' view of a host address: every loopback address becomes the host alias.
@@ -83,9 +103,13 @@ struct GatewayPlan: Equatable {
     /// Whether an address is the gateway's own or one of its aliases, for which it answers ARP (RFC
     /// 826) and neighbor solicitations (RFC 4861, 7.2.4).
     func isOwn(_ address: IPAddress) -> Bool {
-        address.isIPv4
-            ? address == gateway || virtualAddresses.contains(address)
-            : ipv6?.isOwn(address) ?? false
+        guard address.isIPv4 else { return ipv6?.isOwn(address) ?? false }
+        return virtualAddresses.contains(address) || address == gateway && mirror == nil
+    }
+
+    /// Whether the gateway answers an ARP request.
+    func answersARP(for target: IPAddress, askedBy sender: IPAddress) -> Bool {
+        isOwn(target) || mirror?.answers(for: target, askedBy: sender) ?? false
     }
 
     /// The gateway's address in the family of a guest, on the same link if that is all the guest
@@ -125,7 +149,7 @@ struct GatewayPlan: Equatable {
 
     /// Whether an address belongs to the guests' network.
     func isOnNetwork(_ address: IPAddress) -> Bool {
-        address.isIPv4 ? subnet.contains(address) : ipv6?.isOnNetwork(address) ?? false
+        address.isIPv4 ? isWithinNetwork(address) : ipv6?.isOnNetwork(address) ?? false
     }
 
     /// Whether an address is a valid source (RFC 1812, 5.3.7): a guest's, or none yet for DHCP.

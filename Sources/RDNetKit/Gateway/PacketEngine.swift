@@ -203,7 +203,9 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     ) throws(PacketError) {
         // The virtual Ethernet has verified the sender and learned its address.
         let packet = try ARPPacket(reading: octets.bytes)
-        guard packet.operation == .request, plan.isOwn(packet.targetAddress) else { return }
+        guard packet.operation == .request,
+            plan.answersARP(for: packet.targetAddress, askedBy: packet.senderAddress)
+        else { return }
         let reply = ARPPacket(
             operation: .reply,
             senderMAC: plan.gatewayMAC,

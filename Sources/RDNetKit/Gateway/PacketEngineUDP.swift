@@ -78,6 +78,7 @@ extension PacketEngine {
             if ip.destination == plan.forwardSource(for: ip.source), deliverToPort(datagram) {
                 return
             }
+            if plan.mirror != nil, passRenewal(datagram) { return }
             guard !ip.source.isUnspecified else { return network.drop(.badSource) }
             let verdict = network.admission.decide(
                 datagram.payload,
@@ -119,6 +120,16 @@ extension PacketEngine {
             }
             network.drop(reason)
         }
+    }
+
+    /// Passes a DHCP client's renewal to the server, which has the address of the host's router.
+    private func passRenewal(_ datagram: Datagram) -> Bool {
+        let server = Endpoint(address: plan.gateway, port: DHCPMessage.serverPort)
+        guard datagram.remote == server, let service = datagramServices[server.port] else {
+            return false
+        }
+        service(datagram.mac, datagram.guest, server, datagram.payload)
+        return true
     }
 
     private func passToGateway(_ datagram: Datagram) {

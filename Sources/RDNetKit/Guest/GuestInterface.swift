@@ -63,6 +63,12 @@ enum GuestInterface {
         if let mac { try netlink.setMAC(mac, ofLink: link.index) }
         if let mtu { try netlink.setMTU(mtu, ofLink: link.index) }
         try netlink.setLink(link.index, up: true)
+        try enableLoopback()
+    }
+
+    /// Brings the loopback interface up.
+    static func enableLoopback() throws(SystemError) {
+        var netlink = try Netlink()
         let loopback = try netlink.link(named: "lo")
         try netlink.setLink(loopback.index, up: true)
     }

@@ -126,7 +126,9 @@ final class HostNetwork: DatagramSender {
         _ random: any RandomNumberGenerator
     ) -> DNSService {
         var dns = DNSSettings(hostAlias: plan.hostAlias)
-        dns.subnet = plan.subnet
+        // The host's resolvers know the host's network.
+        let small = plan.mirror.flatMap { Subnet(address: $0.guest, prefixLength: 30) }
+        dns.subnet = small ?? plan.subnet
         dns.ipv6 = plan.ipv6
         dns.usesMulticast = settings.usesMulticastDNS
         dns.allowsLinkLocal = settings.allowsLinkLocal
@@ -168,6 +170,7 @@ final class HostNetwork: DatagramSender {
                 gateway: plan.gateway,
                 gatewayMAC: plan.gatewayMAC,
                 reserved: [plan.hostAlias] + plan.virtualAddresses,
+                resolvers: plan.mirror.map { [$0.resolver].compactMap(\.self) },
                 mtu: UInt16(truncatingIfNeeded: plan.mtu),
                 domainSearch: domains,
                 leaseTime: .seconds(settings.leaseTime),
@@ -200,7 +203,9 @@ final class HostNetwork: DatagramSender {
     // MARK: Services
 
     private func connectServices() {
-        serve(67) { [unowned self] datagram in answerDHCP(datagram) }
+        if settings.servesLeases {
+            serve(67) { [unowned self] datagram in answerDHCP(datagram) }
+        }
         guard settings.servesNames else { return }
         serve(53) { [unowned self] datagram in dns.receive(datagram, now: loop.now) }
         engine.tcp.services[53] = { [unowned self] stream, peer in dns.accept(stream, from: peer) }
@@ -220,6 +225,8 @@ final class HostNetwork: DatagramSender {
     }
 
     private func answerDHCP(_ datagram: ServiceDatagram) {
+        // All other addresses of the host's network belong to its machines.
+        guard settings.mirror == nil || datagram.sourceMAC == settings.guestMAC else { return }
         let exhausted = dhcp.statistics.exhausted
         let answer = dhcp.respond(to: datagram, now: loop.now)
         if dhcp.statistics.exhausted != exhausted { poolIsExhausted() }

@@ -12,6 +12,13 @@ extension GatewayPlan {
         gateway = settings.gateway
         hostAlias = settings.hostAlias
         forwardSource = settings.forwardsFromHostAlias ? hostAlias : gateway
+        silenced = settings.silencedTransports
+        if let mirror = settings.mirror {
+            self.mirror = mirror
+            translations = settings.translations
+            virtualAddresses = settings.virtualAddresses
+            return
+        }
         let usual = AddressTranslation(seen: hostAlias, host: .loopbackIPv4)
         translations = settings.translations.isEmpty ? [usual] : settings.translations
         let alias = [hostAlias]

@@ -87,14 +87,6 @@ extension Option<Slirp4netnsSettings> {
         interface + descriptors + network + namespace + process
         + [Option<SandboxSettings>.sandboxMode.within(\.sandbox)] + common
 
-    private static func short(_ name: String, for option: Option) -> Option {
-        option.renamed(name, help: "short for --\(option.name)")
-    }
-
-    private static func pair(_ name: String, _ option: Option) -> [Option] {
-        [option, short(name, for: option)]
-    }
-
     private static let interface =
         pair(
             "c",

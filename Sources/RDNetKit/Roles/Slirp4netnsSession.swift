@@ -1,11 +1,6 @@
 /// Runs `slirp4netns`: the engine in this process, and for a moment a child that makes the
 /// interface in the container's namespace.
 final class Slirp4netnsSession: ReadinessObserver {
-    /// How long the child may take.
-    private static let patience: Duration = .seconds(10)
-    /// Limit on the child's explanation in bytes.
-    private static let messageLength = 512
-
     private let settings: Slirp4netnsSettings
     private let log: Logger
     private let loop: EventLoop
@@ -25,38 +20,18 @@ final class Slirp4netnsSession: ReadinessObserver {
         SignalWatch.block(RoleSignals.always)
         let target = try Slirp4netnsTarget(start.settings, start.operands)
         do {
-            let interface = try Interface(target.namespace)
-            let session = try Slirp4netnsSession(start)
-            defer { session.network.stop() }
-            return try session.serve(start, target, interface)
-        } catch {
-            throw RoleFailure(wrapping: error)
-        }
-    }
-
-    /// The child that makes the interface, and the socket by which its descriptor comes.
-    private struct Interface: ~Copyable {
-        var process: Int32?
-        var control: OwnedDescriptor?
-
-        init(_ namespace: JoinedNamespace?) throws(SystemError) {
-            guard let namespace else { return }
-            let pair = try Socket.pair()
-            let (own, other) = (pair.one.number, pair.other.number)
-            process = try Namespace.fork {
-                // Otherwise the child would not notice the end of its parent.
-                _ = OwnedDescriptor(adopting: own)
-                let socket = OwnedDescriptor(adopting: other)
-                do {
+            var envoy: NamespaceEnvoy?
+            if let namespace = target.namespace {
+                envoy = try NamespaceEnvoy(for: namespace.interface.name) { socket in
                     try namespace.make(for: socket)
                     return 0
-                } catch {
-                    let text = "\(namespace.interface): \(error)".utf8.prefix(messageLength)
-                    do { _ = try Socket.send(socket, Array(text)) } catch { return 2 }
-                    return 1
                 }
             }
-            control = .some(pair.one)
+            let session = try Slirp4netnsSession(start)
+            defer { session.network.stop() }
+            return try session.serve(start, target, envoy)
+        } catch {
+            throw RoleFailure(wrapping: error)
         }
     }
 
@@ -76,7 +51,7 @@ final class Slirp4netnsSession: ReadinessObserver {
     private func serve(
         _ start: RoleStart<Slirp4netnsSettings>,
         _ target: Slirp4netnsTarget,
-        _ interface: consuming Interface
+        _ envoy: consuming NamespaceEnvoy?
     ) throws -> ExitCode {
         var sandbox = Sandbox(
             settings.sandbox,
@@ -89,7 +64,7 @@ final class Slirp4netnsSession: ReadinessObserver {
         let broker = try sandbox.prepare()
         try network.open()
         if let link = target.link { try network.open(link) }
-        try attach(interface)
+        try attach(envoy)
         try listen()
         let signals = try RoleSignals(
             log: log,
@@ -135,26 +110,11 @@ final class Slirp4netnsSession: ReadinessObserver {
     }
 
     /// Waits for the interface and attaches it to the engine.
-    private func attach(_ interface: consuming Interface) throws {
-        guard let process = interface.process, let control = interface.control.take() else {
-            return
-        }
+    private func attach(_ envoy: consuming NamespaceEnvoy?) throws {
+        guard let envoy else { return }
         var hasEnded = false
-        let child = try ChildProcess(adopting: process, on: loop) { _, _ in hasEnded = true }
-        let socket = WaitingSocket(control)
-        try socket.waitForBytes(within: Self.patience)
-        guard
-            let message = try DescriptorPassing.receivePacket(
-                over: socket.descriptor,
-                upTo: Self.messageLength
-            )
-        else {
-            throw RoleFailure("no interface")
-        }
-        let text = String(decoding: message.octets, as: UTF8.self)
-        guard let descriptor = message.descriptor else {
-            throw RoleFailure(text.isEmpty ? "no interface" : text)
-        }
+        let child = try ChildProcess(adopting: envoy.process, on: loop) { _, _ in hasEnded = true }
+        let descriptor = try envoy.receive()
         // The sandbox permits no waiting for children.
         while !hasEnded { try loop.turn() }
         withExtendedLifetime(child) {}
@@ -246,24 +206,30 @@ struct Slirp4netnsTarget {
             path = "/proc/\(process)/ns/net"
         }
         if !settings.userNamespace.isEmpty { user = settings.userNamespace }
-        let network = settings.network
         namespace = JoinedNamespace(
             userNamespace: user,
             network: path,
-            interface: operands.count > 1 ? operands[1] : "tap0",
-            configuration: settings.configuresInterface
-                ? JoinedNamespace.Configuration(
-                    address: InterfaceAddress(
-                        address: network.guest,
-                        prefixLength: network.subnet.prefixLength
-                    ),
-                    gateway: network.hostAlias,
-                    ipv6: network.prefix.flatMap {
-                        InterfaceAddress(matching: network.guest, in: network.subnet, $0)
-                    },
-                    mtu: settings.mtu,
-                    mac: settings.mac
-                ) : nil
+            interface: NamespaceInterface(
+                name: operands.count > 1 ? operands[1] : "tap0",
+                mac: settings.mac,
+                configuration: settings.configuresInterface ? settings.interface : nil
+            )
+        )
+    }
+}
+
+extension Slirp4netnsSettings {
+    /// How the guest's interface is configured.
+    fileprivate var interface: NamespaceInterface.Configuration {
+        let network = network
+        let subnet = network.subnet
+        return NamespaceInterface.Configuration(
+            address: InterfaceAddress(address: network.guest, prefixLength: subnet.prefixLength),
+            gateway: network.hostAlias,
+            ipv6: network.prefix.flatMap {
+                InterfaceAddress(matching: network.guest, in: subnet, $0)
+            },
+            mtu: mtu
         )
     }
 }

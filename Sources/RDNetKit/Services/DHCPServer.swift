@@ -10,12 +10,14 @@ struct DHCPServer {
     /// The parameters of the server.
     struct Configuration {
         var subnet: Subnet
-        /// The router, name server and DHCP server.
+        /// The router and DHCP server.
         var gateway: IPAddress
         var gatewayMAC: MACAddress
         /// Addresses that are never leased, like the gateway's: the host alias, and other addresses
         /// that the gateway answers for.
         var reserved: [IPAddress]
+        /// The name servers; nil for the gateway.
+        var resolvers: [IPAddress]?
         var mtu: UInt16
         /// The domains in which guests look up names; may be empty.
         var domainSearch: [String]
@@ -341,7 +343,8 @@ struct DHCPServer {
         let limit = sizeLimit(of: request)
         reply.options.set(.subnetMask, to: [configuration.subnet.mask])
         reply.options.set(.router, to: [configuration.gateway])
-        reply.options.set(.domainNameServer, to: [configuration.gateway])
+        let resolvers = configuration.resolvers ?? [configuration.gateway]
+        if !resolvers.isEmpty { reply.options.set(.domainNameServer, to: resolvers) }
         reply.options.set(.broadcastAddress, to: [configuration.subnet.broadcast])
         reply.options.set(.interfaceMTU, to: configuration.mtu)
         if let ipv6, wantsIPv6(request) { reply.options[.ipv6Offer] = ipv6.octets }

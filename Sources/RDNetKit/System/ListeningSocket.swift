@@ -15,13 +15,16 @@ enum ListeningSocket {
     /// - Parameters:
     ///   - endpoint: Port 0 lets the kernel choose.
     ///   - ofOneFamily: Whether the unspecified address means all addresses of its own family only.
+    ///   - interface: The only interface through which clients come; nil for any.
     /// - Returns: The listening socket.
     /// - Throws: `SystemError` of the call that failed.
     static func tcp(
         _ endpoint: Endpoint,
-        ofOneFamily: Bool = false
+        ofOneFamily: Bool = false,
+        interface: String? = nil
     ) throws(SystemError) -> OwnedDescriptor {
         let socket = try bound(endpoint, SOCK_STREAM, ofOneFamily) { socket throws(SystemError) in
+            if let interface { try Socket.bind(socket, toInterface: interface) }
             try Socket.set(socket, SOL_SOCKET, SO_REUSEADDR, to: 1)
             try prepareClients(of: socket)
         }
@@ -83,13 +86,16 @@ enum ListeningSocket {
     /// - Parameters:
     ///   - endpoint: Port 0 lets the kernel choose.
     ///   - ofOneFamily: Whether the unspecified address means all addresses of its own family only.
+    ///   - interface: The only interface through which datagrams come; nil for any.
     /// - Returns: The bound socket.
     /// - Throws: `SystemError` of the call that failed.
     static func udp(
         _ endpoint: Endpoint,
-        ofOneFamily: Bool = false
+        ofOneFamily: Bool = false,
+        interface: String? = nil
     ) throws(SystemError) -> OwnedDescriptor {
         try bound(endpoint, SOCK_DGRAM, ofOneFamily) { socket throws(SystemError) in
+            if let interface { try Socket.bind(socket, toInterface: interface) }
             if endpoint.address.isUnspecified { Socket.tellLocalAddresses(socket) }
         }
     }

@@ -17,11 +17,18 @@ enum Namespace {
         let parent = getpid()
         let child = try systemCall("fork") { clinux_fork() }
         if child != 0 { return child }
-        // The kernel kills the child whenever the parent ends; the parent may have ended before
-        // this call.
+        endWithParent(parent)
+        _exit(body())
+    }
+
+    /// Makes the kernel kill this process whenever its parent ends.
+    ///
+    /// A new user namespace cancels an earlier request. See prctl(2), PR_SET_PDEATHSIG.
+    ///
+    /// - Parameter parent: The parent's process ID; it may have ended before this call.
+    static func endWithParent(_ parent: Int32) {
         _ = clinux_prctl(PR_SET_PDEATHSIG, UInt(SIGKILL), 0, 0, 0)
         if getppid() != parent { _exit(1) }
-        _exit(body())
     }
 
     /// Moves this process into new network and mount namespaces.

@@ -48,7 +48,7 @@ struct PacketSocket: ~Copyable {
     ) throws(SystemError) -> OwnedDescriptor {
         let placeholder = try Socket.make(AF_INET, SOCK_DGRAM)
         try attach([instruction(BPF_RET | BPF_K, 0)], to: placeholder)
-        try bindToDevice(placeholder, name)
+        try Socket.bind(placeholder, toInterface: name)
         let address = SocketAddress(Endpoint(address: .anyIPv4, port: port))
         try Socket.bind(placeholder, to: address, named: "\(name) port \(port)")
         return placeholder
@@ -141,20 +141,6 @@ struct PacketSocket: ~Copyable {
                 let length = socklen_t(MemoryLayout<sock_fprog>.size)
                 return setsockopt(number, SOL_SOCKET, SO_ATTACH_FILTER, &filter, length)
             }
-        }
-    }
-
-    /// Binds a socket to an interface.
-    ///
-    /// See socket(7), SO_BINDTODEVICE.
-    private static func bindToDevice(
-        _ descriptor: borrowing OwnedDescriptor,
-        _ name: String
-    ) throws(SystemError) {
-        let number = descriptor.number
-        let octets = Array(name.utf8)
-        try systemCall("setsockopt(SO_BINDTODEVICE) \(name)") {
-            setsockopt(number, SOL_SOCKET, SO_BINDTODEVICE, octets, socklen_t(octets.count))
         }
     }
 }

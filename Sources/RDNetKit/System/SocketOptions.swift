@@ -122,6 +122,20 @@ extension Socket {
         try systemCall("fcntl(F_SETFL)") { fcntl(number, F_SETFL, mode & ~O_NONBLOCK) }
     }
 
+    /// Lets a socket send and receive through one interface only.
+    ///
+    /// See socket(7), SO_BINDTODEVICE.
+    static func bind(
+        _ descriptor: borrowing OwnedDescriptor,
+        toInterface name: String
+    ) throws(SystemError) {
+        let number = descriptor.number
+        let octets = Array(name.utf8)
+        try systemCall("setsockopt(SO_BINDTODEVICE) \(name)") {
+            setsockopt(number, SOL_SOCKET, SO_BINDTODEVICE, octets, socklen_t(octets.count))
+        }
+    }
+
     /// Sends as fast as the peer accepts data, regardless of the system's congestion control.
     ///
     /// For a peer on the same machine: no shared queue lies between, and BBR's pacing costs a third

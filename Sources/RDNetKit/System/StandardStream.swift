@@ -38,6 +38,16 @@ enum StandardStream {
         }
     }
 
+    /// Replaces the descriptors from 0 to 2 with /dev/null.
+    ///
+    /// See dup2(2).
+    static func discardAll() {
+        let number = open("/dev/null", O_RDWR | O_CLOEXEC)
+        guard number >= 0 else { return }
+        for stream in STDIN_FILENO...STDERR_FILENO { dup2(number, stream) }
+        if number > STDERR_FILENO { _ = close(number) }
+    }
+
     /// Opens /dev/null for each descriptor from 0 to 2 that the program was started without.
     ///
     /// Otherwise the next opened descriptor would become a standard stream. See open(2).

@@ -29,4 +29,26 @@ struct ShortOptionsTests {
     func words(words: String, meaning: String) {
         #expect(separated(words) == meaning)
     }
+
+    @Test(
+        "another program's command line stays as it is",
+        arguments: [
+            ("-cm9000 ls -cm9000", "-c -m 9000 ls -cm9000"),
+            ("-cm 9000 ls -ce3", "-c -m 9000 ls -ce3"),
+            ("--mtu 9000 --name=x -ce3 ls -ce3", "--mtu 9000 --name=x -c -e 3 ls -ce3"),
+            ("--mtu -ce3 -c ls -ce3", "--mtu -ce3 -c ls -ce3"),
+            ("-c -- -ce3", "-c -- -ce3"),
+            ("- -ce3", "- -ce3"),
+            ("-cm", "-c -m"),
+        ]
+    )
+    func beforeOperands(words: String, meaning: String) {
+        let separated = ShortOptions.separatedBeforeOperands(
+            words.split(separator: " ").map { String($0) },
+            valued: "erm",
+            plain: "c6",
+            valuedNames: ["e", "r", "m", "mtu", "name"]
+        )
+        #expect(separated.joined(separator: " ") == meaning)
+    }
 }

@@ -36,7 +36,8 @@ final class ScriptedGuest {
         allowsLinkLocal: Bool = false,
         isolatesGuests: Bool = false,
         subnet: Subnet = .standard,
-        prefix: IPv6Prefix? = nil
+        prefix: IPv6Prefix? = nil,
+        mirror: MirroredNetwork? = nil
     ) throws {
         let clock = clock
         loop = try EventLoop(clock: { clock.now })
@@ -47,6 +48,7 @@ final class ScriptedGuest {
             allowsLinkLocal: allowsLinkLocal
         )
         plan.isolatesGuests = isolatesGuests
+        plan.mirror = mirror
         plan.ipv6 = prefix.flatMap { IPv6Plan($0, beside: plan) }
         engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
         link.receiver = engine

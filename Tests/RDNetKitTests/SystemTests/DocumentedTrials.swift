@@ -161,6 +161,21 @@ struct DocumentedTrial: Sendable {
             manner: .options("there is no process 4711; Slirp4netnsTests do this")
         ),
         .init(
+            start: "ln -s /usr/local/bin/rdnet /usr/local/bin/pasta",
+            manner: .none("PastaTests start it by this name")
+        ),
+        .init(start: "rdnet pasta --config-net", after: "has 169.254.2.1/16 cat output"),
+        .init(
+            start: "rdnet pasta -t",
+            before: "echo served >page",
+            after: "await curl -sf -o copy http://127.0.0.1:8080/page"
+        ),
+        .init(
+            start: "rdnet pasta --netns blue",
+            before: "ip netns add blue",
+            after: "has 169.254.2.1/16 ip -n blue address"
+        ),
+        .init(
             start: "mount -t 9p",
             manner: .none("MountedPortsTests do this in a guest with a kernel of its own")
         ),

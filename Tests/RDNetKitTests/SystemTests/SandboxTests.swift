@@ -50,6 +50,7 @@ struct SandboxTests {
         "files, programs, other processes and privileges are out of reach",
         arguments: [
             "host-switch", "gvproxy", "wsl-proxy", "up", "port-fs", "port-proxy", "slirp4netns",
+            "pasta",
         ]
     )
     func probe(role: String) throws {
@@ -57,6 +58,7 @@ struct SandboxTests {
         let words: [String] =
             switch role {
             case "up": ["--", "sleep", "100"]
+            case "pasta": ["sleep", "100"]
             case "slirp4netns": ["--netns-type=path", "/run/netns/\(guest.name)", "tap0"]
             default: []
             }

@@ -1,0 +1,137 @@
+/// The settings of `pasta`, with that program's names and defaults.
+struct PastaSettings: RoleSettings {
+    var common = CommonSettings()
+    var sandbox = SandboxSettings()
+    // The namespace.
+    var networkNamespace = ""
+    var userNamespace = ""
+    var joinsNetworkOnly = false
+    var survivesNamespace = false
+    // The interface.
+    var configuresInterface = false
+    var interface = ""
+    var mtu = 65_520
+    var mac: MACAddress?
+    // The addresses.
+    var template = ""
+    var address: InterfaceAddress?
+    var prefixLength: Int?
+    var gateway: IPAddress?
+    var gatewayMAC = MACAddress.standardGateway
+    var asksForGatewayMap = false
+    var mapsNoGateway = false
+    var loopbackMap = PastaMap.standard
+    var guestMap = PastaMap.none
+    var isIPv4Only = false
+    var isIPv6Only = false
+    // Names.
+    var resolver: IPAddress?
+    var servers: [PastaServer] = []
+    var search: [String] = []
+    // Ports.
+    var tcpPorts: [PastaPorts] = []
+    var udpPorts: [PastaPorts] = []
+    var tcpLoopbackPorts: [PastaPorts] = []
+    var udpLoopbackPorts: [PastaPorts] = []
+    var hasNoTCP = false
+    var hasNoUDP = false
+    var hasNoEcho = false
+    var hasNoLeases = false
+    /// Whether the caller leaves out what only IPv6 has.
+    var hasNoNeighborDiscovery = false
+    var hasNoRouterAdvertisements = false
+    var hasNoDHCPv6 = false
+    // The process.
+    var staysInForeground = false
+    var asksForStandardError = false
+    var pidFile = ""
+    var captureFile = ""
+    var printsVersion = false
+
+    /// Whether only warnings and errors are logged.
+    var isQuiet: Bool {
+        get { common.leastLogLevel == .warning }
+        set { common.leastLogLevel = newValue ? .warning : .info }
+    }
+
+    var conflict: SettingsConflict? {
+        if !userNamespace.isEmpty, joinsNetworkOnly {
+            return SettingsConflict(
+                option: "userns",
+                value: userNamespace,
+                expected: "no --netns-only with it"
+            )
+        }
+        if asksForGatewayMap, mapsNoGateway {
+            return SettingsConflict(
+                option: "map-gw",
+                value: "true",
+                expected: "no --no-map-gw with it"
+            )
+        }
+        if isIPv6Only {
+            return SettingsConflict(
+                option: "ipv6-only",
+                value: "true",
+                expected: "IPv4: this pasta gives a namespace no IPv6"
+            )
+        }
+        if asksForStandardError, !common.logFile.isEmpty {
+            return SettingsConflict(
+                option: "stderr",
+                value: "true",
+                expected: "no --log-file with it"
+            )
+        }
+        let lists = [
+            ("tcp-ports", tcpPorts), ("udp-ports", udpPorts), ("tcp-ns", tcpLoopbackPorts),
+            ("udp-ns", udpLoopbackPorts),
+        ]
+        for (option, list) in lists where list.isContradictory {
+            return SettingsConflict(
+                option: option,
+                value: list.map { "\($0)" }.joined(separator: " "),
+                expected: "either none, or auto, or lists of ports"
+            )
+        }
+        return nil
+    }
+}
+
+/// The address that leads to one of the host's own addresses.
+enum PastaMap: Hashable, Sendable {
+    /// The gateway's, unless `--no-map-gw` is given.
+    case standard
+    case none
+    case address(IPAddress)
+}
+
+/// A DNS server of `--dns`.
+enum PastaServer: Hashable, Sendable {
+    case none
+    case server(ZonedEndpoint)
+}
+
+extension Role {
+    /// The network of rootless containers, with pasta's command line.
+    static let pasta = Role(
+        name: "pasta",
+        summary: "gives a namespace the host's own network",
+        operands: "[PID | COMMAND [ARGUMENT ...]]",
+        options: Option.pasta,
+        arranging: { words in
+            ShortOptions.separatedBeforeOperands(
+                words,
+                valued: "lpPmanMgiDStuTUI",
+                plain: "dqfeh46",
+                valuedNames: Option<PastaSettings>.pastaValued
+            )
+        }
+    ) { start throws(RoleFailure) in
+        if start.settings.printsVersion {
+            start.surroundings.printOutput("pasta \(RoleRegistry.version)\nrdnet\n")
+            return .success
+        }
+        return try PastaSession.run(start)
+    }
+}

@@ -1,0 +1,223 @@
+/// The ports of `pasta`: those of the host that lead into the namespace, and those of the
+/// namespace's loopback addresses that lead to the host's.
+final class PastaForwards {
+    /// Limit on the reply bytes that the kernel queues for one UDP client of the namespace.
+    private static let replyOctets: Int32 = 1 << 20
+    /// The ports of clients if the kernel's setting cannot be read.
+    private static let usualClientPorts = PortRange(32_768, through: 60_999)
+
+    private let settings: PastaSettings
+    private let log: Logger
+    /// The ports of the namespace's loopback addresses.
+    let listeners: [PastaNamespace.Listener]
+    private var open: [any OpenForward] = []
+    private var automatic: AutomaticForwards?
+    private var relay: RelayConnector?
+
+    /// Chooses the ports; with `auto`, the namespace gets those that are open on the host now.
+    init(_ settings: PastaSettings, log: Logger) {
+        self.settings = settings
+        self.log = log
+        listeners =
+            (settings.hasNoTCP ? [] : Self.listeners(settings.tcpLoopbackPorts, isUDP: false, log))
+            + (settings.hasNoUDP ? [] : Self.listeners(settings.udpLoopbackPorts, isUDP: true, log))
+    }
+
+    private static func listeners(
+        _ lists: [PastaPorts],
+        isUDP: Bool,
+        _ log: Logger
+    ) -> [PastaNamespace.Listener] {
+        let listed = lists.pairs.map {
+            PastaNamespace.Listener(isUDP: isUDP, ports: $0, isOptional: false)
+        }
+        guard lists.isAuto else { return listed }
+        var ports: Set<UInt16> = []
+        for name in SocketTableFile.names where name.hasPrefix("udp") == isUDP {
+            do throws(SystemError) {
+                let table = SocketTableFile(name, try SocketTableFile.open(name))
+                ports.formUnion(try table.openPorts() ?? [])
+            } catch {
+                log.debug("cannot read the open ports", ["cause": "\(error)"])
+            }
+        }
+        let clients = isUDP ? clientPorts : nil
+        return ports.sorted().filter { !(clients?.contains($0) ?? false) }.map { port in
+            PastaNamespace.Listener(
+                isUDP: isUDP,
+                ports: PastaPorts.Pair(outer: port, inner: port),
+                isOptional: true
+            )
+        }
+    }
+
+    /// The ports that the kernel gives to clients (ip(7), ip_local_port_range).
+    private static var clientPorts: PortRange {
+        do throws(SystemError) {
+            let text = try TextFile.read("/proc/sys/net/ipv4/ip_local_port_range") ?? []
+            let parts = String(decoding: text, as: UTF8.self).split { $0.isWhitespace }
+            return PortRange(parts.joined(separator: "-")) ?? usualClientPorts
+        } catch {
+            return usualClientPorts
+        }
+    }
+
+    private var isTCPAutomatic: Bool { !settings.hasNoTCP && settings.tcpPorts.isAuto }
+    private var isUDPAutomatic: Bool { !settings.hasNoUDP && settings.udpPorts.isAuto }
+
+    /// Whether the namespace's own open ports are forwarded.
+    var isAutomatic: Bool { isTCPAutomatic || isUDPAutomatic }
+
+    /// Closes every port.
+    func close() {
+        automatic?.close()
+        for forward in open { forward.close() }
+        open = []
+        relay?.close()
+        relay = nil
+    }
+
+    /// Opens the ports.
+    ///
+    /// - Parameters:
+    ///   - envoy: Passes the sockets and tables of the namespace.
+    ///   - network: Connects to the namespace.
+    /// - Throws: `RoleFailure` with the port that cannot be opened, or `NamespaceEnvoyError`.
+    func receive(from envoy: borrowing NamespaceEnvoy, _ network: HostNetwork) throws {
+        try receiveListeners(from: envoy, network)
+        let tables = try receiveTables(from: envoy)
+        if !settings.hasNoTCP { try openListed(settings.tcpPorts, isUDP: false, network) }
+        if !settings.hasNoUDP { try openListed(settings.udpPorts, isUDP: true, network) }
+        guard isAutomatic else { return }
+        let own = Set(listeners.map { Key(isUDP: $0.isUDP, port: $0.ports.outer) })
+        let clients = Self.clientPorts
+        automatic = AutomaticForwards(
+            tables,
+            loop: network.loop,
+            log: log,
+            excluding: { isUDP, port in
+                own.contains(Key(isUDP: isUDP, port: port)) || isUDP && clients.contains(port)
+            },
+            open: { isUDP, port throws(SystemError) in
+                let everywhere = Endpoint(address: .anyIPv4, port: port)
+                return try Self.open(isUDP, everywhere, nil, to: port, network)
+            }
+        )
+    }
+
+    private struct Key: Hashable {
+        var isUDP: Bool
+        var port: UInt16
+    }
+
+    // MARK: Into the namespace
+
+    private func receiveTables(from envoy: borrowing NamespaceEnvoy) throws -> [SocketTableFile] {
+        guard isAutomatic else { return [] }
+        var tables: [SocketTableFile] = []
+        for name in SocketTableFile.names {
+            guard let descriptor = try envoy.receiveOptional() else { continue }
+            let table = SocketTableFile(name, descriptor)
+            if table.isUDP ? isUDPAutomatic : isTCPAutomatic { tables.append(table) }
+        }
+        return tables
+    }
+
+    private func openListed(
+        _ lists: [PastaPorts],
+        isUDP: Bool,
+        _ network: HostNetwork
+    ) throws(RoleFailure) {
+        for ports in lists {
+            for pair in ports.pairs {
+                let local = Endpoint(address: ports.address ?? .anyIPv4, port: pair.outer)
+                do throws(SystemError) {
+                    open.append(
+                        try Self.open(isUDP, local, ports.interface, to: pair.inner, network)
+                    )
+                } catch {
+                    throw RoleFailure("\(isUDP ? "udp" : "tcp")-ports \(ports): \(error)")
+                }
+            }
+        }
+    }
+
+    private static func open(
+        _ isUDP: Bool,
+        _ local: Endpoint,
+        _ interface: String?,
+        to port: UInt16,
+        _ network: HostNetwork
+    ) throws(SystemError) -> any OpenForward {
+        let guest = Endpoint(address: network.settings.guest, port: port)
+        guard isUDP else {
+            return try TCPForward(
+                ListeningSocket.tcp(local, interface: interface),
+                to: .tcp(guest),
+                connector: network.engine,
+                loop: network.loop,
+                counters: network.forwards.counters,
+                limits: network.limits
+            )
+        }
+        return try UDPForward(
+            ListeningSocket.udp(local, interface: interface),
+            to: guest,
+            connector: network.engine,
+            loop: network.loop,
+            counters: network.forwards.counters,
+            limits: network.limits,
+            pool: network.forwards.pool
+        )
+    }
+
+    // MARK: Out of the namespace
+
+    private func receiveListeners(
+        from envoy: borrowing NamespaceEnvoy,
+        _ network: HostNetwork
+    ) throws {
+        guard !listeners.isEmpty else { return }
+        let relay = RelayConnector(
+            loop: network.loop,
+            log: log,
+            counters: network.forwards.counters,
+            // The other half is reserved for the engine's flows and the listeners.
+            descriptors: ProcessLimits.descriptors / 2,
+            limits: network.limits,
+            replyOctets: Self.replyOctets
+        )
+        self.relay = relay
+        for listener in listeners {
+            let host = Endpoint(address: .loopbackIPv4, port: listener.ports.inner)
+            for _ in PastaNamespace.loopbackAddresses {
+                guard let socket = try envoy.receiveOptional() else { continue }
+                open.append(try Self.relay(socket, listener.isUDP, to: host, relay))
+            }
+        }
+    }
+
+    private static func relay(
+        _ socket: consuming OwnedDescriptor,
+        _ isUDP: Bool,
+        to host: Endpoint,
+        _ relay: RelayConnector
+    ) throws(SystemError) -> any OpenForward {
+        guard isUDP else {
+            return try TCPForward(
+                socket,
+                to: .tcp(host),
+                connector: relay,
+                loop: relay.loop,
+                counters: relay.counters
+            )
+        }
+        return try UDPForward(
+            socket,
+            to: host,
+            connector: relay,
+            loop: relay.loop,
+            counters: relay.counters
+        )
+    }
+}
