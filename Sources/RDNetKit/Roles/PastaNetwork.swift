@@ -115,7 +115,7 @@ struct PastaNetwork {
         network.dnsSearch = settings.search.flatMap { $0.split(separator: " ") }.map { String($0) }
             .filter { $0 != "none" }
         network.searchesHostDomains = false
-        network.access.guestAPI = .none
+        network.access.guestAPI = APIAccess.GuestAPI.none
         network.captureFile = settings.captureFile
         network.servesLeases = !settings.hasNoLeases
         if settings.hasNoTCP { network.silencedTransports.insert(.tcp) }
