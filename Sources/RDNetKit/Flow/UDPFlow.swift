@@ -184,17 +184,24 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         openQueries = Self.isQueryPort(port) ? queries + max(count, 1) : nil
     }
 
+    /// Stops accepting datagrams from a host.
+    ///
+    /// - Returns: Whether no contacted host remains.
+    func revoke(_ host: IPAddress) -> Bool {
+        if lastHost == host { lastHost = nil }
+        recentHosts.remove(host)
+        olderHosts.remove(host)
+        return recentHosts.isEmpty && olderHosts.isEmpty
+    }
+
     /// Stops accepting datagrams from a host, because the guest refused one.
     ///
     /// - Parameter host: Ignored unless the guest recently sent to this address and port.
     /// - Returns: Whether no contacted host remains.
     func forget(_ host: Endpoint) -> Bool {
         guard sent.contains(host) else { return false }
-        if lastHost == host.address { lastHost = nil }
         if lastHairpin == host { lastHairpin = nil }
-        recentHosts.remove(host.address)
-        olderHosts.remove(host.address)
-        return recentHosts.isEmpty && olderHosts.isEmpty
+        return revoke(host.address)
     }
 
     private func learnExternalPort() {

@@ -254,6 +254,12 @@ final class UDPFlows {
 
     // MARK: The end
 
+    /// Takes back a host's right to answer a guest's port.
+    func revoke(_ host: IPAddress, from guest: Endpoint) {
+        guard let flow = flows[guest], flow.revoke(host) else { return }
+        expired(flow)
+    }
+
     /// Removes a flow whose idle timeout passed.
     func expired(_ flow: UDPFlow) {
         queue.remove(flow)

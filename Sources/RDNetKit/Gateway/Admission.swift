@@ -68,6 +68,11 @@ final class Admission {
         policy == nil ? [] : conversations.takeReleased()
     }
 
+    /// Forgets the conversations that the policy no longer allows, and returns their two ends.
+    func revokeConversations() -> [(guest: Endpoint, host: Endpoint)] {
+        policy.map { conversations.revoke($0) } ?? []
+    }
+
     @inline(__always)
     private func decideByPlan(
         _ transport: UInt8,

@@ -147,6 +147,29 @@ struct DatagramConversations {
         }
     }
 
+    /// The allowed conversations that the policy no longer allows, which are forgotten.
+    ///
+    /// - Returns: The guest's endpoint and the server on the host's network of each.
+    mutating func revoke(_ policy: EgressPolicy) -> [(guest: Endpoint, host: Endpoint)] {
+        var revoked: [(guest: Endpoint, host: Endpoint)] = []
+        for (address, conversations) in guests {
+            for (key, conversation) in conversations {
+                guard case .host(let host) = conversation.verdict else { continue }
+                let request = EgressPolicy.Request(
+                    transport: conversation.transport,
+                    guest: address,
+                    remote: key.remote,
+                    host: host
+                )
+                if policy.stillAllows(request, conversation.server, isNews: false) { continue }
+                forget(conversation)
+                guests[address]?[key] = nil
+                revoked.append((Endpoint(address: address, port: key.port), host))
+            }
+        }
+        return revoked
+    }
+
     // MARK: QUIC
 
     private mutating func read(

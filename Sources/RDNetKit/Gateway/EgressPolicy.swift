@@ -197,13 +197,14 @@ final class EgressPolicy {
             name: identity.name,
             hidesName: identity.shown == .hidden,
             verdict: decision.action,
-            rule: text(of: decision)
+            rule: decision.rule,
+            fallback: rules.fallback
         )
     }
 
     /// The rule that decided, or `default deny`.
     func text(of decision: PolicyRuleSet.Decision) -> String {
-        decision.rule?.description ?? "default \(rules.fallback.rawValue)"
+        PolicyRecord.text(of: decision.rule, otherwise: rules.fallback)
     }
 
     // MARK: Names
@@ -223,7 +224,6 @@ final class EgressPolicy {
             case .none: rules.decide(onName: name == .root ? "." : "", for: self.guest(at: guest))
             }
         guard decision.action == .deny else { return nil }
-        let rule = self.text(of: decision)
         decided(
             PolicyRecord(
                 time: loop.now,
@@ -232,10 +232,11 @@ final class EgressPolicy {
                 remote: nil,
                 name: text ?? name.description,
                 verdict: .deny,
-                rule: rule
+                rule: decision.rule,
+                fallback: rules.fallback
             )
         )
-        return rule
+        return self.text(of: decision)
     }
 
     /// Whether an answer of a resolver may reach a guest.

@@ -262,5 +262,8 @@ extension PacketEngine {
             network.drop(.policy)
             flow.abort(.both, now: now)
         }
+        for (guest, host) in network.admission.revokeConversations() {
+            udp.revoke(host.address, from: guest)
+        }
     }
 }

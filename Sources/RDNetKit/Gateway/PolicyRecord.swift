@@ -10,8 +10,10 @@ struct PolicyRecord: Equatable {
     /// Whether the guest's bytes should have named the server and did not.
     var hidesName = false
     var verdict: PolicyRule.Action
-    /// The rule that decided, or `default deny`.
-    var rule: String
+    /// The rule that decided; nil for the default.
+    var rule: PolicyRule?
+    /// The default at that time.
+    var fallback: PolicyRule.Action
     /// How often the same was decided in a row.
     var count = 1
 
@@ -23,8 +25,33 @@ struct PolicyRecord: Equatable {
         return place.contains(":") ? "[\(place)]:\(remote.port)" : "\(place):\(remote.port)"
     }
 
+    /// The rule that decided, or `default deny`.
+    var ruleText: String { PolicyRecord.text(of: rule, otherwise: fallback) }
+
+    /// A rule as people read it, or `default deny`.
+    static func text(of rule: PolicyRule?, otherwise fallback: PolicyRule.Action) -> String {
+        rule?.description ?? "default \(fallback.rawValue)"
+    }
+
     /// The rule that would allow this.
     var neededRule: String { "allow \(transport.rawValue) \(target)" }
+
+    /// What the needed rule is about, in a form that costs no text.
+    fileprivate var demand: Demanded {
+        Demanded(
+            transport: transport,
+            name: name,
+            address: name == nil ? remote?.address : nil,
+            port: transport.hasPorts ? remote?.port ?? 0 : 0
+        )
+    }
+
+    fileprivate struct Demanded: Hashable {
+        let transport: PolicyRule.Transport
+        let name: String?
+        let address: IPAddress?
+        let port: UInt16
+    }
 
     /// What it says, in reading order.
     var fields: [(key: String, value: String)] {
@@ -35,14 +62,14 @@ struct PolicyRecord: Equatable {
         }
         if let name { fields.append(("name", name)) }
         if hidesName { fields.append(("reason", "the connection hides its server's name")) }
-        return fields + [("verdict", verdict.rawValue), ("rule", rule)]
+        return fields + [("verdict", verdict.rawValue), ("rule", ruleText)]
     }
 
     /// Whether another record says the same of a later time.
     fileprivate func isRepeated(by other: PolicyRecord) -> Bool {
         guest == other.guest && transport == other.transport && remote == other.remote
             && name == other.name && hidesName == other.hidesName && verdict == other.verdict
-            && rule == other.rule
+            && rule == other.rule && fallback == other.fallback
     }
 }
 
@@ -62,7 +89,7 @@ final class PolicyHistory {
 
     private var records: [PolicyRecord] = []
     private var oldest = 0
-    private var demands: [String: Demand] = [:]
+    private var demands: [PolicyRecord.Demanded: Demand] = [:]
     /// Whether the report lacks destinations, because there were too many.
     private(set) var isCut = false
     private(set) var counts: [PolicyRule.Action: UInt64] = [:]
@@ -86,13 +113,16 @@ final class PolicyHistory {
     }
 
     private func note(_ record: PolicyRecord) {
-        let rule = record.neededRule
-        if demands[rule] == nil, demands.count >= Self.maximumTargets {
-            isCut = true
-            return
+        let key = record.demand
+        if demands[key] == nil {
+            guard demands.count < Self.maximumTargets else {
+                isCut = true
+                return
+            }
+            demands[key] = Demand(rule: record.neededRule, count: 0, verdict: record.verdict)
         }
-        demands[rule, default: Demand(rule: rule, count: 0, verdict: record.verdict)].count += 1
-        demands[rule]?.verdict = record.verdict
+        demands[key]?.count += 1
+        demands[key]?.verdict = record.verdict
     }
 
     /// The decisions, oldest first.

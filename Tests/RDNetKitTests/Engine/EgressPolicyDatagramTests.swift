@@ -42,6 +42,21 @@ struct EgressPolicyDatagramTests {
         #expect(try send([[2]], to: socket, in: world) == [[1]])
     }
 
+    @Test func `a server that is no longer allowed may not answer`() throws {
+        let socket = try HostDatagrams()
+        let world = try PolicedGuest("allow host")
+        #expect(try send([[1]], to: socket, in: world) == [[1]])
+        try world.rule()
+        #expect(world.guest.engine.udp.count == 0)
+        let (kept, other) = (try HostDatagrams(), try HostDatagrams())
+        try world.rule("allow host:\(kept.port)")
+        #expect(try send([[1]], to: kept, in: world) == [[1]])
+        try world.rule("allow host:\(kept.port)", "deny host:\(other.port)")
+        try kept.answer([2])
+        try world.guest.turn(until: { !world.guest.inbox.isEmpty })
+        #expect(try world.guest.takeUDP().map(\.payload) == [[2]])
+    }
+
     @Test func `one decision is recorded for many datagrams`() throws {
         let socket = try HostDatagrams()
         let world = try PolicedGuest("allow host")

@@ -71,7 +71,7 @@ struct EgressPolicyTests {
         tcp.send(.syn, options: .usual)
         try tcp.expect([.rst, .ack], ack: 1)
         #expect(world.guest.dropped(.policy) == 1)
-        #expect(world.records.map(\.rule) == ["default deny"])
+        #expect(world.records.map(\.ruleText) == ["default deny"])
     }
 
     @Test func `a destination that a rule allows is not examined`() throws {

@@ -4,8 +4,10 @@ import Testing
 
 @testable import RDNetKit
 
-/// A guest under a policy, and an Internet of its own: servers at public addresses in a namespace
-/// behind the host, and a resolver for their names. Nothing of it leaves the machine.
+/// A guest under a policy, and an Internet of its own.
+///
+/// The Internet is a namespace behind the host, with servers at public addresses and a resolver for
+/// their names. Nothing of it leaves the machine.
 final class PolicyScene {
     /// `good.example` and `cdn.example`, which share it as sites share a CDN.
     static let good = "9.9.9.10"
@@ -18,9 +20,7 @@ final class PolicyScene {
     let directory = TemporaryDirectory()
     private var servers: [RunningProgram] = []
 
-    /// Starts everything.
-    ///
-    /// - Parameter options: The policy's options of `rdnet up`.
+    /// Starts a guest with the policy's options.
     init(_ options: [String]) throws {
         internet = try NetworkNamespace()
         let options = options + ["--dns-server", Self.resolver, "--ipv6", "off"]

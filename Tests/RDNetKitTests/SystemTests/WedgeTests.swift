@@ -159,7 +159,7 @@ struct WedgeTests {
         try namespace.enter { try HostDatagrams(.anyIPv4) }
     }
 
-    @Test func `2,000 UDP destinations of one guest's port cost one descriptor`() throws {
+    @Test func `2,000 UDP destinations of one guest's port cost two descriptors`() throws {
         let world = try SwitchedGuest()
         let (guest, host) = (try datagrams(world.guest), try datagrams(world.host))
         let program = try #require(world.hostSwitch)
@@ -178,7 +178,8 @@ struct WedgeTests {
                 return try host.receive()
             }
         )
-        #expect(try descriptors() <= before + 1)
+        // One for each loopback address: the closed ports make the flow try the other one, too.
+        #expect(try descriptors() <= before + 2)
         try host.answer([3])
         #expect(try comesTrue { try guest.receive() })
         #expect(guest.received.last?.payload == [3])
