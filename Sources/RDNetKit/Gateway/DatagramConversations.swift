@@ -9,6 +9,8 @@
 struct DatagramConversations {
     /// Limit on the conversations of one guest.
     static let maximumPerGuest = 4_096
+    /// Limit on guests' addresses; a guest has many in IPv6, and can take new ones.
+    static let maximumGuests = 512
     /// Limit on the bytes that wait for one name; a hello takes two or three datagrams.
     static let maximumHeld = 8_192
     /// Limit on the bytes that wait in all conversations.
@@ -249,10 +251,23 @@ struct DatagramConversations {
     }
 
     private mutating func makeRoom(for guest: IPAddress, now: Instant) {
+        if guests[guest] == nil, guests.count >= Self.maximumGuests { forgetIdle(now: now) }
         guard let known = guests[guest], known.count >= Self.maximumPerGuest else { return }
         var kept = known.filter { now - $0.value.lastUsed < Self.refusalLifetime }
         if kept.count >= Self.maximumPerGuest { kept = [:] }
         for (key, conversation) in known where kept[key] == nil { forget(conversation) }
         guests[guest] = kept
+    }
+
+    /// Forgets the guests without a recent datagram; all of them, if there are none.
+    private mutating func forgetIdle(now: Instant) {
+        let known = guests
+        guests = known.filter { _, conversations in
+            conversations.values.contains { now - $0.lastUsed < Self.refusalLifetime }
+        }
+        if guests.count >= Self.maximumGuests { guests = [:] }
+        for (guest, conversations) in known where guests[guest] == nil {
+            for conversation in conversations.values { forget(conversation) }
+        }
     }
 }

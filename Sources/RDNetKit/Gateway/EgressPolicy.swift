@@ -168,7 +168,8 @@ final class EgressPolicy {
                 port: request.host.port,
                 kind: Self.kind(of: request.host.address),
                 names: identity.names,
-                shown: identity.shown
+                // A ping has no bytes that could name anything.
+                shown: request.transport == .icmp ? .none : identity.shown
             )
         )
     }

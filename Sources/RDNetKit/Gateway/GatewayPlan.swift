@@ -51,7 +51,7 @@ struct GatewayPlan: Equatable {
         case gateway
         /// An address on the host's network, translated to the host's view.
         case host(IPAddress)
-        /// An address of a cloud host's credentials, or the host's loopback address where guests are
+        /// Where a cloud serves credentials, or the host's loopback address where guests are
         /// kept from it.
         case refused
         /// Not forwardable: broadcast, group, loopback or another guest.

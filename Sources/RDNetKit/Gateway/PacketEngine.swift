@@ -250,8 +250,9 @@ extension PacketEngine {
         guard let policy = network.admission.policy else { return }
         let now = loop.now
         for flow in tcp.all {
-            guard let server = flow.server, let dialed = flow.dialed, flow.phase != .timeWait
-            else { continue }
+            guard let dialed = flow.dialed, flow.phase != .timeWait else { continue }
+            // A flow that is older than the policy has no names, so that only addresses count.
+            let server = flow.server ?? ServerIdentity(names: [])
             let request = EgressPolicy.Request(
                 transport: .tcp,
                 guest: flow.key.guest.address,

@@ -5,6 +5,8 @@
 final class PolicyQuestions: TimerObserver {
     /// Limit on open questions.
     static let maximumQuestions = 256
+    /// Limit on one guest's, so that another guest can still ask.
+    static let maximumPerGuest = 32
     /// Limit on connections that wait for one answer.
     static let maximumWaiting = 64
     /// Limit on remembered answers.
@@ -80,7 +82,10 @@ final class PolicyQuestions: TimerObserver {
             questions[subject]?.waiting.append(answered)
             return nil
         }
-        guard questions.count < Self.maximumQuestions else { return false }
+        let own = questions.keys.count { $0.guest == record.guest }
+        guard questions.count < Self.maximumQuestions, own < Self.maximumPerGuest else {
+            return false
+        }
         lastNumber += 1
         questions[subject] = Question(
             number: lastNumber,

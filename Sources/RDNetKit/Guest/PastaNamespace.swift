@@ -20,7 +20,7 @@ struct PastaNamespace: Sendable {
     var interface: NamespaceInterface
     var listeners: [Listener]
     /// Whether the tables are wanted.
-    var hasTables: Bool
+    var hasSocketTables: Bool
     /// The program that this process becomes; empty for none.
     var command: [String]
     var environment: [String]
@@ -50,7 +50,7 @@ struct PastaNamespace: Sendable {
         try interface.make(for: socket, hasRoute: false)
         if interface.configuration == nil { try GuestInterface.enableLoopback() }
         try passListeners(over: socket)
-        if hasTables { try passTables(over: socket) }
+        if hasSocketTables { try passTables(over: socket) }
         guard !command.isEmpty else { return 0 }
         try NamespaceEnvoy.waitForParent(socket)
         let failure = ProgramExecution.become(

@@ -209,7 +209,7 @@ extension PastaTarget {
                     ) : nil
             ),
             listeners: forwards.listeners,
-            hasTables: forwards.isAutomatic,
+            hasSocketTables: forwards.isAutomatic,
             command: command,
             environment: ProcessEnvironment.all,
             searchPath: surroundings.environment("PATH")

@@ -35,6 +35,19 @@ struct EgressPolicyChangeTests {
         #expect(world.guest.engine.tcp.count == 0)
     }
 
+    @Test func `a policy that begins ends the flows that it denies`() throws {
+        let world = try PolicedGuest()
+        let policy = world.guest.engine.network.admission.policy
+        world.guest.engine.network.admission.policy = nil
+        let listener = try HostListener()
+        _ = try world.guest.connect(to: listener)
+        world.guest.engine.network.admission.policy = policy
+        try world.rule("allow host:\(listener.port)")
+        #expect(world.guest.engine.tcp.count == 1)
+        try world.rule("allow public")
+        #expect(world.guest.engine.tcp.count == 0)
+    }
+
     @Test func `rules that are to ask leave open flows alone`() throws {
         let world = try PolicedGuest("allow host")
         _ = try world.guest.connect(to: HostListener())
@@ -98,7 +111,7 @@ struct EgressPolicyChangeTests {
 
     @Test func `more questions than a person could answer are denied at once`() throws {
         let world = try PolicedGuest("ask host")
-        for port in 1...UInt16(PolicyQuestions.maximumQuestions) {
+        for port in 1...UInt16(PolicyQuestions.maximumPerGuest) {
             let remote = Endpoint(address: ScriptedGuest.hostAlias, port: port)
             ScriptedConnection(world.guest, to: remote).send(.syn, options: .usual)
         }
@@ -106,7 +119,7 @@ struct EgressPolicyChangeTests {
         let tcp = ScriptedConnection(world.guest, to: remote)
         tcp.send(.syn, options: .usual)
         try tcp.expect([.rst, .ack], ack: 1)
-        #expect(world.policy.questions.open.count == PolicyQuestions.maximumQuestions)
+        #expect(world.policy.questions.open.count == PolicyQuestions.maximumPerGuest)
     }
 
     @Test func `a guest that gives up leaves a question that harms nobody`() throws {

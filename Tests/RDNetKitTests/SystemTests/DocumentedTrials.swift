@@ -24,7 +24,7 @@ struct DocumentedTrial: Sendable {
     private static let readme: [DocumentedTrial] = [
         .init(start: "make run", manner: .none(".ci/run runs both")),
         .init(
-            start: ".build/rdnet up -- getent hosts host.docker.internal",
+            start: ".build/rdnet up -- getent ahosts host.docker.internal",
             after: "test -s /tmp/rdnet.pcap; has 192.168.127.254 cat output; has tap cat output"
         ),
         .init(
@@ -190,7 +190,7 @@ struct DocumentedTrial: Sendable {
             manner: .options("it needs vsock")
         ),
         .init(start: "rdnet up </dev/null"),
-        .init(start: "rdnet up -- getent hosts", after: "has 192.168.127.254 cat output"),
+        .init(start: "rdnet up -- getent ahosts", after: "has 192.168.127.254 cat output"),
         .init(
             start: "rdnet up -- curl -s http://192.168.127.254:8000/",
             before: "echo served >page; python3 -m http.server 8000 >log 2>&1 & await port 8000",

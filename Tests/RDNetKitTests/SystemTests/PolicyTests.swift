@@ -29,6 +29,12 @@ struct PolicyTests {
         #expect(output == "200 200 200 ")
     }
 
+    @Test func `a ping to an allowed name is answered`() throws {
+        let scene = try scene("--allow", "icmp good.example")
+        #expect(try scene.guest("ping -n -c 1 -W 20 good.example").contains("ttl="))
+        #expect(try scene.guest("\(Self.curl) http://good.example/") == "000 ")
+    }
+
     /// Ways around a rule for `good.example`, each as a shell command that prints what it got.
     private static let detours: [(what: String, command: String)] = [
         ("another name", "curl -s -m 20 http://evil.example/"),

@@ -62,7 +62,7 @@ struct ProcessFaultTests {
         [true, false]
     )
     func stopped(direction: String, isHostEnd: Bool) throws {
-        let transfer = try start(direction, octets: 256 << 20)
+        let transfer = try start(direction, octets: 1 << 30)
         let process = try #require(isHostEnd ? world.hostSwitch : world.vmSwitch).number
         #expect(kill(process, SIGSTOP) == 0)
         if direction == "bulk-up" {
@@ -79,7 +79,7 @@ struct ProcessFaultTests {
         }
         #expect(kill(process, SIGCONT) == 0)
         #expect(comesTrue { !transfer.isRunning })
-        #expect(try result().contains("\"octets\": \(256 << 20)"))
+        #expect(try result().contains("\"octets\": \(1 << 30)"))
     }
 
     @Test func `killed and started again, the guest end goes on with the transfer`() throws {

@@ -139,7 +139,7 @@ struct HTTPRequestFollowerTests {
 
     // MARK: Streams of requests
 
-    /// curl 7.88.1, joined: `curl http://Example.test:PORT/ --next -d a=b http://other.test:PORT/x`.
+    /// curl 7.88.1: `curl http://Example.test:PORT/ --next -d a=b http://other.test:PORT/x`.
     @Test func `names the server of every request on a connection`() {
         let first = """
             GET / HTTP/1.1\r\nHost: Example.test:8080\r\nUser-Agent: curl/7.88.1\r\n\
