@@ -225,19 +225,41 @@ final class EgressPolicy {
             case .none: rules.decide(onName: name == .root ? "." : "", for: self.guest(at: guest))
             }
         guard decision.action == .deny else { return nil }
+        return deny(text ?? name.description, decision, to: guest)
+    }
+
+    /// Decides whether an answer may lead a guest's query to another name.
+    ///
+    /// - Parameters:
+    ///   - alias: A name that the answer leads to.
+    ///   - guest: Who receives it.
+    /// - Returns: The rule that names and denies it, as text; nil if there is none.
+    func denial(of alias: DNSName, for guest: IPAddress) -> String? {
+        guard let text = alias.policyName else { return nil }
+        let decision = rules.decide(onName: text, for: self.guest(at: guest))
+        // A name that no rule allows is no reason: most names are aliases of a CDN's.
+        guard decision.action == .deny, case .name = decision.rule?.destination else { return nil }
+        return deny(text, decision, to: guest)
+    }
+
+    private func deny(
+        _ name: String,
+        _ decision: PolicyRuleSet.Decision,
+        to guest: IPAddress
+    ) -> String {
         decided(
             PolicyRecord(
                 time: loop.now,
                 guest: guest,
                 transport: .dns,
                 remote: nil,
-                name: text ?? name.description,
+                name: name,
                 verdict: .deny,
                 rule: decision.rule,
                 fallback: rules.fallback
             )
         )
-        return self.text(of: decision)
+        return text(of: decision)
     }
 
     /// Whether an answer of a resolver may reach a guest.

@@ -38,14 +38,23 @@ struct NameScreen {
     /// A resolver's answer as the guest may have it.
     ///
     /// - Parameter answer: A message that answers the query.
-    /// - Returns: The same message, whose addresses are the guest's to connect to from now on; or
-    ///   NXDOMAIN, if one of them is not public and no rule could allow it.
+    /// - Returns: The same message, whose addresses are the guest's to connect to from now on;
+    ///   REFUSED, if the name is an alias of one that a rule denies; or NXDOMAIN, if an address is
+    ///   not public and no rule could allow it.
     func screened(_ answer: [UInt8]) -> [UInt8] {
         let found: [Found]
+        let aliases: Set<DNSName>
         do {
-            found = try addresses(in: answer)
+            (found, aliases) = try content(of: answer)
         } catch {
             return query.failure(.serverFailure)
+        }
+        for alias in aliases where alias != name {
+            guard let rule = policy.denial(of: alias, for: guest) else { continue }
+            return query.failure(
+                .refused,
+                because: DNSExtendedError(code: DNSExtendedError.blocked, text: rule)
+            )
         }
         if let bad = found.first(where: { !policy.mayLead(name, to: $0.address, for: guest) }) {
             let text = "\(bad.address) is \(EgressPolicy.kind(of: bad.address).rawValue)"
@@ -74,7 +83,10 @@ struct NameScreen {
         let belongs: Bool
     }
 
-    private func addresses(in answer: [UInt8]) throws(PacketError) -> [Found] {
+    /// The addresses in an answer, and the names that lead to them.
+    private func content(
+        of answer: [UInt8]
+    ) throws(PacketError) -> (addresses: [Found], names: Set<DNSName>) {
         let message = answer.span.bytes
         let header = try DNSHeader(reading: message)
         // Records that are not read here could hide an address.
@@ -101,6 +113,6 @@ struct NameScreen {
             default: break
             }
         }
-        return found
+        return (found, owners)
     }
 }

@@ -37,6 +37,15 @@ struct ForwardRangeTests {
         try host.enter { try forwards.expose(transport, local: local, remote: remote) }
     }
 
+    private func isExposed(_ transport: String, in forwards: ForwardTable) -> Bool {
+        do {
+            try expose(transport, in: forwards)
+            return true
+        } catch {
+            return false
+        }
+    }
+
     @Test func `a range is as many forwards, and each can be removed alone`() throws {
         let forwards = makeTable()
         try expose(in: forwards)
@@ -70,7 +79,8 @@ struct ForwardRangeTests {
         #expect(throws: refusal) { try expose(transport, in: forwards) }
         #expect(forwards.entries.isEmpty)
         _ = consume other
-        try expose(transport, in: forwards)
+        // The sockets of the attempt that failed are closed, too.
+        #expect(followsClose { isExposed(transport, in: forwards) })
         // A range that includes a port of another one fails as a whole.
         let running = ForwardError.alreadyRunning(protocol: transport, local: "127.0.0.1:10019")
         #expect(throws: running) { try expose(transport, "127.0.0.1:10019-10038", in: forwards) }

@@ -91,6 +91,21 @@ struct NameScreenTests {
         #expect(try names(of: "8.8.8.8") == [])
     }
 
+    @Test func `an alias of a denied name is refused, and pins nothing`() throws {
+        try rule("deny *.tracker.test", "allow public")
+        fixture.upstreams[0].answer = {
+            var answer = DNSOctets.answer($0.message)
+            answer[7] = 2
+            let target = DNSOctets.name("a.Tracker.test")
+            answer += [0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 9, 0, UInt8(target.count)] + target
+            answer += target + [0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 9, 9, 9, 9]
+            return [answer]
+        }
+        let query = DNSOctets.query("metrics.shop.example")
+        #expect(DNSOctets.code(try fixture.answer(to: query)) == 5)
+        #expect(try names(of: "9.9.9.9") == [])
+    }
+
     @Test(
         "a name that leads into a private network does not exist",
         arguments: [
