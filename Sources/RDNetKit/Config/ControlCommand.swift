@@ -69,21 +69,18 @@ enum ControlCommand: Equatable {
             guard words.count == 1, let guest = Endpoint(words[0]) else { return nil }
             return .tunnel(guest)
         },
-        Form(
-            word: "policy",
-            operands: " " + PolicyCommand.forms.map(\.form).joined(separator: ", "),
-            help: ""
-        ) { _ in nil },
     ]
+    /// The word whose operands are commands of their own.
+    private static let policy = "policy"
 
     /// Every command with its operands and a phrase about it.
     static var all: [(form: String, help: String)] {
-        forms.dropLast().map { ($0.word + $0.operands, $0.help) }
-            + PolicyCommand.forms.map { ("policy " + $0.form, $0.help) }
+        forms.map { ($0.word + $0.operands, $0.help) }
+            + PolicyCommand.forms.map { ("\(policy) \($0.form)", $0.help) }
     }
 
     /// The first words of all commands.
-    fileprivate static var words: [String] { forms.map(\.word) }
+    fileprivate static var words: [String] { forms.map(\.word) + [policy] }
 
     /// Parses a command.
     ///
@@ -91,14 +88,14 @@ enum ControlCommand: Equatable {
     /// - Throws: `ControlCommandError` with what was expected.
     init(_ words: [String]) throws(ControlCommandError) {
         guard let word = words.first else { throw .missing }
-        if word == "policy" {
+        if word == Self.policy {
             self = .policy(try PolicyCommand(Array(words.dropFirst())))
             return
         }
         guard let form = Self.forms.first(where: { $0.word == word }) else {
             throw .unknown(
                 word,
-                nearest: EditDistance.likely(for: word, in: Self.forms.map(\.word))
+                nearest: EditDistance.likely(for: word, in: Self.words)
             )
         }
         guard let command = form.parse(Array(words.dropFirst())) else {

@@ -13,8 +13,6 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
     private static let finishedLifetime: Duration = .seconds(5)
     /// Ports of services that answer each query with one datagram: DNS and NTP.
     private static func isQueryPort(_ port: UInt16) -> Bool { port == 53 || port == 123 }
-    /// Limit on datagrams read per turn.
-    private static let datagramsPerTurn = 64
     /// Limit on hosts in one generation of `isContacted`.
     private static let hostsPerGeneration = 2048
 
@@ -233,18 +231,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.failed) { reportErrors() }
-        defer { flows.sendToGuests() }
-        for _ in 0..<Self.datagramsPerTurn {
-            do {
-                guard let train = try Socket.receiveTrain(socket, into: flows.scratch) else {
-                    return
-                }
-                receive(train, now: now)
-            } catch {
-                // The error of an earlier datagram, reported once; the error queue has the details.
-                reportErrors()
-            }
-        }
+        flows.read(socket, reportErrors: { reportErrors() }) { receive($0, now: now) }
     }
 
     private func receive(_ train: DatagramTrain, now: Instant) {
@@ -285,7 +272,7 @@ final class UDPFlow: ReadinessObserver, TimerObserver, IdleCandidate, LinkMember
         let isIPv4 = guest.address.isIPv4
         Socket.reportHopLimits(true, isIPv4: isIPv4, on: socket)
         defer { Socket.reportHopLimits(false, isIPv4: isIPv4, on: socket) }
-        return QueuedError.drain(socket, into: flows.scratch, limit: Self.datagramsPerTurn) {
+        return QueuedError.drain(socket, into: flows.scratch, limit: UDPFlows.datagramsPerTurn) {
             error,
             quoted in
             guard isContacted(error.destination.address) else { return }

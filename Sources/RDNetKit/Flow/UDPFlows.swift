@@ -129,6 +129,33 @@ final class UDPFlows {
 
     // MARK: To guests
 
+    /// Limit on datagrams that are read from one socket per turn.
+    static let datagramsPerTurn = 64
+
+    /// Reads what a flow's socket has received, and sends it to guests.
+    ///
+    /// - Parameters:
+    ///   - socket: Readable, or with an error.
+    ///   - reportErrors: Called for an error, which concerns an earlier datagram; the error queue
+    ///     has the details.
+    ///   - receive: Called for each train, whose payload is in `scratch`.
+    @inline(__always)
+    func read(
+        _ socket: borrowing OwnedDescriptor,
+        reportErrors: () -> Void,
+        _ receive: (DatagramTrain) -> Void
+    ) {
+        defer { sendToGuests() }
+        for _ in 0..<Self.datagramsPerTurn {
+            do {
+                guard let train = try Socket.receiveTrain(socket, into: scratch) else { return }
+                receive(train)
+            } catch {
+                reportErrors()
+            }
+        }
+    }
+
     /// Stages a host's datagrams for a flow's guest until `sendToGuests`.
     ///
     /// - Parameters:

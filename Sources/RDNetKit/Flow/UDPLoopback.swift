@@ -31,8 +31,6 @@ struct OtherLoopbackPorts {
 /// twice, and never after an address has accepted it. The guest sees answers and errors as if they
 /// came from the address of its own family.
 final class OtherLoopbackSocket: ReadinessObserver {
-    private static let datagramsPerTurn = 64
-
     private let address: IPAddress
     /// The loopback address of the guest's own family.
     private let ownAddress: IPAddress
@@ -127,17 +125,7 @@ final class OtherLoopbackSocket: ReadinessObserver {
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.failed) { reportErrors() }
-        defer { flows.sendToGuests() }
-        for _ in 0..<Self.datagramsPerTurn {
-            do {
-                guard let train = try Socket.receiveTrain(socket, into: flows.scratch) else {
-                    return
-                }
-                receive(train, now: now)
-            } catch {
-                reportErrors()
-            }
-        }
+        flows.read(socket, reportErrors: { reportErrors() }) { receive($0, now: now) }
     }
 
     private func receive(_ train: DatagramTrain, now: Instant) {
@@ -150,7 +138,7 @@ final class OtherLoopbackSocket: ReadinessObserver {
 
     /// Forwards the errors in the error queue, and forgets the ports that refuse.
     private func reportErrors() {
-        let limit = Self.datagramsPerTurn
+        let limit = UDPFlows.datagramsPerTurn
         _ = QueuedError.drain(socket, into: flows.scratch, limit: limit) { error, quoted in
             let error = error.moved(to: ownAddress)
             flows.otherLoopbacks.remove(error.destination)

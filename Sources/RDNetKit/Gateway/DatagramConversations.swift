@@ -104,11 +104,12 @@ struct DatagramConversations {
         var inspector = QUICClientInspector()
         let reading = inspector.read(payload)
         if reading != .notQUIC { request.transport = .quic }
-        let verdict = policy.decide(request)
-        let conversation = remember(verdict, request, key, policy, now: now)
-        guard case .host = conversation.verdict, conversation.inspector != nil else {
-            return conversation.verdict
-        }
+        let server = policy.identity(of: remote.address, for: guest.address)
+        let verdict = policy.decide(request, server)
+        let conversation = remember(verdict, server, request, key, policy, now: now)
+        guard case .host = conversation.verdict,
+            conversation.needsName || policy.distinguishesQUIC
+        else { return conversation.verdict }
         conversation.inspector = inspector
         return follow(reading, payload, conversation, request, policy)
     }
@@ -119,6 +120,7 @@ struct DatagramConversations {
 
     private mutating func remember(
         _ verdict: Verdict,
+        _ server: ServerIdentity,
         _ request: EgressPolicy.Request,
         _ key: Key,
         _ policy: EgressPolicy,
@@ -127,14 +129,13 @@ struct DatagramConversations {
         makeRoom(for: request.guest, now: now)
         let needsName = if case .examine = verdict { true } else { false }
         let conversation = Conversation(
-            policy.identity(of: request.remote.address, for: request.guest),
+            server,
             request.transport,
             Self.settled(verdict),
             needsName: needsName,
             generation: policy.generation,
             now: now
         )
-        if needsName || policy.distinguishesQUIC { conversation.inspector = QUICClientInspector() }
         forget(guests[request.guest]?[key])
         guests[request.guest, default: [:]][key] = conversation
         return conversation
@@ -214,9 +215,8 @@ struct DatagramConversations {
             guard policy.stillAllows(request, conversation.server, isNews: true) else {
                 return refuse(conversation)
             }
-            heldInAll -= conversation.heldCount
             released = conversation.held
-            conversation.held = []
+            forget(conversation)
             return conversation.verdict
         }
     }

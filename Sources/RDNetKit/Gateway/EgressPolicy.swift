@@ -44,19 +44,17 @@ final class EgressPolicy {
     /// - Parameters:
     ///   - rules: See `replace`.
     ///   - acceptsEncryptedHello: Whether TLS may hide its server's name.
-    ///   - patience: How long a connection waits for a person.
     ///   - loop: Whose clock counts.
     init(
         _ rules: PolicyRuleSet,
         acceptsEncryptedHello: Bool = false,
-        patience: Duration = .seconds(30),
         loop: EventLoop
     ) {
         self.rules = rules
         self.acceptsEncryptedHello = acceptsEncryptedHello
         self.loop = loop
         distinguishesQUIC = rules.distinguishesQUIC
-        questions = PolicyQuestions(loop: loop, patience: patience)
+        questions = PolicyQuestions(loop: loop)
     }
 
     /// Replaces the rules; flows that they no longer allow end.
@@ -72,7 +70,11 @@ final class EgressPolicy {
 
     /// Decides about a new flow, and records the decision.
     func decide(_ request: Request) -> Verdict {
-        let identity = identity(of: request.remote.address, for: request.guest)
+        decide(request, identity(of: request.remote.address, for: request.guest))
+    }
+
+    /// Decides about a new flow to a server of which this is known, and records the decision.
+    func decide(_ request: Request, _ identity: ServerIdentity) -> Verdict {
         let decision = decision(on: request, identity)
         let record = record(decision, request, identity)
         switch decision.action {
@@ -218,12 +220,8 @@ final class EgressPolicy {
     /// - Returns: The rule that forbids it, as text; nil if it may leave.
     func refusal(of name: DNSName, for guest: IPAddress) -> String? {
         let text = name.policyName
-        let decision =
-            switch text {
-            case .some(let text): rules.decide(onName: text, for: self.guest(at: guest))
-            // No rule can allow what is no host name, but the root may be asked for.
-            case .none: rules.decide(onName: name == .root ? "." : "", for: self.guest(at: guest))
-            }
+        // Only rules without names are about the root, and about what is no host name.
+        let decision = rules.decide(onName: text ?? "", for: self.guest(at: guest))
         guard decision.action == .deny else { return nil }
         return deny(text ?? name.description, decision, to: guest)
     }

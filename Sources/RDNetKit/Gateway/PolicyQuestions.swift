@@ -49,7 +49,8 @@ final class PolicyQuestions: TimerObserver {
     }
 
     private let loop: EventLoop
-    private let patience: Duration
+    /// How long a new question stays open.
+    var patience = Duration.seconds(30)
     private var questions: [Subject: Question] = [:]
     private var answers: [Subject: Answer] = [:]
     private var lastNumber = 0
@@ -57,12 +58,9 @@ final class PolicyQuestions: TimerObserver {
 
     /// Creates an empty table.
     ///
-    /// - Parameters:
-    ///   - loop: Runs the timer.
-    ///   - patience: How long a question stays open.
-    init(loop: EventLoop, patience: Duration) {
+    /// - Parameter loop: Runs the timer.
+    init(loop: EventLoop) {
         self.loop = loop
-        self.patience = patience
     }
 
     /// The open questions, oldest first.

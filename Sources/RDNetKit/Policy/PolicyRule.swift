@@ -62,8 +62,8 @@ struct PolicyRule: Hashable, Sendable {
     /// - Parameters:
     ///   - address: What a resolver answered.
     ///   - kind: Its kind.
-    /// - Returns: By default true for public addresses only: otherwise whoever owns the name could
-    ///   lead guests into a private network (DNS rebinding).
+    /// - Returns: By default true only for public addresses, because the owner of a name could
+    ///   otherwise lead guests into a private network (DNS rebinding).
     func leads(to address: IPAddress, _ kind: AddressKind) -> Bool {
         if addresses.isEmpty { return kind == .public }
         return addresses.contains { $0.covers(address, kind) }

@@ -34,11 +34,7 @@ final class PolicyKeeper: PolicyControl {
         self.log = log
         self.readFile = readFile
         document = settings.preset ?? .offline
-        policy = EgressPolicy(
-            PolicyRuleSet([], otherwise: .deny),
-            patience: .seconds(document.patience),
-            loop: engine.loop
-        )
+        policy = EgressPolicy(PolicyRuleSet([], otherwise: .deny), loop: engine.loop)
         policy.owner = { [unowned engine] in engine.ethernet.neighbors.mac(of: $0) }
         policy.decided = { [unowned self] in record($0) }
         policy.changed = { [unowned engine] in engine.enforcePolicy() }
@@ -115,6 +111,7 @@ final class PolicyKeeper: PolicyControl {
 
     private func apply() {
         policy.acceptsEncryptedHello = document.acceptsEncryptedHello
+        policy.questions.patience = .seconds(document.patience)
         policy.replace(PolicyRuleSet(sources.map(\.rule), otherwise: fallback))
     }
 
