@@ -19,6 +19,9 @@ echo "tester:100000:65536" | tee /etc/subuid >/etc/subgid
 umount -R /sys/fs/cgroup 2>/dev/null || true
 mount -t cgroup2 none /sys/fs/cgroup
 mount -t cgroup -o hugetlb none /mnt/hugetlb 2>/dev/null || true
+# Without udev the device may be root's alone.
+mknod -m 666 /mnt/tun c 10 200
+mount --bind /mnt/tun /dev/net/tun
 
 cp "$program" "$directory/slirp4netns"
 tree=$directory/tree

@@ -252,29 +252,3 @@ private final class BusyNamespace {
         try FileManager.default.removeItem(atPath: path)
     }
 }
-
-/// How to run a program as a user without privileges, who may make TAPs in namespaces of his own.
-private struct OrdinaryUser {
-    private static let number = "4001"
-    let home: String
-
-    init(_ directory: TemporaryDirectory) throws {
-        home = directory.file("home")
-        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: false)
-        try run(["chown", Self.number, home])
-        try run(["chmod", "a+x", directory.path])
-        try run(["mknod", directory.file("tun"), "c", "10", "200"])
-        try run(["chmod", "666", directory.file("tun")])
-        self.device = directory.file("tun")
-    }
-
-    private let device: String
-
-    var prefix: [String] {
-        [
-            "unshare", "--mount", "--propagation", "private", "sh", "-c",
-            "mount --bind \(device) /dev/net/tun; exec \"$@\"", "sh", "setpriv", "--reuid",
-            Self.number, "--regid", Self.number, "--clear-groups",
-        ]
-    }
-}

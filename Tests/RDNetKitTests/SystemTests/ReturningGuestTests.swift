@@ -12,9 +12,18 @@ import Testing
 struct ReturningGuestTests {
     private static let connections = 50
 
+    /// Starts a server at the host's port 7 that only receives.
+    private func serveSink(in scene: SwitchedGuest) throws {
+        let listener = "TCP-LISTEN:7,fork,reuseaddr,backlog=\(Self.connections)"
+        try scene.serve("socat", "-u", listener, "OPEN:/dev/null", in: scene.host)
+        try scene.waitForListener(7, in: scene.host)
+    }
+
     /// Opens connections to the host's port 7 and makes the guest's kernel forget them silently.
     ///
-    /// A reboot has the same effect.
+    /// A reboot has the same effect. Every connection sends an octet before, and once that is
+    /// acknowledged the gateway waits for nothing from the guest: nothing it repeats can end a
+    /// connection early.
     private func forgetConnections(in scene: SwitchedGuest) throws {
         let server = Endpoint(address: IPAddress(ipv4: 0xc0a8_7ffe), port: 7)
         try scene.guest.enter {
@@ -25,6 +34,12 @@ struct ReturningGuestTests {
                     }
                 )
                 _ = try Socket.connect(client, to: SocketAddress(server))
+                try [1].withUnsafeBytes { _ = try Socket.send(client, $0) }
+                var waiting: Int32 = 1
+                let isAcknowledged = comesTrue {
+                    ioctl(client.number, UInt(TIOCOUTQ), &waiting) == 0 && waiting == 0
+                }
+                try #require(isAcknowledged)
                 // The kernel closes a socket in repair mode without a segment (tcp(7)).
                 try Socket.set(client, Int32(IPPROTO_TCP), TCP_REPAIR, to: 1)
             }
@@ -39,7 +54,7 @@ struct ReturningGuestTests {
 
     @Test func `is probed when its link returns, and the host's connections end`() throws {
         let scene = try SwitchedGuest()
-        try scene.serveEcho(7, in: scene.host)
+        try serveSink(in: scene)
         try forgetConnections(in: scene)
         #expect(try comesTrue { try served(by: scene) == Self.connections })
         scene.vmSwitch?.end(with: SIGKILL)
@@ -52,7 +67,7 @@ struct ReturningGuestTests {
 
     @Test func `is probed when it sends DHCPDISCOVER`() throws {
         let scene = try SwitchedGuest()
-        try scene.serveEcho(7, in: scene.host)
+        try serveSink(in: scene)
         try forgetConnections(in: scene)
         #expect(try comesTrue { try served(by: scene) == Self.connections })
         let tap = try scene.guest.run("ls", "/sys/class/net").split(separator: "\n").map { "\($0)" }

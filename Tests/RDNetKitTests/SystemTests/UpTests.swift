@@ -81,12 +81,13 @@ struct UpTests {
     @Test func `with --keep-uid the command is the user who starts it`() throws {
         let host = try makeHost()
         let identity = "id -u; id -g; ip -o -4 address show eth0"
-        for (options, user) in [([], "0"), (["--keep-uid"], "1000")] {
+        for (options, user) in [([], "0"), (["--keep-uid"], OrdinaryUser.number)] {
             let directory = TemporaryDirectory()
             let output = URL(fileURLWithPath: directory.file("output"))
-            let unprivileged = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
             let program = try RunningProgram(
-                unprivileged + [BuiltProgram.rdnet, "up"] + options + ["--", "sh", "-c", identity],
+                try OrdinaryUser(directory).prefix + [BuiltProgram.rdnet, "up"] + options + [
+                    "--", "sh", "-c", identity,
+                ],
                 in: host,
                 output: output
             )
