@@ -20,6 +20,7 @@ extension GVProxyConfiguration {
         network.allowsLinkLocal = settings.allowsMetadata || file.allowsMetadata
         network.usesMulticastDNS = settings.usesMulticastDNS
         network.isolation = settings.isolation
+        network.limits = settings.limits
         network.policy = settings.policy
         network.ipv6 = settings.ipv6
         network.prefixChoice = settings.prefixChoice

@@ -36,6 +36,7 @@ struct GVProxySettings: RoleSettings {
         set { isolation = newValue }
     }
     var policy = PolicySettings()
+    var limits = GuestLimits()
     var ipv6 = IPv6Mode.auto
     var prefixChoice = IPv6PrefixChoice.matching
     var stateDirectory = ""
@@ -58,7 +59,8 @@ extension Option<GVProxySettings> {
     /// The options of `gvproxy`.
     static let gvproxy: [Option<GVProxySettings>] =
         files + links + Option<APIAccess>.access.map { $0.within(\.access) }
-        + Option<PolicySettings>.policy.map { $0.within(\.policy) } + addressing + ipv6
+        + Option<PolicySettings>.policy.map { $0.within(\.policy) }
+        + Option<GuestLimits>.limits.map { $0.within(\.limits) } + addressing + ipv6
         + forwards
         + (Option<SandboxSettings>.sandbox + [.socketFolder]).map { $0.within(\.sandbox) } + logging
 

@@ -144,7 +144,8 @@ extension Option {
 extension Option<NetworkSettings> {
     fileprivate static let network =
         addressing + ipv6 + waysIn + Option<APIAccess>.access.map { $0.within(\.access) }
-        + Option<PolicySettings>.policy.map { $0.within(\.policy) } + addressService
+        + Option<PolicySettings>.policy.map { $0.within(\.policy) }
+        + Option<GuestLimits>.limits.map { $0.within(\.limits) } + addressService
         + nameService + limits
 
     private static let addressing = [

@@ -22,6 +22,7 @@ struct NetworkSettings: Sendable {
     var apiAddresses: [StreamAddress] = []
     var access = APIAccess()
     var policy = PolicySettings()
+    var limits = GuestLimits()
     /// Overrides of the default addresses of gateway, default guest and host alias.
     var gatewayAddress: IPAddress?
     var guestAddress: IPAddress?

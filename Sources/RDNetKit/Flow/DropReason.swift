@@ -21,6 +21,8 @@ enum DropReason: String, CountedReason, Sendable {
     case refusedDestination = "refused_destination"
     /// A destination that the egress policy denies.
     case policy
+    /// A frame beyond the rate that a guest is limited to.
+    case rate
     /// An EtherType or IP protocol that the gateway does not support.
     case unknownProtocol = "unknown_protocol"
     /// A fragment of a packet that was never completed.

@@ -17,7 +17,7 @@ final class EchoFlows {
     /// The flows' identifiers on the host's network.
     private var identifiers: Set<UInt16> = []
     private var random: any RandomNumberGenerator = SystemRandomNumberGenerator()
-    private var queue = LinkShares(limit: maximumFlows) { IdleQueue<EchoFlow>() }
+    private var queue: LinkShares<EchoFlow, IdleQueue<EchoFlow>>
     private var saidNoPermission = false
 
     /// Creates an empty table.
@@ -33,6 +33,11 @@ final class EchoFlows {
         self.log = log
         self.descriptors = descriptors
         self.limits = limits
+        queue = LinkShares(
+            limit: Self.maximumFlows,
+            perLink: path.flowsPerLink ?? .max,
+            makeQueue: { IdleQueue() }
+        )
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
         outgoing = .allocate(byteCount: 1 << 16, alignment: 64)
     }
@@ -69,8 +74,11 @@ final class EchoFlows {
             flows[key] = flow
             identifiers.insert(flow.identifier)
             if let victim = queue.append(flow) {
-                limits.reached(.echoFlows, maximum: Self.maximumFlows)
-                forget(victim)
+                limits.reached(
+                    victim.isOverOwnLimit ? .guestFlows : .echoFlows,
+                    maximum: victim.maximum
+                )
+                forget(victim.flow)
             }
             flow.send(message, request, options, now: now)
         } catch {

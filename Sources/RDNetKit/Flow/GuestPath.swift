@@ -8,6 +8,8 @@ protocol GuestPath: AnyObject {
     var mtu: Int { get }
     /// Incremented with every change of a route.
     var epoch: UInt64 { get }
+    /// Limit on the flows of each kind that the guests of one link may have; nil for none.
+    var flowsPerLink: Int? { get }
 
     // MARK: Guests
 

@@ -12,6 +12,7 @@ protocol LinkMember: AnyObject {
 /// link's own queue costs.
 struct LinkShares<Flow: LinkMember, Queue: FlowShare> where Queue.Flow == Flow {
     private let limit: Int
+    private let perLink: Int
     private let makeQueue: () -> Queue
     /// One queue for each port, after that of unknown ports.
     private var queues: [Queue] = []
@@ -21,25 +22,45 @@ struct LinkShares<Flow: LinkMember, Queue: FlowShare> where Queue.Flow == Flow {
     ///
     /// - Parameters:
     ///   - limit: Flows of all links together.
+    ///   - perLink: Flows of one link.
     ///   - makeQueue: Creates the queue of one link.
-    init(limit: Int, makeQueue: @escaping () -> Queue) {
+    init(limit: Int, perLink: Int = .max, makeQueue: @escaping () -> Queue) {
         self.limit = limit
+        self.perLink = perLink
         self.makeQueue = makeQueue
+    }
+
+    /// A flow that had to make room, already removed.
+    struct Victim {
+        let flow: Flow
+        /// Whether its link has reached its own limit, and not all links together theirs.
+        let isOverOwnLimit: Bool
+        /// The limit that was reached.
+        let maximum: Int
     }
 
     /// Adds a flow that is in no queue.
     ///
-    /// - Returns: The flow that had to make room, already removed.
-    mutating func append(_ flow: Flow) -> Flow? {
+    /// - Returns: The flow that had to make room; nil while there is room.
+    mutating func append(_ flow: Flow) -> Victim? {
         let own = flow.port + 1
         while queues.count <= own { queues.append(makeQueue()) }
-        var victim: Flow?
-        if count >= limit, let crowd = crowd(with: own) {
-            victim = queues[crowd].next()
-            if let victim { remove(victim) }
+        defer {
+            queues[own].insert(flow)
+            count += 1
         }
-        queues[own].insert(flow)
-        count += 1
+        if queues[own].count >= perLink, let victim = take(own) {
+            return Victim(flow: victim, isOverOwnLimit: true, maximum: perLink)
+        }
+        guard count >= limit, let crowd = crowd(with: own), let victim = take(crowd) else {
+            return nil
+        }
+        return Victim(flow: victim, isOverOwnLimit: false, maximum: limit)
+    }
+
+    private mutating func take(_ index: Int) -> Flow? {
+        guard let victim = queues[index].next() else { return nil }
+        remove(victim)
         return victim
     }
 
@@ -78,4 +99,21 @@ protocol FlowShare {
     mutating func remove(_ flow: Flow)
     /// The flow that gives way next, which stays in the queue; nil if there are none.
     mutating func next() -> Flow?
+}
+
+/// How many flows each link has.
+struct LinkCounts {
+    /// The number of each port, after that of unknown ports.
+    private var counts: [Int] = []
+
+    /// The number of a port's flows.
+    ///
+    /// - Parameter port: -1 for unknown ports.
+    subscript(port: Int) -> Int {
+        get { port + 1 < counts.count ? counts[port + 1] : 0 }
+        set {
+            while counts.count <= port + 1 { counts.append(0) }
+            counts[port + 1] = newValue
+        }
+    }
 }

@@ -92,6 +92,8 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     /// The bounded queue that contains the flow.
     var queue: FlowQueue.Name?
     let port: Int
+    /// Whether it counts among those that its guest may open.
+    var isCounted = false
     /// Whether it waits for its guest to reappear.
     var isUnrouted = false
 

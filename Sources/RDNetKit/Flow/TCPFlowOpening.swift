@@ -11,17 +11,19 @@ extension TCPFlows {
             now: now
         )
         flow.begin(with: syn, now: now)
-        guard table.count < Self.maximumFlows else {
-            countFull()
+        guard hasRoom(for: flow) else {
+            counters.full &+= 1
             return refuseStray(key, syn, length: 0)
         }
         let verdict = path.admit(IPProtocol.tcp, from: key.guest.address, to: key.remote)
         if case .drop(let reason) = verdict { return path.drop(reason) }
         counters.opened &+= 1
         table.insert(flow, for: key)
+        opened[flow.port] += 1
+        flow.isCounted = true
         if let oldest = handshakes.append(flow) {
-            limits.reached(.tcpHandshakes, maximum: Self.maximumHandshakes)
-            oldest.abort(.guest, now: now)
+            limits.reached(.tcpHandshakes, maximum: oldest.maximum)
+            oldest.flow.abort(.guest, now: now)
         }
         do {
             if case .gateway = verdict { return try openService(flow, now: now) }
@@ -70,10 +72,21 @@ extension TCPFlows {
         flow.hostRefused(errno: error.errno, now: now)
     }
 
-    private func countFull() {
-        counters.full &+= 1
-        guard table.count >= Self.maximumFlows else { return }
+    /// Whether the table, and the share of the guest's link, have room for a connection of a guest.
+    private func hasRoom(for flow: TCPFlow) -> Bool {
+        let maximum = min(path.flowsPerLink ?? .max, Self.maximumFlowsPerLink)
+        if opened[flow.port] >= maximum {
+            limits.reached(.guestFlows, maximum: maximum)
+            return false
+        }
+        return hasRoom
+    }
+
+    /// Whether the table has room.
+    private var hasRoom: Bool {
+        if table.count < Self.maximumFlows { return true }
         limits.reached(.tcpFlows, maximum: Self.maximumFlows)
+        return false
     }
 
     /// Starts to connect a flow's host socket; the answer to the guest follows.
@@ -133,10 +146,8 @@ extension TCPFlows {
         answered: GuestAnswered? = nil,
         now: Instant
     ) {
-        guard path.leads(to: guest.address), table.count < Self.maximumFlows,
-            let port = freePort(for: guest)
-        else {
-            countFull()
+        guard path.leads(to: guest.address), hasRoom, let port = freePort(for: guest) else {
+            counters.full &+= 1
             if let answered { return answered(.impossible, descriptor) }
             return Socket.resetOnClose(descriptor)
         }

@@ -37,6 +37,8 @@ final class TCPFlows {
     static let halfClosedLimit: Duration = .seconds(240)
 
     static let maximumFlows = 1 << 17
+    /// Connections that one guest may open: whatever it does, others still can.
+    static let maximumFlowsPerLink = maximumFlows - (1 << 13)
     static let maximumHandshakes = 4096
     private static let maximumTimeWaits = 8192
 
@@ -64,6 +66,8 @@ final class TCPFlows {
     private var routeEpoch: UInt64 = 0
     var handshakes = LinkShares(limit: maximumHandshakes) { FlowQueue(.handshakes) }
     private var timeWaits = LinkShares(limit: maximumTimeWaits) { FlowQueue(.timeWaits) }
+    /// Connections that guests have opened, by link.
+    var opened = LinkCounts()
     private var grown = 0
     let initialSequenceKey: UInt64
     var nextPort: UInt16 = 49_152
@@ -341,7 +345,15 @@ final class TCPFlows {
 
     /// A flow has entered TIME-WAIT.
     func enteredTimeWait(_ flow: TCPFlow) {
-        if let oldest = timeWaits.append(flow) { oldest.close() }
+        forgetOpened(flow)
+        if let oldest = timeWaits.append(flow) { oldest.flow.close() }
+    }
+
+    /// A flow no longer counts among those that its guest may have.
+    private func forgetOpened(_ flow: TCPFlow) {
+        guard flow.isCounted else { return }
+        flow.isCounted = false
+        opened[flow.port] -= 1
     }
 
     /// A flow is over.
@@ -349,6 +361,7 @@ final class TCPFlows {
         table.remove(flow, for: flow.key)
         handshakes.remove(flow)
         timeWaits.remove(flow)
+        forgetOpened(flow)
         grown -= flow.grantedWindow
         counters.closed &+= 1
         if let server = flow.server, path.recordsFlows {

@@ -13,7 +13,7 @@ final class UDPFlows {
     private var hairpins = HairpinPorts()
     /// The loopback services that listen on the other family's address only.
     var otherLoopbacks = OtherLoopbackPorts()
-    private var queue = LinkShares(limit: maximumFlows) { IdleQueue<UDPFlow>() }
+    private var queue: LinkShares<UDPFlow, IdleQueue<UDPFlow>>
     private var waiting = WaitingDatagrams()
     private var toHosts = DatagramStage<(flow: UDPFlow, host: Endpoint, path: PathOptions)>()
     private var toGuests = DatagramStage<(flow: UDPFlow, host: Endpoint)>()
@@ -29,6 +29,11 @@ final class UDPFlows {
         self.path = path
         self.descriptors = descriptors
         self.limits = limits
+        queue = LinkShares(
+            limit: Self.maximumFlows,
+            perLink: path.flowsPerLink ?? .max,
+            makeQueue: { IdleQueue() }
+        )
         scratch = .allocate(byteCount: 1 << 16, alignment: 64)
     }
 
@@ -90,8 +95,11 @@ final class UDPFlows {
             let flow = try UDPFlow(guest, self, now: now)
             flows[guest] = flow
             if let victim = queue.append(flow) {
-                limits.reached(.udpFlows, maximum: Self.maximumFlows)
-                forget(victim)
+                limits.reached(
+                    victim.isOverOwnLimit ? .guestFlows : .udpFlows,
+                    maximum: victim.maximum
+                )
+                forget(victim.flow)
             }
             return flow
         } catch {
@@ -224,7 +232,7 @@ final class UDPFlows {
             from: source.address,
             to: guest.address,
             over: route,
-            .bulk
+            .datagram
         )
         guard let packet else { return path.drop(.full) }
         packet.payload(behind: UDPHeader.length).copyMemory(from: octets)

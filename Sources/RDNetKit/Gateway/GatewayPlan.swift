@@ -25,6 +25,8 @@ struct GatewayPlan: Equatable {
     var blocksHostLoopback = false
     /// Whether guests are kept from each other.
     var isolatesGuests = false
+    /// How much of the host's network a guest may use.
+    var limits = GuestLimits()
     /// The network's IPv6 side; nil if it has none.
     var ipv6: IPv6Plan?
     /// Set if the subnet is the host's own network.

@@ -26,6 +26,7 @@ final class GuestNetwork: GuestPath {
 
     var plan: GatewayPlan { ethernet.plan }
     var mtu: Int { ethernet.plan.mtu }
+    var flowsPerLink: Int? { plan.limits.flows }
 
     // MARK: Guests
 

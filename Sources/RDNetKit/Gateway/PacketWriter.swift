@@ -151,7 +151,7 @@ final class PacketWriter {
         to guest: IPAddress,
         hopLimit: UInt8,
         over route: GuestRoute,
-        _ priority: FramePriority = .bulk
+        _ priority: FramePriority = .datagram
     ) {
         let count = ICMPMessage.headerLength + data.count
         let octets = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
@@ -232,7 +232,7 @@ final class PacketWriter {
         _ payload: UnsafeRawBufferPointer,
         to mac: MACAddress,
         on link: (any FrameLink)?,
-        _ priority: FramePriority = .bulk
+        _ priority: FramePriority = .datagram
     ) {
         guard let link else {
             for link in ethernet.attached { send(header, payload, to: mac, on: link, priority) }

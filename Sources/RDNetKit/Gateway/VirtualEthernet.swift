@@ -179,13 +179,15 @@ final class VirtualEthernet {
             // Sending it back out of its own port would be a loop (IEEE 802.1D, 7.7.1).
             if other == port { return .elsewhere }
             if plan.isolatesGuests { return .dropped(.isolated) }
-            links[other]?.send(described(frame, from: link), .bulk)
+            links[other]?.send(described(frame, from: link), .datagram)
             return .elsewhere
         case .flood where plan.isolatesGuests:
             return ethernet.destination.isGroup ? .gateway : .dropped(.isolated)
         case .flood:
             let frame = described(frame, from: link)
-            for (other, link) in links.enumerated() where other != port { link?.send(frame, .bulk) }
+            for (other, link) in links.enumerated() where other != port {
+                link?.send(frame, .datagram)
+            }
             return ethernet.destination.isGroup ? .gateway : .elsewhere
         }
     }

@@ -22,9 +22,12 @@ struct Frame {
     }
 }
 
-/// The priority of a frame in a link's queue: bulk may fill half of the queue, control all of it.
+/// The priority of a frame in a link's queue: control may fill all of the queue, the others half.
 enum FramePriority {
+    /// Whoever is refused waits for room.
     case bulk
+    /// Whoever is refused drops the frame.
+    case datagram
     case control
 }
 
@@ -65,6 +68,12 @@ protocol FrameLink: AnyObject {
     /// Writes the queued frames to the kernel, as many as it takes.
     func flush(now: Instant)
 
+    /// Stops or resumes reading; frames wait at the other end meanwhile.
+    ///
+    /// A link whose socket serves other guests too goes on reading, and frames that were read
+    /// together with the last one may still arrive.
+    func setReading(_ isReading: Bool)
+
     /// Finds out whether the other end still exists, because its addresses appear elsewhere.
     ///
     /// The link closes as usual if it does not.
@@ -78,6 +87,9 @@ extension FrameLink {
     var format: StreamFormat? { nil }
     var receivesOffloadHeaders: Bool { false }
 
+    /// Goes on reading: for a link whose socket serves other guests too.
+    func setReading(_ isReading: Bool) {}
+
     /// Does nothing: for links without a peer.
     func verifyPeer(now: Instant) {}
 
@@ -88,7 +100,7 @@ extension FrameLink {
     ) -> UnsafeMutableRawBufferPointer? {
         if count <= Frame.maximumLength, let room = reserve(count, priority) { return room }
         // `reserve` has already counted a control frame, because nobody retries it.
-        if priority == .bulk { counters.dropped &+= 1 }
+        if priority != .control { counters.dropped &+= 1 }
         return nil
     }
 

@@ -19,6 +19,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
     private var output: PacketOutput
     private var watch: EventLoop.Watch?
     private var waitsForWriting = false
+    private var isReading = true
     private weak var receiver: (any FrameReceiver)?
 
     /// Creates a link that does not read yet, and enlarges the socket's buffers.
@@ -42,7 +43,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
     /// - Throws: `SystemError` when the kernel accepts no more watches.
     func start(for receiver: any FrameReceiver) throws(SystemError) {
         self.receiver = receiver
-        watch = try loop.watch(descriptor.number, for: [.readable, .ended], observer: self)
+        watch = try loop.watch(descriptor.number, for: readiness, observer: self)
     }
 
     // MARK: Inwards
@@ -50,9 +51,13 @@ final class PacketLink: FrameLink, ReadinessObserver {
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.writable) { flush(now: now) }
         let hasEnded = !readiness.isDisjoint(with: [.ended, .hungUp])
+        // The watch would report the end until reading resumes.
+        if hasEnded, !isReading { return fail("the other end closed the connection", now: now) }
+        guard isReading else { return }
         do {
             for _ in 0..<Self.batchesPerTurn {
                 if isClosed { return }
+                if !isReading { break }
                 let count = try input.receive(from: descriptor)
                 for index in 0..<count where !isClosed {
                     // The end of the connection also reads as an empty packet; the socket's state
@@ -106,7 +111,18 @@ final class PacketLink: FrameLink, ReadinessObserver {
     private func waitForWriting(_ wanted: Bool) {
         guard wanted != waitsForWriting, let watch else { return }
         waitsForWriting = wanted
-        loop.change(watch, to: wanted ? [.readable, .ended, .writable] : [.readable, .ended])
+        loop.change(watch, to: readiness)
+    }
+
+    func setReading(_ isReading: Bool) {
+        guard isReading != self.isReading, !isClosed else { return }
+        self.isReading = isReading
+        if let watch { loop.change(watch, to: readiness) }
+    }
+
+    private var readiness: Readiness {
+        let input: Readiness = isReading ? [.readable, .ended] : .ended
+        return waitsForWriting ? input.union(.writable) : input
     }
 
     func verifyPeer(now: Instant) {

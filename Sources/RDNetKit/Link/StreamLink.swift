@@ -56,6 +56,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     /// The watch on a separate output descriptor; set only while a write has to wait.
     private var outputWatch: EventLoop.Watch?
     private var waitsForWriting = false
+    private var isReading = true
     private var refusedRoom = false
     private weak var receiver: (any FrameReceiver)?
 
@@ -105,6 +106,11 @@ final class StreamLink: FrameLink, ReadinessObserver {
     func descriptorReady(_ readiness: Readiness, now: Instant) {
         if readiness.contains(.writable) { flush(now: now) }
         guard !isClosed, !readiness.isDisjoint(with: [.readable, .hungUp, .failed]) else { return }
+        guard isReading else {
+            // The watch would report the end until reading resumes.
+            if readiness.isDisjoint(with: [.hungUp, .failed]) { return }
+            return fail("the other end closed the stream", now: now)
+        }
         do {
             for _ in 0..<Self.readsPerTurn {
                 let count = try input.fill { (room) throws(SystemError) in
@@ -115,6 +121,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
                 let mayHaveMore = input.wasFilled
                 try deliverFrames(now: now)
                 if isClosed { return }
+                if !isReading { break }
                 // A short read emptied the socket; another read would return nothing.
                 if !mayHaveMore { break }
             }
@@ -128,7 +135,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
 
     private func deliverFrames(now: Instant) throws(StreamInput.FramingError) {
         guard let receiver else { return }
-        while !isClosed, let frame = try input.next() {
+        while !isClosed, isReading, let frame = try input.next() {
             guard frame.hasReceivableLength else {
                 counters.malformed &+= 1
                 continue
@@ -138,6 +145,27 @@ final class StreamLink: FrameLink, ReadinessObserver {
             counters.octetsReceived &+= UInt64(frame.octets.count)
             receiver.receive(frame, from: self, now: now)
         }
+    }
+
+    func setReading(_ isReading: Bool) {
+        guard isReading != self.isReading, !isClosed else { return }
+        self.isReading = isReading
+        if let watch { loop.change(watch, to: readiness) }
+        guard isReading else { return }
+        // Frames that were read before, which no watch reports.
+        do {
+            try deliverFrames(now: loop.now)
+        } catch {
+            return fail("framing lost: \(error)", now: loop.now)
+        }
+        receiver?.batchEnded(on: self, now: loop.now)
+    }
+
+    /// What the watch on the input waits for.
+    private var readiness: Readiness {
+        let input: Readiness = isReading ? .readable : []
+        let isTwoWay = stream.outputNumber == stream.input.number
+        return waitsForWriting && isTwoWay ? input.union(.writable) : input
     }
 
     // MARK: Negotiation
@@ -252,7 +280,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         guard wanted != waitsForWriting, let watch else { return }
         waitsForWriting = wanted
         guard stream.outputNumber != stream.input.number else {
-            return loop.change(watch, to: wanted ? [.readable, .writable] : .readable)
+            return loop.change(watch, to: readiness)
         }
         if let outputWatch { loop.forget(outputWatch) }
         outputWatch =

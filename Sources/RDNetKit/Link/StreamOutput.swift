@@ -70,7 +70,7 @@ struct StreamOutput: ~Copyable {
         // that leaves a packet more payload than headers.
         let isWhole = count <= maximumWholeFrame
         let worst = isWhole ? format.prefixLength + count : 2 * count + 256
-        let limit = priority == .bulk ? Self.bulkLimit : Self.capacity
+        let limit = priority == .control ? Self.capacity : Self.bulkLimit
         guard self.count + worst <= limit else { return nil }
         if Self.capacity - tail < worst { compact() }
         guard isWhole else {

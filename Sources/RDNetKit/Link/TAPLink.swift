@@ -25,6 +25,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
     private var watch: EventLoop.Watch?
     private weak var receiver: (any FrameReceiver)?
     private var pull: ((Instant) -> Void)?
+    private var isReading = true
 
     /// Creates a link that does not read yet.
     init(_ device: consuming TAPDevice, named name: String, loop: EventLoop) {
@@ -63,10 +64,9 @@ final class TAPLink: FrameLink, ReadinessObserver {
         try start(for: receiver)
     }
 
-    /// Stops or resumes reading; meanwhile frames wait in the kernel's queue, which drops frames
-    /// when it is full.
     func setReading(_ isReading: Bool) {
         guard let watch, !isClosed else { return }
+        self.isReading = isReading
         loop.change(watch, to: isReading ? .readable : [])
     }
 
@@ -81,6 +81,7 @@ final class TAPLink: FrameLink, ReadinessObserver {
             for frames in 1...Self.shortFramesPerTurn {
                 guard try readFrame(for: receiver, now: now) else { break }
                 let octets = counters.octetsReceived - octetsBefore
+                if !isReading { break }
                 if frames >= Self.framesPerTurn, octets >= Self.shortFramesOctets { break }
             }
         } catch {

@@ -5,6 +5,7 @@ enum Limit: String, CountedReason, Sendable {
     case echoFlows = "echo_flows"
     case tcpFlows = "tcp_flows"
     case tcpHandshakes = "tcp_handshakes"
+    case guestFlows = "guest_flows"
     case forwards
     case recordedForwards = "recorded_forwards"
     case portFiles = "port_files"
@@ -38,6 +39,8 @@ enum Limit: String, CountedReason, Sendable {
         case .udpFlows, .echoFlows: "the longest-idle flow of the busiest link closes early"
         case .tcpFlows: "new connections are refused"
         case .tcpHandshakes: "the oldest handshake of the busiest link is aborted"
+        case .guestFlows:
+            "a guest's new connections are refused, and its longest-idle UDP or echo flow closes early"
         case .forwards: "new forwards are refused"
         case .recordedForwards: "further forwards do not survive a restart"
         case .portFiles: "further directories of the control file system are refused"

@@ -17,7 +17,7 @@ final class HostNetwork: DatagramSender {
     var listeners: [StreamListener] = []
     /// Set by `openPortFiles`; nil without the control file system.
     var portFiles: PortFileServer?
-    private var linkListeners: [LinkListener] = []
+    var linkListeners: [LinkListener] = []
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let capture: CaptureSwitch
@@ -85,7 +85,7 @@ final class HostNetwork: DatagramSender {
         connectLeases()
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
-            linkEnded(link, reason)
+            linkEnded(LimitedLink.inner(link), reason)
         }
         connectServices()
     }
@@ -264,100 +264,6 @@ final class HostNetwork: DatagramSender {
                 throw RoleFailure("port-forward \(forward): \(error)")
             }
         }
-    }
-
-    // MARK: Links
-
-    /// Attaches an existing link.
-    ///
-    /// - Parameter link: The caller starts it.
-    /// - Returns: Whether a port was free.
-    func attach(_ link: any FrameLink) -> Bool {
-        guard engine.ethernet.attach(link) else {
-            limits.reached(.links, maximum: VirtualEthernet.maximumLinks)
-            return false
-        }
-        log.info("link attached", ["link": link.name])
-        return true
-    }
-
-    /// Listens for guests, or uses the one that is already connected.
-    ///
-    /// - Parameters:
-    ///   - address: The address of the link.
-    ///   - attached: Called with each guest's link.
-    /// - Throws: `RoleFailure` with the address.
-    func open(
-        _ address: LinkAddress,
-        attached: @escaping (any FrameLink) -> Void = { _ in }
-    ) throws(RoleFailure) {
-        do throws(SystemError) {
-            let listener = try LinkListener(
-                at: address,
-                terms,
-                loop: loop,
-                log: log,
-                limits: limits,
-                counters: listenerCounters
-            ) { [unowned self] link in
-                guard attach(link) else { return nil }
-                attached(link)
-                return engine
-            }
-            linkListeners.append(listener)
-            close(listener.endpoint)
-            if listener.isWaiting { log.info("waiting for guests", ["link": "\(address)"]) }
-        } catch {
-            throw RoleFailure("link \(address): \(error)")
-        }
-    }
-
-    /// Keeps guests from one of this program's own listening endpoints; nil for a unix socket.
-    func close(_ endpoint: Endpoint?) {
-        if let endpoint { engine.network.admission.closedEndpoints.append(endpoint) }
-    }
-
-    private var terms: LinkTerms {
-        LinkTerms(
-            mtu: settings.mtu,
-            subnet: settings.subnet,
-            mac: settings.gatewayMAC,
-            machines: settings.machines
-        )
-    }
-
-    /// Attaches a stream.
-    ///
-    /// - Parameters:
-    ///   - descriptor: A connected stream from which nothing was read.
-    ///   - name: A name for the log and the API.
-    ///   - format: The framing of the stream.
-    ///   - peer: The peer's address, if it has one.
-    /// - Returns: The link; nil if it could not be attached or has already ended.
-    @discardableResult
-    func attach(
-        _ descriptor: consuming OwnedDescriptor,
-        named name: String,
-        _ format: StreamFormat,
-        from peer: Endpoint? = nil
-    ) -> (any FrameLink)? {
-        let link = StreamLink(
-            ByteStream(descriptor),
-            terms.stream(named: peer.map { "\(name) from \($0)" } ?? name, format),
-            loop: loop,
-            log: log
-        )
-        guard attach(link) else {
-            link.close()
-            return nil
-        }
-        do {
-            try link.start(for: engine, now: loop.now)
-        } catch {
-            link.close()
-            engine.closed(link, reason: "\(error)", now: loop.now)
-        }
-        return link.isClosed ? nil : link
     }
 
     // MARK: Capture

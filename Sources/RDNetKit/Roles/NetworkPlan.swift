@@ -9,6 +9,7 @@ extension GatewayPlan {
         )
         blocksHostLoopback = settings.blocksHostLoopback
         isolatesGuests = settings.isolatesGuests
+        limits = settings.limits
         gateway = settings.gateway
         hostAlias = settings.hostAlias
         forwardSource = settings.forwardsFromHostAlias ? hostAlias : gateway

@@ -119,9 +119,9 @@ final class PastaSession {
             if !target.command.isEmpty { end(ExitCode(rawValue: how.shellStatus)) }
         }
         let link = TAPLink(try TAPDevice(adopting: envoy.receive()), named: "tap", loop: loop)
-        guard network.attach(link) else { return }
+        guard let receiver = network.attach(link) else { return }
         tap = link
-        try link.start(for: network.engine)
+        try link.start(for: receiver)
         try forwards.receive(from: envoy, network)
         guard target.command.isEmpty else { return }
         // The sandbox permits no waiting for children.

@@ -119,9 +119,9 @@ final class Slirp4netnsSession: ReadinessObserver {
         while !hasEnded { try loop.turn() }
         withExtendedLifetime(child) {}
         let link = TAPLink(try TAPDevice(adopting: descriptor), named: "tap", loop: loop)
-        guard network.attach(link) else { return }
+        guard let receiver = network.attach(link) else { return }
         tap = link
-        try link.start(for: network.engine)
+        try link.start(for: receiver)
     }
 
     private func listen() throws(RoleFailure) {

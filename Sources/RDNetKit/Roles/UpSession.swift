@@ -253,9 +253,9 @@ final class UpSession: ReadinessObserver {
 
     private func attach(_ device: consuming TAPDevice) throws {
         let link = TAPLink(device, named: "tap", loop: loop)
-        guard network.attach(link) else { return }
+        guard let receiver = network.attach(link) else { return }
         tap = link
-        try link.start(for: network.engine)
+        try link.start(for: receiver)
         recreation.succeeded(now: loop.now)
         if hasStarted { return }
         hasStarted = true

@@ -288,6 +288,7 @@ struct ConfigurationTests {
             "--link", "vsock://:6656", "--dns-server", "[2620:fe::fe]:5353", "--dns-search", "a.b",
             "--capture", "/tmp/c.pcap", "--lease-time", "60", "-allow-link-local", "--logfile",
             "/l", "--vm", "3-66", "--vm", "firecracker+unix:///a/", "--vsock-listen-port", "6657",
+            "--limit-rate", "10mbit/50mbit", "--limit-flows", "99",
         ]
         let first = try Configuration(
             role: "host-switch",

@@ -20,7 +20,7 @@ struct LinkSharesTests {
         let quiet = (-1..<3).map { Member($0, 0) }
         for member in quiet { #expect(shares.append(member) == nil) }
         for time in 1...1_000 as ClosedRange<Int64> {
-            let victim = shares.append(Member(7, time))
+            let victim = shares.append(Member(7, time))?.flow
             #expect((victim == nil) == (time <= 96))
             // The flooding link's own idlest.
             if let victim { #expect(victim.port == 7 && victim.lastUsed.nanoseconds == time - 96) }
@@ -29,8 +29,19 @@ struct LinkSharesTests {
         #expect(shares.next()?.flow.port == 7 && shares.next()?.linkCount == 96)
         // A second link gets room from the first, up to an equal share.
         for time in 2_000..<3_000 as Range<Int64> {
-            #expect(shares.append(Member(1, time))?.port == (time < 2_048 ? 7 : 1))
+            #expect(shares.append(Member(1, time))?.flow.port == (time < 2_048 ? 7 : 1))
         }
+    }
+
+    @Test func `a link at its own limit loses its own idlest, however few flows there are`() {
+        var shares = LinkShares(limit: 100, perLink: 3) { IdleQueue<Member>() }
+        for time in 1...9 as ClosedRange<Int64> {
+            #expect(shares.append(Member(Int(time) % 3, time)) == nil)
+        }
+        let victim = shares.append(Member(2, 10))
+        #expect(victim?.flow.port == 2 && victim?.flow.lastUsed.nanoseconds == 2)
+        #expect(victim?.isOverOwnLimit == true && victim?.maximum == 3)
+        #expect(shares.count == 9)
     }
 
     @Test("the set equals a list that is searched", arguments: 0..<20)
@@ -47,7 +58,7 @@ struct LinkSharesTests {
             } else {
                 let member = Member(Int.random(in: -1..<4, using: &random), time)
                 let counts = Dictionary(grouping: present, by: \.port).mapValues(\.count)
-                let victim = shares.append(member)
+                let victim = shares.append(member)?.flow
                 #expect((victim != nil) == (present.count == 30), "seed \(seed)")
                 if let victim {
                     #expect(counts[victim.port] == counts.values.max(), "seed \(seed)")

@@ -63,6 +63,12 @@ final class RecordingLink: FrameLink {
         receiver?.closed(self, reason: "the peer is gone", now: now)
     }
 
+    private(set) var isReading = true
+
+    func setReading(_ isReading: Bool) {
+        self.isReading = isReading
+    }
+
     func close() {
         isClosed = true
     }

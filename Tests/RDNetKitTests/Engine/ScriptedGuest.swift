@@ -37,7 +37,8 @@ final class ScriptedGuest {
         isolatesGuests: Bool = false,
         subnet: Subnet = .standard,
         prefix: IPv6Prefix? = nil,
-        mirror: MirroredNetwork? = nil
+        mirror: MirroredNetwork? = nil,
+        limits: GuestLimits = GuestLimits()
     ) throws {
         let clock = clock
         loop = try EventLoop(clock: { clock.now })
@@ -49,6 +50,7 @@ final class ScriptedGuest {
         )
         plan.isolatesGuests = isolatesGuests
         plan.mirror = mirror
+        plan.limits = limits
         plan.ipv6 = prefix.flatMap { IPv6Plan($0, beside: plan) }
         engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
         link.receiver = engine

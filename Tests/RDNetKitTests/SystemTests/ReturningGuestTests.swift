@@ -12,20 +12,20 @@ import Testing
 struct ReturningGuestTests {
     private static let connections = 50
 
-    /// Starts a server at the host's port 7 that only receives.
+    /// Starts a server at the host's port 9 that only receives.
     private func serveSink(in scene: SwitchedGuest) throws {
-        let listener = "TCP-LISTEN:7,fork,reuseaddr,backlog=\(Self.connections)"
+        let listener = "TCP-LISTEN:9,fork,reuseaddr,backlog=\(Self.connections)"
         try scene.serve("socat", "-u", listener, "OPEN:/dev/null", in: scene.host)
-        try scene.waitForListener(7, in: scene.host)
+        try scene.waitForListener(9, in: scene.host)
     }
 
-    /// Opens connections to the host's port 7 and makes the guest's kernel forget them silently.
+    /// Opens connections to the host's port 9 and makes the guest's kernel forget them silently.
     ///
     /// A reboot has the same effect. Every connection sends an octet before, and once that is
     /// acknowledged the gateway waits for nothing from the guest: nothing it repeats can end a
     /// connection early.
     private func forgetConnections(in scene: SwitchedGuest) throws {
-        let server = Endpoint(address: IPAddress(ipv4: 0xc0a8_7ffe), port: 7)
+        let server = Endpoint(address: IPAddress(ipv4: 0xc0a8_7ffe), port: 9)
         try scene.guest.enter {
             for _ in 0..<Self.connections {
                 let client = OwnedDescriptor(
@@ -48,13 +48,14 @@ struct ReturningGuestTests {
 
     /// Returns the number of connections at the host's server.
     private func served(by scene: SwitchedGuest) throws -> Int {
-        try scene.host.run("ss", "-Htn", "state", "established", "sport", "=", ":7")
+        try scene.host.run("ss", "-Htn", "state", "established", "sport", "=", ":9")
             .split(separator: "\n").count
     }
 
     @Test func `is probed when its link returns, and the host's connections end`() throws {
         let scene = try SwitchedGuest()
         try serveSink(in: scene)
+        try scene.serveEcho(7, in: scene.host)
         try forgetConnections(in: scene)
         #expect(try comesTrue { try served(by: scene) == Self.connections })
         scene.vmSwitch?.end(with: SIGKILL)
@@ -68,6 +69,7 @@ struct ReturningGuestTests {
     @Test func `is probed when it sends DHCPDISCOVER`() throws {
         let scene = try SwitchedGuest()
         try serveSink(in: scene)
+        try scene.serveEcho(7, in: scene.host)
         try forgetConnections(in: scene)
         #expect(try comesTrue { try served(by: scene) == Self.connections })
         let tap = try scene.guest.run("ls", "/sys/class/net").split(separator: "\n").map { "\($0)" }
