@@ -29,6 +29,8 @@ final class PolicyQuestions: TimerObserver {
         /// The first flow that raised it.
         let record: PolicyRecord
         let deadline: Instant
+        /// The process that asks, as people read it; nil if it is unknown.
+        fileprivate(set) var process: String?
         fileprivate var waiting: [(Outcome) -> Void]
     }
 
@@ -51,6 +53,8 @@ final class PolicyQuestions: TimerObserver {
     private let loop: EventLoop
     /// How long a new question stays open.
     var patience = Duration.seconds(30)
+    /// Called with each new question.
+    var asked: (Question) -> Void = { _ in }
     private var questions: [Subject: Question] = [:]
     private var answers: [Subject: Answer] = [:]
     private var lastNumber = 0
@@ -85,14 +89,24 @@ final class PolicyQuestions: TimerObserver {
             return false
         }
         lastNumber += 1
-        questions[subject] = Question(
+        let question = Question(
             number: lastNumber,
             record: record,
             deadline: loop.now + patience,
             waiting: [answered]
         )
+        questions[subject] = question
         arm()
+        asked(question)
         return nil
+    }
+
+    /// Says which process has asked a question, if it is still open.
+    func name(_ process: String, of number: Int) {
+        guard let subject = questions.first(where: { $0.value.number == number })?.key else {
+            return
+        }
+        questions[subject]?.process = process
     }
 
     /// An answer that still holds; nil if nobody has given one.

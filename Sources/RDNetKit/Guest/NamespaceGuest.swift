@@ -15,6 +15,8 @@ final class NamespaceGuest {
         var keepsUser: Bool
         /// Whether this process gives up its privileges once the command runs.
         var isRestricted: Bool
+        /// Whether the parent may ask for the processes behind connections.
+        var findsProcesses: Bool
         /// The log's path; empty if it is no file.
         var logFile: String
         /// The command; if it is empty, the report is printed.
@@ -83,6 +85,7 @@ final class NamespaceGuest {
     ///   - settings: The guest's configuration.
     ///   - socket: Connected to the parent.
     ///   - sockets: Receives the parent's requests for sockets of the namespace.
+    ///   - processes: Receives the parent's questions about its processes.
     ///   - log: For failures.
     ///   - print: Prints to standard output.
     ///   - printError: Prints to standard error.
@@ -91,6 +94,7 @@ final class NamespaceGuest {
         _ settings: Settings,
         parent socket: consuming OwnedDescriptor,
         sockets: consuming OwnedDescriptor,
+        processes: consuming OwnedDescriptor,
         log: Logger,
         print: @escaping (String) -> Void,
         printError: @escaping (String) -> Void
@@ -106,6 +110,10 @@ final class NamespaceGuest {
                 logFile: settings.logFile,
                 log: log
             )
+            if settings.findsProcesses {
+                let isRestricted = settings.isRestricted
+                try ProcessFinderChild.start(for: processes, isRestricted: isRestricted, log)
+            }
             let device = try makeInterface(settings)
             try DescriptorPassing.send(device.descriptor.number, over: socket)
             release(device)

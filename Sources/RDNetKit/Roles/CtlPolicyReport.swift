@@ -63,10 +63,10 @@ enum CtlPolicyReport {
         TextTable(
             columns: [
                 .numbers("N"), .words("GUEST"), .words("PROTOCOL"), .words("DESTINATION"),
-                .words("NAME"), .numbers("SECONDS LEFT"),
+                .words("NAME"), .words("PROCESS"), .numbers("SECONDS LEFT"),
             ],
             rows: document.elements.map { question in
-                ["number", "guest", "protocol", "destination", "name", "secondsLeft"]
+                ["number", "guest", "protocol", "destination", "name", "process", "secondsLeft"]
                     .map(question.text)
             },
             cellWidth: cellWidth
@@ -76,8 +76,9 @@ enum CtlPolicyReport {
     /// One connection that waits, in a line.
     static func line(_ question: JSON) -> String {
         let name = question.text("name")
+        let process = question.text("process")
         return "\(question.text("number")): \(question.text("guest")) wants "
             + "\(question.text("protocol")) \(question.text("destination"))"
-            + (name.isEmpty ? "" : " (\(name))")
+            + (name.isEmpty ? "" : " (\(name))") + (process.isEmpty ? "" : " for \(process)")
     }
 }

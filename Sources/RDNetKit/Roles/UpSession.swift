@@ -29,6 +29,7 @@ final class UpSession: ReadinessObserver {
     private var echo: EchoServers?
     private var signals: SignalWatch?
     private var loopback: NamespaceConnector?
+    private var processes: ProcessFinder?
     private var status: ExitCode?
 
     /// Runs a command, a shell, or the report.
@@ -54,22 +55,25 @@ final class UpSession: ReadinessObserver {
         }
         let control: OwnedDescriptor
         let sockets: OwnedDescriptor
+        let processes: OwnedDescriptor
         let process: Int32
         do throws(SystemError) {
             let streams = try Socket.pair()
             let packets = try Socket.pair(ofPackets: true)
-            let parents = [streams.one.number, packets.one.number]
-            let children = [streams.other.number, packets.other.number]
+            let questions = try Socket.pair(ofPackets: true)
+            let parents = [streams.one.number, packets.one.number, questions.one.number]
+            let children = [streams.other.number, packets.other.number, questions.other.number]
             process = try Namespace.fork {
                 // The child owns these descriptors now: the parent closes its copies.
                 guest(start, settings, command, children, closing: parents)
             }
             control = streams.one
             sockets = packets.one
+            processes = questions.one
         } catch {
             throw RoleFailure(error)
         }
-        return try serve(start, settings.network, command, control, sockets, process)
+        return try serve(start, settings.network, command, control, sockets, processes, process)
     }
 
     /// The words after the options; by default, a shell on a terminal and nothing for a script.
@@ -94,6 +98,7 @@ final class UpSession: ReadinessObserver {
             hostAlias: network.hostAlias,
             keepsUser: chosen.keepsUser,
             isRestricted: chosen.sandbox.mode != .off,
+            findsProcesses: network.policy.isOn,
             logFile: start.settings.common.logFile,
             command: command,
             environment: ProcessEnvironment.all,
@@ -106,6 +111,7 @@ final class UpSession: ReadinessObserver {
             settings,
             parent: OwnedDescriptor(adopting: descriptors[0]),
             sockets: OwnedDescriptor(adopting: descriptors[1]),
+            processes: OwnedDescriptor(adopting: descriptors[2]),
             log: start.logger,
             print: start.surroundings.printOutput,
             printError: start.surroundings.printError
@@ -118,6 +124,7 @@ final class UpSession: ReadinessObserver {
         _ command: [String],
         _ control: consuming OwnedDescriptor,
         _ sockets: consuming OwnedDescriptor,
+        _ processes: consuming OwnedDescriptor,
         _ process: Int32
     ) throws(RoleFailure) -> ExitCode {
         do {
@@ -132,6 +139,7 @@ final class UpSession: ReadinessObserver {
             let session = try UpSession(start, network, isReport: command.isEmpty, control)
             defer { session.stop() }
             let relays = try session.connectLoopback(by: sockets)
+            try session.findProcesses(by: processes)
             try session.network.open()
             session.network.addressLoss?.relays = relays
             session.network.restrictForwards(to: sandbox)
@@ -181,8 +189,22 @@ final class UpSession: ReadinessObserver {
         return relay
     }
 
+    /// Looks for the process behind each question of the policy.
+    private func findProcesses(by child: consuming OwnedDescriptor) throws(SystemError) {
+        guard let questions = network.policy.current?.questions else { return }
+        let finder = try ProcessFinder(child, loop: loop)
+        processes = finder
+        questions.asked = { question in
+            guard let remote = question.record.remote else { return }
+            finder.find(connectingTo: remote) { [weak questions] process in
+                if let process { questions?.name(process, of: question.number) }
+            }
+        }
+    }
+
     private func stop() {
         loopback?.close()
+        processes?.close()
         network.stop()
     }
 

@@ -154,6 +154,9 @@ struct PolicyAPI {
             return .object(
                 [JSON.Member("number", .integer(UInt64(question.number)))]
                     + question.record.fields.map { JSON.Member($0.key, .string($0.value)) }
+                    + [question.process.map { JSON.Member("process", .string($0)) }].compactMap(
+                        \.self
+                    )
                     + [JSON.Member("secondsLeft", .integer(UInt64(rest)))]
             )
         }

@@ -6,7 +6,6 @@ internal import Glibc
 /// A killed process counts until it has ended completely. Process 1 of a PID namespace ends only
 /// after all other processes of that namespace, whatever network they are in. See pidfd_open(2),
 /// pid_namespaces(7).
-/// pid_namespaces(7).
 final class NamespaceResidents {
     /// The pidfds of killed processes, by process ID.
     private var ending: [pid_t: Int32] = [:]
@@ -27,20 +26,13 @@ final class NamespaceResidents {
         where isMeant: (Int32) -> Bool = { _ in true }
     ) -> Int {
         var namespace = stat()
-        guard fstat(network.number, &namespace) == 0, let directory = opendir("/proc") else {
-            return ending.count
-        }
-        defer { closedir(directory) }
+        guard fstat(network.number, &namespace) == 0 else { return ending.count }
         forgetEnded()
-        while let entry = readdir(directory) {
-            // Sound: the name is a NUL-terminated array of chars, valid until the next readdir.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        Directory.forEachName(in: "/proc") { name in
+            if let process = pid_t(name), process != getpid(), ending[process] == nil {
+                kill(process, in: namespace, where: isMeant)
             }
-            guard let process = pid_t(name), process != getpid(), ending[process] == nil else {
-                continue
-            }
-            kill(process, in: namespace, where: isMeant)
+            return true
         }
         return ending.count
     }

@@ -41,17 +41,15 @@ struct OwnedDescriptor: ~Copyable {
     ///
     /// Whoever started the program may wait until they are closed. See proc(5), /proc/self/fd.
     static func closeInherited() {
-        guard let directory = opendir("/proc/self/fd") else { return }
-        defer { closedir(directory) }
         var inherited: [Int32] = []
-        while let entry = readdir(directory) {
-            // Sound: the name is a NUL-terminated array of chars, valid until the next readdir.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            guard let number = Int32(name), number > STDERR_FILENO else { continue }
+        Directory.forEachName(in: "/proc/self/fd") { name in
             // This program opens none without close-on-exec.
-            if fcntl(number, F_GETFD) & FD_CLOEXEC == 0 { inherited.append(number) }
+            if let number = Int32(name), number > STDERR_FILENO,
+                fcntl(number, F_GETFD) & FD_CLOEXEC == 0
+            {
+                inherited.append(number)
+            }
+            return true
         }
         for number in inherited { _ = close(number) }
     }

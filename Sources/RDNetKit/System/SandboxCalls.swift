@@ -85,6 +85,18 @@ enum SandboxCalls {
         return filter
     }
 
+    /// The filter of the child that looks for processes (`ProcessFinder`): it only reads.
+    static func processFinder() -> SystemCallFilter {
+        let calls =
+            memory + events + descriptors + identity + time + [
+                SYS_newfstatat, SYS_fstat, SYS_statx, SYS_readlinkat, SYS_getdents64, SYS_sendto,
+                SYS_recvfrom, SYS_sendmsg,
+            ]
+        var conditions = executableMemory
+        conditions[Int(SYS_openat)] = .without(argument: 2, UInt32(O_WRONLY | O_RDWR))
+        return SystemCallFilter(allowed: Set(calls.map { Int($0) }), conditions: conditions)
+    }
+
     private static let mounts = [
         SYS_set_robust_list, SYS_rseq, SYS_wait4, SYS_pidfd_open, SYS_mount, SYS_umount2,
         SYS_open_tree, SYS_move_mount, SYS_chdir, SYS_fchdir, SYS_chroot,

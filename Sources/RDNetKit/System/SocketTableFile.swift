@@ -32,11 +32,35 @@ final class SocketTableFile {
         )
     }
 
+    /// The tables of this thread's network namespace, as far as the kernel has them.
+    static func openAll(_ names: [String]) throws(SystemError) -> [SocketTableFile] {
+        var tables: [SocketTableFile] = []
+        for name in names {
+            do throws(SystemError) {
+                tables.append(SocketTableFile(name, try open(name)))
+            } catch {
+                guard error.errno == ENOENT else { throw error }
+            }
+        }
+        return tables
+    }
+
     /// The ports on which sockets wait for any client; nil if there are too many sockets.
     func openPorts() throws(SystemError) -> Set<UInt16>? {
+        try read().map { SocketTable.openPorts(reading: $0, isUDP: isUDP) }
+    }
+
+    /// The inode of a socket that is connecting to an endpoint; nil if there is none, or there are
+    /// too many sockets.
+    func socket(connectingTo remote: Endpoint) throws(SystemError) -> UInt64? {
+        try read().flatMap {
+            SocketTable.connecting(to: remote, reading: $0, isIPv6: name.hasSuffix("6"))
+        }
+    }
+
+    private func read() throws(SystemError) -> [UInt8]? {
         let number = descriptor.number
         try systemCall("lseek \(name)") { lseek(number, 0, SEEK_SET) }
-        let table = try TextFile.read(descriptor, named: name, upTo: Self.maximumLength)
-        return table.map { SocketTable.openPorts(reading: $0, isUDP: isUDP) }
+        return try TextFile.read(descriptor, named: name, upTo: Self.maximumLength)
     }
 }

@@ -1,6 +1,3 @@
-internal import CLinux
-internal import Glibc
-
 /// The processes that keep a TAP interface alive, because each has a descriptor of it open.
 ///
 /// See proc(5): /proc/PID/fd and /proc/PID/fdinfo, where the kernel reports the interface of a TUN
@@ -13,19 +10,14 @@ enum TAPHolder {
     ///   - interface: The interface's name.
     /// - Returns: False also when the process has ended, or this process may not inspect it.
     static func holds(_ process: Int32, interface: String) -> Bool {
-        guard let directory = opendir("/proc/\(process)/fdinfo") else { return false }
-        defer { closedir(directory) }
+        let folder = "/proc/\(process)/fdinfo"
         let mark = Array("iff:\t\(interface)".utf8)
-        while let entry = readdir(directory) {
-            // Sound: the name is an array of chars that ends with NUL, valid until the next
-            // readdir.
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            guard Int32(name) != nil else { continue }
-            if describes("/proc/\(process)/fdinfo/\(name)", mark) { return true }
+        var isHolder = false
+        Directory.forEachName(in: folder) { name in
+            isHolder = Int32(name) != nil && describes("\(folder)/\(name)", mark)
+            return !isHolder
         }
-        return false
+        return isHolder
     }
 
     private static func describes(_ path: String, _ mark: [UInt8]) -> Bool {

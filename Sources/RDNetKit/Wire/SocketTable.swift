@@ -6,6 +6,8 @@ enum SocketTable {
     /// States (include/net/tcp_states.h); an unconnected UDP socket has the second one.
     private static let listening = "0A"
     private static let unconnected = "07"
+    /// SYN-SENT.
+    private static let connecting = "02"
 
     /// The ports on which sockets wait for any client.
     ///
@@ -28,5 +30,43 @@ enum SocketTable {
             ports.insert(port)
         }
         return ports
+    }
+
+    /// A TCP socket that is connecting to an endpoint.
+    ///
+    /// - Parameters:
+    ///   - remote: The endpoint.
+    ///   - octets: The table; a line that is cut short or malformed is skipped.
+    ///   - isIPv6: Whether it is a table of IPv6 sockets, which also connect to IPv4 addresses.
+    /// - Returns: The inode of the first such socket; nil if there is none.
+    static func connecting(
+        to remote: Endpoint,
+        reading octets: [UInt8],
+        isIPv6: Bool
+    ) -> UInt64? {
+        let address = isIPv6 ? remote.address.ipv6Octets : remote.address.octets
+        let place = Array("\(text(of: address)):\(hexadecimal(remote.port.bigEndianOctets))".utf8)
+        for line in octets.split(separator: UInt8(ascii: "\n")).dropFirst() {
+            let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 10)
+            guard fields.count > 9, fields[2].elementsEqual(place),
+                fields[3].elementsEqual(connecting.utf8)
+            else { continue }
+            return UInt64(String(decoding: fields[9], as: UTF8.self))
+        }
+        return nil
+    }
+
+    /// An address as the kernel of a little-endian machine prints it: words of four bytes.
+    private static func text(of address: [UInt8]) -> String {
+        stride(from: 0, to: address.count, by: 4).map { start in
+            hexadecimal(address[start..<(start + 4)].reversed())
+        }.joined()
+    }
+
+    private static func hexadecimal(_ octets: [UInt8]) -> String {
+        octets.map { octet in
+            let digits = String(octet, radix: 16, uppercase: true)
+            return octet < 16 ? "0" + digits : digits
+        }.joined()
     }
 }

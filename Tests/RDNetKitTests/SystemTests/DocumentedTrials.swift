@@ -46,7 +46,7 @@ struct DocumentedTrial: Sendable {
             start: "export RDNET_API=unix:///run/api.sock",
             page: "README.md",
             before: namedGuest + sshServer,
-            after: "has 127.0.0.1:8080 rdnet ctl forwards; has 'logged in' cat output"
+            after: "has 127.0.0.1:8083 rdnet ctl forwards; has 'logged in' cat output"
         ),
         .init(
             start: "cp .build/rdnet",

@@ -25,6 +25,46 @@ struct SocketTableTests {
         #expect(SocketTable.openPorts(reading: Array(Self.tcp.utf8), isUDP: true) == [])
     }
 
+    /// /proc/net/tcp6 of Linux 6.1: connections to 2001:db8::7 and to 9.9.9.9 in SYN-SENT.
+    private static let connecting = """
+          sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+           0: 7FA8C0FD000000000000000002000000:B2A0 B80D0120000000000000000007000000:0050 02 00000001:00000000 01:00000062 00000000     0        0 29561 2 0 200 0 0 1 7
+           1: 0000000000000000FFFF0000027FA8C0:C8F2 0000000000000000FFFF000009090909:01BB 02 00000001:00000000 01:00000062 00000000     0        0 29562 2 0 200 0 0 1 7
+
+        """
+
+    @Test(
+        "a connection attempt is found by its remote end",
+        arguments: [("2001:db8::7", 80, 29_561), ("9.9.9.9", 443, 29_562)]
+    )
+    func connecting(address: String, port: UInt16, inode: UInt64) throws {
+        let remote = Endpoint(address: try #require(IPAddress(address)), port: port)
+        let octets = Array(Self.connecting.utf8)
+        let found = SocketTable.connecting(to: remote, reading: octets, isIPv6: true)
+        #expect(found == inode)
+        let other = Endpoint(address: remote.address, port: 81)
+        #expect(SocketTable.connecting(to: other, reading: octets, isIPv6: true) == nil)
+        for end in octets.indices {
+            let cut = Array(octets[..<end])
+            let found = SocketTable.connecting(to: remote, reading: cut, isIPv6: true)
+            #expect(found == nil || "\(inode)".hasPrefix("\(found ?? 0)"))
+        }
+    }
+
+    @Test func `of a table of IPv4, too, but no connection that is established`() throws {
+        let line = """
+            header
+               0: 027FA8C0:B2A0 09090909:0050 02 00000001:00000000 01:00000062 00000000     0        0 77 2 0
+
+            """
+        let remote = Endpoint(address: try #require(IPAddress("9.9.9.9")), port: 80)
+        let octets = Array(line.utf8)
+        #expect(SocketTable.connecting(to: remote, reading: octets, isIPv6: false) == 77)
+        let local = Endpoint(address: .loopbackIPv4, port: 0xd5a2)
+        let table = Array(Self.tcp.utf8)
+        #expect(SocketTable.connecting(to: local, reading: table, isIPv6: false) == nil)
+    }
+
     @Test(
         "a line that is cut short or malformed has none",
         arguments: [
