@@ -81,9 +81,9 @@ extension Option<APIAccess> {
             reason: """
                 With forwards, a guest can list, open and close TCP and UDP ports of the host that lead \
                 to guests, and sees only those that guests have opened. With none, port 80 of the gateway \
-                is closed. With full, guests can also create unix sockets anywhere on the host, make it \
-                run ssh with any key, and close the host's own forwards: use it only for a guest that you \
-                trust like yourself.
+                is closed. With full, guests can also close the host's own forwards and, with --sandbox \
+                off, create unix sockets anywhere on the host and run ssh there with any key: use it only \
+                for guests that you trust completely.
                 """
         ),
         Option(

@@ -76,8 +76,9 @@ extension Option<CommonSettings> {
             unset: "standard error",
             help: "the file to append log lines to",
             reason: """
-                SIGHUP reopens the file, for log rotation. Lines that would block the program, for \
-                example on a full pipe, are dropped, counted and reported.
+                SIGHUP reopens the file, for log rotation; up passes the signal to its command. \
+                Lines that would block the program, for example on a full pipe, are dropped, \
+                counted and reported.
                 """
         ),
         Option(

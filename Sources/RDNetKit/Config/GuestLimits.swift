@@ -28,9 +28,9 @@ extension Option<GuestLimits> {
             help: "how fast a guest may send and receive, such as 50mbit or 10mbit/50mbit",
             reason: """
                 Each guest's link has the rate, in each direction; of two rates, the first is the \
-                guest's upload. Units are bit, kbit, mbit and gbit as in tc(8). Connections are \
-                slowed down without loss on their way to the guest, and by dropping one packet now \
-                and then on the way from it. It counts all frames, also those between guests.
+                guest's upload. Units are bit, kbit, mbit and gbit as in tc(8). Traffic to the \
+                guest is delayed without loss; traffic from it loses an occasional packet. All \
+                frames count, also those between guests.
                 """
         ),
         Option(

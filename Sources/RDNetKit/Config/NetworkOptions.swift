@@ -208,9 +208,9 @@ extension Option<NetworkSettings> {
                 Anyone who can connect can publish ports, reach guests and join the network. A \
                 unix socket has mode 0600 (--api-mode, --api-group). At a TCP address use \
                 --api-token-file, because every user of the machine can connect to 127.0.0.1. \
-                Requests of web pages, and those whose Host is not a name or an address of the \
-                API, get status 403; guests cannot reach these addresses. What guests can reach, on \
-                port 80 of the gateway, is set by --guest-api.
+                Requests from web pages, or with a foreign Host header, get status 403, and guests \
+                cannot reach the API's addresses. What guests can reach, on port 80 of the gateway, \
+                is set by --guest-api.
                 """
         ),
     ]
@@ -284,8 +284,8 @@ extension Option<NetworkSettings> {
             .boolean,
             help: "keep guests from the host's 127.0.0.1",
             reason: """
-                The host alias refuses connections then. The gateway's own services stay, and so do \
-                services on the host's other addresses.
+                The address that stands for the host (192.168.127.254) then refuses connections. \
+                The gateway's own services stay, and so do services on the host's other addresses.
                 """
         ),
         .isolate(\.isolatesGuests),

@@ -105,7 +105,9 @@ struct DatagramConversations {
         let reading = inspector.read(payload)
         if reading != .notQUIC { request.transport = .quic }
         let server = policy.identity(of: remote.address, for: guest.address)
-        let verdict = policy.decide(request, server)
+        // A hello is decided about, and recorded, once more.
+        let isNamed = if case .hello = reading { true } else { false }
+        let verdict = policy.decide(request, server, isFinal: !isNamed)
         let conversation = remember(verdict, server, request, key, policy, now: now)
         guard case .host = conversation.verdict,
             conversation.needsName || policy.distinguishesQUIC

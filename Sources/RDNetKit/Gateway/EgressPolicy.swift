@@ -74,7 +74,17 @@ final class EgressPolicy {
     }
 
     /// Decides about a new flow to a server of which this is known, and records the decision.
-    func decide(_ request: Request, _ identity: ServerIdentity) -> Verdict {
+    ///
+    /// - Parameters:
+    ///   - request: The flow.
+    ///   - identity: What is known of its server.
+    ///   - isFinal: False if the caller asks again, with the server's name, where a name decides.
+    /// - Returns: The verdict.
+    func decide(
+        _ request: Request,
+        _ identity: ServerIdentity,
+        isFinal: Bool = true
+    ) -> Verdict {
         let decision = decision(on: request, identity)
         let record = record(decision, request, identity)
         switch decision.action {
@@ -82,7 +92,7 @@ final class EgressPolicy {
             decided(record)
             return .refuse(.policy)
         case .allow:
-            decided(record)
+            if isFinal || !decision.needsName { decided(record) }
             return allowed(request, decision)
         case .ask:
             return ask(request, decision, record)

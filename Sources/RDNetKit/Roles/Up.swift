@@ -28,7 +28,7 @@ extension Option<UpSettings> {
         help: "run the command as the user who starts it, without privileges",
         reason: """
             By default, an ordinary user's command runs as root in its user namespace, which programs \
-            that set up a network need; this option keeps the user. If root starts up, there is no \
+            that set up a network need; this option keeps the user. As root, there is no \
             user namespace, and the option changes nothing.
             """
     )

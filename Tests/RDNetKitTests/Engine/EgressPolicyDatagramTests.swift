@@ -100,6 +100,8 @@ struct EgressPolicyDatagramTests {
         try world.resolve("b.example")
         let datagrams = [QUICPackets.first, QUICPackets.answered, QUICPackets.handshake]
         #expect(try send(datagrams, to: socket, in: world) == [])
+        #expect(world.records.map(\.verdict) == [.deny])
+        #expect(world.records.map(\.name) == ["a.example"])
     }
 
     @Test func `a second QUIC connection or hello with another name does not leave`() throws {
