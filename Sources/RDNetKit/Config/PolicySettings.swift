@@ -4,8 +4,8 @@ struct PolicySettings: Equatable, Sendable {
     var document = ""
     /// The rules of the command line, in their order; they precede those of the file.
     private(set) var rules: [PolicyRule] = []
-    /// Where every decision is recorded; empty for nowhere.
-    var auditFile = ""
+    /// Where every decision is recorded.
+    var audit = AuditDestination.nowhere
 
     /// Whether there is a policy.
     var isOn: Bool { !document.isEmpty || !rules.isEmpty }
@@ -92,14 +92,16 @@ extension Option<PolicySettings> {
         ),
         Option(
             "audit",
-            \.auditFile,
-            .optionalPath,
+            \.audit,
+            .audit,
             unset: "none",
-            help: "append decisions of the policy, and ended flows, to a file of JSON lines",
+            help: "record decisions of the policy, and ended flows, as lines of JSON",
             reason: """
-                One object a decision: time, guest, protocol, destination, name, verdict and rule. One \
-                object a flow that ended: its bytes in both directions and its duration. Writing never \
-                waits; the next object that fits says how many are missing.
+                They go to the end of a file, to a descriptor that the program was started with \
+                (fd:3), or to the machine's log (syslog). One object a decision: time, guest, \
+                protocol, destination, name, verdict and rule. One object a flow that ended: its \
+                bytes in both directions and its duration. Writing never waits; the next object \
+                that fits says how many are missing.
                 """
         ),
     ]

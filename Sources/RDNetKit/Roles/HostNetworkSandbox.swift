@@ -12,7 +12,7 @@ extension Sandbox {
         if Socket.needsRawEcho { capabilities.insert(.netRaw) }
         grants.readable = [network.resolvConf, network.hosts]
         if network.policy.hasFile { grants.readable.append(network.policy.document) }
-        for path in [logFile, network.captureFile, network.policy.auditFile] { write(in: path) }
+        for path in [logFile, network.captureFile, network.policy.audit.path] { write(in: path) }
         for address in network.apiAddresses { listen(address, network.access) }
         for case .stream(let address) in network.portFileAddresses { listen(address) }
     }

@@ -76,19 +76,36 @@ final class PolicyKeeper: PolicyControl {
     }
 
     private func openAudit() throws(PolicyChangeError) {
-        guard !settings.auditFile.isEmpty else { return }
         do {
-            let file = try LogDestination.file(settings.auditFile, appending: true)
-            audit = Logger(
-                format: .json,
-                clock: WallClock.now,
-                sink: file.write,
-                lossCause: { file.lossCause }
-            )
-            policy.ended = { [unowned self] in record($0) }
+            switch settings.audit {
+            case .nowhere: return
+            case .file(let path): try record(in: .file(path, appending: true))
+            case .descriptor(let number):
+                if audit != nil { return }
+                guard OwnedDescriptor.claimInherited(number) else {
+                    throw PolicyChangeError("fd:\(number): the program was started without it")
+                }
+                try record(in: .inherited(number))
+            case .systemLog:
+                if audit != nil { return }
+                let log = try SystemLog()
+                record(in: log.write, lossCause: { log.lossCause })
+            }
         } catch {
-            throw PolicyChangeError("audit file: \(error)")
+            throw PolicyChangeError("audit \(error)")
         }
+    }
+
+    private func record(in file: LogDestination) {
+        record(in: file.write, lossCause: { file.lossCause })
+    }
+
+    private func record(
+        in sink: @escaping (ArraySlice<UInt8>) -> Int,
+        lossCause: @escaping () -> String
+    ) {
+        audit = Logger(format: .json, clock: WallClock.now, sink: sink, lossCause: lossCause)
+        policy.ended = { [unowned self] in record($0) }
     }
 
     private func read() throws(PolicyChangeError) -> PolicyDocument {

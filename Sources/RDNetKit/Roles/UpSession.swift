@@ -91,6 +91,10 @@ final class UpSession: ReadinessObserver {
     ) -> Int32 {
         // Close the child's copies, so that it detects when the parent closes its ends.
         for number in parents { _ = OwnedDescriptor(adopting: number) }
+        // The command must not write its own record.
+        if case .descriptor(let number) = chosen.network.policy.audit {
+            _ = OwnedDescriptor.claimInherited(number)
+        }
         let network = chosen.network
         let settings = NamespaceGuest.Settings(
             mac: network.guestMAC,

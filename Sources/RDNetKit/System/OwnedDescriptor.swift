@@ -54,6 +54,20 @@ struct OwnedDescriptor: ~Copyable {
         for number in inherited { _ = close(number) }
     }
 
+    /// Keeps a descriptor that the program was started with from programs that it starts.
+    ///
+    /// The standard streams stay theirs, too.
+    ///
+    /// - Parameter number: Any number.
+    /// - Returns: Whether the program was started with it. This program opens none without
+    ///   close-on-exec.
+    static func claimInherited(_ number: Int32) -> Bool {
+        let flags = fcntl(number, F_GETFD)
+        guard flags >= 0, flags & FD_CLOEXEC == 0 else { return false }
+        if number > STDERR_FILENO { _ = fcntl(number, F_SETFD, flags | FD_CLOEXEC) }
+        return true
+    }
+
     private static func checkInheritance(of number: Int32) throws(SystemError) {
         let flags = fcntl(number, F_GETFD)
         guard flags != -1, flags & FD_CLOEXEC == 0 else {

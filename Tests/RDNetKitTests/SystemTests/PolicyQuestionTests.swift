@@ -65,6 +65,82 @@ final class PolicyQuestionTests {
         #expect(program.status == 7, "\(directory.text(of: "output"))")
     }
 
+    /// The words that start `up` with a policy that denies everything, and a client.
+    private func denied(audit: String) -> [String] {
+        [
+            BuiltProgram.rdnet, "up", "--allow", "tcp 192.0.2.1", "--audit", audit, "--logfile", "",
+            "--",
+        ]
+    }
+
+    private let client = "curl -s http://9.9.9.9/; echo forged >&3; true"
+
+    @Test func `decisions go to a descriptor, which the command does not have`() throws {
+        let words = denied(audit: "fd:3").joined(separator: "' '")
+        let script = "exec '\(words)' sh -c '\(client)' 3>\(directory.file("audit"))"
+        let program = try RunningProgram(["sh", "-c", script], in: host)
+        defer { program.end(with: SIGTERM) }
+        #expect(comesTrue { !program.isRunning })
+        let text = directory.text(of: "audit")
+        #expect(text.contains(#""destination":"9.9.9.9:80""#), "\(text)")
+        #expect(!text.contains("forged"), "\(text)")
+    }
+
+    @Test func `decisions go to the machine's log, one message each`() throws {
+        // Its socket has a fixed name, so the program sees a private /dev with a file in its place.
+        let log = directory.file("log")
+        let receiver = try RunningProgram(
+            ["socat", "-u", "UNIX-RECV:\(log)", "CREATE:\(directory.file("messages"))"],
+            in: host
+        )
+        defer { receiver.end(with: SIGKILL) }
+        try #require(comesTrue { FileManager.default.fileExists(atPath: log) })
+        let mount = """
+            rm -f /dev/log; ln -s \(log) /dev/log; exec "$@"
+            """
+        let program = try RunningProgram(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", devices + mount, "sh"]
+                + denied(audit: "syslog") + ["sh", "-c", client],
+            in: host,
+            output: URL(fileURLWithPath: directory.file("output"))
+        )
+        defer { program.end(with: SIGTERM) }
+        #expect(comesTrue { !program.isRunning })
+        #expect(comesTrue { directory.text(of: "messages").contains("9.9.9.9:80") })
+        let text = directory.text(of: "messages")
+        #expect(text.hasPrefix("<30>rdnet[") && text.contains(#"]: {"time":"#), "\(text)")
+    }
+
+    /// A private /dev with the devices that the programs need.
+    private let devices = """
+        mkdir /tmp/dev-$$; mount -t tmpfs none /tmp/dev-$$; mkdir /tmp/dev-$$/net
+        for name in null zero random urandom tty net/tun; do
+            touch /tmp/dev-$$/$name; mount --bind /dev/$name /tmp/dev-$$/$name
+        done
+        mount --move /tmp/dev-$$ /dev; rmdir /tmp/dev-$$
+
+        """
+
+    @Test(
+        "an audit that cannot be written ends the program with one sentence",
+        arguments: [
+            ("fd:9", 1, "audit fd:9: the program was started without it"),
+            ("fd:x", 2, "--audit: \"fd:x\" is not valid; expected a path, fd: and the number"),
+            ("/no/such", 1, "audit open /no/such: No such file or directory"),
+        ]
+    )
+    func badAudit(audit: String, status: Int32, sentence: String) throws {
+        let program = try RunningProgram(
+            denied(audit: audit) + ["true"],
+            in: host,
+            output: URL(fileURLWithPath: directory.file("output"))
+        )
+        defer { program.end(with: SIGTERM) }
+        #expect(comesTrue { !program.isRunning })
+        let output = directory.text(of: "output")
+        #expect(program.status == status && output.contains(sentence), "\(output)")
+    }
+
     @Test func `without an answer in the time that the file sets, the connection is refused`()
         throws
     {
