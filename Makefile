@@ -166,7 +166,7 @@ install -d "$(prefix)/$(1)"; install -m 644 $(2) "$(prefix)/$(1)/"
 endef
 prefix = $(DESTDIR)$(PREFIX)
 
-## install: the file, a link for each role (ALL_NAMES=1: ctl and up too), manual pages, licenses; DESTDIR= PREFIX=/usr/local
+## install: the file, a link for each role (ALL_NAMES=1: ctl and up too), manual pages, shell completion, licenses; DESTDIR= PREFIX=/usr/local
 install: $(binary)
 	@install -d "$(prefix)/bin"
 	@options=$(if $(ALL_NAMES),-a); cd "$(prefix)/bin"; \
@@ -181,6 +181,10 @@ install: $(binary)
 	@cd "$(prefix)/share/man/man8"; "$(CURDIR)/$(binary)" --list | while read -r role; do \
 		case $$role in ctl|up) ;; *) echo ".so man8/rdnet-$$role.8" >"$$role.8" ;; esac; \
 	done
+	@d="$(prefix)/share"; install -d "$$d/bash-completion/completions" "$$d/zsh/site-functions" "$$d/fish/vendor_completions.d"; \
+	"$(CURDIR)/$(binary)" --completion bash >"$$d/bash-completion/completions/rdnet"; \
+	"$(CURDIR)/$(binary)" --completion zsh >"$$d/zsh/site-functions/_rdnet"; \
+	"$(CURDIR)/$(binary)" --completion fish >"$$d/fish/vendor_completions.d/rdnet.fish"
 	@$(call put,share/doc/rdnet,LICENSE .dist/usr/local/share/doc/rdnet/*)
 	@$(call put,share/rdnet,.dist/usr/local/share/rdnet/*)
 

@@ -25,6 +25,9 @@ struct APIAccess: Equatable, Sendable {
     var group = ""
     /// The file whose first line every client of a TCP address must present; empty for none.
     var tokenFile = ""
+    /// Whether the API has a socket under the run-time directory if it has no other address.
+    var offersSocket: Bool { !hidesSocket }
+    fileprivate var hidesSocket = false
 }
 
 /// Addresses and ports of the host that guests may listen on.
@@ -123,6 +126,17 @@ extension Option<APIAccess> {
                 The token is the file's first line. Clients send it as "Authorization: Bearer TOKEN"; \
                 without it they get status 401. Clients on unix sockets need none: the file's \
                 permissions protect those.
+                """
+        ),
+        Option(
+            "no-api-socket",
+            \.hidesSocket,
+            .boolean,
+            help: "offer no API socket under the run-time directory",
+            reason: """
+                Without another address for the API, it is at ROLE-PID.sock in the directory rdnet-api of \
+                XDG_RUNTIME_DIR, or for root of /run, until the program ends. Only this user can \
+                connect, and rdnet ctl finds it.
                 """
         ),
     ]

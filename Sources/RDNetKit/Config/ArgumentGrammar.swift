@@ -19,6 +19,9 @@ struct ParsedArguments: Equatable {
     var operands: [String] = []
     /// Whether `-h`, `-help` or `--help` came before any error; parsing stops there.
     var asksForHelp = false
+    /// Whether `--version` or `-V` came before any error, and is no option of the role; parsing
+    /// stops there.
+    var asksForVersion = false
 }
 
 /// The exact grammar of Go's `flag` package.
@@ -57,6 +60,10 @@ enum ArgumentGrammar {
             guard let option = forms.firstIndex(where: { $0.name == name }) else {
                 guard name != "h", name != "help" else {
                     parsed.asksForHelp = true
+                    return parsed
+                }
+                guard name != "V", name != "version" else {
+                    parsed.asksForVersion = true
                     return parsed
                 }
                 let nearest = EditDistance.likely(for: name, in: forms.map(\.name))

@@ -54,6 +54,8 @@ struct Configuration<Settings: RoleSettings> {
     private(set) var sources: [[ValueSource]]
     /// Whether help was requested; then only the arguments were read.
     let asksForHelp: Bool
+    /// Whether the program's version was requested; then only the arguments were read.
+    let asksForVersion: Bool
 
     /// Assembles a configuration.
     ///
@@ -78,7 +80,8 @@ struct Configuration<Settings: RoleSettings> {
         ) { options[$0].assign($1, &scratch) }
         operands = parsed.operands
         asksForHelp = parsed.asksForHelp
-        if asksForHelp { return }
+        asksForVersion = parsed.asksForVersion
+        if asksForHelp || asksForVersion { return }
         try takeFile(scratch, parsed, inputs)
         try takeEnvironment(inputs.environment)
         try take(parsed.assignments.map { ($0.option, $0.text, .argument) })

@@ -5,11 +5,15 @@ enum ControlCommand: Equatable {
     case unexpose(local: String)
     case leases
     case names
+    case resolvers
     /// A name that contains a dot, and its IPv4 address.
     case addName(String, IPAddress)
     case stats
     case flows
     case links
+    case doctor
+    /// Nil to query the level.
+    case logLevel(LogLevel?)
     /// Nil to query the state.
     case capture(isOn: Bool?)
     case tunnel(Endpoint)
@@ -46,6 +50,9 @@ enum ControlCommand: Equatable {
             help: "list the local DNS zones, or add a name",
             parse: names
         ),
+        Form(word: "dns", operands: "", help: "list the host's DNS servers and how they answer") {
+            $0.isEmpty ? .resolvers : nil
+        },
         Form(word: "stats", operands: "", help: "show the counters") {
             $0.isEmpty ? .stats : nil
         },
@@ -60,6 +67,15 @@ enum ControlCommand: Equatable {
             operands: " [on|off]",
             help: "show or switch the capture of frames to a file",
             parse: capture
+        ),
+        Form(word: "doctor", operands: "", help: "look for what is wrong, and say what to do") {
+            $0.isEmpty ? .doctor : nil
+        },
+        Form(
+            word: "log-level",
+            operands: " [LEVEL]",
+            help: "show or change the lowest level that is logged",
+            parse: logLevel
         ),
         Form(
             word: "tunnel",
@@ -111,6 +127,14 @@ enum ControlCommand: Equatable {
             let address = IPAddress(words[2])
         else { return nil }
         return .addName(name, address)
+    }
+
+    private static func logLevel(_ words: [String]) -> ControlCommand? {
+        guard let word = words.first else { return .logLevel(nil) }
+        guard words.count == 1, let level = ValueSyntax<LogLevel>.logLevel.parse(word) else {
+            return nil
+        }
+        return .logLevel(level)
     }
 
     private static func capture(_ words: [String]) -> ControlCommand? {

@@ -18,6 +18,9 @@ enum ManualMarkup {
                 text += ".Ic [network] .\n"
             }
         }
+        if !options.contains(where: { $0.name == "version" }) {
+            text += ".It Fl V , Fl Fl version\nPrint the version and exit.\n"
+        }
         text += ".It Fl h , Fl Fl help\nPrint a short usage text and end.\n"
         return text + ".El\n"
     }

@@ -184,7 +184,8 @@ extension Option<NetworkSettings> {
 
     private static let ipv6 = Option.ipv6(mode: \.ipv6, prefix: \.prefixChoice)
 
-    private static let waysIn = [
+    private static let portForward = Option.pair(
+        "p",
         Option(
             "port-forward",
             repeating: \.portForwards,
@@ -194,26 +195,31 @@ extension Option<NetworkSettings> {
             reason: """
                 A range, such as 10000-10100, forwards as many ports. Without HOST the host listens on \
                 127.0.0.1; without =GUEST:PORTS the ports lead to the same ports of the default guest. \
+                8080:80 and 127.0.0.1:8080:80/udp, as in docker, lead to port 80 of the default guest. \
                 The last option for a host address and ports wins. If a host port is in use, the \
                 program exits with status 1.
                 """
-        ),
-        Option(
-            "api",
-            repeating: \.apiAddresses,
-            .stream,
-            unset: "none",
-            help: "serve the HTTP API at an address on the host",
-            reason: """
-                Anyone who can connect can publish ports, reach guests and join the network. A \
-                unix socket has mode 0600 (--api-mode, --api-group). At a TCP address use \
-                --api-token-file, because every user of the machine can connect to 127.0.0.1. \
-                Requests from web pages, or with a foreign Host header, get status 403, and guests \
-                cannot reach the API's addresses. What guests can reach, on port 80 of the gateway, \
-                is set by --guest-api.
-                """
-        ),
-    ]
+        )
+    )
+
+    private static let waysIn =
+        portForward + [
+            Option(
+                "api",
+                repeating: \.apiAddresses,
+                .stream,
+                unset: "none",
+                help: "serve the HTTP API at an address on the host",
+                reason: """
+                    Anyone who can connect can publish ports, reach guests and join the network. A \
+                    unix socket has mode 0600 (--api-mode, --api-group). At a TCP address use \
+                    --api-token-file, because every user of the machine can connect to 127.0.0.1. \
+                    Requests from web pages, or with a foreign Host header, get status 403, and guests \
+                    cannot reach the API's addresses. What guests can reach, on port 80 of the gateway, \
+                    is set by --guest-api.
+                    """
+            )
+        ]
 
     private static let addressService = [
         Option(

@@ -41,6 +41,11 @@ struct PortForward: Hashable, Sendable, CustomStringConvertible {
         var address: IPAddress?
         var ports: PortRange
 
+        /// A side with its usual address.
+        init(ports: PortRange) {
+            self.ports = ports
+        }
+
         /// Parses `[ADDRESS:]PORTS`; `localhost` is 127.0.0.1.
         init?(_ text: some StringProtocol) {
             let text = String(text)
@@ -74,23 +79,38 @@ struct PortForward: Hashable, Sendable, CustomStringConvertible {
     let guest: Side?
     let isUDP: Bool
 
-    /// Parses `[HOST:]PORTS[=[GUEST:]PORTS][/tcp|/udp]`, with as many ports on either side.
+    /// Parses `[HOST:]PORTS[=[GUEST:]PORTS][/tcp|/udp]`, with as many ports on either side, and
+    /// docker's `[HOST:]PORTS:PORTS[/tcp|/udp]`.
     init?(_ text: some StringProtocol) {
         let suffixed = text.split(separator: "/", omittingEmptySubsequences: false)
         guard suffixed.count == 1 || suffixed.count == 2 && ["tcp", "udp"].contains(suffixed[1])
         else { return nil }
         let sides = suffixed[0].split(separator: "=", omittingEmptySubsequences: false)
-        guard sides.count <= 2, let host = Side(sides[0]) else { return nil }
-        self.host = host
         isUDP = suffixed.last == "udp"
-        guard sides.count == 2 else {
-            guest = nil
+        if sides.count == 1, let host = Side(sides[0]) {
+            (self.host, guest) = (host, nil)
             return
         }
-        guard let guest = Side(sides[1]), guest.ports.count == host.ports.count else {
+        guard let pair = sides.count == 1 ? Self.dockerSides(sides[0]) : Self.sides(sides),
+            pair.host.ports.count == pair.guest.ports.count
+        else { return nil }
+        (host, guest) = pair
+    }
+
+    private static func sides(_ texts: [some StringProtocol]) -> (host: Side, guest: Side)? {
+        guard texts.count == 2, let host = Side(texts[0]), let guest = Side(texts[1]) else {
             return nil
         }
-        self.guest = guest
+        return (host, guest)
+    }
+
+    /// Parses `[HOST:]PORTS:PORTS`, where the ports after the last colon are the usual guest's.
+    private static func dockerSides(_ text: some StringProtocol) -> (host: Side, guest: Side)? {
+        guard let colon = text.lastIndex(of: ":"),
+            let guest = PortRange(text[text.index(after: colon)...]),
+            let host = Side(text[..<colon])
+        else { return nil }
+        return (host, Side(ports: guest))
     }
 
     /// The name of the transport in the forwarding API.
@@ -127,7 +147,8 @@ extension ValueSyntax where Value == PortForward {
         placeholder: "HOST:PORTS=GUEST:PORTS",
         expected: """
             HOST:PORTS=GUEST:PORTS[/udp] with literal addresses or localhost, and one port or a range of \
-            the same length on either side, such as 127.0.0.1:8080=192.168.127.2:80 or 10000-10100/udp
+            the same length on either side, such as 127.0.0.1:8080=192.168.127.2:80 or 10000-10100/udp; \
+            or, as in docker, [HOST:]PORTS:PORTS[/udp], such as 8080:80
             """,
         parse: { PortForward($0) },
         text: { $0.description }

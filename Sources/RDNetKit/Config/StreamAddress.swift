@@ -69,3 +69,21 @@ extension ValueSyntax where Value == StreamAddress {
         text: { $0.description }
     )
 }
+
+extension ValueSyntax where Value == StreamAddress {
+    /// The address of a service to connect to, also as people type it: `/run/api.sock`,
+    /// `localhost:8080`.
+    static let service = ValueSyntax(
+        placeholder: "ADDRESS",
+        expected: "unix:///PATH, /PATH, tcp://ADDRESS:PORT, ADDRESS:PORT or vsock://[CID]:PORT",
+        parse: { text in
+            if text.hasPrefix("/") { return StreamAddress("unix://\(text)") }
+            let address = text.removingPrefix("tcp://").map { String($0) } ?? text
+            if let port = address.removingPrefix("localhost:") {
+                return StreamAddress("tcp://127.0.0.1:\(port)")
+            }
+            return StreamAddress(text) ?? StreamAddress("tcp://\(text)")
+        },
+        text: { $0.description }
+    )
+}

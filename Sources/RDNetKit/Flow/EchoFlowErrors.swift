@@ -9,6 +9,9 @@ extension EchoFlows {
     ///   - flow: The request's flow.
     func report(_ error: QueuedError, quoting message: UnsafeRawBufferPointer, of flow: EchoFlow) {
         if error.offender == nil { path.drop(.hostError) }
+        if let reason = FlowFailure(error.kind) {
+            failed(flow.key.guest, to: error.destination.address, reason)
+        }
         let (header, octets) = quote(flow, to: error.destination.address, message)
         path.report(GuestError(error, about: header, octets))
     }
@@ -21,9 +24,28 @@ extension EchoFlows {
         errno code: Int32
     ) {
         path.drop(.hostError)
+        failed(flow.key.guest, to: host, FlowFailure(errno: code), errno: code)
         guard let reason = QueuedError.unreachable(errno: code) else { return }
         let (header, octets) = quote(flow, to: host, message)
         path.report(GuestError(.destinationUnreachable(reason), about: header, octets))
+    }
+
+    /// Records that a ping did not reach its destination.
+    func failed(
+        _ guest: IPAddress,
+        to host: IPAddress,
+        _ reason: FlowFailure,
+        errno code: Int32 = 0
+    ) {
+        path.failed(
+            FailedFlow(
+                transport: IPProtocol.icmp(for: host),
+                guest: Endpoint(address: guest, port: 0),
+                remote: Endpoint(address: path.seenByGuests(host), port: 0),
+                reason: reason,
+                errno: code
+            )
+        )
     }
 
     /// The guest's original request: its IP header, and the message with the guest's identifier.

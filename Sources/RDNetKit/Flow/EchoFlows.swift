@@ -83,6 +83,8 @@ final class EchoFlows {
             flow.send(message, request, options, now: now)
         } catch {
             path.drop(.hostError)
+            let reason = FlowFailure(errno: error.errno)
+            failed(key.guest, to: request.host.address, reason, errno: error.errno)
             guard !error.isOutOfDescriptors, !saidNoPermission else { return }
             saidNoPermission = true
             log.warning(

@@ -123,6 +123,8 @@ protocol GuestPath: AnyObject {
     func report(_ error: GuestError)
     /// Counts a packet that is not passed on.
     func drop(_ reason: DropReason)
+    /// Records a connection, datagram or ping that did not reach its destination.
+    func failed(_ flow: FailedFlow)
 }
 
 extension GuestPath {

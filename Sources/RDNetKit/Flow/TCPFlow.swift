@@ -281,17 +281,35 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
     func hostRefused(errno code: Int32, now: Instant) {
         if flows.retryOnOtherLoopback(self, errno: code, now: now) { return }
         // What the guest asked for is the first loopback address, and that has refused.
-        refuse(errno: hasTriedOtherLoopback ? 0 : code, now: now)
+        if hasTriedOtherLoopback { return refuse(.refused, now: now) }
+        refuse(FlowFailure(errno: code), errno: code, now: now)
     }
 
     /// Refuses the guest because the host connection failed: RST, or ICMP if no host answered (RFC
     /// 1122, 4.2.3.9).
-    func refuse(errno code: Int32, now: Instant) {
+    func refuse(_ reason: FlowFailure, errno code: Int32 = 0, now: Instant) {
         flows.counters.refused &+= 1
-        if !flows.reportUnreachable(self, errno: code) {
+        // An ICMP error says more than the errno that it became.
+        let error = opening == nil ? nil : connectError
+        failed(error.flatMap { FlowFailure($0.kind) } ?? reason, errno: code)
+        if !flows.reportUnreachable(self, error, errno: code) {
             sendBare(sequence: SequenceNumber(0), [.rst, .ack])
         }
         close()
+    }
+
+    /// Records that the guest's connection attempt led nowhere.
+    func failed(_ reason: FlowFailure, errno code: Int32 = 0) {
+        flows.path.failed(
+            FailedFlow(
+                transport: IPProtocol.tcp,
+                guest: key.guest,
+                remote: key.remote,
+                reason: reason,
+                errno: code,
+                name: server?.name
+            )
+        )
     }
 
     /// Closes the flow once both halves are done.

@@ -89,11 +89,12 @@ extension TCPFlows {
     ///
     /// - Parameters:
     ///   - flow: Still connecting.
+    ///   - error: The ICMP error that ended the attempt; nil for none.
     ///   - code: The host's errno.
     /// - Returns: False when a reset says it better.
-    func reportUnreachable(_ flow: TCPFlow, errno code: Int32) -> Bool {
+    func reportUnreachable(_ flow: TCPFlow, _ error: QueuedError?, errno code: Int32) -> Bool {
         guard let opening = flow.opening else { return false }
-        if let error = flow.connectError {
+        if let error {
             path.report(GuestError(error, about: opening.header, opening.quote))
             return true
         }

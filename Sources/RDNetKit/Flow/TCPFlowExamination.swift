@@ -51,6 +51,7 @@ extension TCPFlow {
         let host = Endpoint(address: dialed, port: key.remote.port)
         if flows.path.stillAdmits(key, to: host, server, hidesName: hidesMore) { return true }
         flows.path.drop(.policy)
+        failed(.policy)
         abort(.both, now: now)
         return false
     }

@@ -13,10 +13,14 @@ extension TCPFlows {
         flow.begin(with: syn, now: now)
         guard hasRoom(for: flow) else {
             counters.full &+= 1
+            flow.failed(.tableFull)
             return refuseStray(key, syn, length: 0)
         }
         let verdict = path.admit(IPProtocol.tcp, from: key.guest.address, to: key.remote)
-        if case .drop(let reason) = verdict { return path.drop(reason) }
+        if case .drop(let reason) = verdict {
+            flow.failed(FlowFailure(reason))
+            return path.drop(reason)
+        }
         counters.opened &+= 1
         table.insert(flow, for: key)
         opened[flow.port] += 1
@@ -31,7 +35,7 @@ extension TCPFlows {
             flow.server = path.identity(of: key.remote.address, for: key.guest.address)
             try follow(verdict, flow, now: now)
         } catch {
-            failed(flow, error, now: now)
+            flow.hostRefused(errno: error.errno, now: now)
         }
     }
 
@@ -50,26 +54,14 @@ extension TCPFlows {
                 do throws(SystemError) {
                     try follow(verdict, flow, now: now)
                 } catch {
-                    failed(flow, error, now: now)
+                    flow.hostRefused(errno: error.errno, now: now)
                 }
             }
         case .refuse(let reason):
-            log.debug(
-                "connection of a guest refused",
-                ["flow": "\(flow.key.guest) → \(flow.key.remote)", "reason": reason.rawValue]
-            )
             path.drop(reason)
-            flow.refuse(errno: 0, now: now)
+            flow.refuse(FlowFailure(reason), now: now)
         case .gateway, .drop: break
         }
-    }
-
-    private func failed(_ flow: TCPFlow, _ error: SystemError, now: Instant) {
-        log.debug(
-            "host connection failed",
-            ["flow": "\(flow.key.guest) → \(flow.key.remote)", "error": "\(error)"]
-        )
-        flow.hostRefused(errno: error.errno, now: now)
     }
 
     /// Whether the table, and the share of the guest's link, have room for a connection of a guest.
@@ -112,7 +104,7 @@ extension TCPFlows {
 
     private func openService(_ flow: TCPFlow, now: Instant) throws(SystemError) {
         guard let service = services[flow.key.remote.port] else {
-            return flow.refuse(errno: 0, now: now)
+            return flow.refuse(.refused, now: now)
         }
         guard descriptors.hasRoom(for: 2) else { throw .outOfDescriptors }
         let pair = try Socket.pair()

@@ -7,8 +7,35 @@ extension UDPFlows {
     ///   - payload: The quoted part of the datagram's payload; often empty (RFC 792).
     ///   - flow: The datagram's flow.
     func report(_ error: QueuedError, quoting payload: UnsafeRawBufferPointer, of flow: UDPFlow) {
+        if let reason = FlowFailure(error.kind) {
+            failed(flow.guest, to: error.destination, reason)
+        }
         let (header, octets) = quote(flow, to: error.destination, payload)
         path.report(GuestError(error, about: header, octets))
+    }
+
+    /// Records that a datagram did not reach its destination.
+    ///
+    /// - Parameters:
+    ///   - guest: Its sender.
+    ///   - host: The destination on the host's network.
+    ///   - reason: Why it did not.
+    ///   - code: The host's errno; 0 if no system call failed.
+    func failed(
+        _ guest: Endpoint,
+        to host: Endpoint,
+        _ reason: FlowFailure,
+        errno code: Int32 = 0
+    ) {
+        path.failed(
+            FailedFlow(
+                transport: IPProtocol.udp,
+                guest: guest,
+                remote: seenByGuest(host),
+                reason: reason,
+                errno: code
+            )
+        )
     }
 
     /// Reports that the host's kernel refused a datagram because it is longer than the path's MTU.
@@ -31,6 +58,7 @@ extension UDPFlows {
         _ payload: UnsafeRawBufferPointer
     ) {
         path.drop(.hostError)
+        failed(flow.guest, to: host, FlowFailure(errno: code), errno: code)
         guard let reason = QueuedError.unreachable(errno: code) else { return }
         let (header, octets) = quote(flow, to: host, payload)
         path.report(GuestError(.destinationUnreachable(reason), about: header, octets))

@@ -103,6 +103,7 @@ final class UDPFlows {
             }
             return flow
         } catch {
+            failed(guest, to: sent.host, FlowFailure(errno: error.errno), errno: error.errno)
             // A host without IPv6 has no such sockets.
             if let reason = QueuedError.unreachable(errno: error.errno) {
                 report(.destinationUnreachable(reason), about: sent, payload, from: guest)

@@ -16,19 +16,54 @@ extension PacketEngine: GuestConnector {
     }
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
-        guard let twin = twin(of: guest) else {
-            return tcp.open(to: guest, joining: stream, now: loop.now)
-        }
+        connect(to: .tcp(guest), joining: stream, answered: { _ in })
+    }
+
+    func connect(
+        to destination: ForwarderDestination,
+        joining stream: consuming OwnedDescriptor,
+        answered: @escaping (GuestAnswer) -> Void
+    ) {
+        guard case .tcp(let guest) = destination else { return Socket.resetOnClose(stream) }
+        guard let twin = twin(of: guest) else { return open(to: guest, stream, answered) }
         let (first, second) = order(guest, twin)
         look(for: second)
         tcp.open(
             to: first,
             joining: stream,
             answered: { [unowned self] answer, stream in
-                if answer != .connected { retry(second, after: answer, of: first, stream) }
+                if answer == .refused, isReachable(second, beside: first) {
+                    retry(second, stream, answered)
+                } else {
+                    Self.end(answer, stream, answered)
+                }
             },
             now: loop.now
         )
+    }
+
+    /// Connects a client to the only address of a guest that is left to try.
+    private func open(
+        to guest: Endpoint,
+        _ stream: consuming OwnedDescriptor,
+        _ answered: @escaping (GuestAnswer) -> Void
+    ) {
+        tcp.open(
+            to: guest,
+            joining: stream,
+            answered: { Self.end($0, $1, answered) },
+            now: loop.now
+        )
+    }
+
+    /// Reports a guest's answer, and resets a client that it did not accept.
+    private static func end(
+        _ answer: GuestAnswer,
+        _ stream: borrowing OwnedDescriptor,
+        _ answered: (GuestAnswer) -> Void
+    ) {
+        if answer != .connected { Socket.resetOnClose(stream) }
+        answered(answer)
     }
 
     /// The endpoint of a guest to try first, and the other one; a guest may have addresses of one
@@ -54,17 +89,13 @@ extension PacketEngine: GuestConnector {
     /// Connects a client to the other family's address of a guest that has refused it.
     private func retry(
         _ twin: Endpoint,
-        after answer: GuestAnswer,
-        of guest: Endpoint,
-        _ stream: borrowing OwnedDescriptor
+        _ stream: borrowing OwnedDescriptor,
+        _ answered: @escaping (GuestAnswer) -> Void
     ) {
-        guard answer == .refused, isReachable(twin, beside: guest) else {
-            return Socket.resetOnClose(stream)
-        }
         do {
-            tcp.open(to: twin, joining: try stream.duplicate(), now: loop.now)
+            open(to: twin, try stream.duplicate(), answered)
         } catch {
-            Socket.resetOnClose(stream)
+            Self.end(.refused, stream, answered)
         }
     }
 

@@ -58,7 +58,9 @@ extension ForwardTable {
         _ target: ForwarderDestination,
         _ connector: any GuestConnector
     ) throws(SystemError) -> any OpenForward {
-        try TCPForward(
+        var guest: Endpoint?
+        if case .tcp(let endpoint) = target { guest = endpoint }
+        return try TCPForward(
             socket,
             path: path,
             to: target,
@@ -66,7 +68,8 @@ extension ForwardTable {
             loop: loop,
             counters: counters,
             log: ssh.log,
-            limits: limits
+            limits: limits,
+            usage: makeUsage(IPProtocol.tcp, to: guest)
         )
     }
 
@@ -118,7 +121,26 @@ extension ForwardTable {
             connector: connector,
             loop: loop,
             counters: counters,
-            limits: limits
+            limits: limits,
+            usage: makeUsage(IPProtocol.tcp, to: guest)
+        )
+    }
+
+    /// The usage of a new forward, whose failures are recorded if it leads to a guest's port.
+    private func makeUsage(_ transport: UInt8, to guest: Endpoint?) -> ForwardUsage {
+        ForwardUsage(
+            now: { [unowned loop] in loop.now },
+            failed: { [weak failures, unowned loop] answer, client in
+                guard let guest, let reason = FlowFailure(answer) else { return }
+                let nobody = Endpoint(address: .anyIPv4, port: 0)
+                let flow = FailedFlow(
+                    transport: transport,
+                    guest: guest,
+                    remote: client ?? nobody,
+                    reason: reason
+                )
+                failures?.record(flow, now: loop.now)
+            }
         )
     }
 
@@ -135,7 +157,8 @@ extension ForwardTable {
             loop: loop,
             counters: counters,
             limits: limits,
-            pool: pool
+            pool: pool,
+            usage: makeUsage(IPProtocol.udp, to: guest)
         )
     }
 }

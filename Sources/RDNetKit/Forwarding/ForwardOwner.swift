@@ -17,6 +17,9 @@ protocol ForwardAccess {
     /// The forwards that the client may see, in byte order by `local`, then by protocol.
     var entries: [ForwardTable.Entry] { get }
 
+    /// What the clients of a listed forward have met; nil where that is not known.
+    func usage(of entry: ForwardTable.Entry) -> ForwardUsage?
+
     /// Adds a forward, or one for each port of a range: all of them or none.
     ///
     /// - Parameters:
@@ -64,6 +67,8 @@ struct GuestForwards: ForwardAccess {
     }
 
     var entries: [ForwardTable.Entry] { table.entries(where: \.isGuest) }
+
+    func usage(of entry: ForwardTable.Entry) -> ForwardUsage? { table.usage(of: entry) }
 
     func expose(
         _ name: String,

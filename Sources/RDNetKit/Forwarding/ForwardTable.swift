@@ -2,8 +2,14 @@
 protocol OpenForward: AnyObject {
     /// The listening endpoint; nil for a unix socket, and while it cannot be opened.
     var endpoint: Endpoint? { get }
+    /// What its clients have met; nil where that is not known.
+    var usage: ForwardUsage? { get }
     /// Stops listening; TCP connections continue, UDP clients are dropped.
     func close()
+}
+
+extension OpenForward {
+    var usage: ForwardUsage? { nil }
 }
 
 /// The host ports that lead to guests; `--port-forward` and the forwarding API use this table.
@@ -51,6 +57,8 @@ final class ForwardTable: ForwardAccess {
     weak var connector: (any GuestConnector)?
     /// Connects to the guest's own loopback addresses; nil to use the ordinary connector.
     var loopbackConnector: (any GuestConnector)?
+    /// Records the clients that guests do not accept; set by the network.
+    var failures: FailureLog?
     /// Why the sandbox forbids a unix socket at a path, or to run `ssh`; nil if it does not.
     var unixRefusal: (_ path: String, _ needsSSH: Bool) -> String? = { _, _ in nil }
     /// Called when a client of the API has opened or closed forwards.
@@ -105,6 +113,10 @@ final class ForwardTable: ForwardAccess {
                 }
                 return $0.transport.rawValue < $1.transport.rawValue
             }
+    }
+
+    func usage(of entry: Entry) -> ForwardUsage? {
+        forwards[Key(local: entry.local, transport: entry.transport)]?.host.usage
     }
 
     /// The listening endpoint of a forward: the port that the kernel chose if `local` has port 0.

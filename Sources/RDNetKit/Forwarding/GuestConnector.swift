@@ -30,6 +30,18 @@ protocol GuestConnector: AnyObject {
     ///   - stream: A connected, non-blocking stream socket; the connector closes it.
     func connect(to destination: ForwarderDestination, joining stream: consuming OwnedDescriptor)
 
+    /// Does the same, and reports the outcome where the connector learns it.
+    ///
+    /// - Parameters:
+    ///   - destination: Not UDP.
+    ///   - stream: A connected, non-blocking stream socket; the connector closes it.
+    ///   - answered: Called at most once.
+    func connect(
+        to destination: ForwarderDestination,
+        joining stream: consuming OwnedDescriptor,
+        answered: @escaping (GuestAnswer) -> Void
+    )
+
     /// Allocates a UDP port for one host client of a forward.
     ///
     /// - Parameters:
@@ -53,6 +65,15 @@ extension GuestConnector {
     func connect(to destination: ForwarderDestination, joining stream: consuming OwnedDescriptor) {
         guard case .tcp(let guest) = destination else { return Socket.resetOnClose(stream) }
         connect(to: guest, joining: stream)
+    }
+
+    /// Reports nothing.
+    func connect(
+        to destination: ForwarderDestination,
+        joining stream: consuming OwnedDescriptor,
+        answered: @escaping (GuestAnswer) -> Void
+    ) {
+        connect(to: destination, joining: stream)
     }
 }
 

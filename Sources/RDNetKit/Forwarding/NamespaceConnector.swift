@@ -38,13 +38,25 @@ final class NamespaceConnector: GuestConnector {
     }
 
     func connect(to guest: Endpoint, joining stream: consuming OwnedDescriptor) {
+        connect(to: .tcp(guest), joining: stream, answered: { _ in })
+    }
+
+    func connect(
+        to destination: ForwarderDestination,
+        joining stream: consuming OwnedDescriptor,
+        answered: @escaping (GuestAnswer) -> Void
+    ) {
+        guard case .tcp(let guest) = destination else { return Socket.resetOnClose(stream) }
         let client = WaitingClient(stream)
         let request = NamespaceSocketRequest(isDatagram: false, target: guest)
         sockets.make(request) { [weak relay] socket in
             guard let stream = client.take() else { return }
-            guard let relay, let socket else { return Socket.resetOnClose(stream) }
+            guard let relay, let socket else {
+                answered(.refused)
+                return Socket.resetOnClose(stream)
+            }
             do {
-                try relay.join(stream, socket)
+                try relay.join(stream, socket, answered: answered)
             } catch {
                 relay.failed("\(error)")
             }

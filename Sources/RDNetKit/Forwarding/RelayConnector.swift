@@ -160,13 +160,16 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     ///   - stream: Connected.
     ///   - upstream: Connecting or connected.
     ///   - owner: Whose relays end together; nil for none.
+    ///   - answered: Called once with the answer of the server behind `upstream`.
     /// - Throws: `SystemError` if the loop cannot watch them; both are closed then.
     func join(
         _ stream: consuming OwnedDescriptor,
         _ upstream: consuming OwnedDescriptor,
-        for owner: ObjectIdentifier? = nil
+        for owner: ObjectIdentifier? = nil,
+        answered: ((GuestAnswer) -> Void)? = nil
     ) throws(SystemError) {
         let relay = TCPRelay(stream, upstream, for: owner, self)
+        relay.answered = answered
         relays[ObjectIdentifier(relay)] = relay
         do {
             try relay.start()

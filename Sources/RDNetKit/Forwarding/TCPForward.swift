@@ -2,6 +2,7 @@
 /// socket of a guest.
 final class TCPForward: OpenForward {
     private let listener: StreamListener
+    let usage: ForwardUsage?
 
     /// Creates a forward and starts listening.
     ///
@@ -14,6 +15,7 @@ final class TCPForward: OpenForward {
     ///   - counters: Counts the clients.
     ///   - log: For a socket file that disappears.
     ///   - limits: Counts clients for which no descriptor is left.
+    ///   - usage: Counts the clients of this forward; nil where nobody asks.
     /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
@@ -23,8 +25,10 @@ final class TCPForward: OpenForward {
         loop: EventLoop,
         counters: ForwardCounters,
         log: Logger = .discarding(),
-        limits: LimitLog = .discarding()
+        limits: LimitLog = .discarding(),
+        usage: ForwardUsage? = nil
     ) throws(SystemError) {
+        self.usage = usage
         listener = try StreamListener(
             socket,
             path: path,
@@ -36,7 +40,13 @@ final class TCPForward: OpenForward {
         ) { [weak connector] stream, client in
             counters.connections += 1
             if client?.address.isLoopback == true { Socket.sendUnpaced(stream) }
-            connector?.connect(to: target, joining: stream)
+            guard let usage else { connector?.connect(to: target, joining: stream); return }
+            usage.accepted()
+            connector?.connect(
+                to: target,
+                joining: stream,
+                answered: { usage.answered($0, to: client) }
+            )
         }
     }
 

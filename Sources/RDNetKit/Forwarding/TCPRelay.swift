@@ -30,6 +30,8 @@ final class TCPRelay: TimerObserver {
     private let upstream: TCPRelaySide
     private var phase = Phase.dialing
     private var dialTimer: TimerWheel.Token?
+    /// Called once with the server's answer to the connection attempt.
+    var answered: ((GuestAnswer) -> Void)?
     /// Whether the relay is queued for a turn.
     private var isDue = false
 
@@ -67,6 +69,7 @@ final class TCPRelay: TimerObserver {
 
     func timerFired(now: Instant) {
         dialTimer = nil
+        tell(.silent)
         fail("no answer in \(Self.dialLimit)")
     }
 
@@ -82,11 +85,15 @@ final class TCPRelay: TimerObserver {
     /// Handles the end of the handshake, successful or not.
     private func dialed() {
         let code = Socket.takeError(upstream.descriptor)
-        guard code == 0 else { return fail(SystemError.message(code)) }
+        guard code == 0 else {
+            tell(.refused)
+            return fail(SystemError.message(code))
+        }
         guard upstream.mayWrite else { return }
         if let dialTimer { connector.loop.cancel(dialTimer) }
         dialTimer = nil
         phase = .open
+        tell(.connected)
         do {
             try client.watch(connector.loop)
         } catch {
@@ -96,6 +103,11 @@ final class TCPRelay: TimerObserver {
         client.mayRead = true
         client.mayWrite = true
         ask()
+    }
+
+    private func tell(_ answer: GuestAnswer) {
+        answered?(answer)
+        answered = nil
     }
 
     private func fail(_ cause: String) {

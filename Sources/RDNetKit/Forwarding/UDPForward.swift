@@ -17,6 +17,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
         var local: LocalAddress?
     }
 
+    let usage: ForwardUsage?
     private let socket: OwnedDescriptor
     private let guest: Endpoint
     private weak var connector: (any GuestConnector)?
@@ -37,6 +38,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
     ///   - counters: Counts the datagrams.
     ///   - limits: Counts clients that lose their port.
     ///   - pool: Shared with the other forwards of a table.
+    ///   - usage: Counts the clients of this forward; nil where nobody asks.
     /// - Throws: `SystemError` if the loop cannot watch the socket.
     init(
         _ socket: consuming OwnedDescriptor,
@@ -45,8 +47,10 @@ final class UDPForward: OpenForward, ReadinessObserver {
         loop: EventLoop,
         counters: ForwardCounters,
         limits: LimitLog = .discarding(),
-        pool: UDPForwardPool = UDPForwardPool()
+        pool: UDPForwardPool = UDPForwardPool(),
+        usage: ForwardUsage? = nil
     ) throws(SystemError) {
+        self.usage = usage
         self.socket = socket
         self.guest = guest
         self.connector = connector
@@ -131,6 +135,8 @@ final class UDPForward: OpenForward, ReadinessObserver {
         } ended: { [weak self] in
             self?.clients[conversation] = nil
         }
+        client.answered = { [usage] in usage?.answered($0, to: conversation.client) }
+        usage?.accepted()
         guard let port = openPort(for: client) else { return nil }
         client.start(port)
         clients[conversation] = client
@@ -200,6 +206,8 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     private var answerPorts: UDPAnswerPorts?
     private var timer: TimerWheel.Token?
     private var lastOwnUse: Instant
+    /// Called with the guest's first datagram, and when it refuses one.
+    var answered: ((GuestAnswer) -> Void)?
 
     init(
         loop: EventLoop,
@@ -241,6 +249,8 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     func receiveFromGuest(_ payload: UnsafeRawBufferPointer, now: Instant) {
         guard port != nil else { return }
         lastOwnUse = now
+        answered?(.connected)
+        answered = nil
         reply(payload)
     }
 
@@ -259,6 +269,8 @@ final class UDPForwardClient: GuestDatagramReceiver, TimerObserver {
     }
 
     func guestRefused(now: Instant) {
+        answered?(.refused)
+        answered = nil
         // The guest's service has ended, and a new one would not know the client.
         close()
     }

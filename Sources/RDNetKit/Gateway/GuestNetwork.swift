@@ -4,6 +4,8 @@ final class GuestNetwork: GuestPath {
     let ethernet: VirtualEthernet
     let admission: Admission
     let writer: PacketWriter
+    /// What did not reach its destination.
+    let failures: FailureLog
     private let loop: EventLoop
     private var errorLimit = ErrorLimit()
     private(set) var drops = DropCounters()
@@ -17,8 +19,10 @@ final class GuestNetwork: GuestPath {
     /// - Parameters:
     ///   - plan: Its addresses.
     ///   - loop: Whose clock limits the rate of errors.
-    init(_ plan: GatewayPlan, loop: EventLoop) {
+    ///   - log: Receives warnings about what does not reach its destination.
+    init(_ plan: GatewayPlan, loop: EventLoop, log: Logger) {
         self.loop = loop
+        failures = FailureLog(log)
         ethernet = VirtualEthernet(plan)
         admission = Admission(plan)
         writer = PacketWriter(ethernet)
@@ -182,6 +186,10 @@ final class GuestNetwork: GuestPath {
         // The gateway's source is the packet's destination, if that is one of its own addresses.
         let destination = error.header.destination
         return plan.isOwn(destination) ? destination : plan.gateway(for: error.header.source)
+    }
+
+    func failed(_ flow: FailedFlow) {
+        failures.record(flow, now: loop.now)
     }
 
     /// Counts a packet that nothing here handles; a group is free to send what concerns only

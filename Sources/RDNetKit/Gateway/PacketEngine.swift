@@ -37,6 +37,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     var plan: GatewayPlan { network.plan }
     var drops: DropCounters { network.drops }
     var ignored: IgnoreCounters { network.ignored }
+    var failures: FailureLog { network.failures }
     var reassembler = FragmentReassembler()
     /// Set while a packet is incomplete.
     var reassemblyTimer: TimerWheel.Token?
@@ -62,7 +63,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     ) {
         self.loop = loop
         self.log = log
-        network = GuestNetwork(plan, loop: loop)
+        network = GuestNetwork(plan, loop: loop, log: log)
         self.limits = limits
         self.descriptors = DescriptorBudget(limit: descriptors, limits: limits)
         tcp = TCPFlows(

@@ -46,6 +46,7 @@ extension PacketEngine {
             echo.send(packet.payload, key, request, options, now: packet.now)
         case .refuse(.policy):
             network.drop(.policy)
+            echo.failed(packet.source, to: packet.destination, .policy)
             let kind = ICMPMessage.Kind.destinationUnreachable(.administrativelyProhibited)
             network.report(GuestError(kind, about: packet.header, packet.quote))
         case .refuse(let reason), .drop(let reason):

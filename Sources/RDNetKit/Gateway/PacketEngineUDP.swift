@@ -106,6 +106,7 @@ extension PacketEngine {
             }
             udp.send(datagram.payload, from: guest, sent, options, now: datagram.now)
         case .refuse(let reason):
+            failed(datagram, FlowFailure(reason))
             network.drop(reason)
         // Only a policy makes conditions, and it hears of datagrams above.
         case .examine, .wait:
@@ -148,7 +149,19 @@ extension PacketEngine {
     /// Tells the guest that the policy denies its datagram (RFC 1812, 5.2.7.1; RFC 4443, 3.1).
     private func refuse(_ datagram: Datagram) {
         network.drop(.policy)
+        failed(datagram, .policy)
         report(.administrativelyProhibited, about: datagram)
+    }
+
+    private func failed(_ datagram: Datagram, _ reason: FlowFailure) {
+        network.failed(
+            FailedFlow(
+                transport: IPProtocol.udp,
+                guest: datagram.guest,
+                remote: datagram.remote,
+                reason: reason
+            )
+        )
     }
 
     private func report(_ reason: ICMPMessage.Unreachable, about datagram: Datagram) {

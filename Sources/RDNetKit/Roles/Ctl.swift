@@ -10,6 +10,8 @@ struct CtlSettings: RoleSettings {
     var holds = false
     /// Whether an answer holds for good.
     var isAlways = false
+    /// Whether `flows` shows the failed ones.
+    var showsFailures = false
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
@@ -23,14 +25,15 @@ extension Option<CtlSettings> {
             Option(
                 "api",
                 \.api,
-                .optional(.stream),
+                .optional(.service),
                 reach: .everyRole,
-                unset: "none",
+                unset: "the only network that runs",
                 help: "the address of the network's API",
                 reason: """
-                    It is the address in host-switch's --api or gvproxy's -listen or -services. \
-                    There is no default, so set it here, in RDNET_API or in the configuration \
-                    file.
+                    It is the address in host-switch's --api or gvproxy's -listen or -services; a \
+                    path and localhost:PORT are understood, too. By default it is the only network \
+                    of this user that offers a socket under the run-time directory; if there are \
+                    several, they are listed.
                     """
             ),
             Option(
@@ -62,6 +65,17 @@ extension Option<CtlSettings> {
                 reason: """
                     The answer becomes a rule of the running network. Without it, the answer holds for \
                     ten minutes.
+                    """
+            ),
+            Option(
+                "failed",
+                \.showsFailures,
+                .boolean,
+                reach: .commandLine,
+                help: "flows: list what did not reach its destination, and why",
+                reason: """
+                    The list has the last 50 failures, and the connections that have waited for an \
+                    answer for more than three seconds.
                     """
             ),
             Option(

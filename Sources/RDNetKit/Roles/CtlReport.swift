@@ -3,17 +3,6 @@
 /// A value missing from a document is shown as a hyphen, because another program's document may
 /// differ slightly.
 enum CtlReport {
-    /// The host ports that lead to guests, in the API's order, which is by name.
-    static func forwards(_ document: JSON, cellWidth: Int? = nil) -> String {
-        TextTable(
-            columns: [.words("PROTOCOL"), .words("LOCAL"), .words("REMOTE")],
-            rows: document.elements.map { forward in
-                ["protocol", "local", "remote"].map(forward.text)
-            },
-            cellWidth: cellWidth
-        ).text
-    }
-
     /// Guests' addresses with their names and the rest of their leases; of another program's
     /// document the addresses and their owners, in the order of the addresses.
     static func leases(_ document: JSON, cellWidth: Int? = nil) -> String {
@@ -151,7 +140,7 @@ enum CtlReport {
     }
 
     /// Seconds in a human-friendly unit.
-    private static func seconds(_ digits: String) -> String {
+    static func seconds(_ digits: String) -> String {
         guard let seconds = Double(digits) else { return digits }
         if seconds < 60 { return "\((seconds * 10).rounded(.down) / 10) s" }
         let minutes = Int(min(seconds, 1e9)) / 60

@@ -21,12 +21,11 @@ struct CtlSession {
         } catch {
             throw RoleFailure("\(error)", status: .misuse)
         }
-        guard let address = settings.api else {
-            throw RoleFailure(
-                "no API address given: use --api ADDRESS or set RDNET_API to the address that "
-                    + "host-switch was given as --api, or gvproxy as -listen",
-                status: .misuse
-            )
+        let address: StreamAddress
+        if let given = settings.api {
+            address = given
+        } else {
+            address = try OfferedSocket.only(start.surroundings.environment)
         }
         client = APIClient(
             address: address,
@@ -50,6 +49,7 @@ struct CtlSession {
             try tunnel(to: guest)
             return .success
         }
+        if command == .doctor { return Doctor(session: self).run() }
         do {
             try ask()
             return .success
@@ -60,7 +60,10 @@ struct CtlSession {
 
     private func ask() throws(APIFailure) {
         switch command {
-        case .forwards: try show("/services/forwarder/all", CtlReport.forwards)
+        case .forwards:
+            // gvproxy ignores the query; its document is for programs.
+            let query = settings.printsJSON ? "" : "?details=true"
+            try show("/services/forwarder/all" + query, CtlReport.forwards)
         case .expose(let local, let remote) where settings.holds:
             try hold(.object(forward(local, to: remote)))
         case .expose(let local, let remote):
@@ -75,15 +78,24 @@ struct CtlSession {
             let query = settings.printsJSON ? "" : "?details=true"
             try show("/services/dhcp/leases" + query, CtlReport.leases)
         case .names: try show(Self.zonesPath, CtlReport.names)
+        case .resolvers: try show("/dns", CtlReport.resolvers)
         case .addName(let name, let address): try add(name, address)
         case .stats: try show("/stats", CtlReport.statistics)
+        case .flows where settings.showsFailures:
+            try show("/flows/failed", CtlReport.failures)
         case .flows: try show("/flows", CtlReport.flows)
         case .links: try show("/links", CtlReport.links)
+        case .logLevel(let level):
+            if let level {
+                let document = JSON.object([JSON.Member("level", .string(level.name))])
+                try post("/log-level/set", document)
+            }
+            try show("/log-level") { document, _ in document.text("level").printable + "\n" }
         case .capture(let isOn):
             if let isOn { try post("/capture/\(isOn ? "on" : "off")", .object([])) }
             try show("/capture", CtlReport.capture)
         case .policy(let command): try ask(command)
-        case .tunnel: preconditionFailure("a tunnel is no question")
+        case .tunnel, .doctor: preconditionFailure("this is more than one question")
         }
     }
 

@@ -26,8 +26,17 @@ final class GVProxy {
             start.surroundings.printOutput("gvproxy version v\(RoleRegistry.version)\n")
             return .success
         }
-        let configuration = try GVProxyConfiguration(start)
+        var configuration = try GVProxyConfiguration(start)
         let log = try configuration.logger(start)
+        if configuration.listen.isEmpty, configuration.services.isEmpty {
+            let address = OfferedSocket.address(
+                for: "gvproxy",
+                start.settings.access,
+                start.surroundings.environment,
+                log
+            )
+            configuration.listen += [address].compactMap { $0?.description }
+        }
         ProcessLimits.raiseDescriptors()
         do {
             let socket = start.surroundings.environment(ServiceNotification.variable)

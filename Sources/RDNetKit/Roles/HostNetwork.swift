@@ -21,6 +21,8 @@ final class HostNetwork: DatagramSender {
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let capture: CaptureSwitch
+    /// The namespace of the host sockets; read before the sandbox hides it.
+    let namespace = Namespace.currentNetworkIdentity
     /// What guests may reach.
     let policy: PolicyKeeper
     /// Keeps leases and forwards across restarts; set by `openState`, nil without a directory.
@@ -88,6 +90,7 @@ final class HostNetwork: DatagramSender {
             linkEnded(LimitedLink.inner(link), reason)
         }
         connectServices()
+        connectFailures()
     }
 
     /// Opens the state directory, if the settings name one, and restores the leases in it.
@@ -263,26 +266,6 @@ final class HostNetwork: DatagramSender {
             } catch {
                 throw RoleFailure("port-forward \(forward): \(error)")
             }
-        }
-    }
-
-    // MARK: Capture
-
-    /// Starts or stops the capture while the program runs.
-    func toggleCapture() {
-        if capture.isOn { return capture.stop() }
-        do {
-            try startCapture()
-        } catch {
-            log.error("capture failed", ["error": error.sentence])
-        }
-    }
-
-    private func startCapture() throws(RoleFailure) {
-        do {
-            try capture.start()
-        } catch {
-            throw RoleFailure("capture \(capture.path): \(error.reason)")
         }
     }
 

@@ -52,7 +52,7 @@ extension HostNetwork {
     var api: API {
         API(
             forwarding: ForwardingAPI(forwards: forwards, loop: loop),
-            names: NameAPI(dns: dns),
+            names: NameAPI(dns: dns, loop: loop),
             observation: ObservationAPI(
                 leases: { [unowned self] in
                     dhcp.takenAddresses(now: loop.now).map {
@@ -62,6 +62,7 @@ extension HostNetwork {
                 statistics: { [unowned self] in statistics },
                 engine: engine,
                 capture: capture,
+                health: { [unowned self] in health },
                 guestAddresses: { [unowned self] in guestAddresses }
             ),
             access: GuestAccessAPI(
@@ -86,7 +87,8 @@ extension HostNetwork {
                     return time
                 },
                 now: { [unowned loop] in loop.now }
-            )
+            ),
+            logLevel: LogLevelAPI(log: log)
         )
     }
 

@@ -1,6 +1,6 @@
 /// Runs the host end: a network, its listening links, and the search for the virtual machine.
 final class HostSwitch {
-    private let settings: HostSwitchSettings
+    private var settings: HostSwitchSettings
     private let log: Logger
     private let loop: EventLoop
     private let network: HostNetwork
@@ -36,6 +36,15 @@ final class HostSwitch {
         printOutput = start.surroundings.printOutput
         notificationSocket = start.surroundings.environment(ServiceNotification.variable)
         loop = try EventLoop()
+        if settings.network.apiAddresses.isEmpty {
+            let address = OfferedSocket.address(
+                for: "host-switch",
+                settings.network.access,
+                start.surroundings.environment,
+                log
+            )
+            settings.network.apiAddresses += [address].compactMap(\.self)
+        }
         network = HostNetwork(settings.effectiveNetwork, loop: loop, log: log)
     }
 

@@ -59,8 +59,8 @@ struct ManualPage {
     private var counterList: String {
         var text = ".Bl -tag -width Ds\n"
         var previous: MetricFamily?
-        for family in NetworkStatistics().statistics.samples.map({ $0.family })
-        where family != previous {
+        let fixed = NetworkStatistics().statistics.samples.map { $0.family }
+        for family in fixed + ResolverUse.metrics.map(\.family) where family != previous {
             previous = family
             let label = family.label.map { "{\($0)}" } ?? ""
             text += ".It Ic \(family.name)\(label) , \(family.path)\n"

@@ -38,6 +38,7 @@ struct NetworkStatistics {
     var drops = DropCounters()
     var ignored = IgnoreCounters()
     var limits = ReasonCounters<Limit>()
+    var failures = ReasonCounters<FlowFailure>()
     var tables = EngineGauges()
     var tcp = TCPCounters()
     var forwards = ForwardCounters()
@@ -45,13 +46,15 @@ struct NetworkStatistics {
     var dhcp = DHCPServer.Counters()
     var dhcpv6 = DHCPv6Server.Counters()
     var dns = DNSCounters()
+    /// The host's resolvers, whose numbers have the server as a label.
+    var resolvers: [(name: String, use: ResolverUse)] = []
     var capture = CaptureCounters()
 
     /// The groups in the order of `/metrics`.
     var groups: [any MetricGroup] {
         [
-            link, drops, ignored, limits, tables, tcp, forwards, listeners, dhcp, dhcpv6, dns,
-            dns.forwarder, dns.multicast, capture,
+            link, drops, ignored, limits, failures, tables, tcp, forwards, listeners, dhcp, dhcpv6,
+            dns, dns.forwarder, dns.multicast, capture,
         ]
     }
 
@@ -60,7 +63,7 @@ struct NetworkStatistics {
         let version = RoleRegistry.version
         let build = MetricSample(family: Self.buildInfo, member: version, value: 1)
         return Statistics(
-            [build] + groups.flatMap { $0.samples },
+            [build] + groups.flatMap { $0.samples } + ResolverUse.samples(of: resolvers),
             sums: [
                 ("DroppedPackets", drops.total &+ link.dropped &+ link.malformed),
                 ("UnknownProtocolRcvdPackets", drops.count(of: .unknownProtocol)),
@@ -81,6 +84,7 @@ extension HostNetwork {
             drops: engine.drops,
             ignored: engine.ignored,
             limits: limits.counters,
+            failures: engine.failures.counters,
             tables: EngineGauges(engine),
             tcp: engine.tcp.counters,
             forwards: forwards.counters,
@@ -88,6 +92,7 @@ extension HostNetwork {
             dhcp: dhcp.statistics,
             dhcpv6: router?.statistics ?? DHCPv6Server.Counters(),
             dns: dns.counters,
+            resolvers: dns.resolverUses(now: loop.now).map { ("\($0.server)", $0.use) },
             capture: capture.counters
         ).statistics
     }

@@ -126,7 +126,7 @@ extension Option<PortProxySettings> {
         Option(
             "api",
             \.api,
-            .optional(.stream),
+            .optional(.service),
             reach: .everyRole,
             unset: "none",
             help: "in a VM: the host end's API, which opens the port on the host, too",

@@ -27,6 +27,8 @@ struct Role: Sendable {
     let networkKeys: [String]
     /// Returns the list of its options in the manual's markup.
     let manual: @Sendable () -> String
+    /// What a shell needs to complete its command line.
+    let completion: Completion.Program
 
     private let work: @Sendable ([String], RoleRegistry, ProcessSurroundings) -> ExitCode
 
@@ -65,6 +67,12 @@ struct Role: Sendable {
         let usage: @Sendable () -> String = {
             Self.usage(name, summary, operands, commands, options)
         }
+        completion = Completion.Program(
+            name: name,
+            summary: summary,
+            options: options.map(\.completion),
+            commands: Self.firstWords(commands)
+        )
         manual = { ManualMarkup.list(of: options, role: name) }
         work = { arguments, registry, surroundings in
             let report = { (sentence: String) in
@@ -81,6 +89,10 @@ struct Role: Sendable {
             )
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
+                if configuration.asksForVersion {
+                    surroundings.printOutput(RoleRegistry.versionLine(surroundings))
+                    return .success
+                }
                 guard configuration.asksForHelp else {
                     return Self.start(configuration, surroundings, report, body)
                 }
@@ -92,6 +104,18 @@ struct Role: Sendable {
                 return .misuse
             }
         }
+    }
+
+    /// The first words of the commands, each with the phrase of its first form.
+    private static func firstWords(
+        _ commands: [(form: String, help: String)]
+    ) -> [(word: String, help: String)] {
+        var words: [(word: String, help: String)] = []
+        for command in commands {
+            let word = String(command.form.prefix { $0 != " " })
+            if !words.contains(where: { $0.word == word }) { words.append((word, command.help)) }
+        }
+        return words
     }
 
     /// Runs the role.
@@ -159,6 +183,9 @@ struct Role: Sendable {
             if let value = option.defaultText { notes.append("default: \(value)") }
             let note = notes.isEmpty ? "" : " (\(notes.joined(separator: "; ")))"
             text += TextLayout.row(option.usageForm, option.help + note)
+        }
+        if !options.contains(where: { $0.name == "version" }) {
+            text += TextLayout.row("-V, --version", "print the version and exit")
         }
         text += TextLayout.row("-h, --help", "print this text")
         return text + "\nThe manual is rdnet-\(name)(8).\n"

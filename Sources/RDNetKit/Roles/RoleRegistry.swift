@@ -40,21 +40,28 @@ struct RoleRegistry: Sendable {
         _ surroundings: ProcessSurroundings
     ) -> ExitCode {
         switch word {
+        case "help":
+            guard let name = rest.first else { return runOwn("--help", [], surroundings) }
+            guard let role = role(named: name) else { return runOwn(name, [], surroundings) }
+            return role.run(["--help"], self, surroundings)
+        case "doctor":
+            guard let ctl = role(named: "ctl") else { return .misuse }
+            return ctl.run(["doctor"] + rest, self, surroundings)
         case "-h", "-help", "--help":
             surroundings.printOutput(overview)
         case "--list":
             surroundings.printOutput(roles.map { $0.name + "\n" }.joined())
-        case "--version":
-            let commit = surroundings.commit
-            let suffix = commit.isEmpty ? "" : " (commit \(commit))"
-            surroundings.printOutput("rdnet \(Self.version)\(suffix)\n")
+        case "-V", "-version", "--version":
+            surroundings.printOutput(Self.versionLine(surroundings))
         case "--install":
             return Installation.run(roles.map(\.name), rest, surroundings)
+        case "--completion":
+            return printCompletion(rest, surroundings)
         case "--man":
             return printManual(rest, surroundings)
         default:
-            let names = roles.map(\.name)
-            let options = ["--help", "--list", "--version", "--install"]
+            let names = roles.map(\.name) + ["help", "doctor"]
+            let options = Self.options.map(\.text)
             let isOption = word.hasPrefix("-")
             let nearest = EditDistance.nearest(to: word, in: isOption ? options : names)
             let kind = isOption ? "option" : "role"
@@ -67,11 +74,20 @@ struct RoleRegistry: Sendable {
         return .success
     }
 
+    /// The program's version and the commit that it was built from.
+    static func versionLine(_ surroundings: ProcessSurroundings) -> String {
+        let commit = surroundings.commit
+        return "rdnet \(version)" + (commit.isEmpty ? "" : " (commit \(commit))") + "\n"
+    }
+
     private var overview: String {
         var text = """
             Usage: rdnet ROLE [OPTION ...]
                    ROLE [OPTION ...]    through a link of that name
+                   rdnet help [ROLE]
+                   rdnet doctor         looks for what is wrong in a running network
                    rdnet --list | --version | --install [-a] [-s] DIRECTORY
+                   rdnet --completion bash | zsh | fish
 
             All of a desktop virtual machine's user-space networking in one program.
 
@@ -84,6 +100,42 @@ struct RoleRegistry: Sendable {
             text += "  \(role.name)\(gap)\(role.summary)\n"
         }
         return text + "\nrdnet ROLE --help shows a role's options; the manual is rdnet(8).\n"
+    }
+
+    /// The options of the program itself.
+    private static let options = [
+        Completion.Word(text: "--help", placeholder: nil, help: "print the usage text"),
+        Completion.Word(text: "--list", placeholder: nil, help: "list the roles"),
+        Completion.Word(text: "--version", placeholder: nil, help: "print the version"),
+        Completion.Word(
+            text: "--install",
+            placeholder: "DIRECTORY",
+            help: "install links for the roles"
+        ),
+        Completion.Word(
+            text: "--completion",
+            placeholder: "SHELL",
+            help: "print the completion script of a shell"
+        ),
+    ]
+
+    /// `--completion SHELL`: prints the script.
+    private func printCompletion(
+        _ words: [String],
+        _ surroundings: ProcessSurroundings
+    ) -> ExitCode {
+        guard words.count == 1, let shell = words.first.flatMap({ Completion.Shell(rawValue: $0) })
+        else {
+            let given = words.isEmpty ? "" : ": \"\(words.joined(separator: " "))\" is not valid"
+            surroundings.printError(
+                "rdnet: --completion\(given); expected bash, zsh or fish\n".printableLines
+            )
+            return .misuse
+        }
+        surroundings.printOutput(
+            Completion.script(for: shell, roles.map(\.completion), own: Self.options)
+        )
+        return .success
     }
 
     /// `--man FILE`: prints the manual page with its generated parts regenerated.

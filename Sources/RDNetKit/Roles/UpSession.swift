@@ -53,6 +53,7 @@ final class UpSession: ReadinessObserver {
                 status: .misuse
             )
         }
+        if !command.isEmpty { offerSocket(&settings.network, start) }
         let control: OwnedDescriptor
         let sockets: OwnedDescriptor
         let processes: OwnedDescriptor
@@ -74,6 +75,21 @@ final class UpSession: ReadinessObserver {
             throw RoleFailure(error)
         }
         return try serve(start, settings.network, command, control, sockets, processes, process)
+    }
+
+    /// Offers an API socket, unless the command could lift its own restrictions there.
+    private static func offerSocket(
+        _ network: inout NetworkSettings,
+        _ start: RoleStart<UpSettings>
+    ) {
+        guard network.apiAddresses.isEmpty, network.trustsLocalCommands else { return }
+        let address = OfferedSocket.address(
+            for: "up",
+            network.access,
+            start.surroundings.environment,
+            start.logger
+        )
+        network.apiAddresses += [address].compactMap(\.self)
     }
 
     /// The words after the options; by default, a shell on a terminal and nothing for a script.

@@ -13,6 +13,7 @@ struct API {
     let observation: ObservationAPI
     let access: GuestAccessAPI
     let policy: PolicyAPI
+    let logLevel: LogLevelAPI
 
     /// The routes for the host: all except `/connect`, as at gvproxy's `-services`.
     var serviceRoutes: [HTTPRoute] {
@@ -20,7 +21,9 @@ struct API {
             HTTPRoute(path) { request, _ in request.head.redirect(to: path + "/") }
         }
         return redirections + forwarding.routes + names.routes + observation.routes
-            + observation.ownRoutes + policy.routes + [access.tunnel]
+            + observation.ownRoutes + names.ownRoutes + policy.routes + logLevel.routes + [
+                access.tunnel
+            ]
     }
 
     /// All routes, as at gvproxy's `-listen`.

@@ -57,7 +57,9 @@ final class DNSForwarder {
     /// may be unreachable now.
     var configuration = ResolverConfiguration() {
         didSet {
-            if configuration.servers != oldValue.servers { restart() }
+            guard configuration.servers != oldValue.servers else { return }
+            watch.keep(configuration.servers)
+            restart()
         }
     }
 
@@ -67,6 +69,8 @@ final class DNSForwarder {
     private let limitLog: LimitLog
     private var random: any RandomNumberGenerator
     private var silent = SilentServers()
+    /// What queries to each server have met.
+    private(set) var watch: ResolverWatch
     private var byKey: [Key: ForwardedQuery] = [:]
     /// Queries in order of age, oldest first; finished ones stay until the next sweep.
     private var byAge: [ForwardedQuery] = []
@@ -88,6 +92,7 @@ final class DNSForwarder {
         self.limits = limits
         self.random = random
         self.log = log
+        watch = ResolverWatch(log)
     }
 
     /// The number of open sockets.
@@ -198,6 +203,7 @@ final class DNSForwarder {
             return false
         }
         counters.tries += 1
+        watch.asked(upstream.server)
         query.remember(ForwardedQuery.Try(channel: channel, id: id, start: now))
         if channel.uses >= limits.usesPerSocket { retire(channel) }
         return true
@@ -215,8 +221,14 @@ final class DNSForwarder {
         silent.heard(from: channel.upstream.server, now: loop.now)
         let attempt = query.take(channel, id: id)
         release(id, on: channel)
-        guard let attempt else { return }
         let flags = DNSFlags(rawValue: UInt16(message[2]) << 8 | UInt16(message[3]))
+        watch.answered(
+            channel.upstream.server,
+            isFailure: [.serverFailure, .refused].contains(flags.responseCode),
+            after: attempt.map { loop.now - $0.start },
+            now: loop.now
+        )
+        guard let attempt else { return }
         switch flags.responseCode {
         case .serverFailure, .refused:
             query.failure = message
@@ -264,6 +276,8 @@ final class DNSForwarder {
             "DNS server does not answer",
             ["server": channel.upstream.server.description, "error": reason]
         )
+        // A server may close an idle connection at any time.
+        if !isUsable { watch.failed(channel.upstream, because: reason, now: loop.now) }
         let stranded = channel.waiting.values
         discard(channel)
         for query in stranded where !query.isFinished {
@@ -278,9 +292,16 @@ final class DNSForwarder {
         for attempt in query.tries where now >= attempt.start + query.timeout {
             silent.missed(attempt.channel.upstream.server, since: attempt.start, now: now)
         }
+        noteMissed(query, after: query.timeout)
         if let held = query.held { return succeed(query, held.message) }
         query.endPatience()
         if now >= query.deadline { fail(query) } else { advance(query) }
+    }
+
+    private func noteMissed(_ query: ForwardedQuery, after time: Duration) {
+        for attempt in query.takeMissed(after: time, now: loop.now) {
+            watch.missed(attempt.channel.upstream.server, since: attempt.start, now: loop.now)
+        }
     }
 
     private func succeed(_ query: ForwardedQuery, _ answer: [UInt8]) {
@@ -297,6 +318,8 @@ final class DNSForwarder {
         if let timer = query.timer { loop.cancel(timer) }
         if let key = query.key { byKey[key] = nil }
         inFlight -= 1
+        // A server that others have outrun has had this long.
+        noteMissed(query, after: limits.headStart)
         for attempt in query.tries { release(attempt.id, on: attempt.channel) }
         query.finish(query.query.restoring(answer))
     }
@@ -337,6 +360,7 @@ final class DNSForwarder {
                 "DNS server cannot be reached",
                 ["server": upstream.server.description, "error": error.description]
             )
+            watch.failed(upstream, because: error.description, now: loop.now)
             return open.randomElement(using: &random)
         }
     }

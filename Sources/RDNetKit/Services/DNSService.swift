@@ -94,6 +94,8 @@ final class DNSService {
     private var resolvers: HostResolvers
     private var connections: [DNSConnection] = []
     private var counts = DNSCounters()
+    /// The names that guests have resolved.
+    private(set) var names = AnsweredNames()
 
     init(
         loop: EventLoop,
@@ -149,6 +151,15 @@ final class DNSService {
         counters.upstreamSockets = UInt64(forwarder.socketCount + (multicast?.socketCount ?? 0))
         counters.connections = UInt64(connections.count)
         return counters
+    }
+
+    /// The host's resolvers in the order of use, and what queries to each have met.
+    ///
+    /// - Parameter now: The loop's clock.
+    /// - Returns: A pair for each server, also for those that were not needed.
+    func resolverUses(now: Instant) -> [(server: ZonedEndpoint, use: ResolverUse)] {
+        refresh(now: now)
+        return resolvers.configuration.servers.map { ($0, forwarder.watch.use(of: $0)) }
     }
 
     /// Returns the host's search domains, so that guests can use the same ones.
@@ -237,6 +248,7 @@ final class DNSService {
         )
         if let known = localAnswer(to: question) {
             counts.local += 1
+            for case .address(let address) in known.records { names.note(address, question.name) }
             screen?.pin(known)
             return reply(query.answer(known.code, known.records, zone: known.zone))
         }
@@ -249,7 +261,11 @@ final class DNSService {
             counts.refused += 1
             return reply(query.failure(.notImplemented))
         }
-        let reply = screen.map { screen in { reply(screen.screened($0)) } } ?? reply
+        let noting = { [weak self] (answer: [UInt8]) in
+            self?.names.note(answer, to: question)
+            reply(answer)
+        }
+        let reply = screen.map { screen in { noting(screen.screened($0)) } } ?? noting
         guard let multicast, MulticastDNS.serves(question) else {
             return forwarder.forward(query, from: client, reply: reply)
         }

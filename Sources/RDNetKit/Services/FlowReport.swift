@@ -92,7 +92,7 @@ struct FlowReport {
 
 extension JSON {
     /// Creates a duration in seconds, with milliseconds.
-    fileprivate static func seconds(_ duration: Duration) -> JSON {
+    static func seconds(_ duration: Duration) -> JSON {
         let milliseconds = max(duration.wholeNanoseconds / 1_000_000, 0)
         let fraction = String(1_000 + milliseconds % 1_000).dropFirst()
         return .number("\(milliseconds / 1_000).\(fraction)")

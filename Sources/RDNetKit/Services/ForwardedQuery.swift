@@ -6,6 +6,14 @@ final class ForwardedQuery {
         let channel: DNSUpstreamChannel
         let id: UInt16
         let start: Instant
+        /// Whether `takeMissed` has returned it.
+        fileprivate var isMissed = false
+
+        init(channel: DNSUpstreamChannel, id: UInt16, start: Instant) {
+            self.channel = channel
+            self.id = id
+            self.start = start
+        }
     }
 
     /// An answer, and the rank of its server.
@@ -119,6 +127,13 @@ final class ForwardedQuery {
     /// Records that the servers queried so far have used their time.
     func endPatience() {
         for attempt in tries { firstPatientRank = max(firstPatientRank, rank(of: attempt) + 1) }
+    }
+
+    /// Returns the tries that have had no answer for a time, each of them once.
+    func takeMissed(after time: Duration, now: Instant) -> [Try] {
+        let missed = tries.indices.filter { !tries[$0].isMissed && now >= tries[$0].start + time }
+        for index in missed { tries[index].isMissed = true }
+        return missed.map { tries[$0] }
     }
 
     /// Returns the rank of a queried server; a server that is not in the order ranks last.

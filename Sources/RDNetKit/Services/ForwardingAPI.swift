@@ -19,7 +19,10 @@ struct ForwardingAPI {
 
     var routes: [HTTPRoute] {
         [
-            HTTPRoute("/services/forwarder/all") { _, _ in .json(list()) },
+            HTTPRoute("/services/forwarder/all") { request, _ in
+                let query = URLQuery(request.head.query ?? "")
+                return .json(list(withDetails: query["details"] == "true"))
+            },
             HTTPRoute(posting: "/services/forwarder/expose", Self.expose.read) { fields, peer in
                 change { () throws(ForwardError) in
                     try forwards.expose(
@@ -82,14 +85,17 @@ struct ForwardingAPI {
         return Array((head + "Connection: close\r\n\r\n" + lines).utf8)
     }
 
-    private func list() -> JSON {
+    /// gvproxy's list; with details, what the clients of each forward have met.
+    private func list(withDetails: Bool) -> JSON {
         .array(
             forwards.entries.map { entry in
-                .object([
+                let members = [
                     JSON.Member("local", .string(entry.local)),
                     JSON.Member("remote", .string(entry.remote)),
                     JSON.Member("protocol", .string(entry.transport.rawValue)),
-                ])
+                ]
+                let usage = withDetails ? forwards.usage(of: entry) : nil
+                return .object(members + (usage?.members(now: loop.now) ?? []))
             }
         )
     }
@@ -100,6 +106,35 @@ struct ForwardingAPI {
             return .empty
         } catch {
             return .error(error.status, error.description)
+        }
+    }
+}
+
+extension ForwardUsage {
+    /// The members of a listed forward with details.
+    fileprivate func members(now: Instant) -> [JSON.Member] {
+        var members = [
+            JSON.Member("connections", .integer(clients)),
+            JSON.Member("failures", .integer(failures)),
+            JSON.Member("age", .seconds(now - opened)),
+        ]
+        if let last {
+            members.append(JSON.Member("lastResult", .string(last.answer.word)))
+            members.append(JSON.Member("lastResultAge", .seconds(now - last.time)))
+        }
+        return members
+    }
+}
+
+extension GuestAnswer {
+    /// The answer in a word or two, as the API shows it.
+    fileprivate var word: String {
+        switch self {
+        case .connected: "connected"
+        case .refused: "refused"
+        case .silent: "no answer"
+        case .absent: "no such guest"
+        case .impossible: "not possible"
         }
     }
 }

@@ -27,7 +27,10 @@ enum LinkReport {
                 JSON.Member("name", .string(link.name)),
                 JSON.Member("format", .string(link.format.map { "\($0)" } ?? "frame")),
             ] + numbers.map { JSON.Member($0, .integer($1)) }
-                + [JSON.Member("addresses", .array(addresses.map { .string("\($0)") }))]
+                + [
+                    JSON.Member("addresses", .array(addresses.map { .string("\($0)") })),
+                    JSON.Member("offload", .bool(link.receivesOffloadHeaders)),
+                ]
         )
     }
 }

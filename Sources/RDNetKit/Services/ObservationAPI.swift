@@ -22,6 +22,8 @@ struct ObservationAPI {
     let statistics: () -> Statistics
     let engine: PacketEngine
     let capture: CaptureSwitch
+    /// Called for each request: what only the network itself knows of its state.
+    let health: () -> JSON
     /// Called for each request for details; without the gateway, in order of family and address.
     var guestAddresses: () -> [GuestAddress] = { [] }
 
@@ -44,7 +46,9 @@ struct ObservationAPI {
                     type: "text/plain; version=0.0.4; charset=utf-8"
                 )
             },
+            HTTPRoute("/health") { _, _ in .json(health()) },
             HTTPRoute("/links") { _, _ in .json(LinkReport.links(of: engine.ethernet)) },
+            HTTPRoute("/flows/failed") { _, _ in .json(FailureReport(engine: engine).json) },
             HTTPRoute("/flows") { request, _ in flows(URLQuery(request.head.query ?? "")) },
             HTTPRoute("/capture") { _, _ in .json(captureState()) },
             HTTPRoute(posting: "/capture/on") { _, _ in

@@ -9,6 +9,9 @@ struct FileIdentity: Equatable {
     private let device: UInt64
     private let inode: UInt64
 
+    /// The identity for comparison by another process of this machine.
+    var text: String { "\(device):\(inode)" }
+
     private init(_ status: stat) {
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)

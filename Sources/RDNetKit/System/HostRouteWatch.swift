@@ -8,6 +8,8 @@ final class HostRouteWatch {
         address: IPAddress(high: 0x2000_0000_0000_0000, low: 1),
         port: 9
     )
+    /// The same of IPv4.
+    private static let elsewhereIPv4 = Endpoint(address: IPAddress(ipv4: 0x0100_0001), port: 9)
 
     private var monitor: NetlinkMonitor?
     private let changed: (Bool) -> Void
@@ -40,9 +42,12 @@ final class HostRouteWatch {
     }
 
     /// Whether the calling thread's network namespace has a default route for IPv6.
-    static var canReachInternet: Bool {
+    static var canReachInternet: Bool { canReachInternet(isIPv4: false) }
+
+    /// Whether the calling thread's network namespace has a default route of a family.
+    static func canReachInternet(isIPv4: Bool) -> Bool {
         do {
-            _ = try Socket.connectedDatagram(to: elsewhere)
+            _ = try Socket.connectedDatagram(to: isIPv4 ? elsewhereIPv4 : elsewhere)
             return true
         } catch {
             return false

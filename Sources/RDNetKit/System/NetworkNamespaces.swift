@@ -13,6 +13,16 @@ extension Namespace {
         try openNamespace("/proc/thread-self/ns/net")
     }
 
+    /// Identifies the network namespace of this process, for comparison by another one; nil if
+    /// /proc is not mounted.
+    static var currentNetworkIdentity: String? {
+        do {
+            return FileIdentity(of: try currentNetwork()).text
+        } catch {
+            return nil
+        }
+    }
+
     /// Opens the network namespace of another process.
     ///
     /// - Parameter process: The process ID.

@@ -127,6 +127,31 @@ struct AddressTextTests {
     }
 
     @Test(
+        "a port forward may be written as for docker",
+        arguments: [
+            ("8080:80", "8080=80"), ("127.0.0.1:8080:80/udp", "127.0.0.1:8080=80/udp"),
+            ("[::1]:8080:80", "[::1]:8080=80"), ("8000-8009:9000-9009", "8000-8009=9000-9009"),
+        ]
+    )
+    func docker(text: String, usual: String) {
+        #expect(PortForward(text)?.description == usual)
+        #expect(PortForward(text) == PortForward(usual))
+    }
+
+    @Test(
+        "the address of a service to connect to may be short",
+        arguments: [
+            ("/run/api.sock", "unix:///run/api.sock"), ("localhost:8080", "tcp://127.0.0.1:8080"),
+            ("tcp://localhost:8080", "tcp://127.0.0.1:8080"), ("[::1]:80", "tcp://[::1]:80"),
+            ("unix:///x", "unix:///x"), ("vsock://2:1", "vsock://2:1"), ("run/api.sock", nil),
+            ("localhost", nil), ("host:80", nil),
+        ] as [(String, String?)]
+    )
+    func service(text: String, full: String?) {
+        #expect(ValueSyntax<StreamAddress>.service.parse(text)?.description == full)
+    }
+
+    @Test(
         "a port forward has two sides with as many ports",
         arguments: [
             ("127.0.0.1:6443=192.168.127.2:6443", true), ("0.0.0.0:1=10.0.0.1:65535", true),
@@ -137,6 +162,8 @@ struct AddressTextTests {
             ("127.0.0.1:0=192.168.127.2:80", false), ("127.0.0.1:80=192.168.127.2:65536", false),
             ("udp:127.0.0.1:80=192.168.127.2:80", false), ("80", true), ("80/udp", true),
             ("10000-10100/udp", true), ("80=81", true), ("80=", false), ("/udp", false),
+            ("8000-8009:80", false), ("8080:", false), (":8080:80", false), ("a:8080:80", false),
+            ("127.0.0.1:8080:80=81", false),
             ("127.0.0.1:10000-10100=192.168.127.2:20000-20100/udp", true),
             ("127.0.0.1:10000-10100=192.168.127.2:20000-20099/udp", false),
             ("10000-10100=80", false), ("10100-10000", false), ("0-1", false), ("1-2-3", false),

@@ -93,6 +93,30 @@ struct RoleRegistryTests {
         #expect(recorded.output == "rdnet 0.1.0\nrdnet 0.1.0 (commit 0123456789ab)\n")
     }
 
+    @Test("the version is printed for -V, and by every role", arguments: ["-V", "--version"])
+    func version(word: String) {
+        #expect(run("rdnet", word) == .success)
+        #expect(run("rdnet", "up", word) == .success)
+        #expect(run("/usr/bin/vm-switch", word) == .success)
+        #expect(recorded.output == String(repeating: "rdnet 0.1.0\n", count: 3))
+    }
+
+    @Test func `help prints the roles, or a role's usage text`() {
+        #expect(run("rdnet", "help") == .success)
+        #expect(recorded.output.hasPrefix("Usage: rdnet ROLE"))
+        #expect(run("rdnet", "help", "up") == .success)
+        #expect(recorded.output.contains("\nUsage: rdnet up "))
+        #expect(run("rdnet", "help", "upp") == .misuse)
+        #expect(recorded.error.contains("the nearest is up"))
+    }
+
+    @Test func `an unknown option is refused with the nearest name`() {
+        #expect(run("rdnet", "up", "--subnt", "x") == .misuse)
+        #expect(
+            recorded.error == "rdnet up: unknown option --subnt; did you mean --subnet?\n"
+        )
+    }
+
     @Test(
         "an unknown word is refused in one sentence with the nearest name",
         arguments: [

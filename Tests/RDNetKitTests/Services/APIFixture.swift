@@ -10,6 +10,7 @@ final class APIFixture {
     let forwards: ForwardTable
     let dns: DNSService
     let policy: PolicyKeeper
+    let log = Logger.discarding()
     let directory = TemporaryDirectory()
     /// Connections that became links, with the clients' addresses.
     private(set) var links: [(client: StreamClient, peer: Endpoint?)] = []
@@ -38,7 +39,7 @@ final class APIFixture {
         let path = directory.file("frames.pcap")
         api = API(
             forwarding: ForwardingAPI(forwards: forwards, loop: guest.loop),
-            names: NameAPI(dns: dns),
+            names: NameAPI(dns: dns, loop: guest.loop),
             observation: ObservationAPI(
                 leases: {
                     [
@@ -56,7 +57,8 @@ final class APIFixture {
                     ethernet: guest.engine.ethernet,
                     loop: guest.engine.loop,
                     log: .discarding()
-                )
+                ),
+                health: { .object([JSON.Member("version", .string("0"))]) }
             ),
             access: GuestAccessAPI(
                 connector: connector,
@@ -71,7 +73,8 @@ final class APIFixture {
                 control: policy,
                 wallTime: { WallTime(seconds: $0.nanoseconds / 1_000_000_000, utcOffset: 0) },
                 now: { [guest] in guest.loop.now }
-            )
+            ),
+            logLevel: LogLevelAPI(log: log)
         )
     }
 

@@ -206,7 +206,9 @@ struct APITests {
         "guests see forwards and nothing else",
         arguments: [
             "/stats", "/metrics", "/leases", "/services/dhcp/leases", "/services/dns/all", "/cam",
-            "/tunnel", "/connect", "/flows", "/links", "/capture", "/services", "/x",
+            "/tunnel", "/connect", "/flows", "/flows/failed", "/links", "/capture", "/log-level",
+            "/dns", "/health",
+            "/services", "/x",
         ]
     )
     func guestRoutes(path: String) {

@@ -37,6 +37,9 @@ struct ObservationAPITests {
                 """
             ),
             ("/cam", #"{"5a:94:ef:e4:0c:ee":0}"#),
+            ("/flows/failed", "[]"),
+            ("/dns", "[]"),
+            ("/log-level", #"{"level":"fatal"}"#),
             ("/flows", #"{"tcp":[],"udp":[],"echo":[],"total":{"tcp":0,"udp":0,"echo":0}}"#),
         ]
     )
@@ -44,6 +47,16 @@ struct ObservationAPITests {
         for method in ["GET", "POST", "DELETE"] {
             #expect(fixture.text(method, path) == body + "\n")
         }
+    }
+
+    @Test func `the log level can be changed while the program runs`() {
+        #expect(fixture.ask("POST", "/log-level/set", #"{"level":"debug"}"#) == .empty)
+        #expect(fixture.log.level == .debug)
+        #expect(fixture.text("GET", "/log-level") == #"{"level":"debug"}"# + "\n")
+        let refusal = fixture.ask("POST", "/log-level/set", #"{"level":"loud"}"#)
+        #expect(refusal.status == 400)
+        #expect(String(decoding: refusal.body, as: UTF8.self).contains("expected one of debug,"))
+        #expect(fixture.log.level == .debug)
     }
 
     @Test func `a link's number is never another one's`() {
@@ -69,7 +82,8 @@ struct ObservationAPITests {
             #""framesReceived":0,"framesSent":0,"bytesReceived":0,"bytesSent":0,"malformed":0,"dropped":0"#
         let shown = [(0, "5a:94:ef:e4:0c:ee"), (3, "02:00:00:00:00:03"), (2, "02:00:00:00:00:02")]
             .map {
-                #"{"id":\#($0),"name":"test","format":"frame",\#(none),"addresses":["\#($1)"]}"#
+                #"{"id":\#($0),"name":"test","format":"frame",\#(none),"#
+                    + #""addresses":["\#($1)"],"offload":false}"#
             }
         #expect(fixture.text("GET", "/links") == "[\(shown.joined(separator: ","))]\n")
     }

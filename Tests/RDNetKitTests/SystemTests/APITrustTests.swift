@@ -67,7 +67,7 @@ struct APITrustTests {
         }
         #expect(try status("http://10.99.0.1:7777\(Self.forwards)", in: up.host) == 200)
         #expect(try status("http://127.0.0.1:7777\(Self.forwards)", in: up.host) == 200)
-        #expect(try up.log.contains("connection of a guest refused"))
+        #expect(try up.log.contains("msg=\"connection failed\" reason=blocked"))
     }
 
     @Test func `web pages and foreign names get 403, on the host and in the guest`() throws {

@@ -15,12 +15,19 @@ final class CtlProgram {
     /// - Parameters:
     ///   - arguments: The arguments after `ctl`.
     ///   - api: The API's address for its environment; nil for an empty environment.
+    ///   - runtime: The run-time directory in which it looks for networks.
     ///   - input: The file for its standard input; nil for a pipe.
     /// - Throws: If the program cannot be started.
-    init(_ arguments: [String], api: String?, input: String? = nil) throws {
+    init(
+        _ arguments: [String],
+        api: String?,
+        runtime: String? = nil,
+        input: String? = nil
+    ) throws {
         process.executableURL = URL(fileURLWithPath: BuiltProgram.rdnet)
         process.arguments = ["ctl"] + arguments
         process.environment = api.map { ["RDNET_API": $0] } ?? [:]
+        if let runtime { process.environment?["XDG_RUNTIME_DIR"] = runtime }
         process.standardInput = standardInput
         if let input {
             process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: input))
