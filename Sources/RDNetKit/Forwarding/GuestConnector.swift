@@ -42,6 +42,18 @@ protocol GuestConnector: AnyObject {
         answered: @escaping (GuestAnswer) -> Void
     )
 
+    /// Opens a stream for a client whose address may matter, and joins it to the client's.
+    ///
+    /// - Parameters:
+    ///   - destination: Not UDP.
+    ///   - stream: A connected, non-blocking stream socket; the connector closes it.
+    ///   - client: The client's address; nil for a unix socket.
+    func connect(
+        to destination: ForwarderDestination,
+        joining stream: consuming OwnedDescriptor,
+        from client: Endpoint?
+    )
+
     /// Allocates a UDP port for one host client of a forward.
     ///
     /// - Parameters:
@@ -52,9 +64,32 @@ protocol GuestConnector: AnyObject {
         to guest: Endpoint,
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)?
+
+    /// Allocates a UDP port for a client whose address may matter.
+    func openDatagramPort(
+        to guest: Endpoint,
+        from client: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)?
 }
 
 extension GuestConnector {
+    func connect(
+        to destination: ForwarderDestination,
+        joining stream: consuming OwnedDescriptor,
+        from client: Endpoint?
+    ) {
+        connect(to: destination, joining: stream)
+    }
+
+    func openDatagramPort(
+        to guest: Endpoint,
+        from client: Endpoint,
+        receiver: any GuestDatagramReceiver
+    ) -> (any GuestDatagramPort)? {
+        openDatagramPort(to: guest, receiver: receiver)
+    }
+
     var hasRoom: Bool { true }
 
     func leads(to address: IPAddress) -> Bool { true }

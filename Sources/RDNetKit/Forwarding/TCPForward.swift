@@ -40,7 +40,10 @@ final class TCPForward: OpenForward {
         ) { [weak connector] stream, client in
             counters.connections += 1
             if client?.address.isLoopback == true { Socket.sendUnpaced(stream) }
-            guard let usage else { connector?.connect(to: target, joining: stream); return }
+            guard let usage else {
+                connector?.connect(to: target, joining: stream, from: client)
+                return
+            }
             usage.accepted()
             connector?.connect(
                 to: target,

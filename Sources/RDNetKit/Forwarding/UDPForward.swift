@@ -137,7 +137,7 @@ final class UDPForward: OpenForward, ReadinessObserver {
         }
         client.answered = { [usage] in usage?.answered($0, to: conversation.client) }
         usage?.accepted()
-        guard let port = openPort(for: client) else { return nil }
+        guard let port = openPort(for: client, at: conversation.client) else { return nil }
         client.start(port)
         clients[conversation] = client
         return client
@@ -159,11 +159,17 @@ final class UDPForward: OpenForward, ReadinessObserver {
     }
 
     /// Opens a port for a client; closes the longest-idle client if no port is free.
-    private func openPort(for client: UDPForwardClient) -> (any GuestDatagramPort)? {
-        if let port = connector?.openDatagramPort(to: guest, receiver: client) { return port }
+    private func openPort(
+        for client: UDPForwardClient,
+        at address: Endpoint
+    ) -> (any GuestDatagramPort)? {
+        func open() -> (any GuestDatagramPort)? {
+            connector?.openDatagramPort(to: guest, from: address, receiver: client)
+        }
+        if let port = open() { return port }
         guard !clients.isEmpty else { return nil }
         closeOldest()
-        return connector?.openDatagramPort(to: guest, receiver: client)
+        return open()
     }
 
     private func closeOldest() {

@@ -1,12 +1,15 @@
 /// Creates sockets inside a namespace for a process outside it that may not enter.
 ///
-/// The parent, `up`, limits its outstanding requests, so replies always fit into the socket.
+/// The parent limits its outstanding requests, so replies always fit into the socket.
 final class NamespaceSocketMaker: ReadinessObserver {
     private static let requestsPerTurn = 64
 
     private let parent: OwnedDescriptor
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
+
+    /// Whether the parent may send more requests.
+    var isServing: Bool { watch != nil }
 
     /// Creates a server and starts serving.
     ///

@@ -33,6 +33,8 @@ struct PastaSettings: RoleSettings {
     var udpPorts: [PastaPorts] = []
     var tcpLoopbackPorts: [PastaPorts] = []
     var udpLoopbackPorts: [PastaPorts] = []
+    /// Whether local clients of ports reach the namespace's loopback addresses.
+    var connectsLoopback = false
     var hasNoTCP = false
     var hasNoUDP = false
     var hasNoEcho = false

@@ -13,6 +13,8 @@ final class PastaForwards {
     private var open: [any OpenForward] = []
     private var automatic: AutomaticForwards?
     private var relay: RelayConnector?
+    /// Connects local clients to the namespace's loopback addresses, if they may reach these.
+    private var loopback: LoopbackConnector?
 
     /// Chooses the ports; with `auto`, the namespace gets those that are open on the host now.
     init(_ settings: PastaSettings, log: Logger) {
@@ -73,6 +75,8 @@ final class PastaForwards {
         automatic?.close()
         for forward in open { forward.close() }
         open = []
+        loopback?.close()
+        loopback = nil
         relay?.close()
         relay = nil
     }
@@ -82,8 +86,17 @@ final class PastaForwards {
     /// - Parameters:
     ///   - envoy: Passes the sockets and tables of the namespace.
     ///   - network: Connects to the namespace.
+    ///   - sockets: Connects to its loopback addresses; nil if no client may reach these.
     /// - Throws: `RoleFailure` with the port that cannot be opened, or `NamespaceEnvoyError`.
-    func receive(from envoy: borrowing NamespaceEnvoy, _ network: HostNetwork) throws {
+    func receive(
+        from envoy: borrowing NamespaceEnvoy,
+        _ network: HostNetwork,
+        _ sockets: NamespaceSockets?
+    ) throws {
+        if let sockets {
+            let connector = NamespaceConnector(sockets, relay: relay(for: network))
+            loopback = LoopbackConnector(connector, else: network.engine)
+        }
         try receiveListeners(from: envoy, network)
         let tables = try receiveTables(from: envoy)
         if !settings.hasNoTCP { try openListed(settings.tcpPorts, isUDP: false, network) }
@@ -98,9 +111,9 @@ final class PastaForwards {
             excluding: { isUDP, port in
                 own.contains(Key(isUDP: isUDP, port: port)) || isUDP && clients.contains(port)
             },
-            open: { isUDP, port throws(SystemError) in
+            open: { [unowned self] isUDP, port throws(SystemError) in
                 let everywhere = Endpoint(address: .anyIPv4, port: port)
-                return try Self.open(isUDP, everywhere, nil, to: port, network)
+                return try open(isUDP, everywhere, nil, to: port, network)
             }
         )
     }
@@ -133,7 +146,7 @@ final class PastaForwards {
                 let local = Endpoint(address: ports.address ?? .anyIPv4, port: pair.outer)
                 do throws(SystemError) {
                     open.append(
-                        try Self.open(isUDP, local, ports.interface, to: pair.inner, network)
+                        try open(isUDP, local, ports.interface, to: pair.inner, network)
                     )
                 } catch {
                     throw RoleFailure("\(isUDP ? "udp" : "tcp")-ports \(ports): \(error)")
@@ -142,7 +155,7 @@ final class PastaForwards {
         }
     }
 
-    private static func open(
+    private func open(
         _ isUDP: Bool,
         _ local: Endpoint,
         _ interface: String?,
@@ -150,11 +163,12 @@ final class PastaForwards {
         _ network: HostNetwork
     ) throws(SystemError) -> any OpenForward {
         let guest = Endpoint(address: network.settings.guest, port: port)
+        let connector: any GuestConnector = loopback ?? network.engine
         guard isUDP else {
             return try TCPForward(
                 ListeningSocket.tcp(local, interface: interface),
                 to: .tcp(guest),
-                connector: network.engine,
+                connector: connector,
                 loop: network.loop,
                 counters: network.forwards.counters,
                 limits: network.limits
@@ -163,7 +177,7 @@ final class PastaForwards {
         return try UDPForward(
             ListeningSocket.udp(local, interface: interface),
             to: guest,
-            connector: network.engine,
+            connector: connector,
             loop: network.loop,
             counters: network.forwards.counters,
             limits: network.limits,
@@ -178,6 +192,19 @@ final class PastaForwards {
         _ network: HostNetwork
     ) throws {
         guard !listeners.isEmpty else { return }
+        let relay = relay(for: network)
+        for listener in listeners {
+            let host = Endpoint(address: .loopbackIPv4, port: listener.ports.inner)
+            for _ in PastaNamespace.loopbackAddresses {
+                guard let socket = try envoy.receiveOptional() else { continue }
+                open.append(try Self.relay(socket, listener.isUDP, to: host, relay))
+            }
+        }
+    }
+
+    /// The connector of all connections that need no packets.
+    private func relay(for network: HostNetwork) -> RelayConnector {
+        if let relay { return relay }
         let relay = RelayConnector(
             loop: network.loop,
             log: log,
@@ -188,13 +215,8 @@ final class PastaForwards {
             replyOctets: Self.replyOctets
         )
         self.relay = relay
-        for listener in listeners {
-            let host = Endpoint(address: .loopbackIPv4, port: listener.ports.inner)
-            for _ in PastaNamespace.loopbackAddresses {
-                guard let socket = try envoy.receiveOptional() else { continue }
-                open.append(try Self.relay(socket, listener.isUDP, to: host, relay))
-            }
-        }
+        network.addressLoss?.relays = relay
+        return relay
     }
 
     private static func relay(

@@ -287,4 +287,17 @@ extension Option<PastaSettings> {
                 reason: "As for --tcp-ns."
             )
         )
+        + [
+            Option(
+                "host-lo-to-ns-lo",
+                \.connectsLoopback,
+                .boolean,
+                help: "connect clients of the host's loopback to the namespace's loopback",
+                reason: """
+                    Clients at 127.0.0.1 or ::1 then reach servers that listen only at the same \
+                    address of the namespace, without the engine. It holds for the ports of \
+                    --tcp-ports and --udp-ports.
+                    """
+            )
+        ]
 }

@@ -122,11 +122,28 @@ final class PastaSession {
         guard let receiver = network.attach(link) else { return }
         tap = link
         try link.start(for: receiver)
-        try forwards.receive(from: envoy, network)
+        try forwards.receive(from: envoy, network, sockets(beside: envoy.process))
         guard target.command.isEmpty else { return }
         // The sandbox permits no waiting for children.
         while !hasEnded { try loop.turn() }
         child = nil
+    }
+
+    /// Starts a child that makes sockets in the namespace; nil if no forward needs them.
+    ///
+    /// - Parameter process: The child that has entered the namespace, and still runs if it became
+    ///   the command.
+    private func sockets(beside process: Int32) throws -> NamespaceSockets? {
+        guard settings.connectsLoopback else { return nil }
+        let made = ("/proc/\(process)/ns/user", "/proc/\(process)/ns/net")
+        let (user, path) = target.existing ?? made
+        let server = NamespaceSocketServer(
+            userNamespace: user,
+            network: path,
+            isRestricted: settings.sandbox.mode != .off
+        )
+        let envoy = try NamespaceEnvoy(for: "host-lo-to-ns-lo") { try server.serve($0) }
+        return try NamespaceSockets(envoy.receive(), loop: loop)
     }
 
     private func watchNamespace() throws -> AnyObject? {

@@ -1,15 +1,14 @@
-/// What `up` asks of its child in the namespace: a socket that is connected to one of the
-/// namespace's own addresses.
+/// What `up` and `pasta` ask of their child in the namespace: a socket that is connected to one of
+/// the namespace's own addresses.
 ///
-///     request: transport 1 (0 TCP, 1 UDP), zero 1, port 2, IPv4 address 4
+///     request: transport 1 (0 TCP, 1 UDP), zero 1, port 2, address 16 (IPv4 as ::ffff:0:0/96)
 ///     reply:   errno 4; with 0 comes the socket
 ///
 /// Both in network order, one packet each, replies in the order of the requests.
 struct NamespaceSocketRequest: Equatable {
-    static let length = 8
+    static let length = 20
 
     var isDatagram: Bool
-    /// IPv4.
     var target: Endpoint
 
     init(isDatagram: Bool, target: Endpoint) {
@@ -24,14 +23,14 @@ struct NamespaceSocketRequest: Equatable {
         guard kind == 0 || kind == 0x100 else { return nil }
         isDatagram = kind != 0
         target = Endpoint(
-            address: IPAddress(ipv4: octets.bigEndian(at: 4)),
+            address: IPAddress(reading: octets, at: 4),
             port: octets.bigEndian(at: 2)
         )
     }
 
     var octets: [UInt8] {
         [isDatagram ? 1 : 0, 0, UInt8(target.port >> 8), UInt8(truncatingIfNeeded: target.port)]
-            + target.address.octets
+            + target.address.ipv6Octets
     }
 }
 
