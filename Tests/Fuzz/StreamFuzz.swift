@@ -24,7 +24,7 @@ enum StreamFuzz {
     }
 
     private static func vpnkit(_ input: inout FuzzInput) {
-        converse(VPNKitExchange(mtu: 1_500, machines: [:], spare: .standardGuest), &input)
+        converse(VPNKitExchange(mtu: 1_500, choosing: { _ in .standardGuest }), &input)
     }
 
     /// Any events in any order; the exchange ends with the deadline at the latest, and only once.

@@ -61,6 +61,8 @@ struct NetworkSettings: Sendable {
     /// MAC addresses of VPNKit's clients by their UUID in lower case; any other UUID gets a random
     /// one.
     var machines = NetworkSettings.standardMachines
+    /// Whether VPNKit's clients keep their MAC addresses.
+    var knowsMachines = false
     /// Empty: the servers in `resolvConf`.
     var dnsServers: [ZonedEndpoint] = []
     var resolvConf = "/etc/resolv.conf"

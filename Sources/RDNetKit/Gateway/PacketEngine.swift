@@ -186,8 +186,19 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     /// did not finish it.
     private func receiveUnfinished(_ frame: Frame, from link: any FrameLink, now: Instant) {
         guard !link.receivesOffloadHeaders else { return network.drop(.badChecksum) }
+        if var octets = InferredOffload.completingHeader(of: frame.octets) {
+            octets.withUnsafeMutableBytes { octets in
+                let octets = UnsafeRawBufferPointer(octets)
+                receiveFinished(InferredOffload.frame(octets, mtu: plan.mtu), from: link, now: now)
+            }
+            return
+        }
         let frame = InferredOffload.frame(frame.octets, mtu: plan.mtu)
         guard frame.header.needsChecksum else { return network.drop(.badChecksum) }
+        receiveFinished(frame, from: link, now: now)
+    }
+
+    private func receiveFinished(_ frame: Frame, from link: any FrameLink, now: Instant) {
         do {
             let header = try EthernetHeader(reading: frame.octets.bytes)
             try receive(frame, header, from: link, now: now)

@@ -12,20 +12,17 @@ struct VPNKitExchange: HandshakeExchange {
     }
 
     private let mtu: Int
-    private let machines: [String: MACAddress]
-    private let spare: MACAddress
+    private let choosing: (String) -> MACAddress
     private var state = State.hearingHello([])
 
     /// Creates the state of one connection.
     ///
     /// - Parameters:
     ///   - mtu: The largest IP packet.
-    ///   - machines: MAC addresses of VMs by UUID in lower case.
-    ///   - spare: The MAC address of any other VM.
-    init(mtu: Int, machines: [String: MACAddress], spare: MACAddress) {
+    ///   - choosing: Returns the MAC address of a VM by its UUID in lower case.
+    init(mtu: Int, choosing: @escaping (String) -> MACAddress) {
         self.mtu = mtu
-        self.machines = machines
-        self.spare = spare
+        self.choosing = choosing
     }
 
     var octetsWanted: Int {
@@ -87,7 +84,7 @@ struct VPNKitExchange: HandshakeExchange {
             return .wait
         }
         state = .answeringCommand
-        let mac = machines[VPNKitGreeting.machine(in: command)] ?? spare
+        let mac = choosing(VPNKitGreeting.machine(in: command))
         return .send(VPNKitGreeting.answer(mtu: mtu, mac: mac))
     }
 

@@ -45,6 +45,27 @@ enum InferredOffload {
         return Frame(UnsafeRawBufferPointer(rebasing: octets[..<segment.range.upperBound]), header)
     }
 
+    /// Completes the checksum of an IPv4 header that the sender left to a device, as VPNKit's
+    /// client does when it asks for its address by DHCP.
+    ///
+    /// - Parameter octets: The frame as received, from a link without offload headers.
+    /// - Returns: The frame with the checksum; nil if that is not what it lacks.
+    @inline(never)
+    static func completingHeader(of octets: UnsafeRawBufferPointer) -> [UInt8]? {
+        let (start, field) = (EthernetHeader.length, EthernetHeader.length + 10)
+        guard octets.count >= start + IPHeader.lengthIPv4, octets[12] == 8, octets[13] == 0,
+            octets[start] >> 4 == 4, octets[field] == 0, octets[field + 1] == 0
+        else { return nil }
+        let end = start + Int(octets[start] & 15) * 4
+        guard end >= start + IPHeader.lengthIPv4, end <= octets.count else { return nil }
+        let header = UnsafeRawBufferPointer(rebasing: octets[start..<end])
+        let checksum = InternetChecksum.checksum(header)
+        var frame = Array(octets)
+        frame[field] = UInt8(checksum >> 8)
+        frame[field + 1] = UInt8(truncatingIfNeeded: checksum)
+        return frame
+    }
+
     private static func setSegmentation(
         _ header: inout VirtioNetHeader,
         _ segment: Segment,

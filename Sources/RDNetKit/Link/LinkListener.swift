@@ -9,6 +9,9 @@ struct LinkTerms {
     /// The MAC addresses of VPNKit's clients by their UUID in lower case; any other UUID gets a
     /// random MAC address.
     var machines = NetworkSettings.standardMachines
+    /// Whether a VPNKit client with the UUID of an earlier one is the same machine: it has the same
+    /// MAC address, and its new link takes the place of the old one.
+    var knowsMachines = false
 
     /// Returns the configuration of the host's end of a stream.
     func stream(named name: String, _ format: StreamFormat) -> StreamLink.Configuration {
@@ -46,6 +49,7 @@ final class LinkListener {
     /// Clients that have not become links yet, by their numbers.
     private var greetings: [Int: HandshakeConnection] = [:]
     private var callers = 0
+    private var machines = MachineLinks()
 
     /// Starts listening; a descriptor that is already connected becomes a link at once.
     ///
@@ -138,17 +142,22 @@ final class LinkListener {
         }
     }
 
+    @discardableResult
     private func start(
         _ link: any FrameLink,
         _ begin: (any FrameReceiver) throws(SystemError) -> Void
-    ) {
-        guard let receiver = taking(link) else { return link.close() }
+    ) -> (any FrameReceiver)? {
+        guard let receiver = taking(link) else {
+            link.close()
+            return nil
+        }
         do throws(SystemError) {
             try begin(receiver)
         } catch {
             link.close()
             receiver.closed(link, reason: "\(error)", now: loop.now)
         }
+        return receiver
     }
 
     // MARK: VPNKit's greeting
@@ -157,14 +166,13 @@ final class LinkListener {
         guard greetings.count < Self.maximumGreetings else {
             return log.warning("too many clients without a greeting", ["link": name])
         }
-        var random = SystemRandomNumberGenerator()
-        let exchange = VPNKitExchange(
-            mtu: terms.mtu,
-            machines: terms.machines,
-            spare: .local(using: &random)
-        )
         callers += 1
         let number = callers
+        var named = ""
+        let exchange = VPNKitExchange(mtu: terms.mtu) { [unowned self] machine in
+            named = machine
+            return mac(of: machine)
+        }
         let client = HandshakeConnection(
             DialedSocket(descriptor: connection, isConnected: true),
             exchange,
@@ -173,12 +181,27 @@ final class LinkListener {
             greetings[number] = nil
             switch result {
             case .agreed:
-                start(stream(ByteStream(connection), named: name))
+                begin(stream(ByteStream(connection), named: name), of: named)
             case .failed(let fault):
                 log.info("client sent no valid greeting", ["link": name, "reason": "\(fault)"])
             }
         }
         greetings[number] = client
         client.start(within: Self.patience)
+    }
+
+    private func mac(of machine: String) -> MACAddress {
+        if let mac = terms.machines[machine] { return mac }
+        var random = SystemRandomNumberGenerator()
+        let fresh = MACAddress.local(using: &random)
+        return terms.knowsMachines ? machines.mac(of: machine, otherwise: fresh) : fresh
+    }
+
+    private func begin(_ link: StreamLink, of machine: String) {
+        if terms.knowsMachines { machines.closeLink(of: machine, now: loop.now) }
+        let receiver = start(link) { [loop] receiver throws(SystemError) in
+            try link.start(for: receiver, now: loop.now)
+        }
+        if terms.knowsMachines, let receiver { machines.add(link, receiver, of: machine) }
     }
 }

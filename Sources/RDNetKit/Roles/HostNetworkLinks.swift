@@ -59,7 +59,8 @@ extension HostNetwork {
             mtu: settings.mtu,
             subnet: settings.subnet,
             mac: settings.gatewayMAC,
-            machines: settings.machines
+            machines: settings.machines,
+            knowsMachines: settings.knowsMachines
         )
     }
 

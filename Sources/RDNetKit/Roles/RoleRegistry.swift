@@ -7,7 +7,7 @@ struct RoleRegistry: Sendable {
     /// The program's roles.
     static let standard = RoleRegistry(roles: [
         .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy,
-        .gvForwarder, .portProxy, .portFS, .portForwarder, .slirp4netns, .pasta, .ctl,
+        .gvForwarder, .portProxy, .portFS, .portForwarder, .slirp4netns, .pasta, .vpnkit, .ctl,
     ])
 
     /// Runs the role or command that the arguments select.

@@ -68,7 +68,7 @@ struct DocumentedCommandsTests {
                 command.hasPrefix("rdnet host-switch") || command.hasPrefix("gvproxy")
                 || command.hasPrefix("wsl-proxy") || command.hasPrefix("rdnet up --capture")
                 || command.hasPrefix("ip netns exec") || command.hasPrefix("rdnet port-proxy")
-                || command.hasPrefix("rdnet pasta -t")
+                || command.hasPrefix("rdnet pasta -t") || command.hasPrefix("rdnet vpnkit")
             return neverExits && !command.contains("--print-config")
                 ? line(command + " &") : command + " >>output\n"
         }

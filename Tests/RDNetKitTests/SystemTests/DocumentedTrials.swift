@@ -164,6 +164,15 @@ struct DocumentedTrial: Sendable {
             start: "ln -s /usr/local/bin/rdnet /usr/local/bin/pasta",
             manner: .none("PastaTests start it by this name")
         ),
+        .init(
+            start: "ln -s /usr/local/bin/rdnet /usr/local/bin/vpnkit",
+            manner: .none("VPNKitRoleTests start it by this name")
+        ),
+        .init(
+            start: "rootlesskit --net=vpnkit",
+            manner: .none("Debian's RootlessKit is built without this network")
+        ),
+        .init(start: "rdnet vpnkit --ethernet", after: "await test -S /tmp/vpnkit.sock"),
         .init(start: "rdnet pasta --config-net", after: "has 169.254.2.1/16 cat output"),
         .init(
             start: "rdnet pasta -t",

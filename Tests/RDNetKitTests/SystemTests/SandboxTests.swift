@@ -50,7 +50,7 @@ struct SandboxTests {
         "files, programs, other processes and privileges are out of reach",
         arguments: [
             "host-switch", "gvproxy", "wsl-proxy", "up", "port-fs", "port-proxy", "slirp4netns",
-            "pasta",
+            "pasta", "vpnkit",
         ]
     )
     func probe(role: String) throws {
@@ -59,6 +59,7 @@ struct SandboxTests {
             switch role {
             case "up": ["--", "sleep", "100"]
             case "pasta": ["sleep", "100"]
+            case "vpnkit": ["--ethernet", directory.file("net.sock")]
             case "slirp4netns": ["--netns-type=path", "/run/netns/\(guest.name)", "tap0"]
             default: []
             }
