@@ -105,7 +105,10 @@ struct GatewayPlan: Equatable {
     /// Whether an address is the gateway's own or one of its aliases, for which it answers ARP (RFC
     /// 826) and neighbor solicitations (RFC 4861, 7.2.4).
     func isOwn(_ address: IPAddress) -> Bool {
-        guard address.isIPv4 else { return ipv6?.isOwn(address) ?? false }
+        guard address.isIPv4 else {
+            guard let ipv6 else { return false }
+            return ipv6.isOwn(address) || mirror != nil && virtualAddresses.contains(address)
+        }
         return virtualAddresses.contains(address) || address == gateway && mirror == nil
     }
 
@@ -114,11 +117,19 @@ struct GatewayPlan: Equatable {
         isOwn(target) || mirror?.answers(for: target, askedBy: sender) ?? false
     }
 
+    /// Whether the gateway answers a neighbor solicitation.
+    func answersSolicitation(for target: IPAddress, askedBy sender: IPAddress) -> Bool {
+        isOwn(target) || ipv6?.mirror?.answers(for: target, askedBy: sender) ?? false
+    }
+
+    /// Whether the guests have IPv4.
+    var hasIPv4: Bool { mirror?.hasIPv4 ?? true }
+
     /// The gateway's address in the family of a guest, on the same link if that is all the guest
     /// has.
     func gateway(for guest: IPAddress) -> IPAddress {
         guard !guest.isIPv4, let ipv6 else { return gateway }
-        return guest.isLinkLocal ? .gatewayLinkLocal : ipv6.gateway
+        return guest.isLinkLocal ? ipv6.linkLocal : ipv6.gateway
     }
 
     /// The address that a guest sees as the client of a forward.
@@ -135,7 +146,10 @@ struct GatewayPlan: Equatable {
 
     /// The IPv4 address with the same number as an IPv6 address; nil if that has none.
     func ipv4(matching address: IPAddress) -> IPAddress? {
-        ipv6?.prefix.ipv4(matching: address, in: subnet)
+        if let mirror {
+            return mirror.hasIPv4 && address == mirror.ipv6?.guest ? mirror.guest : nil
+        }
+        return ipv6?.prefix.ipv4(matching: address, in: subnet)
     }
 
     /// The addresses of the machine that has an IPv4 address: that, and the IPv6 address with its
@@ -146,7 +160,8 @@ struct GatewayPlan: Equatable {
 
     /// The IPv6 address with the same number as an IPv4 address; nil without IPv6.
     func ipv6(matching address: IPAddress) -> IPAddress? {
-        ipv6?.prefix.address(matching: address, in: subnet)
+        if let mirror { return address == mirror.guest ? mirror.ipv6?.guest : nil }
+        return ipv6?.prefix.address(matching: address, in: subnet)
     }
 
     /// Whether an address belongs to the guests' network.

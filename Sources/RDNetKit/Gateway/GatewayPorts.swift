@@ -91,8 +91,13 @@ struct GatewayPorts {
     }
 
     /// Notifies the owner of a port that the guest refused one of its datagrams.
-    func refuse(guest: Endpoint, port: UInt16, now: Instant) {
-        refusals[Key(guest: guest, port: port)]?(now)
+    ///
+    /// - Returns: Whether the port is allocated.
+    @discardableResult
+    func refuse(guest: Endpoint, port: UInt16, now: Instant) -> Bool {
+        guard let refused = refusals[Key(guest: guest, port: port)] else { return false }
+        refused(now)
+        return true
     }
 
     /// Passes a datagram to the port's receiver.

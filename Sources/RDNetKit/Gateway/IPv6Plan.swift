@@ -1,13 +1,26 @@
 /// The IPv6 addresses of the virtual network and their meaning.
 ///
 /// An address has the same number in its prefix as the IPv4 address of the same machine has in its
-/// subnet. On its link the gateway is fe80::1 as well.
+/// subnet. The host's own network has no such numbers (`MirroredIPv6`).
 struct IPv6Plan: Equatable {
     let prefix: IPv6Prefix
     /// The gateway's own address, which serves DHCPv6, DNS and the API.
     let gateway: IPAddress
     /// Leads to the host's ::1, and to its 127.0.0.1 when nobody listens there.
     let hostAlias: IPAddress
+    /// The gateway's address on its link.
+    let linkLocal: IPAddress
+    /// Set if the prefix is the host's own network.
+    let mirror: MirroredIPv6?
+
+    /// Creates the plan of the host's own network.
+    init(_ mirror: MirroredIPv6) {
+        self.mirror = mirror
+        prefix = mirror.prefix
+        gateway = mirror.router
+        hostAlias = mirror.hostAlias
+        linkLocal = mirror.router
+    }
 
     /// Creates the plan next to that of an IPv4 network; nil if the prefix has no room for its
     /// numbers.
@@ -18,6 +31,8 @@ struct IPv6Plan: Equatable {
         self.prefix = prefix
         self.gateway = gateway
         self.hostAlias = hostAlias
+        linkLocal = .gatewayLinkLocal
+        mirror = nil
     }
 
     /// Where cloud hosts serve their credentials: fd00:ec2::/32 (EC2) and fd20:ce::/32 (Compute
@@ -26,13 +41,20 @@ struct IPv6Plan: Equatable {
 
     /// Classifies a packet's destination.
     func destination(of address: IPAddress, _ plan: GatewayPlan) -> GatewayPlan.Destination {
-        if address == gateway || address == .gatewayLinkLocal { return .gateway }
+        if let mirror {
+            // A translation may be that of the gateway's own address.
+            for translation in plan.translations where translation.seen == address {
+                return .host(translation.host)
+            }
+            if address == mirror.resolver { return .gateway }
+        }
+        if address == gateway || address == linkLocal { return .gateway }
         if address == hostAlias {
             return plan.blocksHostLoopback ? .refused : .host(.loopbackIPv6)
         }
         // ::/64 has no hosts: it contains the loopback address, and deprecated forms of IPv4
         // addresses.
-        if prefix.contains(address) || address.isMulticast || address.isLinkLocal
+        if isWithinPrefix(address) || address.isMulticast || address.isLinkLocal
             || address.high == 0
         {
             return .nowhere
@@ -43,20 +65,26 @@ struct IPv6Plan: Equatable {
         return .host(address)
     }
 
+    /// Whether packets to an address outside of the link stay among the guests.
+    private func isWithinPrefix(_ address: IPAddress) -> Bool {
+        mirror.map { $0.guest == address } ?? prefix.contains(address)
+    }
+
     /// Whether an address is the gateway's own or its alias.
     func isOwn(_ address: IPAddress) -> Bool {
-        address == gateway || address == hostAlias || address == .gatewayLinkLocal
+        address == gateway || address == hostAlias || address == linkLocal
     }
 
     /// Whether an address belongs to the guests' network.
     func isOnNetwork(_ address: IPAddress) -> Bool {
-        prefix.contains(address) || address.isLinkLocal
+        isWithinPrefix(address) || address.isLinkLocal
     }
 
     /// Whether an address is a valid source: a guest's.
     ///
     /// The prefix's own number 0 belongs to its routers (RFC 4291, 2.6.1).
     func isGuest(_ source: IPAddress) -> Bool {
-        isOnNetwork(source) && !isOwn(source) && source != prefix.network
+        (prefix.contains(source) || source.isLinkLocal) && !isOwn(source)
+            && source != prefix.network
     }
 }

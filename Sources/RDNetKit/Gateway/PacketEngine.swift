@@ -20,6 +20,8 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     let udp: UDPFlows
     let echo: EchoFlows
     let presence: GuestPresence
+    /// Whether the guests have IPv4.
+    private let hasIPv4: Bool
     /// The services on the gateway's own UDP ports.
     var datagramServices: [UInt16: DatagramService] = [:]
     /// Called for each new IPv6 address of a guest.
@@ -61,6 +63,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         support: PeekOffsetSupport,
         seed: UInt64
     ) {
+        hasIPv4 = plan.hasIPv4
         self.loop = loop
         self.log = log
         network = GuestNetwork(plan, loop: loop, log: log)
@@ -169,13 +172,13 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     ) throws(PacketError) {
         let content = UnsafeRawBufferPointer(rebasing: frame.octets[EthernetHeader.length...])
         switch header.kind {
-        case EthernetHeader.Kind.ipv4:
+        case EthernetHeader.Kind.ipv4 where hasIPv4:
             let ip = try IPHeader(readingIPv4: content.bytes)
             try receive(ip, content, frame.header, from: header.source, now: now)
         case EthernetHeader.Kind.ipv6 where plan.ipv6 != nil:
             let ip = try IPHeader(readingIPv6: content.bytes)
             try receive(ip, content, frame.header, from: header.source, now: now)
-        case EthernetHeader.Kind.arp:
+        case EthernetHeader.Kind.arp where hasIPv4:
             try receiveARP(content, from: link)
         default:
             network.drop(.unknownProtocol)

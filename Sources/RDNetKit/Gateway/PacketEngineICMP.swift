@@ -88,6 +88,12 @@ extension PacketEngine {
         case .gateway:
             datagramPorts.refuse(guest: quote.destination, port: quote.source.port, now: now)
         case .host(let address):
+            let guest = quote.destination
+            if quote.source.address == plan.forwardSource(for: guest.address),
+                datagramPorts.refuse(guest: guest, port: quote.source.port, now: now)
+            {
+                return
+            }
             // Datagrams that arrived before the report are sent before the socket closes.
             udp.sendToHosts(now: now)
             let host = Endpoint(address: address, port: quote.source.port)

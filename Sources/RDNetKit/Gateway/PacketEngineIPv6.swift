@@ -135,6 +135,7 @@ extension PacketEngine {
     }
 
     private func receiveNeighborDiscovery(_ packet: InboundPacket) {
+        guard plan.ipv6?.mirror?.discoversNeighbors ?? true else { return network.drop(.noRoute) }
         let envelope = NeighborDiscoveryMessage.Envelope(
             source: packet.source,
             destination: packet.destination,
@@ -147,7 +148,9 @@ extension PacketEngine {
             )
             switch message {
             case .neighborSolicitation(let solicitation):
-                if plan.isOwn(solicitation.target) { advertise(solicitation.target, to: packet) }
+                if plan.answersSolicitation(for: solicitation.target, askedBy: packet.source) {
+                    advertise(solicitation.target, to: packet)
+                }
             case .neighborAdvertisement(let advertisement):
                 learn(advertisement, packet)
             case .routerSolicitation:
@@ -160,7 +163,7 @@ extension PacketEngine {
         }
     }
 
-    /// Answers a solicitation for one of the gateway's addresses (RFC 4861, 7.2.4).
+    /// Answers a solicitation for an address that leads to the gateway (RFC 4861, 7.2.4).
     private func advertise(_ target: IPAddress, to packet: InboundPacket) {
         // Without a source it is a guest that checks whether the address is free (RFC 4862, 5.4).
         let isCheck = packet.source.isUnspecified

@@ -212,7 +212,7 @@ final class PacketWriter {
         message.options.sourceLinkAddress = ethernet.plan.gatewayMAC
         sendOnLink(
             message.octets,
-            from: .gatewayLinkLocal,
+            from: ethernet.plan.ipv6?.linkLocal ?? .gatewayLinkLocal,
             to: group,
             mac: MACAddress(ipv6Group: group),
             on: nil

@@ -30,11 +30,25 @@ struct NamespaceInterface: Sendable {
 
     /// How to configure the interface.
     struct Configuration: Sendable {
-        var address: InterfaceAddress
-        var gateway: IPAddress
-        /// The IPv6 address, with the gateway's link-local address as the router; nil for none.
-        var ipv6: InterfaceAddress?
+        /// Nil for none.
+        var ipv4: Family?
+        /// Nil for none.
+        var ipv6: Family?
         var mtu: Int
+    }
+
+    /// The interface's address of one family, and the router of the default route.
+    struct Family: Equatable, Sendable {
+        var address: InterfaceAddress
+        var router: IPAddress
+
+        /// Whether the router is in no network of the interface, as that of a host in a cloud.
+        fileprivate var isRouterFar: Bool {
+            guard router.isIPv4 || !router.isLinkLocal else { return false }
+            let length = address.prefixLength + (router.isIPv4 ? 96 : 0)
+            return router.masked(toPrefixLength: length)
+                != address.address.masked(toPrefixLength: length)
+        }
     }
 
     /// Makes the interface.
@@ -55,7 +69,7 @@ struct NamespaceInterface: Sendable {
             leavesIPv6: true
         )
         if let configuration {
-            try configure(configuration)
+            if let ipv4 = configuration.ipv4 { try configure(ipv4) }
             if let ipv6 = configuration.ipv6 { try configure(ipv6, hasRoute: hasRoute) }
         } else if let mac {
             var netlink = try Netlink()
@@ -64,28 +78,31 @@ struct NamespaceInterface: Sendable {
         try DescriptorPassing.send(device.descriptor.number, over: parent)
     }
 
-    private func configure(_ configuration: Configuration) throws(SystemError) {
+    private func configure(_ family: Family) throws(SystemError) {
         var netlink = try Netlink()
         let link = try netlink.link(named: name).index
-        let address = configuration.address
+        let address = family.address
         try netlink.addAddress(address, broadcast: address.broadcast, toLink: link)
-        let gateway = configuration.gateway
-        // A host in a cloud may have its router outside of its network.
-        let isNear =
-            Subnet(address: address.address, prefixLength: address.prefixLength)?
-            .contains(gateway) ?? false
-        try netlink.replaceDefaultRoute(via: gateway, link: link, onLink: !isNear)
+        try netlink.replaceDefaultRoute(
+            via: family.router,
+            link: link,
+            onLink: family.isRouterFar
+        )
     }
 
     /// Sets the IPv6 address, and the default route if the host has one, so that the first
     /// connection need not wait for a router advertisement.
-    private func configure(_ address: InterfaceAddress, hasRoute: Bool) throws(SystemError) {
+    private func configure(_ family: Family, hasRoute: Bool) throws(SystemError) {
         var netlink = try Netlink()
         let link = try netlink.link(named: name).index
         do {
-            try netlink.addAddress(address, broadcast: nil, toLink: link)
+            try netlink.addAddress(family.address, broadcast: nil, toLink: link)
             guard hasRoute else { return }
-            try netlink.replaceDefaultRoute(via: .gatewayLinkLocal, link: link)
+            try netlink.replaceDefaultRoute(
+                via: family.router,
+                link: link,
+                onLink: family.isRouterFar
+            )
         } catch {
             // The namespace, or its kernel, is without IPv6, and works with IPv4 alone.
             guard error.isWithoutIPv6 else { throw error }

@@ -47,7 +47,7 @@ struct PastaNamespace: Sendable {
             try Namespace.enterFresh()
         }
         Namespace.endWithParent(parent)
-        try interface.make(for: socket, hasRoute: false)
+        try interface.make(for: socket, hasRoute: true)
         if interface.configuration == nil { try GuestInterface.enableLoopback() }
         try passListeners(over: socket)
         if hasSocketTables { try passTables(over: socket) }

@@ -122,7 +122,7 @@ struct Doctor {
     /// The interface of the default route, with its MTU; nil if there is none.
     private var uplink: (name: String, mtu: Int)? {
         do {
-            guard let uplink = try HostUplink(),
+            guard let uplink = try HostUplink(.ipv4),
                 let octets = try TextFile.read("/sys/class/net/\(uplink.interface)/mtu"),
                 let mtu = Int(String(decoding: octets.prefix { $0 != 0x0a }, as: UTF8.self))
             else { return nil }

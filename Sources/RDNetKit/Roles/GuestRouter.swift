@@ -31,9 +31,12 @@ final class GuestRouter: TimerObserver {
         self.network = network
         self.plan = plan
         let settings = network.settings
-        let resolvers = settings.servesNames ? [plan.gateway] : []
+        let mirror = plan.mirror
+        let usual = settings.servesNames ? [plan.gateway] : []
+        let resolvers = mirror.map { [$0.resolver].compactMap(\.self) } ?? usual
         let configuration = RouterAdvertiser.Configuration(
             prefix: plan.prefix,
+            isAutonomous: mirror?.isAutonomous ?? true,
             mtu: UInt32(settings.mtu),
             gatewayMAC: settings.gatewayMAC,
             resolvers: resolvers,
@@ -52,7 +55,8 @@ final class GuestRouter: TimerObserver {
                 gatewayMAC: settings.gatewayMAC,
                 resolvers: resolvers,
                 domainSearch: domains,
-                leaseTime: .seconds(settings.leaseTime)
+                leaseTime: .seconds(settings.leaseTime),
+                onlyAddress: mirror.map { (settings.guest, $0.guest) }
             )
         )
     }
@@ -66,7 +70,10 @@ final class GuestRouter: TimerObserver {
         server.named = { [unowned self] in newNames.append(($0, $1)) }
         server.leasesChanged = { [unowned self] in haveLeasesChanged = true }
         server.link = { [unowned self] in network.engine.ethernet.linkNumber(of: $0) }
-        network.serve(DHCPv6Message.serverPort) { [unowned self] in answer($0) }
+        if plan.mirror?.servesLeases ?? true {
+            network.serve(DHCPv6Message.serverPort) { [unowned self] in answer($0) }
+        }
+        guard advertises else { return }
         engine.neighborHeard = { [unowned self] in heard($0) }
         engine.routerSolicited = { [unowned self] address, mac in
             if let number = network.engine.ethernet.linkNumber(of: mac) { speakers.insert(number) }
@@ -78,8 +85,12 @@ final class GuestRouter: TimerObserver {
         arm()
     }
 
+    private var advertises: Bool { plan.mirror?.advertises ?? true }
+
     /// What guest ends of this program learn with their IPv4 lease.
     private func offer() {
+        // The guest's address has no number there.
+        guard plan.mirror == nil else { return }
         network.dhcp.ipv6 = IPv6Offer(
             prefix: plan.prefix,
             hasDefaultRoute: advertiser.isDefaultRouter
@@ -95,6 +106,7 @@ final class GuestRouter: TimerObserver {
         network.engine.datagramServices[DHCPv6Message.serverPort] = nil
         network.engine.routerSolicited = { _, _ in }
         network.engine.neighborHeard = { _ in }
+        guard advertises else { return }
         send(advertiser.farewell())
         // The links close next.
         network.engine.ethernet.flush(now: network.loop.now)
@@ -176,7 +188,7 @@ final class GuestRouter: TimerObserver {
     private func send(_ transmission: RouterAdvertiser.Transmission, on link: any FrameLink) {
         network.engine.network.writer.sendOnLink(
             transmission.octets,
-            from: .gatewayLinkLocal,
+            from: plan.linkLocal,
             to: transmission.destination,
             mac: transmission.destinationMAC,
             on: link
@@ -186,6 +198,8 @@ final class GuestRouter: TimerObserver {
     // MARK: DHCPv6
 
     private func answer(_ datagram: ServiceDatagram) {
+        // All other addresses of the host's network belong to its machines.
+        guard plan.mirror == nil || datagram.sourceMAC == network.settings.guestMAC else { return }
         let exhausted = server.statistics.exhausted
         haveLeasesChanged = false
         let now = network.loop.now
@@ -201,7 +215,7 @@ final class GuestRouter: TimerObserver {
         answer.withUnsafeBytes { payload in
             network.engine.network.send(
                 payload,
-                from: Endpoint(address: .gatewayLinkLocal, port: DHCPv6Message.serverPort),
+                from: Endpoint(address: plan.linkLocal, port: DHCPv6Message.serverPort),
                 to: datagram.source,
                 mac: datagram.sourceMAC,
                 on: network.engine.ethernet.link(of: datagram.sourceMAC)

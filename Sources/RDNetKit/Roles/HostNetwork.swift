@@ -132,7 +132,7 @@ final class HostNetwork: DatagramSender {
         // The host's resolvers know the host's network.
         let small = plan.mirror.flatMap { Subnet(address: $0.guest, prefixLength: 30) }
         dns.subnet = small ?? plan.subnet
-        dns.ipv6 = plan.ipv6
+        dns.ipv6 = plan.mirror == nil ? plan.ipv6 : nil
         dns.usesMulticast = settings.usesMulticastDNS
         dns.allowsLinkLocal = settings.allowsLinkLocal
         dns.hostsPath = settings.hosts

@@ -18,6 +18,7 @@ extension GatewayPlan {
             self.mirror = mirror
             translations = settings.translations
             virtualAddresses = settings.virtualAddresses
+            ipv6 = mirror.ipv6.map { IPv6Plan($0) }
             return
         }
         let usual = AddressTranslation(seen: hostAlias, host: .loopbackIPv4)

@@ -14,18 +14,20 @@ struct PastaSettings: RoleSettings {
     var mac: MACAddress?
     // The addresses.
     var template = ""
-    var address: InterfaceAddress?
+    /// At most one of each family, as all lists of addresses here.
+    var addresses: [InterfaceAddress] = []
     var prefixLength: Int?
-    var gateway: IPAddress?
+    var gateways: [IPAddress] = []
     var gatewayMAC = MACAddress.standardGateway
     var asksForGatewayMap = false
     var mapsNoGateway = false
-    var loopbackMap = PastaMap.standard
-    var guestMap = PastaMap.none
+    /// Empty: the gateways', unless `mapsNoGateway` is set.
+    var loopbackMaps: [PastaMap] = []
+    var guestMaps: [PastaMap] = []
     var isIPv4Only = false
     var isIPv6Only = false
     // Names.
-    var resolver: IPAddress?
+    var resolvers: [IPAddress] = []
     var servers: [PastaServer] = []
     var search: [String] = []
     // Ports.
@@ -39,7 +41,6 @@ struct PastaSettings: RoleSettings {
     var hasNoUDP = false
     var hasNoEcho = false
     var hasNoLeases = false
-    /// Whether the caller leaves out what only IPv6 has.
     var hasNoNeighborDiscovery = false
     var hasNoRouterAdvertisements = false
     var hasNoDHCPv6 = false
@@ -71,13 +72,6 @@ struct PastaSettings: RoleSettings {
                 expected: "no --no-map-gw with it"
             )
         }
-        if isIPv6Only {
-            return SettingsConflict(
-                option: "ipv6-only",
-                value: "true",
-                expected: "IPv4: this pasta gives a namespace no IPv6"
-            )
-        }
         if asksForStandardError, !common.logFile.isEmpty {
             return SettingsConflict(
                 option: "stderr",
@@ -96,16 +90,57 @@ struct PastaSettings: RoleSettings {
                 expected: "either none, or auto, or lists of ports"
             )
         }
+        return familyConflict
+    }
+
+    /// Options of addresses that contradict each other.
+    private var familyConflict: SettingsConflict? {
+        if isIPv4Only, isIPv6Only {
+            return SettingsConflict(
+                option: "ipv6-only",
+                value: "true",
+                expected: "no --ipv4-only with it"
+            )
+        }
+        let lists = [
+            ("address", addresses.map(\.address), 0), ("gateway", gateways, 0),
+            ("dns-forward", resolvers, 0),
+            ("map-host-loopback", loopbackMaps.addresses, loopbackMaps.nones),
+            ("map-guest-addr", guestMaps.addresses, guestMaps.nones),
+        ]
+        for (option, list, nones) in lists {
+            let families = Set(list.map(\.isIPv4)).count
+            if families < list.count || nones > 0 && nones + list.count > 1 {
+                return SettingsConflict(
+                    option: option,
+                    value: list.map { "\($0)" }.joined(separator: " "),
+                    expected: "at most one address of each family"
+                )
+            }
+            if let other = list.first(where: { $0.isIPv4 ? isIPv6Only : isIPv4Only }) {
+                return SettingsConflict(
+                    option: option,
+                    value: "\(other)",
+                    expected: "an address of the only family"
+                )
+            }
+        }
         return nil
     }
 }
 
 /// The address that leads to one of the host's own addresses.
 enum PastaMap: Hashable, Sendable {
-    /// The gateway's, unless `--no-map-gw` is given.
-    case standard
     case none
     case address(IPAddress)
+}
+
+extension [PastaMap] {
+    var addresses: [IPAddress] {
+        compactMap { map in if case .address(let address) = map { address } else { nil } }
+    }
+
+    fileprivate var nones: Int { count { $0 == .none } }
 }
 
 /// A DNS server of `--dns`.

@@ -7,6 +7,7 @@ final class PastaForwards {
     private static let usualClientPorts = PortRange(32_768, through: 60_999)
 
     private let settings: PastaSettings
+    private let guest: IPAddress
     private let log: Logger
     /// The ports of the namespace's loopback addresses.
     let listeners: [PastaNamespace.Listener]
@@ -17,8 +18,14 @@ final class PastaForwards {
     private var loopback: LoopbackConnector?
 
     /// Chooses the ports; with `auto`, the namespace gets those that are open on the host now.
-    init(_ settings: PastaSettings, log: Logger) {
+    ///
+    /// - Parameters:
+    ///   - settings: The command line.
+    ///   - guest: The namespace's address.
+    ///   - log: For ports that are not forwarded.
+    init(_ settings: PastaSettings, to guest: IPAddress, log: Logger) {
         self.settings = settings
+        self.guest = guest
         self.log = log
         listeners =
             (settings.hasNoTCP ? [] : Self.listeners(settings.tcpLoopbackPorts, isUDP: false, log))
@@ -162,7 +169,7 @@ final class PastaForwards {
         to port: UInt16,
         _ network: HostNetwork
     ) throws(SystemError) -> any OpenForward {
-        let guest = Endpoint(address: network.settings.guest, port: port)
+        let guest = Endpoint(address: guest, port: port)
         let connector: any GuestConnector = loopback ?? network.engine
         guard isUDP else {
             return try TCPForward(

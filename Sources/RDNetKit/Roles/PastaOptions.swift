@@ -93,7 +93,7 @@ extension Option<PastaSettings> {
                 help: "the host's interface whose address and router the namespace gets",
                 reason: """
                     If the host has no default route, the namespace's address is 169.254.2.1/16, and \
-                    its gateway 169.254.2.2.
+                    its gateway 169.254.2.2. It gets no IPv6 if the host has no IPv6 default route.
                     """
             )
         )
@@ -101,11 +101,11 @@ extension Option<PastaSettings> {
             "a",
             Option(
                 "address",
-                \.address,
+                repeating: \.addresses,
                 .pastaAddress,
                 unset: "the host's",
-                help: "the namespace's IPv4 address, with or without a prefix length",
-                reason: ""
+                help: "the namespace's address, with or without a prefix length",
+                reason: "Once for each family."
             )
         )
         + pair(
@@ -115,7 +115,7 @@ extension Option<PastaSettings> {
                 \.prefixLength,
                 .netmask,
                 unset: "the host's, or that of the address's class",
-                help: "the network's mask: 255.255.255.0 or 24",
+                help: "the IPv4 network's mask: 255.255.255.0 or 24",
                 reason: ""
             )
         )
@@ -123,11 +123,11 @@ extension Option<PastaSettings> {
             "g",
             Option(
                 "gateway",
-                \.gateway,
-                .optionalIPv4,
+                repeating: \.gateways,
+                .pastaUnicast,
                 unset: "the host's",
-                help: "the namespace's IPv4 gateway",
-                reason: ""
+                help: "the namespace's gateway",
+                reason: "Once for each family; fe80::1 is that of IPv6 if the host has none."
             )
         )
         + pair(
@@ -147,7 +147,7 @@ extension Option<PastaSettings> {
                 "map-gw",
                 \.asksForGatewayMap,
                 .boolean,
-                help: "for compatibility: the gateway's address leads to the host's 127.0.0.1",
+                help: "for compatibility: the gateway's address leads to the host's loopback",
                 reason: "That is the default."
             ),
             Option(
@@ -155,25 +155,29 @@ extension Option<PastaSettings> {
                 \.mapsNoGateway,
                 .boolean,
                 help: "let the gateway's address lead to the gateway",
-                reason: "Then only --map-host-loopback and --tcp-ns lead to the host's 127.0.0.1."
+                reason: "Then only --map-host-loopback and --tcp-ns lead to the host's loopback."
             ),
             Option(
                 "map-host-loopback",
-                \.loopbackMap,
-                .loopbackMap,
+                repeating: \.loopbackMaps,
+                .pastaMap,
                 unset: "the gateway's, without --no-map-gw",
-                help: "an address that leads to the host's 127.0.0.1, or none",
-                reason: "It takes the place of the gateway's address."
+                help: "an address that leads to the host's loopback, or none",
+                reason: """
+                    Once for each family: an IPv4 address leads to 127.0.0.1, an IPv6 address to \
+                    ::1, and either to the other one if nobody listens there. It takes the place \
+                    of the gateway's addresses.
+                    """
             ),
             Option(
                 "map-guest-addr",
-                \.guestMap,
-                .guestMap,
+                repeating: \.guestMaps,
+                .pastaMap,
                 unset: "none",
                 help: "an address that leads to the namespace's address on the host, or none",
                 reason: """
                     The namespace cannot reach the host at the address that both have. Podman \
-                    gives 169.254.1.2 the name host.containers.internal.
+                    gives 169.254.1.2 the name host.containers.internal. Once for each family.
                     """
             ),
         ]
@@ -183,7 +187,7 @@ extension Option<PastaSettings> {
                 "ipv4-only",
                 \.isIPv4Only,
                 .boolean,
-                help: "for compatibility: the namespace has IPv4 only",
+                help: "give the namespace IPv4 only",
                 reason: ""
             )
         )
@@ -193,7 +197,7 @@ extension Option<PastaSettings> {
                 "ipv6-only",
                 \.isIPv6Only,
                 .boolean,
-                help: "refused: the namespace has IPv4 only",
+                help: "give the namespace IPv6 only",
                 reason: ""
             )
         )
@@ -202,11 +206,11 @@ extension Option<PastaSettings> {
         [
             Option(
                 "dns-forward",
-                \.resolver,
-                .optionalIPv4,
+                repeating: \.resolvers,
+                .pastaUnicast,
                 unset: "none",
                 help: "an address that answers DNS queries as the host's resolvers do",
-                reason: "DHCP clients learn it."
+                reason: "Once for each family. DHCP clients learn it."
             )
         ]
         + pair(

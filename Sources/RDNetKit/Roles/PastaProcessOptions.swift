@@ -21,21 +21,21 @@ extension Option<PastaSettings> {
             "no-ndp",
             \.hasNoNeighborDiscovery,
             .boolean,
-            help: "for compatibility: the namespace has IPv4 only",
-            reason: ""
+            help: "take no part in IPv6 neighbor discovery",
+            reason: "Then the namespace's owner sets the MAC address of the gateway."
         ),
         Option(
             "no-ra",
             \.hasNoRouterAdvertisements,
             .boolean,
-            help: "for compatibility: the namespace has IPv4 only",
+            help: "send no IPv6 router advertisements",
             reason: ""
         ),
         Option(
             "no-dhcpv6",
             \.hasNoDHCPv6,
             .boolean,
-            help: "for compatibility: the namespace has IPv4 only",
+            help: "answer no DHCPv6 requests",
             reason: ""
         ),
     ]

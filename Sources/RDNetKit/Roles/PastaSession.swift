@@ -24,15 +24,18 @@ final class PastaSession {
         let shell = start.surroundings.environment("SHELL") ?? "/bin/sh"
         let target = try PastaTarget(settings, start.operands, shell: shell)
         do {
-            let uplink = try HostUplink(settings.template.isEmpty ? nil : settings.template)
-            let plan = try PastaNetwork(settings, uplink)
+            let plan = try PastaNetwork(
+                settings,
+                PastaNetwork.Uplinks(settings),
+                hasIPv6: Socket.hasIPv6
+            )
             var background: BackgroundProcess?
             let isProbe = settings.sandbox.mode == .probe
             if target.command.isEmpty, !settings.staysInForeground, !isProbe {
                 background = try BackgroundProcess()
             }
             SignalWatch.block(target.command.isEmpty ? RoleSignals.always : ProcessSignal.allCases)
-            let forwards = PastaForwards(settings, log: start.logger)
+            let forwards = PastaForwards(settings, to: plan.guest, log: start.logger)
             let namespace = target.namespace(plan, settings, forwards, start.surroundings)
             let envoy = try NamespaceEnvoy(for: namespace.interface.name) { socket in
                 try namespace.serve(socket, printError: start.surroundings.printError)
@@ -205,6 +208,15 @@ final class PastaSession {
     }
 }
 
+extension PastaNetwork.Uplinks {
+    /// Finds the interfaces of the families that the namespace may have.
+    fileprivate init(_ settings: PastaSettings) throws(SystemError) {
+        let template = settings.template.isEmpty ? nil : settings.template
+        if !settings.isIPv6Only { ipv4 = try HostUplink(.ipv4, template) }
+        if !settings.isIPv4Only { ipv6 = try HostUplink(.ipv6, template) }
+    }
+}
+
 extension PastaTarget {
     /// What the child makes in the namespace.
     fileprivate func namespace(
@@ -220,8 +232,8 @@ extension PastaTarget {
                 mac: plan.network.guestMAC,
                 configuration: settings.configuresInterface
                     ? NamespaceInterface.Configuration(
-                        address: plan.address,
-                        gateway: plan.gateway,
+                        ipv4: plan.ipv4,
+                        ipv6: plan.ipv6,
                         mtu: settings.mtu
                     ) : nil
             ),

@@ -8,40 +8,49 @@ extension ValueSyntax where Value == String {
     )
 }
 
-extension ValueSyntax where Value == IPAddress? {
-    /// A unicast IPv4 address, or empty.
-    static let optionalIPv4 = ValueSyntax(
+extension ValueSyntax where Value == IPAddress {
+    /// A unicast address of another machine.
+    static let pastaUnicast = ValueSyntax(
         placeholder: "ADDRESS",
-        expected: "a literal unicast IPv4 address such as 192.168.143.1",
-        parse: { text in
-            optionalAddress.parse(text).flatMap { $0?.isIPv4 ?? true ? .some($0) : nil }
-        },
-        text: { $0?.description ?? "" }
+        expected: "a literal unicast address such as 192.168.143.1 or fe80::1",
+        parse: { IPAddress($0).flatMap { $0.isForeignUnicast ? $0 : nil } },
+        text: { $0.description }
     )
 }
 
-extension ValueSyntax where Value == InterfaceAddress? {
-    /// An address with or without a prefix length, which then is that of its class (RFC 791, 2.3).
+extension IPAddress {
+    /// Whether it may be that of another machine: not loopback, no group, and not in ::/64, which
+    /// contains deprecated forms of IPv4 addresses.
+    fileprivate var isForeignUnicast: Bool {
+        !isUnspecified && !isMulticast && !isLoopback && (isIPv4 || high != 0)
+    }
+}
+
+extension ValueSyntax where Value == InterfaceAddress {
+    /// An address with or without a prefix length.
+    ///
+    /// Without one, that is 0 here, and then that of an IPv4 address's class (RFC 791, 2.3), or 64.
     static let pastaAddress = ValueSyntax(
         placeholder: "ADDRESS[/LENGTH]",
-        expected: "a literal unicast IPv4 address such as 10.0.2.100 or 10.0.2.100/24",
+        expected: """
+            a literal unicast address such as 10.0.2.100, 10.0.2.100/24 or 2001:db8::64, with a \
+            prefix of 8 to 32 bits for IPv4, and of 64 to 128 for IPv6
+            """,
         parse: { text in
-            if text.isEmpty { return .some(nil) }
             let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-            guard parts.count <= 2, let address = IPAddress(parts[0]), address.isIPv4,
-                !address.isUnspecified, !address.isMulticast, !address.isLoopback
+            guard parts.count <= 2, let address = IPAddress(parts[0]), address.isForeignUnicast,
+                address.isIPv4 || !address.isLinkLocal
             else { return nil }
             guard parts.count == 2 else {
                 return InterfaceAddress(address: address, prefixLength: 0)
             }
-            return parts[1].decimal(upTo: 32).flatMap { length in
-                length < 8
-                    ? nil : InterfaceAddress(address: address, prefixLength: Int(length))
+            let lengths: ClosedRange<UInt64> = address.isIPv4 ? 8...32 : 64...128
+            return parts[1].decimal(upTo: lengths.upperBound).flatMap { length in
+                lengths.contains(length)
+                    ? InterfaceAddress(address: address, prefixLength: Int(length)) : nil
             }
         },
-        text: { address in
-            address.map { $0.prefixLength == 0 ? "\($0.address)" : "\($0)" } ?? ""
-        }
+        text: { $0.prefixLength == 0 ? "\($0.address)" : "\($0)" }
     )
 }
 
@@ -70,30 +79,20 @@ extension ValueSyntax where Value == Int? {
 }
 
 extension ValueSyntax where Value == PastaMap {
-    static let loopbackMap = map(empty: .standard)
-    static let guestMap = map(empty: .none)
-
-    private static func map(empty: PastaMap) -> ValueSyntax {
-        ValueSyntax(
-            placeholder: "ADDRESS|none",
-            expected: "a literal unicast IPv4 address such as 169.254.1.2, or none",
-            parse: { text in
-                if text.isEmpty { return empty }
-                if text == "none" { return PastaMap.none }
-                guard let address = IPAddress(text), address.isIPv4, !address.isUnspecified,
-                    !address.isMulticast, !address.isLoopback
-                else { return nil }
-                return .address(address)
-            },
-            text: { map in
-                switch map {
-                case empty: ""
-                case .address(let address): "\(address)"
-                case .none, .standard: "none"
-                }
+    static let pastaMap = ValueSyntax(
+        placeholder: "ADDRESS|none",
+        expected: "a literal unicast address such as 169.254.1.2, or none",
+        parse: { text in
+            if text == "none" { return PastaMap.none }
+            return ValueSyntax<IPAddress>.pastaUnicast.parse(text).map { .address($0) }
+        },
+        text: { map in
+            switch map {
+            case .address(let address): "\(address)"
+            case .none: "none"
             }
-        )
-    }
+        }
+    )
 }
 
 extension ValueSyntax where Value == PastaServer {

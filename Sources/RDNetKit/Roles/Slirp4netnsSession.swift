@@ -224,11 +224,16 @@ extension Slirp4netnsSettings {
         let network = network
         let subnet = network.subnet
         return NamespaceInterface.Configuration(
-            address: InterfaceAddress(address: network.guest, prefixLength: subnet.prefixLength),
-            gateway: network.hostAlias,
+            ipv4: NamespaceInterface.Family(
+                address: InterfaceAddress(
+                    address: network.guest,
+                    prefixLength: subnet.prefixLength
+                ),
+                router: network.hostAlias
+            ),
             ipv6: network.prefix.flatMap {
                 InterfaceAddress(matching: network.guest, in: subnet, $0)
-            },
+            }.map { NamespaceInterface.Family(address: $0, router: .gatewayLinkLocal) },
             mtu: mtu
         )
     }

@@ -6,12 +6,18 @@ extension DHCPv6Server {
 
     /// The address with a number, which is written as the IPv4 address that has it.
     func address(with number: IPAddress) -> IPAddress? {
-        configuration.prefix.address(matching: number, in: configuration.subnet)
+        if let only = configuration.onlyAddress {
+            return number == only.number ? only.address : nil
+        }
+        return configuration.prefix.address(matching: number, in: configuration.subnet)
     }
 
     /// The number of an address; nil if it has none, as an autoconfigured one.
     func number(of address: IPAddress) -> IPAddress? {
-        configuration.prefix.ipv4(matching: address, in: configuration.subnet)
+        if let only = configuration.onlyAddress {
+            return address == only.address ? only.number : nil
+        }
+        return configuration.prefix.ipv4(matching: address, in: configuration.subnet)
     }
 
     /// The first number that a client asks for or has.

@@ -21,6 +21,8 @@ struct DHCPv6Server {
         /// The domains in which guests look up names; may be empty.
         var domainSearch: [String]
         var leaseTime: Duration = .seconds(3600)
+        /// The only address to lease, and its number, if the prefix has no numbered addresses.
+        var onlyAddress: (number: IPAddress, address: IPAddress)?
     }
 
     /// The highest preference: a client does not wait for other servers (RFC 8415, 18.2.1).

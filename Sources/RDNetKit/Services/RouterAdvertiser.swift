@@ -10,6 +10,8 @@ struct RouterAdvertiser {
     /// The parameters of the link.
     struct Configuration {
         var prefix: IPv6Prefix
+        /// Whether guests may form addresses of their own in a prefix that permits it.
+        var isAutonomous = true
         /// At least 1280 (RFC 8200, 5).
         var mtu: UInt32
         var gatewayMAC: MACAddress
@@ -178,7 +180,8 @@ struct RouterAdvertiser {
                 network: configuration.prefix.network,
                 length: configuration.prefix.prefixLength,
                 isOnLink: true,
-                isAutonomous: configuration.prefix.allowsAutoconfiguration,
+                isAutonomous: configuration.isAutonomous
+                    && configuration.prefix.allowsAutoconfiguration,
                 validLifetime: Self.validLifetime,
                 preferredLifetime: Self.preferredLifetime
             )

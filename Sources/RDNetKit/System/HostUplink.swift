@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The host's interface toward other networks, with its IPv4 address and its router.
+/// The host's interface toward other networks, with its address of one family and its router.
 struct HostUplink: Equatable {
     var interface: String
     var address: InterfaceAddress
@@ -13,19 +13,23 @@ struct HostUplink: Equatable {
         self.router = router
     }
 
-    /// Finds the interface of the first default route; nil if there is none with an address.
+    /// Finds the interface of a family's first default route; nil if there is none with an address.
     ///
-    /// - Parameter interface: The interface to use instead, even without a default route.
+    /// - Parameters:
+    ///   - family: IPv4 or IPv6.
+    ///   - interface: The interface to use instead, even without a default route.
     /// - Throws: `SystemError` with ENODEV if there is no such interface.
-    init?(_ interface: String? = nil) throws(SystemError) {
+    init?(_ family: NetlinkFamily, _ interface: String? = nil) throws(SystemError) {
         var netlink = try Netlink()
         var chosen: UInt32?
         if let interface { chosen = try netlink.link(named: interface).index }
-        let route = try netlink.routes().first { route in
+        let route = try netlink.routes(family).first { route in
             route.prefixLength == 0 && route.link != nil && route.link == chosen ?? route.link
         }
         guard let link = chosen ?? route?.link, let name = Self.name(ofLink: link),
-            let address = try netlink.addresses(ofLink: link).first
+            let address = try family == .ipv6
+                ? netlink.lastingAddresses(ofLink: link).first
+                : netlink.addresses(ofLink: link).first
         else { return nil }
         self.init(interface: name, address: address, router: route?.gateway)
     }

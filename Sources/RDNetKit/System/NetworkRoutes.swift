@@ -55,6 +55,29 @@ extension Netlink {
     }
 }
 
+extension Netlink {
+    /// Returns the IPv6 addresses by which other networks know an interface, global ones first.
+    mutating func lastingAddresses(
+        ofLink link: UInt32
+    ) throws(SystemError) -> [InterfaceAddress] {
+        let request = NetlinkRequest(
+            address: NetlinkType.getAddress,
+            .dump,
+            family: .ipv6,
+            link: link
+        )
+        let found = try exchange(request, "link \(link): get addresses").compactMap { answer in
+            guard answer.type == NetlinkType.newAddress, answer.link == link,
+                let length = answer.prefixLength, answer.isLastingAddress
+            else { return InterfaceAddress?.none }
+            return answer.interfaceAddress.map {
+                InterfaceAddress(address: $0, prefixLength: length)
+            }
+        }
+        return found.filter { !$0.address.isUniqueLocal } + found.filter(\.address.isUniqueLocal)
+    }
+}
+
 extension NetworkRoute {
     /// The default route through a gateway of the interface.
     init(defaultVia gateway: IPAddress, link: UInt32) {

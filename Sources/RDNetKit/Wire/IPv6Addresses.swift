@@ -7,6 +7,9 @@ extension IPAddress {
     /// fe80::1: the gateway on its link.
     static let gatewayLinkLocal = IPAddress(high: 0xfe80 << 48, low: 1)
 
+    /// Whether it is in fc00::/7, whose networks only their owners know (RFC 4193).
+    var isUniqueLocal: Bool { high >> 57 == 0x7e }
+
     /// The group that a solicitation for this address is sent to (RFC 4291, 2.7.1): ff02::1:ff
     /// and the last three bytes.
     var solicitedNodeGroup: IPAddress {

@@ -22,6 +22,14 @@ extension NetlinkMessage {
         return body[3] == 253 || body[2] & 0x80 == 0
     }
 
+    /// Whether an address message is about an IPv6 address that is a lasting name of its host in
+    /// any network: neither link-local nor temporary, deprecated, or not known to be unique yet.
+    var isLastingAddress: Bool {
+        guard body.count >= 4, body[0] == NetlinkFamily.ipv6.rawValue else { return false }
+        // RT_SCOPE_UNIVERSE; IFA_F_TEMPORARY, _DADFAILED, _DEPRECATED and _TENTATIVE.
+        return body[3] == 0 && body[2] & 0x69 == 0
+    }
+
     /// Whether a notification may concern an interface's state, addresses and routes, or a default
     /// route.
     func mayConcern(link index: UInt32) -> Bool {

@@ -9,12 +9,13 @@ import Testing
     .enabled(if: canMakeNamespaces, "needs root to make network namespaces")
 )
 final class PastaTests {
-    private let host: NetworkNamespace
-    private let router: NetworkNamespace
-    private let directory = TemporaryDirectory()
-    private var programs: [RunningProgram] = []
+    let host: NetworkNamespace
+    let router: NetworkNamespace
+    let directory = TemporaryDirectory()
+    var programs: [RunningProgram] = []
 
-    /// The host is 192.0.2.10/24, its router 192.0.2.1 and 198.51.100.1.
+    /// The host is 192.0.2.10/24 and 2001:db8:1::10/64, its router 192.0.2.1 and 198.51.100.1,
+    /// fe80::99 and 2001:db8:2::1.
     init() throws {
         host = try NetworkNamespace()
         router = try NetworkNamespace()
@@ -37,10 +38,22 @@ final class PastaTests {
         try router.run("ip", "address", "add", "198.51.100.1/32", "dev", "lo")
         try router.run("ip", "link", "set", "down0", "up")
         try host.run("ip", "route", "add", "default", "via", "192.0.2.1")
+        try addIPv6()
         try FileManager.default.createSymbolicLink(
             atPath: directory.file("pasta"),
             withDestinationPath: BuiltProgram.rdnet
         )
+    }
+
+    private func addIPv6() throws {
+        func add(_ address: String, _ interface: String, in namespace: NetworkNamespace) throws {
+            try namespace.run("ip", "address", "add", address, "dev", interface, "nodad")
+        }
+        try add("2001:db8:1::10/64", "up0", in: host)
+        try add("2001:db8:1::1/64", "down0", in: router)
+        try add("fe80::99/64", "down0", in: router)
+        try add("2001:db8:2::1/128", "lo", in: router)
+        try host.run("ip", "route", "add", "default", "via", "fe80::99", "dev", "up0")
     }
 
     deinit {
@@ -50,10 +63,14 @@ final class PastaTests {
     }
 
     /// Starts an echo server whose port is 7.
-    private func echo(in namespace: NetworkNamespace, at address: String) throws {
+    func echo(in namespace: NetworkNamespace, at address: String) throws {
         programs.append(
             try RunningProgram(
-                ["socat", "TCP-LISTEN:7,bind=\(address),fork,reuseaddr", "EXEC:cat"],
+                [
+                    "socat",
+                    "TCP\(address.hasPrefix("[") ? 6 : 4)-LISTEN:7,bind=\(address),fork,reuseaddr",
+                    "EXEC:cat",
+                ],
                 in: namespace
             )
         )
@@ -63,17 +80,17 @@ final class PastaTests {
     }
 
     /// Whether a process has ended, even if nobody has waited for it.
-    private func hasEnded(_ process: Int32) -> Bool {
+    func hasEnded(_ process: Int32) -> Bool {
         PeerProcess(running: process)?.hasEnded ?? true
     }
 
     /// A command that prints `hello` if an echo server can be reached.
-    private func client(_ address: String, _ port: Int = 7) -> String {
+    func client(_ address: String, _ port: Int = 7) -> String {
         "printf hello | timeout 60 nc -N \(address) \(port)"
     }
 
     /// Runs the program to its end.
-    private func pasta(
+    func pasta(
         _ arguments: [String],
         as user: [String] = []
     ) throws -> (status: Int32?, output: String) {
@@ -211,7 +228,8 @@ final class PastaTests {
             (["--log-size=1", "true"], 2, "unknown option --log-size"),
             (["-t", "all", "true"], 2, "expected none, auto, or"),
             (["-t", "none", "-t", "80", "true"], 2, "--tcp-ports"),
-            (["-6", "true"], 2, "--ipv6-only"),
+            (["-4", "-6", "true"], 2, "--ipv6-only"),
+            (["-4", "-g", "fe80::1", "true"], 2, "--gateway fe80::1"),
             (["--map-gw", "--no-map-gw", "true"], 2, "--map-gw"),
             (["--userns=/x", "true"], 2, "need a PID or --netns"),
             (["--netns=/x", "1"], 2, "expected no PID and no command with --netns"),
