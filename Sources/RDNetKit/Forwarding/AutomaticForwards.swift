@@ -1,6 +1,11 @@
-/// Host ports that lead to the ports on which a namespace's programs listen, while they do.
+/// Ports that lead to those on which the programs of another network namespace listen, while they
+/// do.
 final class AutomaticForwards {
     private static let interval: Duration = .seconds(1)
+
+    /// Opens a port; the last parameter is to be called if it proves to be unusable later.
+    typealias Opening = (_ isUDP: Bool, UInt16, _ lost: @escaping () -> Void) throws(SystemError)
+        -> any OpenForward
 
     private struct Port: Hashable {
         var isUDP: Bool
@@ -11,7 +16,7 @@ final class AutomaticForwards {
     private let loop: EventLoop
     private let log: Logger
     private let excludes: (_ isUDP: Bool, UInt16) -> Bool
-    private let open: (_ isUDP: Bool, UInt16) throws(SystemError) -> any OpenForward
+    private let open: Opening
     private var forwards: [Port: any OpenForward] = [:]
     private var timer: TimerWheel.Token?
 
@@ -22,14 +27,14 @@ final class AutomaticForwards {
     ///   - loop: The loop of the timer.
     ///   - log: Receives every change.
     ///   - excludes: Whether a port is never forwarded.
-    ///   - open: Opens a port of the host; it is tried again every second if that fails, because
-    ///     another program may use the port.
+    ///   - open: Opens a port; it is tried again every second if that fails, because another
+    ///     program may use the port.
     init(
         _ tables: [SocketTableFile],
         loop: EventLoop,
         log: Logger,
         excluding excludes: @escaping (_ isUDP: Bool, UInt16) -> Bool,
-        open: @escaping (_ isUDP: Bool, UInt16) throws(SystemError) -> any OpenForward
+        open: @escaping Opening
     ) {
         self.tables = tables
         self.loop = loop
@@ -37,6 +42,11 @@ final class AutomaticForwards {
         self.excludes = excludes
         self.open = open
         update()
+    }
+
+    /// Whether a port is open here.
+    func isOpen(_ isUDP: Bool, _ port: UInt16) -> Bool {
+        forwards[Port(isUDP: isUDP, number: port)] != nil
     }
 
     /// Closes all ports.
@@ -57,7 +67,9 @@ final class AutomaticForwards {
         }
         for port in ports where forwards[port] == nil {
             do throws(SystemError) {
-                forwards[port] = try open(port.isUDP, port.number)
+                forwards[port] = try open(port.isUDP, port.number) { [weak self] in
+                    self?.forwards[port] = nil
+                }
                 log.debug("forward opened", ["port": "\(port.number)"])
             } catch {
                 log.debug("forward not opened", ["cause": "\(error)"])

@@ -48,7 +48,7 @@ final class NamespaceConnector: GuestConnector {
     ) {
         guard case .tcp(let guest) = destination else { return Socket.resetOnClose(stream) }
         let client = WaitingClient(stream)
-        let request = NamespaceSocketRequest(isDatagram: false, target: guest)
+        let request = NamespaceSocketRequest(.stream, guest)
         sockets.make(request) { [weak relay] socket in
             guard let stream = client.take() else { return }
             guard let relay, let socket else {
@@ -68,7 +68,7 @@ final class NamespaceConnector: GuestConnector {
         receiver: any GuestDatagramReceiver
     ) -> (any GuestDatagramPort)? {
         let port = NamespaceDatagramPort(relay, receiver)
-        let request = NamespaceSocketRequest(isDatagram: true, target: guest)
+        let request = NamespaceSocketRequest(.datagram, guest)
         sockets.make(request) { [weak port] socket in
             if let socket { port?.start(socket, to: guest) } else { port?.fail() }
         }

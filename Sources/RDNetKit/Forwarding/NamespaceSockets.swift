@@ -28,6 +28,9 @@ final class NamespaceSockets: ReadinessObserver {
         watch = try loop.watch(self.maker.number, for: .readable, observer: self)
     }
 
+    /// Whether every request has been answered.
+    var isIdle: Bool { waiting.isEmpty && underWay.isEmpty }
+
     /// Requests a socket.
     ///
     /// - Parameters:

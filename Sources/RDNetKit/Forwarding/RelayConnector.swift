@@ -21,6 +21,9 @@ final class RelayConnector: GuestConnector, TurnParticipant {
     private let descriptors: Int
     private let replyOctets: Int32
     private let buffer = ReceiveBuffer()
+    /// Whether clients come from another network namespace, where the same address means another
+    /// machine.
+    var servesOtherNamespace = false
     /// Pipes that relays borrow.
     var pipes = SplicePipePool()
     private var relays: [ObjectIdentifier: TCPRelay] = [:]
@@ -129,7 +132,7 @@ final class RelayConnector: GuestConnector, TurnParticipant {
         do throws(SystemError) {
             // The client connected to the very address that the relay would connect to: most likely
             // the relay would connect to itself.
-            if try Socket.localAddress(stream).endpoint == guest {
+            if !servesOtherNamespace, try Socket.localAddress(stream).endpoint == guest {
                 failed("\(guest) would be relayed to itself")
                 return Socket.resetOnClose(stream)
             }

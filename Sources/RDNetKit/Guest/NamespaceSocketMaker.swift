@@ -40,16 +40,24 @@ final class NamespaceSocketMaker: ReadinessObserver {
     private func answer(_ request: NamespaceSocketRequest) throws(SystemError) {
         let socket: OwnedDescriptor
         do throws(SystemError) {
-            socket =
-                try request.isDatagram
-                ? Socket.relayingDatagram(to: request.target)
-                : Socket.relayingStream(to: request.target)
+            socket = try Self.make(request)
         } catch {
             _ = try Socket.send(parent, NamespaceSocketReply(errno: error.errno).octets)
             return
         }
         let reply = NamespaceSocketReply(errno: 0)
         try DescriptorPassing.send(socket.number, with: reply.octets, over: parent)
+    }
+
+    private static func make(
+        _ request: NamespaceSocketRequest
+    ) throws(SystemError) -> OwnedDescriptor {
+        switch request.kind {
+        case .stream: try Socket.relayingStream(to: request.target)
+        case .datagram: try Socket.relayingDatagram(to: request.target)
+        case .listener: try ListeningSocket.tcp(request.target)
+        case .boundDatagram: try ListeningSocket.udp(request.target)
+        }
     }
 
     /// Stops serving: the parent has ended, or does not follow the protocol.

@@ -8,6 +8,8 @@ struct NamespaceSocketServer: Sendable {
     var userNamespace: String?
     /// The path of the network namespace.
     var network: String
+    /// Whether the parent wants sockets that listen on any port.
+    var listens: Bool
     /// Whether this process gives up everything else.
     var isRestricted: Bool
 
@@ -28,7 +30,7 @@ struct NamespaceSocketServer: Sendable {
         let maker = try NamespaceSocketMaker(pair.one, loop: loop)
         try DescriptorPassing.send(pair.other.number, over: parent)
         Self.close(pair.other)
-        if isRestricted { try Self.restrict() }
+        if isRestricted { try restrict() }
         while maker.isServing { try loop.turn() }
         return 0
     }
@@ -36,10 +38,10 @@ struct NamespaceSocketServer: Sendable {
     /// Closes this copy of the parent's descriptor, to notice the parent's end.
     private static func close(_ descriptor: consuming OwnedDescriptor) {}
 
-    private static func restrict() throws(SystemError) {
+    private func restrict() throws(SystemError) {
         try Privileges.refuseNew()
         _ = try Landlock(rules: []).enforce()
-        try Privileges.reduce(to: [])
+        try Privileges.reduce(to: listens ? [.netBindService] : [])
         try Privileges.hideMemory()
         try SandboxCalls.service(ProcessEnvironment.process).enforceIfSupported()
     }

@@ -5,8 +5,6 @@ struct PastaNamespace: Sendable {
     struct Listener: Hashable, Sendable {
         var isUDP: Bool
         var ports: PastaPorts.Pair
-        /// Whether the namespace may use the port itself.
-        var isOptional: Bool
 
         /// Creates the socket at one of the addresses.
         fileprivate func open(at address: IPAddress) throws(SystemError) -> OwnedDescriptor {
@@ -72,7 +70,7 @@ struct PastaNamespace: Sendable {
                     let descriptor = try listener.open(at: address)
                     try DescriptorPassing.send(descriptor.number, over: socket)
                 } catch {
-                    guard listener.isOptional || !address.isIPv4 else { throw error }
+                    guard !address.isIPv4 else { throw error }
                     try NamespaceEnvoy.sendNothing(over: socket)
                 }
             }

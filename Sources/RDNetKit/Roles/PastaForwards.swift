@@ -12,12 +12,15 @@ final class PastaForwards {
     /// The ports of the namespace's loopback addresses.
     let listeners: [PastaNamespace.Listener]
     private var open: [any OpenForward] = []
+    private let hostTables: [SocketTableFile]
     private var automatic: AutomaticForwards?
+    /// Ports of the namespace's loopback addresses that lead to the host's open ones.
+    private var outward: AutomaticForwards?
     private var relay: RelayConnector?
     /// Connects local clients to the namespace's loopback addresses, if they may reach these.
     private var loopback: LoopbackConnector?
 
-    /// Chooses the ports; with `auto`, the namespace gets those that are open on the host now.
+    /// Chooses the ports.
     ///
     /// - Parameters:
     ///   - settings: The command line.
@@ -27,36 +30,30 @@ final class PastaForwards {
         self.settings = settings
         self.guest = guest
         self.log = log
+        func listed(_ lists: [PastaPorts], isUDP: Bool) -> [PastaNamespace.Listener] {
+            lists.pairs.map { PastaNamespace.Listener(isUDP: isUDP, ports: $0) }
+        }
         listeners =
-            (settings.hasNoTCP ? [] : Self.listeners(settings.tcpLoopbackPorts, isUDP: false, log))
-            + (settings.hasNoUDP ? [] : Self.listeners(settings.udpLoopbackPorts, isUDP: true, log))
+            (settings.hasNoTCP ? [] : listed(settings.tcpLoopbackPorts, isUDP: false))
+            + (settings.hasNoUDP ? [] : listed(settings.udpLoopbackPorts, isUDP: true))
+        hostTables = Self.hostTables(settings, log)
     }
 
-    private static func listeners(
-        _ lists: [PastaPorts],
-        isUDP: Bool,
-        _ log: Logger
-    ) -> [PastaNamespace.Listener] {
-        let listed = lists.pairs.map {
-            PastaNamespace.Listener(isUDP: isUDP, ports: $0, isOptional: false)
-        }
-        guard lists.isAuto else { return listed }
-        var ports: Set<UInt16> = []
-        for name in SocketTableFile.names where name.hasPrefix("udp") == isUDP {
+    /// Opens the tables of the host's sockets whose ports the namespace gets, before a sandbox is
+    /// in the way.
+    private static func hostTables(_ settings: PastaSettings, _ log: Logger) -> [SocketTableFile] {
+        let (tcp, udp) = (
+            !settings.hasNoTCP && settings.tcpLoopbackPorts.isAuto,
+            !settings.hasNoUDP && settings.udpLoopbackPorts.isAuto
+        )
+        return SocketTableFile.names.compactMap { name in
+            guard name.hasPrefix("udp") ? udp : tcp else { return nil }
             do throws(SystemError) {
-                let table = SocketTableFile(name, try SocketTableFile.open(name))
-                ports.formUnion(try table.openPorts() ?? [])
+                return SocketTableFile(name, try SocketTableFile.open(name))
             } catch {
                 log.debug("cannot read the open ports", ["cause": "\(error)"])
+                return nil
             }
-        }
-        let clients = isUDP ? clientPorts : nil
-        return ports.sorted().filter { !(clients?.contains($0) ?? false) }.map { port in
-            PastaNamespace.Listener(
-                isUDP: isUDP,
-                ports: PastaPorts.Pair(outer: port, inner: port),
-                isOptional: true
-            )
         }
     }
 
@@ -77,9 +74,16 @@ final class PastaForwards {
     /// Whether the namespace's own open ports are forwarded.
     var isAutomatic: Bool { isTCPAutomatic || isUDPAutomatic }
 
+    /// Whether sockets of the namespace are needed while it is served.
+    var needsSockets: Bool { settings.connectsLoopback || !hostTables.isEmpty }
+
+    /// Whether that is so for listening sockets.
+    var listensLater: Bool { !hostTables.isEmpty }
+
     /// Closes every port.
     func close() {
         automatic?.close()
+        outward?.close()
         for forward in open { forward.close() }
         open = []
         loopback?.close()
@@ -93,14 +97,14 @@ final class PastaForwards {
     /// - Parameters:
     ///   - envoy: Passes the sockets and tables of the namespace.
     ///   - network: Connects to the namespace.
-    ///   - sockets: Connects to its loopback addresses; nil if no client may reach these.
+    ///   - sockets: Makes sockets on its loopback addresses; nil unless `needsSockets`.
     /// - Throws: `RoleFailure` with the port that cannot be opened, or `NamespaceEnvoyError`.
     func receive(
         from envoy: borrowing NamespaceEnvoy,
         _ network: HostNetwork,
         _ sockets: NamespaceSockets?
     ) throws {
-        if let sockets {
+        if let sockets, settings.connectsLoopback {
             let connector = NamespaceConnector(sockets, relay: relay(for: network))
             loopback = LoopbackConnector(connector, else: network.engine)
         }
@@ -108,26 +112,68 @@ final class PastaForwards {
         let tables = try receiveTables(from: envoy)
         if !settings.hasNoTCP { try openListed(settings.tcpPorts, isUDP: false, network) }
         if !settings.hasNoUDP { try openListed(settings.udpPorts, isUDP: true, network) }
-        guard isAutomatic else { return }
+        if isAutomatic { automatic = followNamespace(tables, network) }
+        if let sockets, listensLater { outward = followHost(by: sockets, network) }
+    }
+
+    private struct Key: Hashable {
+        var isUDP: Bool
+        var port: UInt16
+    }
+
+    private func followNamespace(
+        _ tables: [SocketTableFile],
+        _ network: HostNetwork
+    ) -> AutomaticForwards {
         let own = Set(listeners.map { Key(isUDP: $0.isUDP, port: $0.ports.outer) })
         let clients = Self.clientPorts
-        automatic = AutomaticForwards(
+        return AutomaticForwards(
             tables,
             loop: network.loop,
             log: log,
-            excluding: { isUDP, port in
+            excluding: { [unowned self] isUDP, port in
                 own.contains(Key(isUDP: isUDP, port: port)) || isUDP && clients.contains(port)
+                    || outward?.isOpen(isUDP, port) ?? false
             },
-            open: { [unowned self] isUDP, port throws(SystemError) in
+            open: { [unowned self] isUDP, port, _ throws(SystemError) in
                 let everywhere = Endpoint(address: .anyIPv4, port: port)
                 return try open(isUDP, everywhere, nil, to: port, network)
             }
         )
     }
 
-    private struct Key: Hashable {
-        var isUDP: Bool
-        var port: UInt16
+    /// Follows the ports of the host, except those that lead into the namespace.
+    private func followHost(
+        by sockets: NamespaceSockets,
+        _ network: HostNetwork
+    ) -> AutomaticForwards {
+        let relay = relay(for: network)
+        let own = Set(
+            settings.tcpPorts.pairs.map { Key(isUDP: false, port: $0.outer) }
+                + settings.udpPorts.pairs.map { Key(isUDP: true, port: $0.outer) }
+        )
+        let clients = Self.clientPorts
+        return AutomaticForwards(
+            hostTables,
+            loop: network.loop,
+            log: log,
+            excluding: { [unowned self] isUDP, port in
+                own.contains(Key(isUDP: isUDP, port: port)) || isUDP && clients.contains(port)
+                    || automatic?.isOpen(isUDP, port) ?? false
+            },
+            open: { isUDP, port, lost in
+                NamespacePortForward(
+                    port,
+                    isUDP: isUDP,
+                    made: { sockets.make($0, $1) },
+                    opening: { socket throws(SystemError) in
+                        let host = Endpoint(address: .loopbackIPv4, port: port)
+                        return try Self.relay(socket, isUDP, to: host, relay)
+                    },
+                    lost: lost
+                )
+            }
+        )
     }
 
     // MARK: Into the namespace
@@ -221,6 +267,7 @@ final class PastaForwards {
             limits: network.limits,
             replyOctets: Self.replyOctets
         )
+        relay.servesOtherNamespace = true
         self.relay = relay
         network.addressLoss?.relays = relay
         return relay

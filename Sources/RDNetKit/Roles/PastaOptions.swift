@@ -276,7 +276,7 @@ extension Option<PastaSettings> {
                 help: "TCP ports of the namespace's loopback to forward to the host's",
                 reason: """
                     As for --tcp-ports, without addresses and interfaces. With auto, these are the \
-                    ports on which the host's programs listen when pasta starts.
+                    ports on which the host's programs listen, while they do.
                     """
             )
         )

@@ -125,27 +125,33 @@ final class PastaSession {
         guard let receiver = network.attach(link) else { return }
         tap = link
         try link.start(for: receiver)
-        try forwards.receive(from: envoy, network, sockets(beside: envoy.process))
+        let sockets = try sockets(beside: envoy.process)
+        try forwards.receive(from: envoy, network, sockets)
+        // The command, or the caller, may use the ports at once.
+        while sockets.map({ !$0.isIdle }) ?? false { try loop.turn() }
         guard target.command.isEmpty else { return }
         // The sandbox permits no waiting for children.
         while !hasEnded { try loop.turn() }
         child = nil
     }
 
-    /// Starts a child that makes sockets in the namespace; nil if no forward needs them.
+    /// Starts a child that makes sockets in the namespace.
     ///
     /// - Parameter process: The child that has entered the namespace, and still runs if it became
     ///   the command.
+    /// - Returns: The parent's end; nil if no forward needs it.
+    /// - Throws: `NamespaceEnvoyError`, or `SystemError`.
     private func sockets(beside process: Int32) throws -> NamespaceSockets? {
-        guard settings.connectsLoopback else { return nil }
+        guard forwards.needsSockets else { return nil }
         let made = ("/proc/\(process)/ns/user", "/proc/\(process)/ns/net")
         let (user, path) = target.existing ?? made
         let server = NamespaceSocketServer(
             userNamespace: user,
             network: path,
+            listens: forwards.listensLater,
             isRestricted: settings.sandbox.mode != .off
         )
-        let envoy = try NamespaceEnvoy(for: "host-lo-to-ns-lo") { try server.serve($0) }
+        let envoy = try NamespaceEnvoy(for: "sockets of the namespace") { try server.serve($0) }
         return try NamespaceSockets(envoy.receive(), loop: loop)
     }
 

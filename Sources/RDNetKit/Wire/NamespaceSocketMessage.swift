@@ -1,27 +1,39 @@
-/// What `up` and `pasta` ask of their child in the namespace: a socket that is connected to one of
-/// the namespace's own addresses.
+/// What `up` and `pasta` ask of their child in the namespace: a socket that connects to one of the
+/// namespace's own addresses, or one that waits for clients there.
 ///
-///     request: transport 1 (0 TCP, 1 UDP), zero 1, port 2, address 16 (IPv4 as ::ffff:0:0/96)
+///     request: kind 1, zero 1, port 2, address 16 (IPv4 as ::ffff:0:0/96)
 ///     reply:   errno 4; with 0 comes the socket
 ///
 /// Both in network order, one packet each, replies in the order of the requests.
 struct NamespaceSocketRequest: Equatable {
     static let length = 20
 
-    var isDatagram: Bool
+    /// The type of socket.
+    enum Kind: UInt8, Sendable {
+        /// TCP, connecting to the address.
+        case stream
+        /// UDP, for datagrams to the address.
+        case datagram
+        /// TCP, listening at the address.
+        case listener
+        /// UDP, bound to the address.
+        case boundDatagram
+    }
+
+    var kind: Kind
     var target: Endpoint
 
-    init(isDatagram: Bool, target: Endpoint) {
-        self.isDatagram = isDatagram
+    init(_ kind: Kind, _ target: Endpoint) {
+        self.kind = kind
         self.target = target
     }
 
     /// Reads a request; nil for anything else.
     init?(reading octets: RawSpan) {
-        guard octets.byteCount == Self.length else { return nil }
-        let kind: UInt16 = octets.bigEndian(at: 0)
-        guard kind == 0 || kind == 0x100 else { return nil }
-        isDatagram = kind != 0
+        guard octets.byteCount == Self.length, let kind = Kind(rawValue: octets.octet(at: 0)),
+            octets.octet(at: 1) == 0
+        else { return nil }
+        self.kind = kind
         target = Endpoint(
             address: IPAddress(reading: octets, at: 4),
             port: octets.bigEndian(at: 2)
@@ -29,7 +41,7 @@ struct NamespaceSocketRequest: Equatable {
     }
 
     var octets: [UInt8] {
-        [isDatagram ? 1 : 0, 0, UInt8(target.port >> 8), UInt8(truncatingIfNeeded: target.port)]
+        [kind.rawValue, 0, UInt8(target.port >> 8), UInt8(truncatingIfNeeded: target.port)]
             + target.address.ipv6Octets
     }
 }

@@ -5,27 +5,60 @@ import Testing
 
 /// IPv6, and connections to the namespace's own loopback addresses.
 extension PastaTests {
-    /// Starts the program with a command that serves clients.
-    private func start(_ arguments: [String], serving script: String) throws -> RunningProgram {
+    /// A namespace that the program connects.
+    private func connected(_ arguments: [String]) throws -> (NetworkNamespace, RunningProgram) {
+        let guest = try NetworkNamespace()
+        try guest.run("ip", "link", "set", "lo", "up")
         let program = try RunningProgram(
-            StartedRole.unblocking + [directory.file("pasta")] + arguments
-                + ["--", "bash", "-c", script],
+            StartedRole.unblocking + [directory.file("pasta"), "-f", "--config-net"] + arguments
+                + ["--netns", guest.name],
             in: host,
             output: URL(fileURLWithPath: directory.file("log"))
         )
         programs.append(program)
-        return program
+        try #require(
+            try comesTrue { try guest.run("ip", "address").contains("2001:db8:1::10/64") },
+            "\(directory.text(of: "log"))"
+        )
+        return (guest, program)
     }
 
-    /// Whether a client of the host reaches an echo server by an address and port.
-    private func reaches(_ address: String, _ port: Int) throws -> Bool {
+    /// Starts an echo server on UDP port 7.
+    private func echoUDP(in namespace: NetworkNamespace, at address: String) throws {
+        let family = address.hasPrefix("[") ? 6 : 4
+        // Without its children's signals, socat receives one datagram only.
+        programs.append(
+            try RunningProgram(
+                StartedRole.unblocking + [
+                    "socat", "UDP\(family)-RECVFROM:7,bind=\(address),fork", "EXEC:cat",
+                ],
+                in: namespace
+            )
+        )
+        try #require(
+            try comesTrue { try namespace.run("ss", "-Hlun").contains("\(address):7 ") }
+        )
+    }
+
+    /// Whether a client in a namespace reaches an echo server by an address and port.
+    private func reaches(
+        _ address: String,
+        _ port: Int,
+        in namespace: NetworkNamespace? = nil
+    ) throws -> Bool {
         try comesTrue {
-            try host.run("bash", "-c", "\(client(address, port)) || :") == "hello"
+            try (namespace ?? host).run("bash", "-c", "\(client(address, port)) || :") == "hello"
         }
     }
 
     private func isRefused(_ address: String, _ port: Int) throws -> Bool {
-        try host.run("bash", "-c", "\(client(address, port)) || echo refused").contains("refused")
+        try host.run("bash", "-c", "\(client(address, port)) || :").isEmpty
+    }
+
+    /// Whether a client of the host reaches an echo server on UDP port 8080 of an address.
+    private func reachesUDP(_ address: String) throws -> Bool {
+        let ask = "printf hello | socat -t 5 -T 5 - \(address):8080 || :"
+        return try comesTrue { try host.run("bash", "-c", ask) == "hello" }
     }
 
     @Test func `a command has the host's IPv6 address, and reaches the router and the host`()
@@ -87,53 +120,34 @@ extension PastaTests {
         #expect(status == 0 && output.contains("hello"), "\(output)")
     }
 
-    @Test func `UDP reaches the family in which a server listens`() throws {
-        _ = try start(
-            ["--config-net", "-u", "8080:7", "-t", "none", "-T", "none", "-U", "none"],
-            serving: "exec socat UDP6-LISTEN:7,bind=[2001:db8:1::10],fork EXEC:cat"
-        )
-        for address in ["UDP4:127.0.0.1", "UDP6:[::1]"] {
-            let ask = "printf hello | socat -t 5 -T 5 - \(address):8080 || :"
-            #expect(try comesTrue { try host.run("bash", "-c", ask) == "hello" })
-        }
-    }
-
     @Test func `a published port leads to the family on which a server listens`() throws {
-        let server = "socat TCP6-LISTEN:7,bind=[2001:db8:1::10],fork EXEC:cat"
-        _ = try start(
-            [
-                "--config-net", "-t", "8080:7", "-t", "[::1]/8081:7", "-u", "none", "-T", "none",
-                "-U", "none",
-            ],
-            serving: server
-        )
+        let (guest, _) = try connected([
+            "-t", "8080:7", "-t", "[::1]/8081:7", "-u", "8080:7", "-T", "none", "-U", "none",
+        ])
+        try echo(in: guest, at: "[2001:db8:1::10]")
+        try echoUDP(in: guest, at: "[2001:db8:1::10]")
         #expect(try reaches("::1", 8080))
         #expect(try reaches("127.0.0.1", 8080))
-        #expect(try reaches("2001:db8:1::10", 8080))
+        #expect(try reaches("2001:db8:1::10", 8080, in: router))
         #expect(try reaches("::1", 8081))
         #expect(try isRefused("127.0.0.1", 8081))
+        #expect(try reachesUDP("UDP4:127.0.0.1"))
+        #expect(try reachesUDP("UDP6:[::1]"))
     }
 
     @Test func `with --host-lo-to-ns-lo, local clients reach servers on the namespace's loopback`()
         throws
     {
-        let servers = """
-            socat TCP4-LISTEN:7,bind=127.0.0.1,fork EXEC:cat &
-            socat TCP6-LISTEN:7,bind=[::1],fork EXEC:cat &
-            exec socat UDP4-LISTEN:7,bind=127.0.0.1,fork EXEC:cat
-            """
-        let program = try start(
-            [
-                "--config-net", "--host-lo-to-ns-lo", "-t", "8080:7", "-u", "8080:7", "-T", "none",
-                "-U", "none",
-            ],
-            serving: servers
-        )
+        let (guest, program) = try connected([
+            "--host-lo-to-ns-lo", "-t", "8080:7", "-u", "8080:7", "-T", "none", "-U", "none",
+        ])
+        try echo(in: guest, at: "127.0.0.1")
+        try echo(in: guest, at: "[::1]")
+        try echoUDP(in: guest, at: "127.0.0.1")
         #expect(try reaches("127.0.0.1", 8080))
         #expect(try reaches("::1", 8080))
+        #expect(try reachesUDP("UDP4:127.0.0.1"))
         #expect(try isRefused("192.0.2.10", 8080))
-        let ask = "printf hello | socat -t 5 -T 5 - UDP4:127.0.0.1:8080 || :"
-        #expect(try comesTrue { try host.run("bash", "-c", ask) == "hello" })
         let maker = try socketMaker(of: program)
         let status = try String(contentsOfFile: "/proc/\(maker)/status", encoding: .utf8)
         for line in ["CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"] {
@@ -149,16 +163,35 @@ extension PastaTests {
         return try #require(Int32(text.split(separator: "\n").first ?? ""))
     }
 
-    @Test func `--host-lo-to-ns-lo works in the namespace of a user's process`() throws {
-        let guest = try NetworkNamespace()
-        try guest.run("ip", "link", "set", "lo", "up")
-        try echo(in: guest, at: "127.0.0.1")
-        let (status, output) = try pasta([
-            "--config-net", "--host-lo-to-ns-lo", "-q", "-t", "8080:7", "-u", "none", "-T", "none",
-            "-U", "none", "--pid", directory.file("pid"), "--netns", guest.name,
-        ])
-        #expect(status == 0 && output.isEmpty, "\(output)")
-        #expect(try reaches("127.0.0.1", 8080))
-        #expect(try isRefused("192.0.2.10", 8080))
+    @Test func `--host-lo-to-ns-lo works for a user's command`() throws {
+        let user = try OrdinaryUser(directory)
+        let script = """
+            socat TCP4-LISTEN:7,bind=127.0.0.1 EXEC:cat &
+            until [ -e \(user.home)/done ]; do sleep 0.1; done
+            """
+        let program = try RunningProgram(
+            StartedRole.unblocking + user.prefix + [
+                directory.file("pasta"), "--host-lo-to-ns-lo", "--config-net", "-t", "8080:7", "-u",
+                "none", "-T", "none", "-U", "none", "--", "bash", "-c", script,
+            ],
+            in: host,
+            output: URL(fileURLWithPath: directory.file("log"))
+        )
+        programs.append(program)
+        #expect(try reaches("127.0.0.1", 8080), "\(directory.text(of: "log"))")
+        try Data().write(to: URL(fileURLWithPath: user.home + "/done"))
+        #expect(comesTrue { !program.isRunning } && program.status == 0)
+    }
+
+    @Test func `a port that the host opens later is open on the namespace's loopback meanwhile`()
+        throws
+    {
+        let (guest, _) = try connected(["-t", "auto", "-u", "none", "-U", "none"])
+        #expect(throws: (any Error).self) { try guest.run("nc", "-z", "127.0.0.1", "7") }
+        try echo(in: host, at: "127.0.0.1")
+        #expect(try reaches("127.0.0.1", 7, in: guest))
+        #expect(try reaches("::1", 7, in: guest))
+        programs.last?.end(with: SIGKILL)
+        #expect(try comesTrue { try guest.run("ss", "-Hltn").isEmpty })
     }
 }

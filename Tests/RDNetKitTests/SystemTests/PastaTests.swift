@@ -229,7 +229,7 @@ final class PastaTests {
             (["-t", "all", "true"], 2, "expected none, auto, or"),
             (["-t", "none", "-t", "80", "true"], 2, "--tcp-ports"),
             (["-4", "-6", "true"], 2, "--ipv6-only"),
-            (["-4", "-g", "fe80::1", "true"], 2, "--gateway fe80::1"),
+            (["-4", "-g", "fe80::1", "true"], 2, "--gateway: \"fe80::1\""),
             (["--map-gw", "--no-map-gw", "true"], 2, "--map-gw"),
             (["--userns=/x", "true"], 2, "need a PID or --netns"),
             (["--netns=/x", "1"], 2, "expected no PID and no command with --netns"),
