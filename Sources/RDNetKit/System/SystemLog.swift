@@ -3,7 +3,7 @@ internal import Glibc
 
 /// The machine's log, whatever daemon keeps it: one datagram for each line.
 ///
-/// A message is `<PRIORITY>`, the program's name and process, and the text. See syslog(3), RFC 3164.
+/// A message is `<PRIORITY>`, the program's name and process, and the text (syslog(3), RFC 3164).
 final class SystemLog {
     static let path = "/dev/log"
     /// Facility 3 (daemons), severity 6 (informational).

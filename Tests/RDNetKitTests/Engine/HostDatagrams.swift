@@ -42,3 +42,42 @@ final class HostDatagrams {
         }
     }
 }
+
+/// A UDP port of the host's loopback at which nobody listens, on either address.
+///
+/// A port that was closed a moment ago may be another test's now. These sockets have the port, but
+/// are connected to themselves, so the kernel finds no socket for the datagrams of others.
+final class ClosedPort {
+    private let ipv4: OwnedDescriptor
+    private let ipv6: OwnedDescriptor
+    let port: UInt16
+
+    init() throws {
+        // The kernel chooses the port for one address; another test may have it at the other.
+        for _ in 0..<100 {
+            let ipv4 = try Self.socket(at: .loopbackIPv4, 0)
+            let port = try Socket.localAddress(ipv4).endpoint?.port ?? 0
+            do {
+                ipv6 = try Self.socket(at: .loopbackIPv6, port)
+            } catch let error as SystemError where error.isAddressInUse {
+                continue
+            }
+            self.ipv4 = ipv4
+            self.port = port
+            return
+        }
+        throw ScriptError(description: "no port is free at both loopback addresses")
+    }
+
+    /// The port as guests reach it.
+    var endpoint: Endpoint { Endpoint(address: ScriptedGuest.hostAlias, port: port) }
+
+    private static func socket(
+        at address: IPAddress,
+        _ port: UInt16
+    ) throws(SystemError) -> OwnedDescriptor {
+        let descriptor = try ListeningSocket.udp(Endpoint(address: address, port: port))
+        _ = try Socket.connect(descriptor, to: try Socket.localAddress(descriptor))
+        return descriptor
+    }
+}

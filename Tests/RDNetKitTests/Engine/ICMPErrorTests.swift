@@ -5,14 +5,12 @@ import Testing
 @Suite("ICMP errors about a guest's packets")
 struct ICMPErrorTests {
     private let guest: ScriptedGuest
+    private let closed: ClosedPort
 
     init() throws {
         ProcessLimits.raiseDescriptors()
         guest = try ScriptedGuest()
-    }
-
-    private static func closedPort() throws -> Endpoint {
-        Endpoint(address: ScriptedGuest.hostAlias, port: try HostDatagrams().port)
+        closed = try ClosedPort()
     }
 
     /// A header with a distinct value in every field that an error must quote.
@@ -43,7 +41,7 @@ struct ICMPErrorTests {
     )
     func quotesDatagram(length: Int) throws {
         let payload = (0..<length).map { UInt8(truncatingIfNeeded: $0 * 7) }
-        let datagram = guest.datagram(from: 5000, to: try Self.closedPort(), payload)
+        let datagram = guest.datagram(from: 5000, to: closed.endpoint, payload)
         let header = distinctHeader(GuestWire.Transport.udp)
         guest.send(header, datagram)
         let error = try takeError()
@@ -53,7 +51,7 @@ struct ICMPErrorTests {
     }
 
     @Test func `each of many datagrams is quoted as itself`() throws {
-        let remote = try Self.closedPort()
+        let remote = closed.endpoint
         var expected: [[UInt8]] = []
         for number in 0..<6 as Range<UInt8> {
             let datagram = guest.datagram(from: 5000, to: remote, [number, 1, 2, 3])
@@ -74,7 +72,7 @@ struct ICMPErrorTests {
     @Test func `a checksum that the guest left to its network card is complete in the quotation`()
         throws
     {
-        let remote = try Self.closedPort()
+        let remote = closed.endpoint
         let whole = guest.datagram(from: 5000, to: remote, [1, 2, 3])
         let header = distinctHeader(GuestWire.Transport.udp)
         var partial = whole

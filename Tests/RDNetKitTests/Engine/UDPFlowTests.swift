@@ -76,25 +76,22 @@ struct UDPFlowTests {
     }
 
     @Test func `a closed port of the host is reported (RFC 1122, 4.1.3.1)`() throws {
-        let port = try Self.closedPort()
-        let remote = Endpoint(address: ScriptedGuest.hostAlias, port: port)
-        guest.sendUDP(from: 5000, to: remote, Array("anyone?".utf8))
-        try guest.turn(until: { !guest.inbox.isEmpty })
+        let closed = try ClosedPort()
+        guest.sendUDP(from: 5000, to: closed.endpoint, Array("anyone?".utf8))
+        try withExtendedLifetime(closed) { try guest.turn(until: { !guest.inbox.isEmpty }) }
         let error = try #require(try guest.takeICMP().first)
         #expect(error.message.kind == .destinationUnreachable(.port))
         #expect(error.header.source == ScriptedGuest.hostAlias)
         // The guest's IP header follows the ICMP header, then come its ports.
         #expect(Array(error.octets[28..<30]) == [UInt8(5000 >> 8), UInt8(5000 & 255)])
-        #expect(Array(error.octets[30..<32]) == [UInt8(port >> 8), UInt8(port & 255)])
+        #expect(
+            Array(error.octets[30..<32]) == [UInt8(closed.port >> 8), UInt8(closed.port & 255)]
+        )
         #expect(Array(error.octets[20..<24]) == ScriptedGuest.address.octets)
         // The flow survives.
         let socket = try HostDatagrams()
         guest.sendUDP(from: 5000, to: alias(socket), [1])
         try guest.turn(until: { try socket.receive() })
-    }
-
-    private static func closedPort() throws -> UInt16 {
-        try HostDatagrams().port
     }
 
     @Test func `a flow without answers lives 120 s, one with answers 300 s (RFC 4787, REQ-5)`()
