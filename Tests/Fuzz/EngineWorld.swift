@@ -45,12 +45,12 @@ final class EngineWorld {
 
     private func makeLink(isExtended: Bool) -> EngineLink {
         let link = EngineLink(isExtended ? "extended" : "plain", isExtended: isExtended, mtu: mtu)
-        link.receiver = network.engine
         link.sent = { [unowned self] frame, header in
             FrameCheck.check(frame, header, mtu: mtu)
             guests[isExtended ? 1 : 0].follow(frame)
         }
-        mustHold(network.attach(link), "no port for a link")
+        link.receiver = network.attach(link)
+        mustHold(link.receiver != nil, "no port for a link")
         return link
     }
 
