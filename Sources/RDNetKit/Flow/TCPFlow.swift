@@ -144,7 +144,7 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
         if !readiness.isDisjoint(with: finality.union(.readable)) { isReadable = true }
         if readiness.contains(.writable) { isWritable = true }
         // A fast host delivers data and even its end with the same edge as "connected".
-        if phase == .connecting { return hostConnected(now: now) }
+        if phase == .connecting { return hostAnswered(readiness, now: now) }
         // After the end of the stream no read would report the error.
         if readiness.contains(.failed), sender.end != nil, hostError() != 0 {
             return abort(.host, now: now)
@@ -159,9 +159,11 @@ final class TCPFlow: ReadinessObserver, TimerObserver, LinkMember {
         }
     }
 
-    private func hostConnected(now: Instant) {
+    private func hostAnswered(_ readiness: Readiness, now: Instant) {
         let code = hostError()
         guard code == 0 else { return hostRefused(errno: code, now: now) }
+        // The kernel queues an ICMP error before it ends the attempt, which it reports, too.
+        guard readiness.contains(.writable) else { return }
         opening = nil
         isWritable = true
         phase = .synReceived

@@ -57,14 +57,14 @@ final class ClosedPort {
         for _ in 0..<100 {
             let ipv4 = try Self.socket(at: .loopbackIPv4, 0)
             let port = try Socket.localAddress(ipv4).endpoint?.port ?? 0
-            do {
+            do throws(SystemError) {
                 ipv6 = try Self.socket(at: .loopbackIPv6, port)
-            } catch let error as SystemError where error.isAddressInUse {
-                continue
+                self.ipv4 = ipv4
+                self.port = port
+                return
+            } catch {
+                guard error.isAddressInUse else { throw error }
             }
-            self.ipv4 = ipv4
-            self.port = port
-            return
         }
         throw ScriptError(description: "no port is free at both loopback addresses")
     }
