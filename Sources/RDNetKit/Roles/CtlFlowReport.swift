@@ -12,7 +12,7 @@ extension CtlReport {
                 return [
                     flow.member("isForward") == .bool(true) ? "\(kind) in" : kind,
                     flow.text("guest"), flow.text("remote"), flow.text("name"),
-                    flow.text("reason").replacing("_", with: " "), flow.text("count"),
+                    flow.text("reason").inWords, flow.text("count"),
                     seconds(flow.text("age")),
                 ]
             },
@@ -79,5 +79,12 @@ extension CtlReport {
     private static func lastResult(of forward: JSON) -> String {
         let result = forward.text("lastResult")
         return result.isEmpty ? "" : "\(result) \(seconds(forward.text("lastResultAge"))) ago"
+    }
+}
+
+extension String {
+    /// A name of the API as people read it: `no_route` becomes `no route`.
+    var inWords: String {
+        split(separator: "_", omittingEmptySubsequences: false).joined(separator: " ")
     }
 }

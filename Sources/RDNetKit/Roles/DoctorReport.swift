@@ -232,7 +232,7 @@ enum DoctorReport {
             let place = latest.text("remote") + (name.isEmpty ? "" : " (\(name))")
             return .warning(
                 "failures",
-                "\(count) × \(reason.replacing("_", with: " ")), the latest "
+                "\(count) × \(reason.inWords), the latest "
                     + "\(latest.text("protocol")) \(latest.text("guest")) and \(place)",
                 next: latest.text("next")
             )
@@ -244,7 +244,7 @@ enum DoctorReport {
         return reached.map { limit in
             .warning(
                 "limit",
-                "\(limit.name.replacing("_", with: " ")) was reached \(limit.value.text) times",
+                "\(limit.name.inWords) was reached \(limit.value.text) times",
                 next: Limit(rawValue: limit.name).map { "then \($0.effect)" } ?? "see the log"
             )
         }
