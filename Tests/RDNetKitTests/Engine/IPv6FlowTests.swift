@@ -37,7 +37,9 @@ struct IPv6FlowTests {
     }
 
     @Test func `a closed port is reported with the guest's own packet (RFC 4443, 3.1)`() throws {
-        let closed = try HostDatagrams(.loopbackIPv6).port
+        let port = try ClosedPort()
+        defer { withExtendedLifetime(port) {} }
+        let closed = port.port
         let remote = Endpoint(address: IPv6Guest.alias, port: closed)
         send([1, 2, 3], to: remote, hopLimit: 60)
         var errors: [IPv6Guest.Packet] = []

@@ -92,7 +92,9 @@ struct UDPLoopbackTests {
     }
 
     @Test func `a port that nobody listens on is reported once, by the alias`() throws {
-        let remote = alias(try HostDatagrams(.loopbackIPv6).port)
+        let closed = try ClosedPort()
+        defer { withExtendedLifetime(closed) {} }
+        let remote = closed.endpoint
         for _ in 0..<2 {
             scene.sendUDP(from: 5000, to: remote, [1, 2, 3])
             try scene.turn(until: { !scene.inbox.isEmpty })
