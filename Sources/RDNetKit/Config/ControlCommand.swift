@@ -27,10 +27,13 @@ enum ControlCommand: Equatable {
         let parse: @Sendable ([String]) -> ControlCommand?
     }
 
+    /// A command without operands.
+    private static func bare(_ word: String, _ command: ControlCommand, help: String) -> Form {
+        Form(word: word, operands: "", help: help) { $0.isEmpty ? command : nil }
+    }
+
     private static let forms = [
-        Form(word: "forwards", operands: "", help: "list the forwarded ports") {
-            $0.isEmpty ? .forwards : nil
-        },
+        bare("forwards", .forwards, help: "list the forwarded ports"),
         Form(
             word: "expose",
             operands: " LOCAL REMOTE",
@@ -41,36 +44,24 @@ enum ControlCommand: Equatable {
         Form(word: "unexpose", operands: " LOCAL", help: "remove a forward") {
             $0.count == 1 ? .unexpose(local: $0[0]) : nil
         },
-        Form(word: "leases", operands: "", help: "list addresses and their MAC addresses") {
-            $0.isEmpty ? .leases : nil
-        },
+        bare("leases", .leases, help: "list addresses and their MAC addresses"),
         Form(
             word: "names",
             operands: " [add NAME ADDRESS]",
             help: "list the local DNS zones, or add a name",
             parse: names
         ),
-        Form(word: "dns", operands: "", help: "list the host's DNS servers and how they answer") {
-            $0.isEmpty ? .resolvers : nil
-        },
-        Form(word: "stats", operands: "", help: "show the counters") {
-            $0.isEmpty ? .stats : nil
-        },
-        Form(word: "flows", operands: "", help: "list connections, UDP flows and pings of guests") {
-            $0.isEmpty ? .flows : nil
-        },
-        Form(word: "links", operands: "", help: "list the links of guests with their counters") {
-            $0.isEmpty ? .links : nil
-        },
+        bare("dns", .resolvers, help: "list the host's DNS servers and how they answer"),
+        bare("stats", .stats, help: "show the counters"),
+        bare("flows", .flows, help: "list connections, UDP flows and pings of guests"),
+        bare("links", .links, help: "list the links of guests with their counters"),
         Form(
             word: "capture",
             operands: " [on|off]",
             help: "show or switch the capture of frames to a file",
             parse: capture
         ),
-        Form(word: "doctor", operands: "", help: "look for what is wrong, and say what to do") {
-            $0.isEmpty ? .doctor : nil
-        },
+        bare("doctor", .doctor, help: "look for what is wrong, and say what to do"),
         Form(
             word: "log-level",
             operands: " [LEVEL]",

@@ -28,7 +28,19 @@ protocol GuestPath: AnyObject {
     // MARK: Decisions
 
     /// Decides where a new flow of a guest leads.
-    func admit(_ transport: UInt8, from guest: IPAddress, to remote: Endpoint) -> Verdict
+    ///
+    /// - Parameters:
+    ///   - transport: TCP, UDP or ICMP, which means echo.
+    ///   - guest: The sender.
+    ///   - remote: The destination as the guest sees it; port 0 for echo.
+    ///   - server: What `identity` said of it; nil if nobody asked.
+    /// - Returns: Where it leads, or why it leads nowhere.
+    func admit(
+        _ transport: UInt8,
+        from guest: IPAddress,
+        to remote: Endpoint,
+        _ server: ServerIdentity?
+    ) -> Verdict
     /// What a policy knows of the server at an address, as a flow to it begins; nil without a
     /// policy.
     func identity(of remote: IPAddress, for guest: IPAddress) -> ServerIdentity?

@@ -16,7 +16,9 @@ extension TCPFlows {
             flow.failed(.tableFull)
             return refuseStray(key, syn, length: 0)
         }
-        let verdict = path.admit(IPProtocol.tcp, from: key.guest.address, to: key.remote)
+        let guest = key.guest.address
+        let server = path.identity(of: key.remote.address, for: guest)
+        let verdict = path.admit(IPProtocol.tcp, from: guest, to: key.remote, server)
         if case .drop(let reason) = verdict {
             flow.failed(FlowFailure(reason))
             return path.drop(reason)
@@ -32,7 +34,7 @@ extension TCPFlows {
         do {
             if case .gateway = verdict { return try openService(flow, now: now) }
             flow.opening = OpeningPacket(packet.header, packet.payload)
-            flow.server = path.identity(of: key.remote.address, for: key.guest.address)
+            flow.server = server
             try follow(verdict, flow, now: now)
         } catch {
             flow.hostRefused(errno: error.errno, now: now)

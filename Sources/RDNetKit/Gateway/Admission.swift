@@ -23,22 +23,27 @@ final class Admission {
     ///   - transport: TCP, UDP or ICMP, which means echo.
     ///   - guest: The sender.
     ///   - remote: The destination as the guest sees it; port 0 for echo.
+    ///   - server: What the policy knows of it; nil to look that up.
     /// - Returns: Where it leads, or why it leads nowhere.
     @inline(__always)
-    func decide(_ transport: UInt8, from guest: IPAddress, to remote: Endpoint) -> Verdict {
+    func decide(
+        _ transport: UInt8,
+        from guest: IPAddress,
+        to remote: Endpoint,
+        _ server: ServerIdentity? = nil
+    ) -> Verdict {
         let verdict = decideByPlan(transport, from: guest, to: remote)
         // Datagrams may be answers to a forward, so a policy hears of them later.
         guard let policy, transport != IPProtocol.udp, case .host(let host) = verdict else {
             return verdict
         }
-        return policy.decide(
-            EgressPolicy.Request(
-                transport: transport == IPProtocol.tcp ? .tcp : .icmp,
-                guest: guest,
-                remote: remote,
-                host: host
-            )
+        let request = EgressPolicy.Request(
+            transport: transport == IPProtocol.tcp ? .tcp : .icmp,
+            guest: guest,
+            remote: remote,
+            host: host
         )
+        return server.map { policy.decide(request, $0) } ?? policy.decide(request)
     }
 
     /// Decides whether a datagram may leave that the plan lets through.

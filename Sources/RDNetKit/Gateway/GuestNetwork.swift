@@ -52,8 +52,13 @@ final class GuestNetwork: GuestPath {
     // MARK: Decisions
 
     @inline(__always)
-    func admit(_ transport: UInt8, from guest: IPAddress, to remote: Endpoint) -> Verdict {
-        admission.decide(transport, from: guest, to: remote)
+    func admit(
+        _ transport: UInt8,
+        from guest: IPAddress,
+        to remote: Endpoint,
+        _ server: ServerIdentity? = nil
+    ) -> Verdict {
+        admission.decide(transport, from: guest, to: remote, server)
     }
 
     func identity(of remote: IPAddress, for guest: IPAddress) -> ServerIdentity? {

@@ -135,7 +135,7 @@ final class LimitedLink: FrameLink, FrameReceiver {
     }
 
     func hasRoom(_ link: any FrameLink, now: Instant) {
-        // Whoever waits for credit is told later.
+        // Flows that wait for credit resume when its timer fires.
         if wait == nil { receiver?.hasRoom(self, now: now) }
     }
 

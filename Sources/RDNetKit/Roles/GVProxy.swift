@@ -29,13 +29,13 @@ final class GVProxy {
         var configuration = try GVProxyConfiguration(start)
         let log = try configuration.logger(start)
         if configuration.listen.isEmpty, configuration.services.isEmpty {
-            let address = OfferedSocket.address(
+            let addresses = OfferedSocket.addresses(
                 for: "gvproxy",
                 start.settings.access,
                 start.surroundings.environment,
                 log
             )
-            configuration.listen += [address].compactMap { $0?.description }
+            configuration.listen = addresses.map(\.description)
         }
         ProcessLimits.raiseDescriptors()
         do {

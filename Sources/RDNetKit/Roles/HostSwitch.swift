@@ -37,13 +37,12 @@ final class HostSwitch {
         notificationSocket = start.surroundings.environment(ServiceNotification.variable)
         loop = try EventLoop()
         if settings.network.apiAddresses.isEmpty {
-            let address = OfferedSocket.address(
+            settings.network.apiAddresses = OfferedSocket.addresses(
                 for: "host-switch",
                 settings.network.access,
                 start.surroundings.environment,
                 log
             )
-            settings.network.apiAddresses += [address].compactMap(\.self)
         }
         network = HostNetwork(settings.effectiveNetwork, loop: loop, log: log)
     }

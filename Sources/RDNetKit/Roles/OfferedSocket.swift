@@ -1,7 +1,7 @@
 /// The API socket that a network offers under the run-time directory if no other address was given,
 /// so that `ctl` finds it without words.
 enum OfferedSocket {
-    /// Finds the address to serve the API at.
+    /// Finds the address to serve the API at, where no other was given.
     ///
     /// A network without such a socket works as before, so a failure is no more than a debug line.
     ///
@@ -10,23 +10,23 @@ enum OfferedSocket {
     ///   - access: Says whether the socket is wanted.
     ///   - environment: Looks up a variable.
     ///   - log: The role's logger.
-    /// - Returns: The address; nil for none.
-    static func address(
+    /// - Returns: The address, or none.
+    static func addresses(
         for role: String,
         _ access: APIAccess,
         _ environment: (String) -> String?,
         _ log: Logger
-    ) -> StreamAddress? {
-        guard access.offersSocket else { return nil }
+    ) -> [StreamAddress] {
+        guard access.offersSocket else { return [] }
         do {
-            guard let directory = RuntimeDirectory(environment) else { return nil }
+            guard let directory = RuntimeDirectory(environment) else { return [] }
             let path = try directory.freePath(for: role)
-            guard StreamAddress.isPath(path) else { return nil }
+            guard StreamAddress.isPath(path) else { return [] }
             log.debug("API socket offered", ["path": path])
-            return .unix(path)
+            return [.unix(path)]
         } catch {
             log.debug("no API socket is offered", ["cause": "\(error)"])
-            return nil
+            return []
         }
     }
 

@@ -125,7 +125,33 @@ final class PastaForwards {
         _ tables: [SocketTableFile],
         _ network: HostNetwork
     ) -> AutomaticForwards {
-        let own = Set(listeners.map { Key(isUDP: $0.isUDP, port: $0.ports.outer) })
+        follow(
+            tables,
+            except: Set(listeners.map { Key(isUDP: $0.isUDP, port: $0.ports.outer) }),
+            beside: \.outward,
+            network
+        ) { [unowned self] isUDP, port, _ throws(SystemError) in
+            let everywhere = Endpoint(address: .anyIPv4, port: port)
+            return try open(isUDP, everywhere, nil, to: port, network)
+        }
+    }
+
+    /// Follows the open ports of tables, except those of UDP clients.
+    ///
+    /// - Parameters:
+    ///   - tables: Of the sockets to follow.
+    ///   - own: Ports that options name.
+    ///   - others: The ports of the other direction, which are this program's.
+    ///   - network: Whose loop it runs on.
+    ///   - opening: Opens a port.
+    /// - Returns: The forwards.
+    private func follow(
+        _ tables: [SocketTableFile],
+        except own: Set<Key>,
+        beside others: KeyPath<PastaForwards, AutomaticForwards?>,
+        _ network: HostNetwork,
+        opening: @escaping AutomaticForwards.Opening
+    ) -> AutomaticForwards {
         let clients = Self.clientPorts
         return AutomaticForwards(
             tables,
@@ -133,12 +159,9 @@ final class PastaForwards {
             log: log,
             excluding: { [unowned self] isUDP, port in
                 own.contains(Key(isUDP: isUDP, port: port)) || isUDP && clients.contains(port)
-                    || outward?.isOpen(isUDP, port) ?? false
+                    || self[keyPath: others]?.isOpen(isUDP, port) ?? false
             },
-            open: { [unowned self] isUDP, port, _ throws(SystemError) in
-                let everywhere = Endpoint(address: .anyIPv4, port: port)
-                return try open(isUDP, everywhere, nil, to: port, network)
-            }
+            open: opening
         )
     }
 
@@ -152,28 +175,21 @@ final class PastaForwards {
             settings.tcpPorts.pairs.map { Key(isUDP: false, port: $0.outer) }
                 + settings.udpPorts.pairs.map { Key(isUDP: true, port: $0.outer) }
         )
-        let clients = Self.clientPorts
-        return AutomaticForwards(
-            hostTables,
-            loop: network.loop,
-            log: log,
-            excluding: { [unowned self] isUDP, port in
-                own.contains(Key(isUDP: isUDP, port: port)) || isUDP && clients.contains(port)
-                    || automatic?.isOpen(isUDP, port) ?? false
-            },
-            open: { isUDP, port, lost in
-                NamespacePortForward(
-                    port,
-                    isUDP: isUDP,
-                    made: { sockets.make($0, $1) },
-                    opening: { socket throws(SystemError) in
-                        let host = Endpoint(address: .loopbackIPv4, port: port)
-                        return try Self.relay(socket, isUDP, to: host, relay)
-                    },
-                    lost: lost
-                )
-            }
-        )
+        return follow(hostTables, except: own, beside: \.automatic, network) {
+            isUDP,
+            port,
+            lost in
+            NamespacePortForward(
+                port,
+                isUDP: isUDP,
+                made: { sockets.make($0, $1) },
+                opening: { socket throws(SystemError) in
+                    let host = Endpoint(address: .loopbackIPv4, port: port)
+                    return try Self.relay(socket, isUDP, to: host, relay)
+                },
+                lost: lost
+            )
+        }
     }
 
     // MARK: Into the namespace

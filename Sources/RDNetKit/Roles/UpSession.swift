@@ -83,13 +83,12 @@ final class UpSession: ReadinessObserver {
         _ start: RoleStart<UpSettings>
     ) {
         guard network.apiAddresses.isEmpty, network.trustsLocalCommands else { return }
-        let address = OfferedSocket.address(
+        network.apiAddresses = OfferedSocket.addresses(
             for: "up",
             network.access,
             start.surroundings.environment,
             start.logger
         )
-        network.apiAddresses += [address].compactMap(\.self)
     }
 
     /// The words after the options; by default, a shell on a terminal and nothing for a script.

@@ -16,7 +16,7 @@ struct LogLevelAPI {
                     return .error(400, "level: \"\(text)\" is not valid; expected one of \(names)")
                 }
                 let previous = log.level
-                // The line is for whoever reads either level.
+                // Written if either the old or the new level lets it through.
                 log.level = min(previous, level)
                 log.log(
                     max(log.level, .info),

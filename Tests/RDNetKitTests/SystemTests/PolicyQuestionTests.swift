@@ -45,7 +45,7 @@ final class PolicyQuestionTests {
     }
 
     @Test(
-        "a question names the process, whoever has started it",
+        "a question names the process, for root and for an ordinary user",
         arguments: [[], ["--keep-uid"]],
         [false, true]
     )
