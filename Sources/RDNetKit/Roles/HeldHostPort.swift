@@ -2,6 +2,10 @@
 /// API lives.
 final class HeldHostPort {
     private static let pause: Duration = .seconds(1)
+    /// Time limit for a connection to a host end that may not be back yet.
+    ///
+    /// The kernel repeats a SYN at ever longer intervals. A new connection asks again sooner.
+    private static let connectLimit: Duration = .seconds(2)
     private static let probeInterval: Duration = .seconds(15)
 
     private let client: APIClient
@@ -34,8 +38,12 @@ final class HeldHostPort {
     ///
     /// - Throws: `RoleFailure` with the API's reason.
     func open() throws(RoleFailure) {
+        try open(connectingWithin: APIClient.patience)
+    }
+
+    private func open(connectingWithin limit: Duration) throws(RoleFailure) {
         do {
-            keep(try client.hold(document))
+            keep(try client.hold(document, connectingWithin: limit))
         } catch {
             if isCovered { return }
             throw RoleFailure(error)
@@ -56,7 +64,7 @@ final class HeldHostPort {
     func openEventually(until signals: borrowing OwnedDescriptor) throws(RoleFailure) -> Bool {
         while true {
             do {
-                try open()
+                try open(connectingWithin: Self.connectLimit)
                 return true
             } catch {
                 client.log.warning("the host's port is not open", ["cause": error.sentence])

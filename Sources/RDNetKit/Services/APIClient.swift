@@ -104,26 +104,32 @@ struct APIClient {
 
     /// Opens a forward that lasts as long as the returned connection.
     ///
-    /// - Parameter body: The same document as for `expose`.
+    /// - Parameters:
+    ///   - body: The same document as for `expose`.
+    ///   - limit: Time limit for the connection alone.
     /// - Returns: The connection, and where the forward listens.
     /// - Throws: `APIFailure`.
-    func hold(_ body: [UInt8]) throws(APIFailure) -> HeldConnection {
+    func hold(
+        _ body: [UInt8],
+        connectingWithin limit: Duration = patience
+    ) throws(APIFailure) -> HeldConnection {
         let path = ForwardingAPI.holdPath
-        let deadline = clock() + Self.patience
-        let socket = try connect(until: deadline)
+        let start = clock()
+        let deadline = start + Self.patience
+        let socket = try connect(until: start + limit)
         try send(path, body: body, over: socket, until: deadline)
         // The body never ends while the forward is open, so this is not an ordinary response.
-        var start: [UInt8] = []
-        while start.count < Self.holding.count || start.starts(with: Self.holding) {
-            if let addresses = Self.heldAddresses(start) {
+        var answer: [UInt8] = []
+        while answer.count < Self.holding.count || answer.starts(with: Self.holding) {
+            if let addresses = Self.heldAddresses(answer) {
                 return HeldConnection(stream: socket, addresses: addresses)
             }
             let octets = try receive(upTo: Self.octetsPerRead, from: socket, until: deadline)
             guard !octets.isEmpty else { throw ended }
-            start += octets
+            answer += octets
         }
         var reader = HTTPResponseReader()
-        start.withUnsafeBytes { reader.append($0) }
+        answer.withUnsafeBytes { reader.append($0) }
         _ = try readAnswer(reader, to: path, from: socket, until: deadline)
         throw .noAnswer(address, reason: "\(path) did not answer with a forward")
     }

@@ -214,7 +214,7 @@ struct GuestDHCPTests {
         theirs.standardOutput = FileHandle.nullDevice
         theirs.standardError = FileHandle.nullDevice
         try wire.guest.run("ip", "link", "set", "eth0", "up")
-        try theirs.run()
+        try theirs.start()
         try wire.turn { !theirs.isRunning }
         #expect(theirs.terminationStatus == 0)
         let theirLog = try wire.file("log")

@@ -31,7 +31,7 @@ struct CompletionTests {
         process.executableURL = URL(fileURLWithPath: "/bin/bash")
         process.arguments = [path]
         process.standardOutput = output
-        try process.run()
+        try process.start()
         let octets = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         #expect(process.terminationStatus == 0)

@@ -82,7 +82,7 @@ struct CurlTests {
         try #require(FileManager.default.createFile(atPath: path, contents: nil))
         let output = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
         process.standardOutput = output
-        try process.run()
+        try process.start()
         try loop.turn { !process.isRunning }
         #expect(process.terminationStatus == 0)
         server.close()

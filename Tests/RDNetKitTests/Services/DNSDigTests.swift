@@ -75,7 +75,7 @@ struct DNSDigTests {
         process.arguments =
             ["@127.0.0.1", "-p", String(doors.endpoint.port), "+tries=1", "+time=5"] + arguments
         process.standardOutput = output
-        try process.run()
+        try process.start()
         let limit = ContinuousClock.now + hangGuard
         while process.isRunning, ContinuousClock.now < limit {
             try fixture.loop.turn(waitingAtMost: .milliseconds(5))

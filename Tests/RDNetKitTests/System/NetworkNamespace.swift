@@ -73,7 +73,7 @@ func run(_ arguments: [String]) throws -> String {
     process.arguments = arguments
     process.standardOutput = output
     process.standardError = output
-    try process.run()
+    try process.start()
     let octets = output.fileHandleForReading.readDataToEndOfFile()
     process.waitUntilExit()
     let text = String(decoding: octets, as: UTF8.self)

@@ -58,7 +58,7 @@ final class RunningProgram {
             process.standardOutput = file
             process.standardError = file
         }
-        try process.run()
+        try process.start()
     }
 
     deinit {

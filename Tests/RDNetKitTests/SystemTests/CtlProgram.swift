@@ -34,7 +34,7 @@ final class CtlProgram {
         }
         process.standardOutput = try file("output")
         process.standardError = try file("error")
-        try process.run()
+        try process.start()
     }
 
     deinit {

@@ -79,7 +79,7 @@ final class ForwardedGuest {
         process.standardInput = handle
         process.standardOutput = handle
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try process.start()
         try handle.close()
         peer.close()
         host = process

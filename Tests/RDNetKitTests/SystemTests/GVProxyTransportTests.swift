@@ -172,7 +172,7 @@ struct GVProxyTransportTests {
         process.standardInput = input
         process.standardOutput = output
         process.standardError = errors
-        try process.run()
+        try process.start()
         try input.fileHandleForWriting.write(contentsOf: Data(ARPQuestion.framed))
         let answer = try #require(try output.fileHandleForReading.read(upToCount: 62))
         #expect(Array(answer.prefix(2)) == [60, 0])

@@ -19,7 +19,7 @@ struct OfferedSocketTests {
         process.environment = ["XDG_RUNTIME_DIR": folder.path]
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
-        try process.run()
+        try process.start()
         return process
     }
 
@@ -32,7 +32,7 @@ struct OfferedSocketTests {
         process.environment = ["XDG_RUNTIME_DIR": folder.path]
         process.standardOutput = output
         process.standardError = output
-        try process.run()
+        try process.start()
         let octets = output.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         return (process.terminationStatus, String(decoding: octets, as: UTF8.self))
