@@ -45,16 +45,40 @@ enum Namespace {
         let fresh = Int32(CLINUX_CLONE_NEWNET | CLINUX_CLONE_NEWNS)
         // Root in a container may lack the capability but still have user namespaces.
         if user != 0 || unshare(fresh) != 0 {
-            try systemCall("unshare(CLONE_NEWUSER)") {
-                unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
+            do {
+                try systemCall("unshare(CLONE_NEWUSER)") {
+                    unshare(fresh | Int32(CLINUX_CLONE_NEWUSER))
+                }
+                try KernelFile.write("deny", to: "/proc/self/setgroups")
+                let inside = keepsUser ? (user: user, group: group) : (user: 0, group: 0)
+                try KernelFile.write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
+                try KernelFile.write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
+            } catch {
+                throw withHint(error)
             }
-            try KernelFile.write("deny", to: "/proc/self/setgroups")
-            let inside = keepsUser ? (user: user, group: group) : (user: 0, group: 0)
-            try KernelFile.write("\(inside.user) \(user) 1", to: "/proc/self/uid_map")
-            try KernelFile.write("\(inside.group) \(group) 1", to: "/proc/self/gid_map")
         }
         // Later mounts stay in this namespace.
         try makeMountsPrivate()
+    }
+
+    /// Adds what to do to an error that the kernel's message does not explain.
+    ///
+    /// Ubuntu's AppArmor lets anybody create a user namespace, and then refuses what is done in it.
+    private static func withHint(_ error: SystemError) -> SystemError {
+        let message = SystemError.message(error.errno)
+        let hint: String? =
+            switch error.errno {
+            case ENOSPC:
+                "too many namespaces; see sysctl user.max_user_namespaces and "
+                    + "user.max_net_namespaces"
+            case EPERM, EACCES:
+                "user namespaces are forbidden; see sysctl kernel.unprivileged_userns_clone and "
+                    + "kernel.apparmor_restrict_unprivileged_userns, or run as root"
+            default: nil
+            }
+        var error = error
+        error.explanation = hint.map { "\(message) (\($0))" }
+        return error
     }
 
     /// Stops the propagation of mounts into and out of this process's mount namespace.

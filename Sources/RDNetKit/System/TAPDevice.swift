@@ -22,13 +22,22 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
         switch self {
         case .badName(let name): "TAP name \"\(name)\": expected 1 to 15 bytes"
         case .noDevice:
-            "/dev/net/tun: No such file or directory (is the tun module loaded? try modprobe tun)"
+            "\(TAPDevice.path): No such file or directory (is the tun module loaded? try modprobe tun)"
         case .taken(let name): "\(name): an interface of that name exists already"
         case .missing(let name): "\(name): there is no interface of that name"
         case .busy(let name): "\(name): another program uses the interface"
-        case .refused(let error):
-            error.errno == EPERM ? "\(error) (needs CAP_NET_ADMIN)" : "\(error)"
+        case .refused(let error): "\(error)\(Self.hint(error))"
         }
+    }
+
+    /// What to do about an error that the kernel's message does not explain.
+    private static func hint(_ error: SystemError) -> String {
+        let isDenied = error.errno == EPERM || error.errno == EACCES
+        if error.call == TAPDevice.path, isDenied {
+            return " (chmod 666 \(TAPDevice.path) as root; "
+                + "for a container, start it with --device \(TAPDevice.path))"
+        }
+        return error.errno == EPERM ? " (needs CAP_NET_ADMIN)" : ""
     }
 }
 
@@ -38,6 +47,8 @@ enum TAPError: Error, Equatable, CustomStringConvertible {
 /// persistent interface stays persistent. A `virtio_net_hdr` precedes every frame, so TCP segments
 /// of up to 64 KiB pass in one call. See linux/if_tun.h.
 struct TAPDevice: ~Copyable {
+    static let path = "/dev/net/tun"
+
     let descriptor: OwnedDescriptor
     /// Whether the kernel sends and accepts unsegmented UDP (USO, since Linux 6.2).
     let hasUSO: Bool
@@ -58,7 +69,7 @@ struct TAPDevice: ~Copyable {
     ///
     /// - Throws: `TAPError.noDevice` when it does not.
     static func check() throws(TAPError) {
-        if access("/dev/net/tun", F_OK) != 0 { throw .noDevice }
+        if access(path, F_OK) != 0 { throw .noDevice }
     }
 
     /// Opens a TAP in the network namespace of the calling thread.
@@ -100,8 +111,8 @@ struct TAPDevice: ~Copyable {
 
     private init(opening name: [UInt8], isExclusive: Bool) throws(SystemError) {
         let descriptor = OwnedDescriptor(
-            adopting: try systemCall("/dev/net/tun") {
-                open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC)
+            adopting: try systemCall(Self.path) {
+                open(Self.path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
             }
         )
         try Self.attach(descriptor.number, name, isExclusive: isExclusive)
