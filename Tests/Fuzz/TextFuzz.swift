@@ -53,6 +53,7 @@ enum TextFuzz {
         var (output, complaint) = ("", "")
         let surroundings = ProcessSurroundings(
             environment: { _ in nil },
+            environmentNames: { [] },
             readFile: { _ in file.map { .text($0) } ?? .absent },
             exists: { _ in false },
             isOccupied: { _ in false },

@@ -35,6 +35,8 @@ struct ConfigurationInputs {
     var roles: [String]
     /// The keys of `[network]` that at least one role knows.
     var networkKeys: [String]
+    /// The configuration file; nil for the one that the options name.
+    var configurationFile: String?
     /// Whether options may follow other words.
     var hasMixedArguments = false
 }
@@ -128,7 +130,7 @@ struct Configuration<Settings: RoleSettings> {
         _ parsed: ParsedArguments,
         _ inputs: ConfigurationInputs
     ) throws(ConfigurationError) {
-        let path = scratch.common.configurationFile
+        let path = inputs.configurationFile ?? scratch.common.configurationFile
         switch inputs.readFile(path) {
         case .text(let text):
             let file = try ConfigurationFile(path: path, text: text)

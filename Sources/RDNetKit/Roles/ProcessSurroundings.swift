@@ -2,6 +2,8 @@
 struct ProcessSurroundings {
     /// Returns a variable's value; nil if it is not set.
     var environment: (String) -> String?
+    /// Returns the names of all variables.
+    var environmentNames: () -> [String]
     var readFile: (String) -> FileContents
     /// Whether a path exists.
     var exists: (String) -> Bool
@@ -20,6 +22,9 @@ struct ProcessSurroundings {
     static var system: ProcessSurroundings {
         ProcessSurroundings(
             environment: ProcessEnvironment.value(of:),
+            environmentNames: {
+                ProcessEnvironment.all.map { String($0.prefix { $0 != "=" }) }
+            },
             readFile: Self.readFile,
             exists: TextFile.isAnything,
             isOccupied: StaleSocket.isOccupied,

@@ -27,10 +27,13 @@ struct Role: Sendable {
     let networkKeys: [String]
     /// Returns the list of its options in the manual's markup.
     let manual: @Sendable () -> String
+    /// The environment variables that it reads.
+    let variables: [String]
     /// What a shell needs to complete its command line.
     let completion: Completion.Program
 
     private let work: @Sendable ([String], RoleRegistry, ProcessSurroundings) -> ExitCode
+    private let check: @Sendable (String, RoleRegistry, ProcessSurroundings) -> ConfigurationError?
 
     /// Creates a role.
     ///
@@ -64,6 +67,7 @@ struct Role: Sendable {
         self.aliases = aliases
         self.summary = summary
         networkKeys = options.compactMap(\.networkKey)
+        variables = options.flatMap { $0.variables(of: name) }
         let usage: @Sendable () -> String = {
             Self.usage(name, summary, operands, commands, options)
         }
@@ -79,14 +83,9 @@ struct Role: Sendable {
                 surroundings.printError("rdnet \(name): \(sentence.printableLines)\n")
                 failed(sentence)
             }
-            let inputs = ConfigurationInputs(
-                arguments: arranging(arguments),
-                environment: surroundings.environment,
-                readFile: surroundings.readFile,
-                roles: registry.roles.map(\.name),
-                networkKeys: registry.roles.flatMap(\.networkKeys),
-                hasMixedArguments: hasMixedArguments
-            )
+            var inputs = registry.inputs(surroundings)
+            inputs.arguments = arranging(arguments)
+            inputs.hasMixedArguments = hasMixedArguments
             do {
                 let configuration = try Configuration(role: name, options: options, inputs: inputs)
                 if configuration.asksForVersion {
@@ -94,7 +93,8 @@ struct Role: Sendable {
                     return .success
                 }
                 guard configuration.asksForHelp else {
-                    return Self.start(configuration, surroundings, report, body)
+                    let unknown = registry.unknownVariables(surroundings)
+                    return Self.start(configuration, unknown, surroundings, report, body)
                 }
                 let say = helpsOnError ? surroundings.printError : surroundings.printOutput
                 say(usage())
@@ -102,6 +102,19 @@ struct Role: Sendable {
             } catch {
                 report("\(error)")
                 return .misuse
+            }
+        }
+        check = { file, registry, surroundings in
+            var inputs = registry.inputs(surroundings)
+            inputs.environment = { _ in nil }
+            inputs.configurationFile = file
+            do throws(ConfigurationError) {
+                _ = try Configuration(role: name, options: options, inputs: inputs)
+                return nil
+            } catch {
+                // What only the command line can say, such as a required option, is not the file's.
+                if case .invalidValue(_, _, _, .defaultValue) = error { return nil }
+                return error
             }
         }
     }
@@ -133,8 +146,23 @@ struct Role: Sendable {
         work(arguments, registry, surroundings)
     }
 
+    /// Returns what is wrong with a configuration file for the role; nil if nothing is.
+    ///
+    /// - Parameters:
+    ///   - file: The file's path.
+    ///   - registry: The roles and keys that it may contain.
+    ///   - surroundings: The process and the machine.
+    func fault(
+        inFile file: String,
+        _ registry: RoleRegistry,
+        _ surroundings: ProcessSurroundings
+    ) -> ConfigurationError? {
+        check(file, registry, surroundings)
+    }
+
     private static func start<Settings>(
         _ configuration: Configuration<Settings>,
+        _ unknown: [RoleRegistry.UnknownVariable],
         _ surroundings: ProcessSurroundings,
         _ report: (String) -> Void,
         _ body: (RoleStart<Settings>) throws(RoleFailure) -> ExitCode
@@ -150,6 +178,12 @@ struct Role: Sendable {
         } catch {
             report("unable to open log file \(common.logFile): \(error.reason)")
             return .failure
+        }
+        for variable in unknown {
+            logger.warning(
+                "environment variable is not used",
+                ["variable": variable.name, "nearest": variable.nearest]
+            )
         }
         let start = RoleStart(
             configuration: configuration,

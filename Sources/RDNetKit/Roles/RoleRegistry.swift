@@ -57,6 +57,8 @@ struct RoleRegistry: Sendable {
             return Installation.run(roles.map(\.name), rest, surroundings)
         case "--completion":
             return printCompletion(rest, surroundings)
+        case "--check-config":
+            return checkConfiguration(rest, surroundings)
         case "--man":
             return printManual(rest, surroundings)
         default:
@@ -88,6 +90,7 @@ struct RoleRegistry: Sendable {
                    rdnet doctor         looks for what is wrong in a running network
                    rdnet --list | --version | --install [-a] [-s] DIRECTORY
                    rdnet --completion bash | zsh | fish
+                   rdnet --check-config FILE
 
             All of a desktop virtual machine's user-space networking in one program.
 
@@ -117,6 +120,11 @@ struct RoleRegistry: Sendable {
             placeholder: "SHELL",
             help: "print the completion script of a shell"
         ),
+        Completion.Word(
+            text: "--check-config",
+            placeholder: "FILE",
+            help: "check a configuration file for all roles"
+        ),
     ]
 
     /// `--completion SHELL`: prints the script.
@@ -136,6 +144,66 @@ struct RoleRegistry: Sendable {
             Completion.script(for: shell, roles.map(\.completion), own: Self.options)
         )
         return .success
+    }
+
+    /// `--check-config FILE`: checks every section and key with the roles that use them.
+    private func checkConfiguration(
+        _ words: [String],
+        _ surroundings: ProcessSurroundings
+    ) -> ExitCode {
+        guard words.count == 1, let path = words.first else {
+            surroundings.printError("rdnet: --check-config needs one file\n")
+            return .misuse
+        }
+        guard case .text = surroundings.readFile(path) else {
+            surroundings.printError("rdnet: \(path) cannot be read\n".printableLines)
+            return .failure
+        }
+        var faults: [ConfigurationError] = []
+        for role in roles {
+            if let fault = role.fault(inFile: path, self, surroundings), !faults.contains(fault) {
+                faults.append(fault)
+            }
+        }
+        for fault in faults { surroundings.printError("rdnet: \(fault)\n".printableLines) }
+        guard faults.isEmpty else { return .misuse }
+        surroundings.printOutput("\(path) is valid\n".printableLines)
+        return .success
+    }
+
+    /// What every role's configuration is read from, but for the arguments.
+    func inputs(_ surroundings: ProcessSurroundings) -> ConfigurationInputs {
+        ConfigurationInputs(
+            arguments: [],
+            environment: surroundings.environment,
+            readFile: surroundings.readFile,
+            roles: roles.map(\.name),
+            networkKeys: roles.flatMap(\.networkKeys)
+        )
+    }
+
+    /// An environment variable that looks like one of the program's.
+    struct UnknownVariable {
+        let name: String
+        /// The most similar variable of a role; empty if none is.
+        let nearest: String
+    }
+
+    /// Variables that no option has: one process of the program sets them for another.
+    private static let internalVariables = [LinkSupply.variable, ResolverFile.processVariable]
+    private static let maximumUnknownVariables = 10
+
+    /// The variables that start with `RDNET_` and that nobody reads: probably typing errors.
+    func unknownVariables(_ surroundings: ProcessSurroundings) -> [UnknownVariable] {
+        let names = surroundings.environmentNames().filter { $0.hasPrefix("RDNET_") }
+        if names.isEmpty { return [] }
+        let known = Set(roles.flatMap(\.variables) + Self.internalVariables)
+        return names.filter { !known.contains($0) }.prefix(Self.maximumUnknownVariables).map {
+            UnknownVariable(
+                name: $0,
+                nearest: EditDistance.likely(for: $0, in: known.sorted()) ?? ""
+            )
+        }
     }
 
     /// `--man FILE`: prints the manual page with its generated parts regenerated.

@@ -16,6 +16,7 @@ final class RecordedSurroundings {
     var surroundings: ProcessSurroundings {
         ProcessSurroundings(
             environment: { self.variables[$0] },
+            environmentNames: { self.variables.keys.sorted() },
             readFile: { self.files[$0].map { .text($0) } ?? .absent },
             exists: { self.files[$0] != nil },
             isOccupied: { self.files[$0] != nil },
@@ -45,6 +46,39 @@ struct RoleRegistryTests {
     @discardableResult
     private func run(_ arguments: String...) -> ExitCode {
         RoleRegistry.standard.run(arguments, recorded.surroundings)
+    }
+
+    @Test func `a configuration file is checked for every role at once`() {
+        recorded.files["/x"] = """
+            [network]
+            mtu = 1400
+            [wsl-proxy]
+            socketFile = /run/a
+            """
+        #expect(run("rdnet", "--check-config", "/x") == .success)
+        #expect(recorded.output == "/x is valid\n")
+        recorded.files["/x"] = """
+            [network]
+            mtu = small
+            [wsl-proxy]
+            socketFil = /run/a
+            """
+        #expect(run("rdnet", "--check-config", "/x") == .misuse)
+        let sentences = recorded.error.split(separator: "\n")
+        #expect(sentences.count == 2, "\(sentences)")
+        #expect(sentences.contains { $0.contains("/x:2") && $0.contains("\"small\"") })
+        #expect(sentences.contains { $0.contains("/x:4") && $0.contains("socketFile") })
+        #expect(run("rdnet", "--check-config", "/absent") == .failure)
+        #expect(run("rdnet", "--check-config") == .misuse)
+    }
+
+    @Test func `a variable that looks like ours and that nobody reads is named in the log`() {
+        recorded.variables = ["RDNET_API": "unix:///x", "RDNET_LOGLEVEL": "debug", "HOME": "/"]
+        _ = run("rdnet", "ctl", "--completion")
+        #expect(!recorded.logged.contains("RDNET"))
+        _ = run("rdnet", "ctl", "forwards")
+        #expect(recorded.logged.contains("variable=RDNET_LOGLEVEL nearest=RDNET_LOG_LEVEL"))
+        #expect(!recorded.logged.contains("RDNET_API"))
     }
 
     @Test(
