@@ -236,6 +236,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
     func batchEnded(on link: any FrameLink, now: Instant) {
         tcp.flushStage(now: now)
         udp.sendToHosts(now: now)
+        ethernet.heard(link, now: now)
     }
 
     func hasRoom(_ link: any FrameLink, now: Instant) {

@@ -28,6 +28,8 @@ final class VirtualEthernet {
     private(set) var links: [(any FrameLink)?] = []
     /// The number of the link at each port; numbers are never reused.
     private(set) var numbers: [Int] = []
+    /// When things happened to the link at each port.
+    private(set) var histories: [LinkHistory] = []
     private var nextNumber = 0
     /// Records every frame that crosses the gateway's port; nil without a capture.
     var capture: FrameCapture?
@@ -43,6 +45,8 @@ final class VirtualEthernet {
     var stationsLost: ([MACAddress]) -> Void = { _ in }
     /// Called for each MAC address that is heard on a link for the first time.
     var stationHeard: (MACAddress) -> Void = { _ in }
+    /// Called for each frame with an address that the guest must not use.
+    var conflict: (AddressConflict) -> Void = { _ in }
     /// Counters of closed links, so that totals never decrease.
     private var closedCounters = LinkCounters()
 
@@ -73,16 +77,20 @@ final class VirtualEthernet {
 
     /// Attaches a link.
     ///
-    /// - Parameter link: Not started yet.
+    /// - Parameters:
+    ///   - link: Not started yet.
+    ///   - now: The turn's clock.
     /// - Returns: Whether there was a free port.
-    func attach(_ link: any FrameLink) -> Bool {
+    func attach(_ link: any FrameLink, now: Instant) -> Bool {
         if let index = links.firstIndex(where: { $0 == nil }) {
             links[index] = link
             numbers[index] = nextNumber
+            histories[index] = LinkHistory(attached: now)
         } else {
             guard links.count < Self.maximumLinks else { return false }
             links.append(link)
             numbers.append(nextNumber)
+            histories.append(LinkHistory(attached: now))
         }
         nextNumber += 1
         return true
@@ -119,6 +127,17 @@ final class VirtualEthernet {
     private func port(of link: any FrameLink) -> Int? {
         for index in links.indices where links[index] === link { return index }
         return nil
+    }
+
+    /// Notes when a link's latest frames arrived, after a batch that may have had none.
+    func heard(_ link: any FrameLink, now: Instant) {
+        guard let port = port(of: link) else { return }
+        histories[port].heard(link.counters.framesReceived, now: now)
+    }
+
+    /// The history of an attached link; nil for any other.
+    func history(of link: any FrameLink) -> LinkHistory? {
+        port(of: link).map { histories[$0] }
     }
 
     // MARK: Inwards

@@ -30,12 +30,25 @@ extension VirtualEthernet {
             addressReplaced()
         case .taken(let owner):
             // A guest that reconnects may send before the end of its old link is noticed.
-            if isOpen(owner, now: now) { return .takenMAC }
+            if isOpen(owner, now: now) {
+                report(.mac(source), on: port, of: owner)
+                return .takenMAC
+            }
             return refusal(bridge.learn(source, on: port), source, on: port, now: now)
         }
         addressLearned(source)
         stationHeard(source)
         return nil
+    }
+
+    private func report(_ address: AddressConflict.Address, on port: Int, of owner: Int?) {
+        conflict(
+            AddressConflict(
+                address: address,
+                link: numbers[port],
+                owner: owner.map { numbers[$0] }
+            )
+        )
     }
 
     /// Whether a link is open; verifies it, because another link uses its addresses.
@@ -126,7 +139,10 @@ extension VirtualEthernet {
     private func mayUse(_ address: IPAddress, on port: Int, now: Instant) -> Bool {
         if let owner = addressesIPv6[address]?.port {
             if owner == port { return true }
-            if isOpen(owner, now: now) { return false }
+            if isOpen(owner, now: now) {
+                report(.ip(address), on: port, of: owner)
+                return false
+            }
         }
         if addressesIPv6.insert(address, (), on: port) != nil { addressReplaced() }
         return true
@@ -139,8 +155,17 @@ extension VirtualEthernet {
     ) -> DropReason? {
         let mac = message.senderMAC
         if mac == plan.gatewayMAC || mac.isGroup { return .badSource }
-        if let other = bridge.port(of: mac), other != port { return .takenMAC }
-        return falseSource(message.senderAddress, mac, on: port, now: now)
+        if let other = bridge.port(of: mac), other != port {
+            report(.mac(mac), on: port, of: other)
+            return .takenMAC
+        }
+        let address = message.senderAddress
+        if !plan.isGuest(address), !plan.isOwn(address), !address.isUnspecified,
+            neighbors.count(on: port) == 0
+        {
+            report(.foreign(address), on: port, of: nil)
+        }
+        return falseSource(address, mac, on: port, now: now)
     }
 
     private func falseSource(
@@ -188,7 +213,9 @@ extension VirtualEthernet {
         let home = holder.flatMap { bridge.port(of: $0) }
         if holder == mac, home == port { return true }
         guard let owner = user ?? home, owner != port else { return true }
-        return !isOpen(owner, now: now)
+        guard isOpen(owner, now: now) else { return true }
+        report(.ip(address), on: port, of: owner)
+        return false
     }
 
     /// Whether two addresses of guests, or behind guests, are on one link.

@@ -16,6 +16,8 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     }
 
     private static let datagramsPerTurn = 16
+    /// Messages without an answer until the log says so: about three seconds.
+    private static let patience = 3
 
     /// Called when a lease has been applied, new or renewed.
     var onBound: ((DHCPLease) -> Void)?
@@ -32,6 +34,8 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     private var client: DHCPClient
     private var watch: EventLoop.Watch?
     private var timer: TimerWheel.Token?
+    /// Messages since the last lease.
+    private var discoveries = 0
     /// The sender of the last answer, for unicast below the kernel's neighbor table.
     private var serverMAC = MACAddress.broadcast
 
@@ -166,6 +170,7 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
     private func perform(_ action: DHCPClientAction) {
         switch action {
         case .broadcast(let message):
+            reportWait(message)
             send(message, to: .broadcastIPv4, .broadcast)
         case .unicast(let message, let server):
             send(message, to: server, serverMAC)
@@ -184,7 +189,17 @@ final class GuestDHCP: ReadinessObserver, TimerObserver {
         }
     }
 
+    /// Says early that nobody answers: a round of messages takes half a minute.
+    private func reportWait(_ message: DHCPMessage) {
+        guard message.type == .discover else { return }
+        discoveries += 1
+        if discoveries == Self.patience {
+            log.info("\(interface): waiting for a DHCP server to answer")
+        }
+    }
+
     private func configure(_ lease: DHCPLease, renewed: Bool) {
+        discoveries = 0
         let duration = lease.duration.map { "\($0.components.seconds) s" } ?? "ever"
         let server = "\(lease.server)"
         log.info(

@@ -14,6 +14,7 @@ final class DatagramLink: FrameLink {
     let name: String
     var counters = LinkCounters()
     private(set) var isClosed = false
+    var queuedOctets: Int { output.count }
 
     private let peer: SocketAddress
     private let loop: EventLoop

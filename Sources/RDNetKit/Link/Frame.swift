@@ -49,6 +49,8 @@ protocol FrameLink: AnyObject {
     var receivesOffloadHeaders: Bool { get }
     /// Whether the link is closed.
     var isClosed: Bool { get }
+    /// Bytes that wait here because the other end does not take them.
+    var queuedOctets: Int { get }
 
     /// Lends room for one frame of up to `count` bytes.
     ///
@@ -86,6 +88,7 @@ protocol FrameLink: AnyObject {
 extension FrameLink {
     var format: StreamFormat? { nil }
     var receivesOffloadHeaders: Bool { false }
+    var queuedOctets: Int { 0 }
 
     /// Goes on reading: for a link whose socket serves other guests too.
     func setReading(_ isReading: Bool) {}

@@ -56,6 +56,7 @@ final class LimitedLink: FrameLink, FrameReceiver {
     var format: StreamFormat? { link.format }
     var receivesOffloadHeaders: Bool { link.receivesOffloadHeaders }
     var isClosed: Bool { link.isClosed }
+    var queuedOctets: Int { link.queuedOctets }
     var counters: LinkCounters {
         get { link.counters }
         set { link.counters = newValue }

@@ -12,6 +12,7 @@ final class PacketLink: FrameLink, ReadinessObserver {
     let name: String
     var counters = LinkCounters()
     private(set) var isClosed = false
+    var queuedOctets: Int { output.count }
 
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor

@@ -17,6 +17,8 @@ struct PacketOutput: ~Copyable {
         queue = StreamOutput(format: Self.format, mtu: mtu)
     }
 
+    /// The number of bytes that wait.
+    var count: Int { queue.count }
     /// Whether frames wait.
     var isEmpty: Bool { queue.count == 0 }
 

@@ -10,14 +10,24 @@ struct StreamInput: ~Copyable {
     static let maximumLength = 131_072
 
     /// The reason why a stream's framing is lost: no byte after the bad length can be trusted.
-    enum FramingError: Error, Equatable {
+    enum FramingError: Error, Equatable, CustomStringConvertible {
         /// A length that no frame can have.
         case impossibleLength(Int)
+
+        var description: String {
+            switch self {
+            case .impossibleLength(let length):
+                "a frame of \(length) bytes; expected at most \(StreamInput.maximumLength)"
+            }
+        }
     }
 
     private let buffer: UnsafeMutableRawBufferPointer
     private var head = 0
     private var tail = 0
+
+    /// The first bytes of the stream, up to `StreamOpening.length`.
+    private(set) var opening: [UInt8] = []
 
     /// The framing, from the next call of `next` on.
     var format: StreamFormat
@@ -48,6 +58,9 @@ struct StreamInput: ~Copyable {
             head = 0
         }
         let count = try read(UnsafeMutableRawBufferPointer(rebasing: buffer[tail...]))
+        if opening.count < StreamOpening.length, let count {
+            opening += buffer[tail..<(tail + count)].prefix(StreamOpening.length - opening.count)
+        }
         tail += count ?? 0
         return count
     }

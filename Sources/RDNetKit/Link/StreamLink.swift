@@ -45,6 +45,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
     /// Whether outgoing frames are in extended format.
     var isExtended: Bool { output.format == .extended }
     var name: String { configuration.name }
+    var queuedOctets: Int { output.count }
 
     private let configuration: Configuration
     private let loop: EventLoop
@@ -57,6 +58,8 @@ final class StreamLink: FrameLink, ReadinessObserver {
     private var outputWatch: EventLoop.Watch?
     private var waitsForWriting = false
     private var isReading = true
+    /// Whether enough of the stream has arrived to tell what it is.
+    private var isIdentified = false
     private var refusedRoom = false
     private weak var receiver: (any FrameReceiver)?
 
@@ -118,6 +121,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
                 }
                 guard let count else { break }
                 if count == 0 { return fail("the other end closed the stream", now: now) }
+                if !isIdentified, let fault = contradiction { return breakOff(fault, now: now) }
                 let mayHaveMore = input.wasFilled
                 try deliverFrames(now: now)
                 if isClosed { return }
@@ -126,11 +130,23 @@ final class StreamLink: FrameLink, ReadinessObserver {
                 if !mayHaveMore { break }
             }
         } catch let error as StreamInput.FramingError {
-            return fail("framing lost: \(error)", now: now)
+            return breakOff("\(error)", now: now)
         } catch {
             return fail("\(error)", now: now)
         }
         receiver?.batchEnded(on: self, now: now)
+    }
+
+    /// What the stream's first bytes say against its framing; nil if they fit.
+    private var contradiction: String? {
+        guard let opening = StreamOpening(input.opening) else { return nil }
+        isIdentified = true
+        return opening.contradiction(of: configuration.format)
+    }
+
+    private func breakOff(_ fault: String, now: Instant) {
+        log.warning("link is not of this kind", ["link": name, "reason": fault])
+        fail(fault, now: now)
     }
 
     private func deliverFrames(now: Instant) throws(StreamInput.FramingError) {
@@ -156,7 +172,7 @@ final class StreamLink: FrameLink, ReadinessObserver {
         do {
             try deliverFrames(now: loop.now)
         } catch {
-            return fail("framing lost: \(error)", now: loop.now)
+            return breakOff("\(error)", now: loop.now)
         }
         receiver?.batchEnded(on: self, now: loop.now)
     }

@@ -112,19 +112,28 @@ enum CtlReport {
     static func links(_ document: JSON, cellWidth: Int? = nil) -> String {
         TextTable(
             columns: [
-                .numbers("ID"), .words("NAME"), .words("FORMAT"), .numbers("FRAMES IN"),
-                .numbers("FRAMES OUT"), .numbers("IN"), .numbers("OUT"), .numbers("MALFORMED"),
-                .numbers("DROPPED"), .words("ADDRESSES"),
+                .numbers("ID"), .words("NAME"), .words("FORMAT"), .numbers("AGE"),
+                .numbers("IDLE"), .numbers("IN"), .numbers("OUT"), .numbers("QUEUED"),
+                .numbers("MALFORMED"), .numbers("DROPPED"), .words("GUESTS"),
             ],
             rows: document.elements.map { link in
-                let addresses = link.member("addresses")?.elements ?? []
-                return ["id", "name", "format", "framesReceived", "framesSent"].map(link.text)
-                    + ["bytesReceived", "bytesSent"].map { octets(link.text($0)) }
-                    + ["malformed", "dropped"].map(link.text)
-                    + [addresses.map(\.text).joined(separator: " ")]
+                ["id", "name", "format"].map(link.text)
+                    + ["age", "idle"].map { seconds(link.text($0)) }
+                    + ["bytesReceived", "bytesSent", "queued"].map { octets(link.text($0)) }
+                    + ["malformed", "dropped"].map(link.text) + [guests(on: link)]
             },
             cellWidth: cellWidth
         ).text
+    }
+
+    /// The guests on a link: of each its MAC address, its addresses and its name.
+    private static func guests(on link: JSON) -> String {
+        let guests = (link.member("guests")?.elements ?? []).map { guest in
+            let addresses = guest.member("addresses")?.elements ?? []
+            let words = [guest.text("mac")] + addresses.map(\.text) + [guest.text("name")]
+            return words.filter { !$0.isEmpty }.joined(separator: " ")
+        }
+        return guests.joined(separator: ", ")
     }
 
     /// Whether a capture is running, and its file.

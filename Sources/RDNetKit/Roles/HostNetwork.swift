@@ -91,6 +91,7 @@ final class HostNetwork: DatagramSender {
         }
         connectServices()
         connectFailures()
+        reportConflicts()
     }
 
     /// Opens the state directory, if the settings name one, and restores the leases in it.

@@ -10,12 +10,31 @@ extension HostNetwork {
                 engine.network.drop(.rate)
             }
         }
-        guard engine.ethernet.attach(limited ?? link) else {
+        guard engine.ethernet.attach(limited ?? link, now: loop.now) else {
             limits.reached(.links, maximum: VirtualEthernet.maximumLinks)
             return nil
         }
         log.info("link attached", ["link": link.name])
+        loop.after(Self.silenceLimit) { [weak self, weak link] _ in
+            if let link { self?.reportSilence(of: link) }
+        }
         return limited ?? engine
+    }
+
+    /// How long a link may deliver nothing before the log says so.
+    private static var silenceLimit: Duration { .seconds(5) }
+
+    private func reportSilence(of link: any FrameLink) {
+        let counters = link.counters
+        guard !link.isClosed, counters.framesReceived == 0 else { return }
+        let seconds = "\(Self.silenceLimit.components.seconds)"
+        guard counters.malformed > 0 else {
+            return log.info("no frame from the guest yet", ["link": link.name, "seconds": seconds])
+        }
+        log.warning(
+            "link delivers no valid frames; are both ends of the same kind?",
+            ["link": link.name, "seconds": seconds, "malformed": "\(counters.malformed)"]
+        )
     }
 
     /// Listens for guests, or uses the one that is already connected.

@@ -1,5 +1,11 @@
-/// What people see of a network while it runs: failures and the capture.
+/// What people see of a network while it runs: failures, conflicts and the capture.
 extension HostNetwork {
+    /// Warns of guests with addresses that they must not use.
+    func reportConflicts() {
+        let conflicts = ConflictLog(log) { [loop] in loop.now }
+        engine.ethernet.conflict = { conflicts.add($0) }
+    }
+
     /// Connects the record of failures with those who know of them.
     func connectFailures() {
         forwards.failures = engine.failures

@@ -47,7 +47,9 @@ struct ObservationAPI {
                 )
             },
             HTTPRoute("/health") { _, _ in .json(health()) },
-            HTTPRoute("/links") { _, _ in .json(LinkReport.links(of: engine.ethernet)) },
+            HTTPRoute("/links") { _, _ in
+                .json(LinkReport(engine, guestAddresses()).json)
+            },
             HTTPRoute("/flows/failed") { _, _ in .json(FailureReport(engine: engine).json) },
             HTTPRoute("/flows") { request, _ in flows(URLQuery(request.head.query ?? "")) },
             HTTPRoute("/capture") { _, _ in .json(captureState()) },

@@ -114,7 +114,7 @@ struct AddressesBehindGuestsTests {
         #expect(!ethernet.addForward(to: container, behind: other))
         let link = RecordingLink()
         link.receiver = guest.engine
-        #expect(ethernet.attach(link))
+        #expect(ethernet.attach(link, now: guest.loop.now))
         var header = guest.header(GuestWire.Transport.udp, to: ScriptedGuest.gateway)
         header.source = container
         let gateway = Endpoint(address: ScriptedGuest.gateway, port: 50_000)

@@ -115,7 +115,7 @@ struct VirtualEthernetTests {
         guest = try ScriptedGuest()
         for link in others {
             link.receiver = guest.engine
-            _ = guest.engine.ethernet.attach(link)
+            _ = guest.engine.ethernet.attach(link, now: guest.loop.now)
         }
         guest.forgetPackets()
     }
@@ -195,7 +195,7 @@ struct VirtualEthernetTests {
         let guest = try ScriptedGuest(isolatesGuests: true)
         let other = RecordingLink()
         other.receiver = guest.engine
-        _ = guest.engine.ethernet.attach(other)
+        _ = guest.engine.ethernet.attach(other, now: guest.loop.now)
         frame(from: otherMAC, to: .broadcast).withUnsafeBytes {
             guest.engine.receive(Frame($0), from: other, now: guest.clock.now)
         }
@@ -215,9 +215,11 @@ struct VirtualEthernetTests {
 
     @Test func `no more than 64 links`() {
         var accepted = 3
-        for _ in 0..<100 where guest.engine.ethernet.attach(RecordingLink()) { accepted += 1 }
+        for _ in 0..<100 where guest.engine.ethernet.attach(RecordingLink(), now: guest.loop.now) {
+            accepted += 1
+        }
         #expect(accepted == VirtualEthernet.maximumLinks)
         guest.engine.ethernet.detach(others[0])
-        #expect(guest.engine.ethernet.attach(RecordingLink()))
+        #expect(guest.engine.ethernet.attach(RecordingLink(), now: guest.loop.now))
     }
 }

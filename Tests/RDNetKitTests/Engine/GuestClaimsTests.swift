@@ -18,7 +18,7 @@ final class GuestClaimsTests {
         scene = try ScriptedGuest()
         for link in [attacker, bystander] {
             link.receiver = scene.engine
-            _ = scene.engine.ethernet.attach(link)
+            _ = scene.engine.ethernet.attach(link, now: scene.loop.now)
         }
         arp(bystanderMAC, IPAddress(ipv4: 0xc0a8_7f0b), on: bystander)
         arp(attackerMAC, attackerAddress, on: attacker)
@@ -76,6 +76,44 @@ final class GuestClaimsTests {
     private func expectDropped(_ reason: DropReason, _ count: UInt64 = 1) {
         #expect(scene.dropped(reason) == count)
         #expect(scene.link.sent.isEmpty && bystander.sent.isEmpty && attacker.sent.isEmpty)
+    }
+
+    /// Collects the conflicts that a body causes.
+    private func conflicts(_ body: () -> Void) -> [AddressConflict] {
+        var conflicts: [AddressConflict] = []
+        scene.engine.ethernet.conflict = { conflicts.append($0) }
+        body()
+        scene.engine.ethernet.conflict = { _ in }
+        return conflicts
+    }
+
+    @Test func `who tries is reported, with the link that has the address`() {
+        let seen = conflicts {
+            packet(victimMAC, attackerAddress, to: .standardGateway, on: attacker)
+            packet(attackerMAC, victim, to: .standardGateway, on: attacker)
+            arp(victimMAC, attackerAddress, from: attackerMAC, on: attacker)
+        }
+        #expect(
+            seen == [
+                AddressConflict(address: .mac(victimMAC), link: 1, owner: 0),
+                AddressConflict(address: .ip(victim), link: 1, owner: 0),
+                AddressConflict(address: .mac(victimMAC), link: 1, owner: 0),
+            ]
+        )
+    }
+
+    @Test func `an address outside the subnet is reported for a guest that has no other`() {
+        let foreign = IPAddress(ipv4: 0x0a01_0203)
+        #expect(conflicts { arp(attackerMAC, foreign, on: attacker) }.isEmpty)
+        let stranger = RecordingLink()
+        stranger.receiver = scene.engine
+        _ = scene.engine.ethernet.attach(stranger, now: scene.loop.now)
+        let mac = MACAddress(rawValue: 0x0200_0000_000c)
+        let seen = conflicts {
+            arp(mac, .anyIPv4, on: stranger)
+            arp(mac, foreign, on: stranger)
+        }
+        #expect(seen == [AddressConflict(address: .foreign(foreign), link: 3, owner: nil)])
     }
 
     private var route: GuestRoute? { scene.engine.ethernet.route(to: victim) }
@@ -152,7 +190,7 @@ final class GuestClaimsTests {
 
     @Test func `the victim's return to its address by another link costs one frame at most`() {
         let replacement = RecordingLink()
-        _ = scene.engine.ethernet.attach(replacement)
+        _ = scene.engine.ethernet.attach(replacement, now: scene.loop.now)
         arp(victimMAC, victim, on: replacement)
         #expect(scene.dropped(.takenMAC) == 1)
         scene.engine.closed(scene.link, reason: "test", now: scene.clock.now)
@@ -164,7 +202,7 @@ final class GuestClaimsTests {
     @Test func `a link whose end was not noticed yet is verified at once, at most once a second`() {
         let stale = RecordingLink()
         stale.receiver = scene.engine
-        _ = scene.engine.ethernet.attach(stale)
+        _ = scene.engine.ethernet.attach(stale, now: scene.loop.now)
         let mac = MACAddress(rawValue: 0x0200_0000_0011)
         arp(mac, IPAddress(ipv4: 0xc0a8_7f11), on: stale)
         for _ in 0..<10 { arp(mac, IPAddress(ipv4: 0xc0a8_7f11), on: attacker) }

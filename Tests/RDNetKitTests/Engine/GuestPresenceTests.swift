@@ -36,7 +36,7 @@ final class GuestPresenceTests {
     }
 
     private func attachLink() {
-        _ = guest.engine.ethernet.attach(guest.link)
+        _ = guest.engine.ethernet.attach(guest.link, now: guest.loop.now)
         guest.announce()
     }
 

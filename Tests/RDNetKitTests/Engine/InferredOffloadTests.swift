@@ -13,7 +13,7 @@ struct InferredOffloadTests {
     init() throws {
         guest = try ScriptedGuest()
         other.receiver = guest.engine
-        _ = guest.engine.ethernet.attach(other)
+        _ = guest.engine.ethernet.attach(other, now: guest.loop.now)
         let announcement = GuestWire.ARP(
             operation: .request,
             senderMAC: otherMAC,

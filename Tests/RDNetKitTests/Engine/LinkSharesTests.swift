@@ -85,7 +85,7 @@ final class GuestFloodTests {
     init() throws {
         scene = try ScriptedGuest()
         link.receiver = scene.engine
-        _ = scene.engine.ethernet.attach(link)
+        _ = scene.engine.ethernet.attach(link, now: scene.loop.now)
     }
 
     /// Sends a packet of the flooding guest.

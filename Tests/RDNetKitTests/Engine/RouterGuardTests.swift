@@ -14,7 +14,7 @@ final class RouterGuardTests {
     init() throws {
         scene = try ScriptedGuest()
         attacker.receiver = scene.engine
-        _ = scene.engine.ethernet.attach(attacker)
+        _ = scene.engine.ethernet.attach(attacker, now: scene.loop.now)
     }
 
     private static func address(_ last: UInt8) -> [UInt8] {
@@ -137,7 +137,7 @@ final class RouterGuardTests {
         #expect(send(58, message(136, about: own)))
         #expect(send(58, message(128, about: victim), fromVictim: true))
         scene.engine.ethernet.detach(scene.link)
-        #expect(scene.engine.ethernet.attach(scene.link))
+        #expect(scene.engine.ethernet.attach(scene.link, now: scene.loop.now))
         #expect(send(58, message(136, about: victim)))
     }
 }

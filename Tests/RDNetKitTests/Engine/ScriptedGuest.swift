@@ -54,7 +54,7 @@ final class ScriptedGuest {
         plan.ipv6 = prefix.flatMap { IPv6Plan($0, beside: plan) }
         engine = PacketEngine(plan, loop: loop, log: .discarding(), support: support, seed: 7)
         link.receiver = engine
-        _ = engine.ethernet.attach(link)
+        _ = engine.ethernet.attach(link, now: loop.now)
         announce()
     }
 

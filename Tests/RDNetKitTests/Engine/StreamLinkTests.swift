@@ -94,6 +94,57 @@ struct StreamLinkTests {
         }
     }
 
+    private static let header = [UInt8](repeating: 2, count: 12)
+
+    @Test(
+        "a stream of another kind closes the link, which says what it is",
+        arguments: [
+            (.littleEndian16, [0, 0, 0, 42] + header + [8, 6], "QEMU"),
+            (.littleEndian16, [0, 0, 5, 0xea] + header + [0x86, 0xdd], "QEMU"),
+            (.bigEndian32, [42, 0] + header + [8, 6] + [0, 1], "gvproxy"),
+            (.littleEndian16, Array("VMN3T".utf8) + [22, 0, 0, 0] + header, "VPNKit"),
+            (.bigEndian32, Array("VMN3T".utf8) + [22, 0, 0, 0] + header, "VPNKit"),
+            (.littleEndian16, Array("GET /stats HTTP/1.1\r\n".utf8), "HTTP"),
+            (.bigEndian32, Array("POST /x HTTP/1.1\r\n\r\n".utf8), "HTTP"),
+        ] as [(StreamFormat, [UInt8], String)]
+    )
+    func otherKind(format: StreamFormat, octets: [UInt8], kind: String) throws {
+        let pair = try Socket.pair()
+        let link = link(try pair.one.duplicate(), .accepting, format)
+        try link.start(for: host, now: loop.now)
+        let peer = HostPeer(try pair.other.duplicate())
+        // A length that QEMU's framing cannot have would close the link before the rest arrives.
+        let split = format == .bigEndian32 ? 0 : 6
+        try peer.write(octets[..<split])
+        try turn()
+        #expect(!link.isClosed)
+        try peer.write(octets[split...])
+        try turn()
+        #expect(link.isClosed)
+        #expect(host.closings.count == 1)
+        #expect(host.closings[0].contains(kind), "\(host.closings)")
+    }
+
+    @Test(
+        "a stream of the right kind is never taken for another",
+        arguments: [StreamFormat.littleEndian16, .bigEndian32],
+        [0x0800, 0x1234, 0x88cc]
+    )
+    func rightKind(format: StreamFormat, type: Int) {
+        for length in [14, 42, 60, 255, 256, 257, 1_514, 65_535] {
+            let prefix =
+                format == .bigEndian32
+                ? GuestWire.octets(length, 4) : GuestWire.octets(length, 2).reversed()
+            for octet in [0, 1, 8, 0x86, 0xff] as [UInt8] {
+                let addresses = [UInt8](repeating: octet, count: 12)
+                let octets = prefix + addresses + GuestWire.octets(type, 2) + [69, 0, 8, 0]
+                let opening = StreamOpening(octets)
+                #expect(opening != nil)
+                #expect(opening?.contradiction(of: format) == nil, "\(length), \(octet)")
+            }
+        }
+    }
+
     @Test(
         "the format changes behind the right frame, wherever the stream is cut",
         arguments: [UInt64](0..<40)

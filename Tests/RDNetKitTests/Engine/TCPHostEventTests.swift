@@ -35,7 +35,7 @@ struct TCPHostEventTests {
         try host.write("late".utf8)
         try guest.settle()
         try tcp.expectNothing()
-        #expect(guest.engine.ethernet.attach(guest.link))
+        #expect(guest.engine.ethernet.attach(guest.link, now: guest.loop.now))
         guest.send(
             GuestWire.ARP(
                 operation: .request,

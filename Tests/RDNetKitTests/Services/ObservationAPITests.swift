@@ -62,10 +62,10 @@ struct ObservationAPITests {
     @Test func `a link's number is never another one's`() {
         let engine = guest.engine
         let links = (0..<2).map { _ in RecordingLink() }
-        for link in links { #expect(engine.ethernet.attach(link)) }
+        for link in links { #expect(engine.ethernet.attach(link, now: guest.loop.now)) }
         engine.ethernet.detach(links[0])
         let later = RecordingLink()
-        #expect(engine.ethernet.attach(later))
+        #expect(engine.ethernet.attach(later, now: guest.loop.now))
         let frame = guest.frame(
             guest.header(GuestWire.Transport.udp, to: ScriptedGuest.gateway),
             []
@@ -79,11 +79,13 @@ struct ObservationAPITests {
                 == #"{"02:00:00:00:00:02":2,"02:00:00:00:00:03":3,"5a:94:ef:e4:0c:ee":0}"# + "\n"
         )
         let none =
-            #""framesReceived":0,"framesSent":0,"bytesReceived":0,"bytesSent":0,"malformed":0,"dropped":0"#
+            #""framesReceived":0,"framesSent":0,"bytesReceived":0,"bytesSent":0,"malformed":0,"#
+            + #""dropped":0,"queued":0"#
         let shown = [(0, "5a:94:ef:e4:0c:ee"), (3, "02:00:00:00:00:03"), (2, "02:00:00:00:00:02")]
             .map {
-                #"{"id":\#($0),"name":"test","format":"frame",\#(none),"#
-                    + #""addresses":["\#($1)"],"offload":false}"#
+                #"{"id":\#($0),"name":"test","format":"frame","age":0.000,\#(none),"#
+                    + #""addresses":["\#($1)"],"guests":[{"mac":"\#($1)","addresses":[]}],"#
+                    + #""offload":false}"#
             }
         #expect(fixture.text("GET", "/links") == "[\(shown.joined(separator: ","))]\n")
     }
