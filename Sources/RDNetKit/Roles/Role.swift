@@ -146,12 +146,13 @@ struct Role: Sendable {
         work(arguments, registry, surroundings)
     }
 
-    /// Returns what is wrong with a configuration file for the role; nil if nothing is.
+    /// Checks a configuration file.
     ///
     /// - Parameters:
     ///   - file: The file's path.
     ///   - registry: The roles and keys that it may contain.
     ///   - surroundings: The process and the machine.
+    /// - Returns: What is wrong with the file for the role; nil if nothing is.
     func fault(
         inFile file: String,
         _ registry: RoleRegistry,
