@@ -130,6 +130,9 @@ struct SystemdUnitTests {
         let number = Int(user.split(separator: "\t")[1]) ?? 0
         #expect((61_184...65_519).contains(number))
         #expect(status.contains("Seccomp:\t2"))
+        for set in ["CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            #expect(status.contains("\(set):\t0000000000000000"), "\(status)")
+        }
         let result = try machine.run(
             "systemd-analyze",
             "security",
