@@ -55,7 +55,8 @@ struct PolicyDocument: Equatable, Sendable {
                     + "[policy] or [rules]"
             )
         }
-        let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+        // By bytes, as the file's lines are counted: to Swift, CR LF is one character.
+        let lines = Array(text.utf8).split(separator: 0x0a, omittingEmptySubsequences: false)
         for entry in file.entries {
             let column = Self.column(of: entry.value, in: lines[entry.line - 1])
             let place = "\(path):\(entry.line)"
@@ -68,11 +69,10 @@ struct PolicyDocument: Equatable, Sendable {
     }
 
     /// Counted from 0, in bytes.
-    private static func column(of value: String, in line: Substring) -> Int {
-        guard let equals = line.utf8.firstIndex(of: UInt8(ascii: "=")) else { return 0 }
-        let rest = line.utf8[line.utf8.index(after: equals)...]
-        let space = rest.prefix { $0 == 0x20 || $0 == 0x09 }.count
-        return line.utf8.distance(from: line.utf8.startIndex, to: equals) + 1 + space
+    private static func column(of value: String, in line: ArraySlice<UInt8>) -> Int {
+        guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { return 0 }
+        let space = line[(equals + 1)...].prefix { $0 == 0x20 || $0 == 0x09 }.count
+        return equals - line.startIndex + 1 + space
     }
 
     private mutating func add(

@@ -22,6 +22,9 @@ final class EgressPolicy {
     private let loop: EventLoop
     /// The machine that has an address; set by the engine.
     var owner: (IPAddress) -> MACAddress? = { _ in nil }
+    /// The address on the host's network that guests see as another one, such as the host's
+    /// loopback behind its alias; set by the owner.
+    var hostAddress: (IPAddress) -> IPAddress = { $0 }
     /// Called for each decision.
     var decided: (PolicyRecord) -> Void = { _ in }
     /// Called for each flow to the host's network that is over; nil if nobody keeps records.
@@ -207,6 +210,7 @@ final class EgressPolicy {
             guest: request.guest,
             transport: request.transport,
             remote: request.remote,
+            kind: Self.kind(of: request.host.address),
             name: identity.name,
             hidesName: identity.shown == .hidden,
             verdict: decision.action,
@@ -255,19 +259,32 @@ final class EgressPolicy {
         _ decision: PolicyRuleSet.Decision,
         to guest: IPAddress
     ) -> String {
-        decided(
-            PolicyRecord(
-                time: loop.now,
-                guest: guest,
-                transport: .dns,
-                remote: nil,
-                name: name,
-                verdict: .deny,
-                rule: decision.rule,
-                fallback: rules.fallback
-            )
-        )
+        decided(denial(of: name, decision.rule, to: guest))
         return text(of: decision)
+    }
+
+    private func denial(
+        of name: String,
+        _ rule: PolicyRule?,
+        to guest: IPAddress
+    ) -> PolicyRecord {
+        PolicyRecord(
+            time: loop.now,
+            guest: guest,
+            transport: .dns,
+            remote: nil,
+            name: name,
+            verdict: .deny,
+            rule: rule,
+            fallback: rules.fallback
+        )
+    }
+
+    /// Records that an answer is withheld because `mayLead` forbids one of its addresses.
+    func withhold(_ name: DNSName, leadingTo address: IPAddress, from guest: IPAddress) {
+        var record = denial(of: name.policyName ?? name.description, nil, to: guest)
+        record.withheld = address
+        decided(record)
     }
 
     /// Whether an answer of a resolver may reach a guest.

@@ -5,6 +5,10 @@ struct PolicyRecord: Equatable {
     var transport: PolicyRule.Transport
     /// As the guest sees it; nil for a query.
     var remote: Endpoint?
+    /// The kind of the destination on the host's network.
+    var kind = AddressKind.public
+    /// The address in an answer that the guest must not learn.
+    var withheld: IPAddress?
     /// The server's name, as far as it is known.
     var name: String?
     /// Whether the guest's bytes should have named the server and did not.
@@ -26,7 +30,9 @@ struct PolicyRecord: Equatable {
     }
 
     /// The rule that decided, or `default deny`.
-    var ruleText: String { PolicyRecord.text(of: rule, otherwise: fallback) }
+    var ruleText: String {
+        withheld == nil ? PolicyRecord.text(of: rule, otherwise: fallback) : "no rule allows it"
+    }
 
     /// A rule as people read it, or `default deny`.
     static func text(of rule: PolicyRule?, otherwise fallback: PolicyRule.Action) -> String {
@@ -34,14 +40,19 @@ struct PolicyRecord: Equatable {
     }
 
     /// The rule that would allow this.
-    var neededRule: String { "allow \(transport.rawValue) \(target)" }
+    var neededRule: String {
+        if let withheld { return "allow \(target) address=\(withheld)" }
+        // A name may lead to public addresses only, unless its rule says otherwise.
+        let addresses = name == nil || kind == .public ? "" : " address=\(kind.rawValue)"
+        return "allow \(transport.rawValue) \(target)\(addresses)"
+    }
 
     /// What the needed rule is about, in a form that costs no text.
     fileprivate var demand: Demanded {
         Demanded(
             transport: transport,
             name: name,
-            address: name == nil ? remote?.address : nil,
+            address: name == nil ? remote?.address : withheld,
             port: transport.hasPorts ? remote?.port ?? 0 : 0
         )
     }
@@ -61,6 +72,7 @@ struct PolicyRecord: Equatable {
             fields.append(("destination", place))
         }
         if let name { fields.append(("name", name)) }
+        if let withheld { fields.append(("reason", "the name leads to \(withheld)")) }
         if hidesName { fields.append(("reason", "the connection hides its server's name")) }
         return fields + [("verdict", verdict.rawValue), ("rule", ruleText)]
     }
@@ -68,7 +80,8 @@ struct PolicyRecord: Equatable {
     /// Whether another record says the same of a later time.
     fileprivate func isRepeated(by other: PolicyRecord) -> Bool {
         guest == other.guest && transport == other.transport && remote == other.remote
-            && name == other.name && hidesName == other.hidesName && verdict == other.verdict
+            && name == other.name && withheld == other.withheld && hidesName == other.hidesName
+            && verdict == other.verdict
             && rule == other.rule && fallback == other.fallback
     }
 }

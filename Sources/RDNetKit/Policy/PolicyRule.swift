@@ -57,6 +57,15 @@ struct PolicyRule: Hashable, Sendable {
     /// Whether the rule covers every port of every transport.
     var isUnrestricted: Bool { transport == nil && ports.isEmpty }
 
+    /// The same rule about an address of the host's network, if it is about a single address as
+    /// guests see it.
+    func seenFromHost(_ hostAddress: (IPAddress) -> IPAddress) -> PolicyRule {
+        guard case .network(let network) = destination, network.isSingleAddress else { return self }
+        var rule = self
+        rule.destination = .network(.single(hostAddress(network.address)))
+        return rule
+    }
+
     /// Whether a name rule covers an address; other rules have no such restriction.
     ///
     /// - Parameters:

@@ -5,6 +5,13 @@ extension HostNetwork {
     /// - Throws: `RoleFailure` with the address that could not be opened.
     func openPortFiles() throws(RoleFailure) {
         guard !settings.portFileAddresses.isEmpty else { return }
+        guard settings.guestAPI != .none else {
+            throw RoleFailure(
+                "--port-fs lets guests publish ports, and --guest-api none forbids it, which is the "
+                    + "default under a policy; expected --guest-api forwards",
+                status: .misuse
+            )
+        }
         let forwards = PortFileForwards(
             table: forwards,
             binds: settings.access.guestBinds,

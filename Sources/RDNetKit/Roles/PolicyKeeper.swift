@@ -36,6 +36,12 @@ final class PolicyKeeper: PolicyControl {
         document = settings.preset ?? .offline
         policy = EgressPolicy(PolicyRuleSet([], otherwise: .deny), loop: engine.loop)
         policy.owner = { [unowned engine] in engine.ethernet.neighbors.mac(of: $0) }
+        policy.hostAddress = { [unowned engine] address in
+            guard case .host(let host) = engine.plan.destination(of: address) else {
+                return address
+            }
+            return host
+        }
         policy.decided = { [unowned self] in record($0) }
         policy.changed = { [unowned engine] in engine.enforcePolicy() }
         if settings.isOn { start() }
@@ -129,7 +135,8 @@ final class PolicyKeeper: PolicyControl {
     private func apply() {
         policy.acceptsEncryptedHello = document.acceptsEncryptedHello
         policy.questions.patience = .seconds(document.patience)
-        policy.replace(PolicyRuleSet(sources.map(\.rule), otherwise: fallback))
+        let rules = sources.map { $0.rule.seenFromHost(policy.hostAddress) }
+        policy.replace(PolicyRuleSet(rules, otherwise: fallback))
     }
 
     private func record(_ record: PolicyRecord) {
@@ -165,9 +172,14 @@ final class PolicyKeeper: PolicyControl {
         guard settings.isOn else { return }
         do {
             try openAudit()
-            if settings.hasFile { try reload() }
         } catch {
-            log.error("the egress policy stays as it was", ["error": "\(error)"])
+            log.error("decisions are recorded as before", ["error": "\(error)"])
+        }
+        guard settings.hasFile else { return }
+        do {
+            try reload()
+        } catch {
+            // The log has it.
         }
     }
 
@@ -212,7 +224,12 @@ final class PolicyKeeper: PolicyControl {
         guard settings.hasFile else {
             throw PolicyChangeError("there is no policy file to read again")
         }
-        document = try read()
+        do {
+            document = try read()
+        } catch {
+            log.error("the egress policy stays as it was", ["error": "\(error)"])
+            throw error
+        }
         log.info(
             "policy file read",
             ["file": settings.document, "rules": "\(document.rules.count)"]

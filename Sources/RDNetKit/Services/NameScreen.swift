@@ -57,6 +57,7 @@ struct NameScreen {
             )
         }
         if let bad = found.first(where: { !policy.mayLead(name, to: $0.address, for: guest) }) {
+            policy.withhold(name, leadingTo: bad.address, from: guest)
             let text = "\(bad.address) is \(EgressPolicy.kind(of: bad.address).rawValue)"
             return query.failure(
                 .nameError,

@@ -233,8 +233,8 @@ extension PolicyRuleSet.Subject {
         )
         switch rule.destination {
         case .network(let network):
-            guard network.prefixLength == (network.address.isIPv4 ? 32 : 128) else { return nil }
-            address = network.address
+            guard network.isSingleAddress else { return nil }
+            address = policy.hostAddress(network.address)
             kind = EgressPolicy.kind(of: address)
         case .name(let name) where !name.isWildcard:
             names = [NamePins.Name(text: name.name, isLocal: false)]

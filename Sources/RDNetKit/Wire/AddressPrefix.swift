@@ -32,6 +32,14 @@ struct AddressPrefix: Hashable, Sendable, CustomStringConvertible {
         self.prefixLength = prefixLength
     }
 
+    /// Creates the prefix that has one address only.
+    static func single(_ address: IPAddress) -> AddressPrefix {
+        AddressPrefix(address, prefixLength: address.isIPv4 ? 32 : 128)
+    }
+
+    /// Whether it has one address only.
+    var isSingleAddress: Bool { prefixLength == (address.isIPv4 ? 32 : 128) }
+
     /// Whether an address of the same family begins with the prefix.
     func contains(_ other: IPAddress) -> Bool {
         guard other.isIPv4 == address.isIPv4 else { return false }

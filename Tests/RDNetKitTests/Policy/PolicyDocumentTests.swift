@@ -50,6 +50,16 @@ struct PolicyDocumentTests {
         }
     }
 
+    @Test func `lines may end as in Windows`() throws {
+        let text = "[policy]\r\ndefault = allow\r\n\r\n[rules]\r\ndeny = evil.example\r\n"
+        let document = try PolicyDocument(path: "p", text: text)
+        #expect(document.fallback == .allow && document.rules.count == 1)
+        let error = #expect(throws: PolicyDocumentError.self) {
+            try PolicyDocument(path: "p", text: text + "deny = a..b\r\n")
+        }
+        #expect(error?.description.hasPrefix("p:6: column 8: \"a..b\"") == true)
+    }
+
     @Test func `an empty file denies everything`() throws {
         #expect(try PolicyDocument(path: "p", text: "") == .offline)
         #expect(try PolicyDocument(path: "p", text: "{}") == .offline)

@@ -117,8 +117,20 @@ struct NameScreenTests {
     func leadsNowhere(address: [UInt8]) throws {
         try rule("allow public", "allow *.example")
         resolve(to: [[9, 9, 9, 9], address])
+        var records: [PolicyRecord] = []
+        policy.decided = { records.append($0) }
         let answer = try fixture.answer(to: DNSOctets.query("rebind.example"))
         #expect(DNSOctets.code(answer) == 3)
+        let withheld = try #require(records.first)
+        #expect(withheld.verdict == .deny && withheld.name == "rebind.example")
+        // The rule that the report names allows it.
+        try rule(withheld.neededRule)
+        resolve(to: [address])
+        #expect(
+            DNSOctets.code(try fixture.answer(to: DNSOctets.query("rebind.example"))) == 0,
+            "\(withheld.neededRule)"
+        )
+        try rule("allow public", "allow *.example")
         #expect(try names(of: "9.9.9.9") == [])
     }
 

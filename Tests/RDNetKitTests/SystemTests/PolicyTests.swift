@@ -177,6 +177,36 @@ struct PolicyTests {
         #expect(try scene.ctl("check", "10.0.0.1").hasPrefix("deny (default deny)"))
     }
 
+    @Test func `the report's rules allow what was seen, and nothing else`() throws {
+        func outcome(_ scene: PolicyScene, _ script: String) throws -> String {
+            try scene.serveWeb(PolicyScene.resolver, page: "private")
+            let server = try RunningProgram([BuiltProgram.load, "echo", "7"], in: scene.up.host)
+            defer { server.end(with: SIGKILL) }
+            #expect(try comesTrue { try scene.up.host.run("ss", "-Htln").contains(":7") })
+            return try scene.guest(script)
+        }
+        let wanted = """
+            for host in good.example rebind.example 10.72.0.2; do \(Self.curl) http://$host/; done
+            for host in 192.168.127.254 host.docker.internal; do nc -z -w 5 $host 7; echo $?; done
+            """
+        let observed = try scene("--allow", "any")
+        #expect(try outcome(observed, wanted) == "200 200 200 0\n0\n")
+        let file = TemporaryDirectory()
+        let report = try observed.ctl("report")
+        try report.write(toFile: file.file("policy"), atomically: true, encoding: .utf8)
+        let pasted = try scene("--policy", file.file("policy"))
+        let more = """
+            \(Self.curl) http://evil.example/; \(Self.curl) http://10.72.0.1/
+            nc -z -w 5 192.168.127.254 22; echo $?
+            """
+        #expect(
+            try outcome(pasted, "\(wanted)\n\(more)") == "200 200 200 0\n0\n000 000 1\n",
+            "\(report)"
+        )
+        #expect(try pasted.ctl("check", "tcp", "192.168.127.254:7").hasPrefix("allow"))
+        #expect(try pasted.ctl("check", "tcp", "192.168.127.254:22").hasPrefix("deny"))
+    }
+
     @Test func `rules change while it runs`() throws {
         let file = TemporaryDirectory()
         let path = file.file("policy")
@@ -196,6 +226,8 @@ struct PolicyTests {
         try "[rules]\nallow = x..y\n".write(toFile: path, atomically: true, encoding: .utf8)
         let failure = #expect(throws: ProgramFailure.self) { try scene.ctl("reload") }
         #expect(failure?.description.contains("policy:2: column 9: \"x..y\"") == true)
+        try FileManager.default.removeItem(atPath: path)
+        #expect(throws: ProgramFailure.self) { try scene.ctl("reload") }
         #expect(try scene.guest("\(Self.curl) http://good.example/") == "200 ")
         try "[rules]\nallow = evil.example\n".write(toFile: path, atomically: true, encoding: .utf8)
         try scene.ctl("reload")
