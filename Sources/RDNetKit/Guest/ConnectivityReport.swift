@@ -1,183 +1,198 @@
-/// The endpoints of the checks from inside a namespace; the host's side already listens.
-struct ConnectivityTargets: Equatable {
-    /// Echo servers on the host's 127.0.0.1, over TCP and over UDP.
-    var tcpEcho: UInt16
-    var udpEcho: UInt16
-    /// A port published on the host's 127.0.0.1, and the guest's port that it leads to.
-    var published: UInt16
-    var guestPort: UInt16
-
-    /// The four numbers as one line.
-    var line: String { "\(tcpEcho) \(udpEcho) \(published) \(guestPort)\n" }
-
-    init(tcpEcho: UInt16, udpEcho: UInt16, published: UInt16, guestPort: UInt16) {
-        self.tcpEcho = tcpEcho
-        self.udpEcho = udpEcho
-        self.published = published
-        self.guestPort = guestPort
-    }
-
-    /// Parses the line.
-    init?(_ line: some StringProtocol) {
-        let numbers = line.split(separator: " ").compactMap { UInt16($0) }
-        guard numbers.count == 4 else { return nil }
-        self.init(
-            tcpEcho: numbers[0],
-            udpEcho: numbers[1],
-            published: numbers[2],
-            guestPort: numbers[3]
-        )
-    }
-}
-
-/// A human-readable table of what works in a namespace and what does not.
+/// A report of what works in a namespace and what does not: a table, or a JSON document.
 ///
 /// It blocks on each answer, up to two seconds, because it runs in a separate process from the
 /// engine.
 struct ConnectivityReport {
-    private static let limit: Duration = .seconds(2)
-    private static let transferLength = 1 << 20
+    /// How the report is written.
+    enum Style {
+        /// A row for each check as soon as it has ended; verdicts in color for a terminal.
+        case table(isColored: Bool)
+        case json
+    }
+
+    /// The result of a check.
+    enum Outcome: Equatable {
+        /// It works; the report says how long it took.
+        case good
+        /// It works, and there is more to say than how long it took.
+        case detail(String)
+        case problem(String)
+    }
+
+    /// The meaning of an outcome.
+    private enum Verdict: String {
+        case good = "ok"
+        /// Something beyond this machine does not work.
+        case warning
+        case failure = "failed"
+
+        /// The word in the table.
+        var word: String {
+            switch self {
+            case .good: "ok"
+            case .warning: "warning"
+            case .failure: "FAILED"
+            }
+        }
+
+        /// The color in a terminal: green, yellow, red (ECMA-48, 8.3.117).
+        var color: String {
+            switch self {
+            case .good: "32"
+            case .warning: "33"
+            case .failure: "31"
+            }
+        }
+    }
+
+    private struct Check {
+        let name: String
+        let subject: String
+        /// What a problem means.
+        var severity = Verdict.failure
+        let run: () throws(SystemError) -> Outcome
+    }
 
     let lease: DHCPLease
     let hostAlias: IPAddress
     let targets: ConnectivityTargets
+    let style: Style
     /// Returns the current time, for the column of durations.
     let clock: () -> Instant
     let print: (String) -> Void
 
-    /// Runs every check and prints a line for each.
+    /// Runs every check and prints the results.
     ///
-    /// - Returns: Whether all checks succeeded.
+    /// - Returns: Whether everything on this machine works.
     func run() -> Bool {
+        var verdicts: [Verdict] = []
+        var documents: [JSON] = []
+        for check in checks {
+            let start = clock()
+            let outcome = outcome(of: check)
+            let milliseconds = milliseconds(clock() - start)
+            let verdict = if case .problem = outcome { check.severity } else { Verdict.good }
+            verdicts.append(verdict)
+            switch style {
+            case .table(let isColored):
+                row(check, verdict, text(outcome, milliseconds), isColored: isColored)
+            case .json:
+                documents.append(document(check, verdict, outcome, milliseconds))
+            }
+        }
+        let failures = verdicts.count { $0 == .failure }
+        switch style {
+        case .table:
+            let warnings = verdicts.count { $0 == .warning }
+            print(summary(of: verdicts.count, failures: failures, warnings: warnings))
+        case .json:
+            let members = [
+                JSON.Member("ok", .bool(failures == 0)), JSON.Member("checks", .array(documents)),
+            ]
+            print(String(decoding: JSON.object(members).octets, as: UTF8.self) + "\n")
+        }
+        return failures == 0
+    }
+
+    private var checks: [Check] {
         let host = "\(hostAlias):\(targets.tcpEcho)"
         let udp = "\(hostAlias):\(targets.udpEcho)"
-        var checks: [(name: String, what: String, check: () throws(SystemError) -> String?)] = [
-            ("gateway", "ping \(lease.server)", ping),
-            ("DNS", "gateway.docker.internal", resolve),
-            ("TCP", "1 MiB to \(host) and back", transfer),
-            ("UDP", "1400 bytes to \(udp) and back", exchange),
-            ("published", "host 127.0.0.1:\(targets.published) → here", receivePublished),
+        let address = "\(lease.address)/\(lease.prefixLength) by DHCP, MTU \(lease.mtu ?? 1500)"
+        var checks = [
+            Check(name: "address", subject: address) { .detail("") },
+            Check(name: "gateway", subject: "ping \(lease.server)", run: ping),
+            Check(name: "DNS", subject: "gateway.docker.internal", run: resolve),
+            Check(name: "TCP", subject: "1 MiB to \(host) and back", run: transfer),
+            Check(name: "UDP", subject: "1400 bytes to \(udp) and back", run: exchange),
+            Check(
+                name: "published",
+                subject: "host 127.0.0.1:\(targets.published) → here",
+                run: receivePublished
+            ),
         ]
         if let ipv6 = lease.ipv6 {
             let route = ipv6.router == nil ? "no default route" : "default route"
-            let check = IPv6Check(assignment: ipv6, limit: Self.limit)
-            checks.append(("IPv6", "ping \(ipv6.gateway), \(route)", check.run))
+            checks.append(
+                Check(name: "IPv6", subject: "ping \(ipv6.gateway), \(route)") {
+                    () throws(SystemError) in try checkIPv6(ipv6)
+                }
+            )
         }
-        let address = "\(lease.address)/\(lease.prefixLength) by DHCP, MTU \(lease.mtu ?? 1500)"
-        row("address", address, "ok")
-        var good = 0
-        for (name, what, check) in checks where report(name, what, check) { good += 1 }
-        let total = checks.count + 1
-        print(good == checks.count ? "all is well\n" : "\(total - good - 1) of \(total) failed\n")
-        return good == checks.count
-    }
-
-    private func report(
-        _ name: String,
-        _ what: String,
-        _ check: () throws(SystemError) -> String?
-    ) -> Bool {
-        let start = clock()
-        do {
-            if let problem = try check() {
-                row(name, what, "FAILED: \(problem)")
-                return false
+        checks += [
+            Check(
+                name: "speed",
+                subject: "TCP to the host and back for a second",
+                run: measureSpeed
+            ),
+            Check(
+                name: "routes",
+                subject: "the host's default routes",
+                severity: .warning
+            ) { checkRoutes() },
+        ]
+        return checks
+            + targets.resolvers.map { resolver in
+                Check(
+                    name: "resolver",
+                    subject: "\(resolver.address), as the host's resolv.conf says",
+                    severity: .warning
+                ) { () throws(SystemError) in try ask(resolver) }
             }
-            row(name, what, "ok \(milliseconds(clock() - start))")
-            return true
+    }
+
+    private func outcome(of check: Check) -> Outcome {
+        do {
+            return try check.run()
         } catch {
-            row(name, what, "FAILED: \(error)")
-            return false
+            return .problem(error.isTimeout ? "no answer in time" : "\(error)")
         }
     }
 
-    private func row(_ name: String, _ what: String, _ result: String) {
-        let columns = [name.padded(to: 11), what.padded(to: 46), result]
-        print("  " + columns.joined() + "\n")
+    // MARK: Texts
+
+    private func summary(of count: Int, failures: Int, warnings: Int) -> String {
+        if failures > 0 { return "\(failures) of \(count) failed\n" }
+        if warnings == 0 { return "all is well\n" }
+        return "all is well on this machine; \(warnings) of \(count) warn\n"
+    }
+
+    private func text(_ outcome: Outcome, _ milliseconds: String) -> String {
+        switch outcome {
+        case .good: " \(milliseconds) ms"
+        case .detail(let text): text.isEmpty ? "" : " \(text)"
+        case .problem(let text): ": \(text)"
+        }
+    }
+
+    private func row(_ check: Check, _ verdict: Verdict, _ text: String, isColored: Bool) {
+        let word =
+            isColored ? "\u{1b}[\(verdict.color)m\(verdict.word)\u{1b}[0m" : verdict.word
+        let columns = [check.name.padded(to: 11), check.subject.padded(to: 46)]
+        print("  \(columns.joined())\(word)\(text)\n")
+    }
+
+    private func document(
+        _ check: Check,
+        _ verdict: Verdict,
+        _ outcome: Outcome,
+        _ milliseconds: String
+    ) -> JSON {
+        var members = [
+            JSON.Member("name", .string(check.name)),
+            JSON.Member("subject", .string(check.subject)),
+            JSON.Member("verdict", .string(verdict.rawValue)),
+        ]
+        switch outcome {
+        case .good: members.append(JSON.Member("milliseconds", .number(milliseconds)))
+        case .detail(let text), .problem(let text):
+            if !text.isEmpty { members.append(JSON.Member("detail", .string(text))) }
+        }
+        return .object(members)
     }
 
     private func milliseconds(_ duration: Duration) -> String {
         let tenths = duration.wholeNanoseconds / 100_000
-        return "\(tenths / 10).\(tenths % 10) ms"
-    }
-
-    // MARK: Checks
-
-    private func ping() throws(SystemError) -> String? {
-        let echo = try Socket.makeEcho()
-        let start = echo.includesHeader ? IPHeader.lengthIPv4 : 0
-        let request = ICMPMessage(kind: .echoRequest, rest: 0x7264_0001)
-        let octets = request.octets([UInt8](repeating: 0, count: 56))
-        let target = SocketAddress(Endpoint(address: lease.server, port: 0))
-        _ = try Socket.connect(echo.descriptor, to: target)
-        let socket = WaitingSocket(echo.descriptor)
-        try socket.send(octets, within: Self.limit)
-        let answer = try socket.receive(upTo: 1500, within: Self.limit)
-        return answer.count >= start + octets.count && answer[start] == 0
-            ? nil : "not an echo reply"
-    }
-
-    private func resolve() throws(SystemError) -> String? {
-        let server = lease.nameServers.first ?? lease.server
-        let socket = try WaitingSocket.connected(
-            to: Endpoint(address: server, port: 53),
-            .datagram,
-            within: Self.limit
-        )
-        var query = DNSHeader(id: 0x7264, flags: .recursionDesired, questions: 1).octets
-        for label in ["gateway", "docker", "internal"] {
-            query.append(UInt8(label.utf8.count))
-            query += Array(label.utf8)
-        }
-        // Root label; type A, class IN.
-        query += [0, 0, 1, 0, 1]
-        try socket.send(query, within: Self.limit)
-        let answer = try socket.receive(upTo: 1500, within: Self.limit)
-        let found =
-            answer.suffix(4) == lease.server.octets[...] && answer.starts(with: query.prefix(2))
-        return found ? nil : "not the gateway's address"
-    }
-
-    private func transfer() throws(SystemError) -> String? {
-        let endpoint = Endpoint(address: hostAlias, port: targets.tcpEcho)
-        let socket = try WaitingSocket.connected(to: endpoint, .stream, within: Self.limit)
-        // A piece is smaller than every buffer on the path, so that sending never waits for
-        // receiving.
-        let piece = (0..<(1 << 14)).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        for _ in 0..<(Self.transferLength / piece.count) {
-            try socket.send(piece, within: Self.limit)
-            var back: [UInt8] = []
-            while back.count < piece.count {
-                let more = try socket.receive(upTo: piece.count - back.count, within: Self.limit)
-                if more.isEmpty { return "the connection ended early" }
-                back += more
-            }
-            if back != piece { return "different bytes came back" }
-        }
-        return nil
-    }
-
-    private func exchange() throws(SystemError) -> String? {
-        let endpoint = Endpoint(address: hostAlias, port: targets.udpEcho)
-        let socket = try WaitingSocket.connected(to: endpoint, .datagram, within: Self.limit)
-        let datagram = (0..<1400).map { UInt8(truncatingIfNeeded: $0 &* 17) }
-        try socket.send(datagram, within: Self.limit)
-        let answer = try socket.receive(upTo: 2000, within: Self.limit)
-        return answer == datagram ? nil : "different bytes came back"
-    }
-
-    /// Checks the published port: a connection through the host back to this namespace.
-    private func receivePublished() throws(SystemError) -> String? {
-        let listener = WaitingSocket(
-            try ListeningSocket.tcp(Endpoint(address: lease.address, port: targets.guestPort))
-        )
-        let port = Endpoint(address: hostAlias, port: targets.published)
-        let client = try WaitingSocket.connected(to: port, .stream, within: Self.limit)
-        let server = try listener.accept(within: Self.limit)
-        let greeting = Array("rdnet".utf8)
-        try client.send(greeting, within: Self.limit)
-        let received = try server.receive(upTo: 16, within: Self.limit)
-        return received == greeting ? nil : "different bytes came through"
+        return "\(tenths / 10).\(tenths % 10)"
     }
 }
 

@@ -21,6 +21,7 @@ final class NamespaceGuest {
         var logFile: String
         /// The command; if it is empty, the report is printed.
         var command: [String]
+        var reportStyle: ConnectivityReport.Style
         var environment: [String]
         var searchPath: String?
         /// Relays queries on 127.0.0.1:53 to a server, for programs that find no resolver file.
@@ -126,7 +127,10 @@ final class NamespaceGuest {
             )
             try guest.makeSockets(for: sockets)
             let parent = WaitingSocket(socket)
-            let line = try parent.receive(upTo: 64, within: .seconds(10))
+            let line = try parent.receive(
+                upTo: ConnectivityTargets.maximumLength,
+                within: .seconds(10)
+            )
             guest.targets = ConnectivityTargets(
                 String(decoding: line, as: UTF8.self).split(separator: "\n").first ?? ""
             )
@@ -222,6 +226,7 @@ final class NamespaceGuest {
             lease: lease,
             hostAlias: settings.hostAlias,
             targets: targets,
+            style: settings.reportStyle,
             clock: EventLoop.monotonicClock,
             print: print
         )

@@ -141,7 +141,7 @@ struct Doctor {
         let start = session.client.clock()
         do throws(SystemError) {
             let socket = WaitingSocket(try Socket.connectedDatagram(to: server.resolved()))
-            try socket.send(DoctorReport.question, within: Self.patience)
+            try socket.send(DNSQuery.rootServers, within: Self.patience)
             _ = try socket.receive(upTo: 4_096, within: Self.patience)
             return .answered(session.client.clock() - start)
         } catch {

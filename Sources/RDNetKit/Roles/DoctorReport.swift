@@ -9,11 +9,6 @@ enum DoctorReport {
     /// The age in seconds beyond which a failure is history.
     private static let recently = 300.0
 
-    /// A query for the root's name servers (RFC 1035, 4.1): recursion desired, one question.
-    static let question: [UInt8] = [
-        0x52, 0x44, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1,
-    ]
-
     static func unreachable(_ error: APIFailure) -> Finding {
         if case .unknownPath = error {
             return .failure(

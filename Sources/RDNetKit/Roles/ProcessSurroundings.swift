@@ -59,7 +59,7 @@ struct ProcessSurroundings {
         return Logger(
             level: settings.logLevel,
             format: settings.logFormat,
-            isColored: destination.isTerminal,
+            isColored: destination.isTerminal && ProcessEnvironment.allowsColor,
             clock: WallClock.now,
             sink: destination.write,
             lossCause: { destination.lossCause },

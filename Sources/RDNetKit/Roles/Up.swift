@@ -5,6 +5,10 @@ struct UpSettings: RoleSettings {
     var sandbox = SandboxSettings()
     /// Whether the command runs as the caller if a user namespace is needed.
     var keepsUser = false
+    /// Whether the report is printed, even on a terminal.
+    var printsReport = false
+    /// Whether the report is a JSON document.
+    var printsJSON = false
 
     init() {
         network.reachesGuestLoopback = true
@@ -12,13 +16,15 @@ struct UpSettings: RoleSettings {
         common.leastLogLevel = .warning
     }
 
+    var wantsReport: Bool { printsReport || printsJSON }
+
     var conflict: SettingsConflict? { network.conflict }
 }
 
 extension Option<UpSettings> {
     /// The options of `up`.
     static let up: [Option<UpSettings>] =
-        Option.network(within: \.network) + [keepUID] + sandbox
+        Option.network(within: \.network) + [keepUID, report, json] + sandbox
         + Option.common
 
     private static let keepUID = Option(
@@ -31,6 +37,24 @@ extension Option<UpSettings> {
             that set up a network need; this option keeps the user. As root, there is no \
             user namespace, and the option changes nothing.
             """
+    )
+
+    private static let report = Option(
+        "report",
+        \.printsReport,
+        .boolean,
+        help: "print what works, and exit",
+        reason: """
+            It is the default without a terminal and without a command; with a terminal, a shell \
+            starts otherwise.
+            """
+    )
+    private static let json = Option(
+        "json",
+        \.printsJSON,
+        .boolean,
+        help: "like --report, as a JSON document",
+        reason: "For scripts; the exit status is the same."
     )
 
     private static var sandbox: [Option<UpSettings>] {

@@ -41,6 +41,9 @@ final class UpSession: ReadinessObserver {
         var settings = start.settings
         SubnetChoice.settle(&settings.network, start.logger)
         let command = command(of: start)
+        guard command.isEmpty || !settings.wantsReport else {
+            throw RoleFailure("--report and --json need no command", status: .misuse)
+        }
         guard !command.isEmpty || !settings.network.blocksHostLoopback else {
             throw RoleFailure(
                 "--no-host-loopback needs a command: the report connects to the host's 127.0.0.1",
@@ -93,7 +96,9 @@ final class UpSession: ReadinessObserver {
 
     /// The words after the options; by default, a shell on a terminal and nothing for a script.
     private static func command(of start: RoleStart<UpSettings>) -> [String] {
-        guard start.operands.isEmpty, Terminal.isPresent else { return start.operands }
+        guard start.operands.isEmpty, !start.settings.wantsReport, Terminal.isPresent else {
+            return start.operands
+        }
         return [start.surroundings.environment("SHELL") ?? "/bin/sh"]
     }
 
@@ -120,6 +125,8 @@ final class UpSession: ReadinessObserver {
             findsProcesses: network.policy.isOn,
             logFile: start.settings.common.logFile,
             command: command,
+            reportStyle: chosen.printsJSON
+                ? .json : .table(isColored: StandardStream.output.isColored),
             environment: ProcessEnvironment.all,
             searchPath: start.surroundings.environment("PATH"),
             relayNames: { loop, server throws(SystemError) in
@@ -325,11 +332,25 @@ final class UpSession: ReadinessObserver {
         let local = "127.0.0.1:0"
         let guest = Endpoint(address: settings.guest, port: Self.reportPort)
         try network.forwards.expose(local: local, remote: "\(guest)", owner: .configuration)
-        return ConnectivityTargets(
+        var targets = ConnectivityTargets(
             tcpEcho: echo.streamPort,
             udpEcho: echo.datagramPort,
             published: network.forwards.endpoint(of: local, .tcp)?.port ?? 0,
             guestPort: Self.reportPort
         )
+        targets.hasRouteIPv4 = HostRouteWatch.canReachInternet(isIPv4: true)
+        targets.hasRouteIPv6 = HostRouteWatch.canReachInternet(isIPv4: false)
+        targets.resolvers = Array(resolvers.prefix(ConnectivityTargets.maximumResolvers))
+        return targets
+    }
+
+    /// The host's resolvers that the namespace can ask: one on the host's loopback is at the host's
+    /// alias, and one on a link of the host has no address there.
+    private var resolvers: [Endpoint] {
+        network.dns.resolverUses(now: loop.now).compactMap { server, _ in
+            guard server.zone.isEmpty else { return nil }
+            guard server.endpoint.address.isLoopback else { return server.endpoint }
+            return Endpoint(address: settings.hostAlias, port: server.endpoint.port)
+        }
     }
 }

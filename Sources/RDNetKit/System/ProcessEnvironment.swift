@@ -12,6 +12,11 @@ enum ProcessEnvironment {
         getenv(name).map { String(cString: $0) }
     }
 
+    /// Whether the user has nothing against colored text.
+    static var allowsColor: Bool {
+        (value(of: "NO_COLOR") ?? "").isEmpty && value(of: "TERM") != "dumb"
+    }
+
     /// Every variable as `NAME=value`.
     ///
     /// See environ(7).

@@ -19,6 +19,11 @@ enum StandardStream {
     /// See isatty(3).
     var isTerminal: Bool { isatty(descriptor) == 1 }
 
+    /// Whether text may have colors: for a terminal that has them, unless NO_COLOR is set.
+    ///
+    /// See https://no-color.org.
+    var isColored: Bool { isTerminal && ProcessEnvironment.allowsColor }
+
     /// Writes a whole text, waiting for the reader if necessary; a broken stream loses the rest.
     ///
     /// For the output of a command, never for the data plane. See write(2).

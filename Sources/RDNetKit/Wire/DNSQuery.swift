@@ -17,6 +17,11 @@ struct DNSQuery {
     static let plainLimit = 512
     /// The UDP size in our OPT records: it passes everywhere (DNS flag day 2020).
     static let offeredSize: UInt16 = 1232
+    /// A query for the root's name servers, which every resolver can answer (RFC 1035, 4.1):
+    /// recursion desired, one question.
+    static let rootServers: [UInt8] = [
+        0x52, 0x44, 0x01, 0x00, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1,
+    ]
     /// The largest payload of a UDP datagram over IPv4.
     private static let maximumDatagramLength = 65_507
 
