@@ -64,6 +64,8 @@ enum {
     CLINUX_UDP_GRO = 104,
     // Since Linux 6.5.
     CLINUX_SO_PEERPIDFD = 77,
+    CLINUX_F_GET_SEALS = 1034,
+    CLINUX_MSG_CTRUNC = 8,
 };
 
 /// A message of recvmmsg(2) and sendmmsg(2): glibc's `struct mmsghdr`.
@@ -142,6 +144,32 @@ static inline char *clinux_code_end(void) {
 static inline char *clinux_variables_start(void) {
     extern char __data_start[];
     return __data_start;
+}
+
+/// Loads and stores in memory that another program reads and writes at the same time, such as the
+/// rings of a virtual machine. Each load happens exactly once, so what was checked is what is used.
+/// An acquiring load comes before all later accesses, a releasing store after all earlier ones.
+static inline unsigned short clinux_load_16(const void *address) {
+    return __atomic_load_n((const unsigned short *)address, __ATOMIC_RELAXED);
+}
+static inline unsigned long clinux_load_64(const void *address) {
+    return __atomic_load_n((const unsigned long *)address, __ATOMIC_RELAXED);
+}
+static inline unsigned short clinux_load_acquire_16(const void *address) {
+    return __atomic_load_n((const unsigned short *)address, __ATOMIC_ACQUIRE);
+}
+static inline void clinux_store_16(void *address, unsigned short value) {
+    __atomic_store_n((unsigned short *)address, value, __ATOMIC_RELAXED);
+}
+static inline void clinux_store_32(void *address, unsigned int value) {
+    __atomic_store_n((unsigned int *)address, value, __ATOMIC_RELAXED);
+}
+static inline void clinux_store_release_16(void *address, unsigned short value) {
+    __atomic_store_n((unsigned short *)address, value, __ATOMIC_RELEASE);
+}
+/// Orders all earlier stores before all later loads.
+static inline void clinux_fence(void) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 /// fork(2), which Swift marks unavailable. It is sound here because the process has one thread.

@@ -55,6 +55,7 @@ struct GVProxyConfiguration {
             qemu: Self.first(settings.links.qemu, given.links.qemu),
             bess: Self.first(settings.links.bess, given.links.bess),
             vfkit: Self.first(settings.links.vfkit, given.links.vfkit),
+            vhost: Self.first(settings.links.vhost, given.links.vhost),
             vpnkit: Self.first(settings.links.vpnkit, given.links.vpnkit),
             stdio: Self.first(settings.links.stdio, given.links.stdio)
         )
@@ -151,6 +152,7 @@ struct GVProxyConfiguration {
         }
         try check(links.bess, "bess", "unixpacket", machine)
         try check(links.vfkit, "vfkit", "unixgram", machine)
+        try check(links.vhost, "vhost", "unix", machine)
         let (qemu, bess, vpnkit) = (links.qemu, links.bess, links.vpnkit)
         let pairs = [
             ("qemu and vpnkit", !qemu.isEmpty && !vpnkit.isEmpty),

@@ -52,6 +52,9 @@ extension GVProxyConfiguration {
             if !links.vfkit.isEmpty {
                 add("vfkit", .datagrams(try Self.path(links.vfkit, "vfkit", "unixgram")))
             }
+            if !links.vhost.isEmpty {
+                add("vhost", .vhost(try Self.path(links.vhost, "vhost", "unix")))
+            }
             if !links.stdio.isEmpty { add("stdio", .standardStreams) }
             return endpoints
         }

@@ -82,6 +82,7 @@ struct GVProxyFile: Equatable {
             case "qemu": links.qemu = try entry.value.text(entry.key)
             case "bess": links.bess = try entry.value.text(entry.key)
             case "vfkit": links.vfkit = try entry.value.text(entry.key)
+            case "vhost": links.vhost = try entry.value.text(entry.key)
             case "stdio": links.stdio = try entry.value.text(entry.key)
             default: continue
             }

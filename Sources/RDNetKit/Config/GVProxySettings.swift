@@ -50,6 +50,8 @@ struct GVProxyLinks: Equatable, Sendable {
     var qemu = ""
     var bess = ""
     var vfkit = ""
+    /// Not in gvproxy itself.
+    var vhost = ""
     var vpnkit = ""
     /// Any text selects standard input and output.
     var stdio = ""
@@ -144,6 +146,14 @@ extension Option<GVProxySettings> {
             .url,
             unset: "none",
             help: "a unixgram:// listening address for vfkit",
+            reason: Self.endsWithMachine
+        ),
+        Option(
+            "listen-vhost",
+            \.links.vhost,
+            .url,
+            unset: "none",
+            help: "a unix:// listening address for QEMU's -netdev vhost-user",
             reason: Self.endsWithMachine
         ),
         Option(

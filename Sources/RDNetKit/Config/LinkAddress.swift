@@ -16,6 +16,8 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
     case packets(String)
     /// A unix datagram socket, one frame per datagram: vfkit and libkrun.
     case datagrams(String)
+    /// A unix socket at which a virtual machine passes its memory and rings (vhost-user).
+    case vhost(String)
     /// A stream that the program inherited: connected, or where connections are accepted listening.
     case descriptor(Int32)
     /// A stream with input on descriptor 0 and output on descriptor 1.
@@ -38,6 +40,9 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
         } else if let path = text.removingPrefix("vfkit+unixgram://") {
             guard StreamAddress.isPath(path) else { return nil }
             self = .datagrams(path)
+        } else if let path = text.removingPrefix("vhost+unix://") {
+            guard StreamAddress.isPath(path) else { return nil }
+            self = .vhost(path)
         } else if let number = text.removingPrefix("fd://") {
             guard let descriptor = number.decimal(upTo: UInt64(Int32.max)) else { return nil }
             self = .descriptor(Int32(truncatingIfNeeded: descriptor))
@@ -60,6 +65,7 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
         case .stream(let address, let framing): "\(framing.rawValue)\(address)"
         case .packets(let path): "bess+unix://\(path)"
         case .datagrams(let path): "vfkit+unixgram://\(path)"
+        case .vhost(let path): "vhost+unix://\(path)"
         case .descriptor(let number): "fd://\(number)"
         case .standardStreams: "stdio://"
         case .connect(.unix(let path), _): "unix://\(path)"
@@ -74,7 +80,7 @@ enum LinkAddress: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .stream(_, let framing): framing != .vpnkit
         case .descriptor, .connect, .program: true
-        case .packets, .datagrams, .standardStreams: false
+        case .packets, .datagrams, .vhost, .standardStreams: false
         }
     }
 }
@@ -85,7 +91,8 @@ extension ValueSyntax where Value == LinkAddress {
         placeholder: "ADDRESS",
         expected: """
             unix:///PATH, tcp://ADDRESS:PORT or vsock://[CID]:PORT, each alone or with qemu+ or \
-            vpnkit+ before it, bess+unix:///PATH, vfkit+unixgram:///PATH, fd://NUMBER or stdio://
+            vpnkit+ before it, vhost+unix:///PATH, bess+unix:///PATH, vfkit+unixgram:///PATH, \
+            fd://NUMBER or stdio://
             """,
         parse: { LinkAddress($0) },
         text: { $0.description }

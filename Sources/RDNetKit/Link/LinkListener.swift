@@ -77,7 +77,7 @@ final class LinkListener {
         self.log = log
         self.taking = taking
         switch address {
-        case .stream, .packets:
+        case .stream, .packets, .vhost:
             streams = try LinkOpener.listen(
                 at: address,
                 loop: loop,
@@ -123,6 +123,9 @@ final class LinkListener {
         switch address {
         case .packets:
             let link = PacketLink(connection, named: name, mtu: terms.mtu, loop: loop)
+            start(link) { receiver throws(SystemError) in try link.start(for: receiver) }
+        case .vhost:
+            let link = VhostLink(connection, named: name, mtu: terms.mtu, loop: loop, log: log)
             start(link) { receiver throws(SystemError) in try link.start(for: receiver) }
         case .stream(_, .vpnkit):
             greet(connection, named: name)

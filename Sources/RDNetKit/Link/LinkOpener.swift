@@ -3,7 +3,7 @@ enum LinkOpener {
     /// Listens at an address and passes on every connection.
     ///
     /// - Parameters:
-    /// - address: The address of a stream or of a packet socket, or a descriptor that listens.
+    /// - address: The address of a stream, of a packet socket or of vhost-user, or a descriptor that listens.
     /// - access: Who may connect to a unix socket.
     /// - loop: The event loop that reports connections.
     /// - log: For a socket file that disappears.
@@ -40,6 +40,9 @@ enum LinkOpener {
             file = path
             kind = .packet
             socket = try ListeningSocket.unix(path: path, kind, access: access)
+        case .vhost(let path):
+            file = path
+            socket = try ListeningSocket.unix(path: path, access: access)
         case .descriptor(let number):
             socket = try ListeningSocket.inheritedListener(number)
         case .datagrams, .standardStreams, .connect, .program:
@@ -72,7 +75,7 @@ enum LinkOpener {
                 descriptor: try OwnedDescriptor.inherited(number),
                 isConnected: true
             )
-        case .packets, .datagrams, .standardStreams, .program:
+        case .packets, .datagrams, .vhost, .standardStreams, .program:
             preconditionFailure("cannot connect to \(address)")
         }
     }

@@ -128,14 +128,7 @@ struct StreamOutput: ~Copyable {
     }
 
     private func carries(_ header: VirtioNetHeader) -> Bool {
-        guard format == .extended, capabilities.contains(.checksum) else { return false }
-        switch header.segmentation {
-        case .none: return true
-        case .tcpIPv4: return capabilities.contains(.tcpIPv4)
-        case .tcpIPv6: return capabilities.contains(.tcpIPv6)
-        case .udp: return capabilities.contains(.udp)
-        case .other: return false
-        }
+        format == .extended && capabilities.carries(header)
     }
 
     private mutating func cut(_ count: Int, _ header: VirtioNetHeader) -> Int {

@@ -1,7 +1,8 @@
 /// The host end with gvisor-tap-vsock's command line: a network, its API, and virtual machines.
 ///
 /// The program ends with its machine, because products detect the machine's end that way: when the
-/// last link of `-listen-qemu`, `-listen-bess`, `-listen-vfkit` or `-listen-stdio` has closed.
+/// last link of `-listen-qemu`, `-listen-bess`, `-listen-vfkit`, `-listen-vhost` or `-listen-stdio`
+/// has closed.
 /// Links of `/connect` and `-listen-vpnkit` may come and go.
 final class GVProxy {
     private let configuration: GVProxyConfiguration

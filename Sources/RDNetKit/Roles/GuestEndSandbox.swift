@@ -17,7 +17,8 @@ extension Sandbox {
             // The socket may belong to the user who runs the host's end.
             grants.capabilities = [.dacOverride]
         case .program: programs = "--url runs a program for each connection"
-        case .none, .stream, .connect, .packets, .datagrams, .descriptor, .standardStreams: break
+        case .none, .stream, .connect, .packets, .datagrams, .vhost, .descriptor, .standardStreams:
+            break
         }
     }
 }

@@ -39,7 +39,7 @@ extension Sandbox {
     mutating func listen(_ address: LinkAddress) {
         switch address {
         case .stream(let address, _): listen(address)
-        case .packets(let path): listen(path)
+        case .packets(let path), .vhost(let path): listen(path)
         case .datagrams(let path):
             listen(path)
             // Whether a guest has vanished shows when a new socket connects to its path.

@@ -7,6 +7,19 @@ struct OffloadCapabilities: OptionSet, Equatable, Sendable {
     static let tcpIPv6 = OffloadCapabilities(rawValue: 4)
     static let udp = OffloadCapabilities(rawValue: 8)
 
+    /// Whether a frame may leave its pending offloads to a receiver with these capabilities.
+    @inline(__always)
+    func carries(_ header: VirtioNetHeader) -> Bool {
+        guard contains(.checksum) else { return false }
+        switch header.segmentation {
+        case .none: return true
+        case .tcpIPv4: return contains(.tcpIPv4)
+        case .tcpIPv6: return contains(.tcpIPv6)
+        case .udp: return contains(.udp)
+        case .other: return false
+        }
+    }
+
     static let all: OffloadCapabilities = [.checksum, .tcpIPv4, .tcpIPv6, .udp]
 }
 

@@ -25,7 +25,7 @@ struct AddressTextTests {
                 .stream(.tcp(linkLocal), .littleEndian16)
             ),
             ("vpnkit+vsock://:1", .stream(.vsock(cid: nil, port: 1), .vpnkit)),
-            ("bess+unix:///b", .packets("/b")),
+            ("bess+unix:///b", .packets("/b")), ("vhost+unix:///v", .vhost("/v")),
             ("vfkit+unixgram:///v", .datagrams("/v")),
             ("fd://3", .descriptor(3)),
             ("stdio://", .standardStreams),
@@ -45,7 +45,7 @@ struct AddressTextTests {
             "vsock://a:1", "vsock://2:", "vsock://2:1:3", "vsock://4294967295:1", "vsock://-1:1",
             "vsock://2:4294967295", "fd://", "fd://-1", "fd://3x", "fd://2147483648", "qemu+fd://3",
             "qemu+qemu+unix:///x", "qemu+vpnkit+unix:///x", "bess+tcp://127.0.0.1:80",
-            "bess+unix://x",
+            "bess+unix://x", "vhost+unix://x", "vhost+tcp://127.0.0.1:80",
             "vfkit+unix:///x", "unixgram:///x", "vfkit+unixgram://", "stdio:", "stdio:///x",
             "qemu+stdio://", "http://127.0.0.1:80", "UNIX:///x",
             "unix:///" + String(repeating: "x", count: 107), "unix:///a\u{0}b",
@@ -60,6 +60,7 @@ struct AddressTextTests {
         arguments: [
             ("unix:///x", true), ("qemu+tcp://127.0.0.1:80", true), ("vsock://2:1", true),
             ("fd://3", true), ("", true), ("vpnkit+unix:///x", false), ("bess+unix:///x", false),
+            ("vhost+unix:///x", false),
             ("vfkit+unixgram:///x", false), ("stdio://", false),
         ]
     )

@@ -62,6 +62,7 @@ struct DocumentedTrial: Sendable {
             after: "await port 8080"
         ),
         .init(start: "rdnet host-switch --link qemu+unix:///tmp/qemu.sock"),
+        .init(start: "rdnet host-switch --link vhost+unix:///tmp/vhost.sock"),
         .init(start: "rdnet host-switch --link bess+unix:///tmp/uml.sock"),
         .init(
             start: "rdnet host-switch -port-forward",

@@ -66,12 +66,14 @@ final class GuestMachine {
     /// Starts QEMU with an emulated processor, which needs no privileges and takes a few seconds.
     ///
     /// The console's output goes to a file. `network` is the argument of `-netdev` without its
-    /// name, and the Ethernet address; memory is in mebibytes.
+    /// name, and the Ethernet address; memory is in mebibytes. With `sharing`, the memory is shared
+    /// over that socket, to which QEMU connects again and again.
     static func qemu(
         _ fileSystem: String,
         console: String,
         network: (backend: String, mac: String)? = nil,
-        memory: Int = 128
+        memory: Int = 128,
+        sharing socket: String? = nil
     ) throws -> GuestMachine {
         let fixed = [
             "qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "\(memory)", "-nodefaults",
@@ -85,7 +87,13 @@ final class GuestMachine {
                 "virtio-net-pci,netdev=net,mac=\(mac),romfile=",
             ]
         }
-        return try GuestMachine(fixed + (device ?? []), console: console)
+        let shared = socket.map { path in
+            [
+                "-object", "memory-backend-memfd,id=memory,size=\(memory)M,share=on", "-machine",
+                "memory-backend=memory", "-chardev", "socket,id=link,path=\(path),reconnect=1",
+            ]
+        }
+        return try GuestMachine(fixed + (shared ?? []) + (device ?? []), console: console)
     }
 
     /// Starts User Mode Linux, with its `bess` transport as interface vec0.

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 @testable import RDNetKit
@@ -28,6 +29,41 @@ struct GuestMachineTests {
         try first.join("eth0")
         #expect(try first.address("eth0").contains("192.168.127.2/24"))
         try first.run("ping -c 1 -W 5 192.168.127.3")
+    }
+
+    @Test func `QEMU over vhost-user, with offloads and without`() throws {
+        let network = try GuestNetwork(modules: Self.virtio)
+        // A chain of 18 descriptors for each frame, so the ring has only 14.
+        let first = try network.startVhostGuest(
+            mac: .standardGuest,
+            options: ",mrg_rxbuf=off,indirect_desc=off"
+        )
+        let plain = [
+            "csum", "gso", "host_tso4", "host_tso6", "guest_csum", "guest_tso4", "guest_tso6",
+            "mrg_rxbuf", "event_idx",
+        ]
+        let second = try network.startVhostGuest(
+            mac: Self.otherMAC,
+            options: plain.map { ",\($0)=off" }.joined()
+        )
+        try first.use("eth0", in: network)
+        try second.use("eth0", in: network)
+        #expect(try first.address("eth0").contains("192.168.127.2/24"))
+        try first.fetch(from: second, "192.168.127.3")
+        try second.fetch(from: first, "192.168.127.2")
+    }
+
+    @Test func `QEMU over vhost-user, whose host end is killed and started again`() throws {
+        let network = try GuestNetwork(modules: Self.virtio)
+        let guest = try network.startVhostGuest(mac: .standardGuest)
+        try guest.use("eth0", in: network)
+        // Frames are under way when the program dies.
+        try guest.run("wget -q -O /dev/null http://192.168.127.254/file & true")
+        network.program?.end(with: SIGKILL)
+        try network.start()
+        try guest.run("until ping -c 1 -W 1 192.168.127.254; do :; done")
+        let file = "wget -q -O - http://192.168.127.254/file"
+        #expect(try guest.run("\(file) | sha256sum").hasPrefix(network.checksum))
     }
 
     @Test func `QEMU over datagrams, ended and started again at the same address`() throws {

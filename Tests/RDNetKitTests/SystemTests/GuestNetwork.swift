@@ -14,9 +14,9 @@ struct GuestHost {
     static let hostSwitch = GuestHost(
         line: """
             host-switch --link qemu+unix:///tmp/qemu.sock --link bess+unix:///tmp/bess.sock \
-            --link vfkit+unixgram:///tmp/vfkit.sock
+            --link vfkit+unixgram:///tmp/vfkit.sock --link vhost+unix:///tmp/vhost.sock
             """,
-        sockets: ["qemu.sock", "bess.sock", "vfkit.sock"]
+        sockets: ["qemu.sock", "bess.sock", "vfkit.sock", "vhost.sock"]
     )
 
     /// gvproxy as its documentation starts it, with one additional option.
@@ -97,6 +97,22 @@ final class GuestNetwork {
                 "stream,server=off,addr.type=unix,addr.path=\(directory.file("qemu.sock"))",
                 "\(mac)"
             )
+        )
+    }
+
+    /// Starts a QEMU guest whose memory the role maps.
+    ///
+    /// `options` are those of the device: a comma before each.
+    func startVhostGuest(mac: MACAddress, options: String = "") throws -> GuestMachine {
+        try .qemu(
+            fileSystem,
+            console: nextConsole(),
+            network: (
+                "vhost-user,chardev=link",
+                // Without KVM, QEMU 7.2 crashes with the interrupts that it prefers.
+                "\(mac),vectors=0\(options)"
+            ),
+            sharing: directory.file("vhost.sock")
         )
     }
 
