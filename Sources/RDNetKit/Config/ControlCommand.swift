@@ -11,6 +11,9 @@ enum ControlCommand: Equatable {
     case stats
     case flows
     case links
+    /// What happens from now on; every kind if none is named.
+    case events([EventKind])
+    case top
     case doctor
     /// Nil to query the level.
     case logLevel(LogLevel?)
@@ -55,6 +58,13 @@ enum ControlCommand: Equatable {
         bare("stats", .stats, help: "show the counters"),
         bare("flows", .flows, help: "list connections, UDP flows and pings of guests"),
         bare("links", .links, help: "list the links of guests with their counters"),
+        bare("top", .top, help: "watch connections, links, drops and questions on a terminal"),
+        Form(
+            word: "events",
+            operands: " [link|lease|forward|flow|drop|policy ...]",
+            help: "print what happens as JSON, one line for each event",
+            parse: events
+        ),
         Form(
             word: "capture",
             operands: " [on|off]",
@@ -109,6 +119,11 @@ enum ControlCommand: Equatable {
             throw .malformed(words.joined(separator: " "), expected: form.word + form.operands)
         }
         self = command
+    }
+
+    private static func events(_ words: [String]) -> ControlCommand? {
+        let kinds = words.compactMap { EventKind(rawValue: $0) }
+        return kinds.count == words.count ? .events(kinds) : nil
     }
 
     private static func names(_ words: [String]) -> ControlCommand? {

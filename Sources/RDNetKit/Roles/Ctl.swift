@@ -12,6 +12,8 @@ struct CtlSettings: RoleSettings {
     var isAlways = false
     /// Whether `flows` shows the failed ones.
     var showsFailures = false
+    /// Whether `flows` stays and prints what happens to them.
+    var watches = false
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
@@ -76,6 +78,17 @@ extension Option<CtlSettings> {
                 reason: """
                     The list has the last 50 failures, and the connections that have waited for an \
                     answer for more than three seconds.
+                    """
+            ),
+            Option(
+                "watch",
+                \.watches,
+                .boolean,
+                reach: .commandLine,
+                help: "flows: print each that begins, fails or ends from now on",
+                reason: """
+                    ctl top shows those that exist, and how much they carry; with --json, each line \
+                    is an event as ctl events prints it.
                     """
             ),
             Option(

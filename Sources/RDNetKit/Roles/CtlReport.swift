@@ -144,7 +144,8 @@ enum CtlReport {
 
     // MARK: Texts
 
-    private static func octets(_ digits: String) -> String {
+    /// Bytes in a human-friendly unit.
+    static func octets(_ digits: String) -> String {
         UInt64(digits).map { "\(OctetCount($0))" } ?? digits
     }
 

@@ -88,7 +88,8 @@ extension HostNetwork {
                 },
                 now: { [unowned loop] in loop.now }
             ),
-            logLevel: LogLevelAPI(log: log)
+            logLevel: LogLevelAPI(log: log),
+            events: EventAPI(feed: events, loop: loop, wallTime: WallClock.now)
         )
     }
 

@@ -5,6 +5,7 @@ struct FlowReport {
 
     private let engine: PacketEngine
     private let offset: Int
+    private let hasDetails: Bool
     private let now: Instant
 
     /// Creates a report.
@@ -13,8 +14,10 @@ struct FlowReport {
     ///   - engine: The owner of the flows.
     ///   - offset: The number of flows of each kind in earlier reports; new flows can appear at any
     ///     position.
-    init(_ engine: PacketEngine, skipping offset: Int) {
+    ///   - hasDetails: Whether names and round-trip times are wanted.
+    init(_ engine: PacketEngine, skipping offset: Int, withDetails hasDetails: Bool) {
         self.engine = engine
+        self.hasDetails = hasDetails
         self.offset = offset
         now = engine.loop.now
     }
@@ -50,7 +53,7 @@ struct FlowReport {
                 + [
                     JSON.Member("windowOfGuest", .integer(UInt64(flow.sender.window))),
                     JSON.Member("windowForGuest", .integer(UInt64(flow.receiver.offered))),
-                ]
+                ] + name(flow.server?.name, flow.key.remote.address) + roundTrip(flow)
         )
     }
 
@@ -59,7 +62,7 @@ struct FlowReport {
             [
                 JSON.Member("guest", .string("\(flow.guest)")),
                 JSON.Member("remote", remote(flow.lastHost)),
-            ] + numbers(flow.traffic, since: flow.lastUsed)
+            ] + numbers(flow.traffic, since: flow.lastUsed) + name(nil, flow.lastHost)
         )
     }
 
@@ -69,8 +72,22 @@ struct FlowReport {
                 JSON.Member("guest", .string("\(flow.key.guest)")),
                 JSON.Member("remote", remote(flow.lastHost)),
                 JSON.Member("identifier", .integer(UInt64(flow.key.identifier))),
-            ] + numbers(flow.traffic, since: flow.lastUsed)
+            ] + numbers(flow.traffic, since: flow.lastUsed) + name(nil, flow.lastHost)
         )
+    }
+
+    /// Returns the name that a guest resolved to an address, if details are wanted.
+    private func name(_ known: String?, _ address: IPAddress?) -> [JSON.Member] {
+        guard hasDetails, let name = known ?? address.flatMap(engine.failures.name) else {
+            return []
+        }
+        return [JSON.Member("name", .string(name))]
+    }
+
+    /// Returns the time to the host's peer and back, if details are wanted.
+    private func roundTrip(_ flow: TCPFlow) -> [JSON.Member] {
+        guard hasDetails, let time = flow.hostRoundTrip else { return [] }
+        return [JSON.Member("roundTripMicroseconds", .integer(time))]
     }
 
     /// Returns a host's address as guests know it: 127.0.0.1 becomes the host alias.

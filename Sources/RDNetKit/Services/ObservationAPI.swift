@@ -88,7 +88,8 @@ struct ObservationAPI {
         guard let offset = UInt32(query["offset"] ?? "0") else {
             return .error(400, "offset: expected the number of flows to pass over")
         }
-        return .json(FlowReport(engine, skipping: Int(offset)).json)
+        let hasDetails = query["details"] == "true"
+        return .json(FlowReport(engine, skipping: Int(offset), withDetails: hasDetails).json)
     }
 
     private func captureState() -> JSON {
