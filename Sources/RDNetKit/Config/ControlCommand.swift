@@ -19,6 +19,8 @@ enum ControlCommand: Equatable {
     case logLevel(LogLevel?)
     /// Nil to query the state.
     case capture(isOn: Bool?)
+    /// To the standard output.
+    case captureStream
     case tunnel(Endpoint)
     case policy(PolicyCommand)
 
@@ -67,8 +69,8 @@ enum ControlCommand: Equatable {
         ),
         Form(
             word: "capture",
-            operands: " [on|off]",
-            help: "show or switch the capture of frames to a file",
+            operands: " [on|off|-]",
+            help: "show or switch the capture of frames to a file, or write them to a pipe",
             parse: capture
         ),
         bare("doctor", .doctor, help: "look for what is wrong, and say what to do"),
@@ -148,6 +150,7 @@ enum ControlCommand: Equatable {
         case []: .capture(isOn: nil)
         case ["on"]: .capture(isOn: true)
         case ["off"]: .capture(isOn: false)
+        case ["-"]: .captureStream
         default: nil
         }
     }

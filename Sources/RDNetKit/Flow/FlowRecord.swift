@@ -37,8 +37,8 @@ extension TCPFlow {
     /// service, and before the connection.
     var hostRoundTrip: UInt64? {
         switch stream {
-        case .some(let stream) where phase == .open: Socket.roundTrip(stream.descriptor)
-        case .some, .none: nil
+        case .some(let stream): phase == .open ? Socket.roundTrip(stream.descriptor) : nil
+        case .none: nil
         }
     }
 }

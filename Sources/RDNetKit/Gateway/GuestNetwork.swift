@@ -208,6 +208,9 @@ final class GuestNetwork: GuestPath {
     /// Counts a packet that nothing here handles; a group is free to send what concerns only
     /// others.
     func drop(_ reason: DropReason) {
+        if !ethernet.taps.isEmpty, reasonToIgnore == nil {
+            for tap in ethernet.taps { tap.dropped(reason) }
+        }
         guard let reasonToIgnore, reason == .noRoute || reason == .unknownProtocol else {
             return drops.count(reason)
         }

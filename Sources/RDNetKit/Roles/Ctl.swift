@@ -14,6 +14,8 @@ struct CtlSettings: RoleSettings {
     var showsFailures = false
     /// Whether `flows` stays and prints what happens to them.
     var watches = false
+    /// What `capture` records, and where.
+    var capture = CtlCaptureSettings()
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
@@ -115,7 +117,7 @@ extension Option<CtlSettings> {
                     """
             ),
         ]
-        + Option.common
+        + Option.capture + Option.common
 }
 
 extension ValueSyntax where Value == ForwardProtocol {

@@ -95,8 +95,13 @@ struct CtlSession {
             }
             try show("/log-level") { document, _ in document.text("level").printable + "\n" }
         case .capture(let isOn):
-            if let isOn { try post("/capture/\(isOn ? "on" : "off")", .object([])) }
+            switch isOn {
+            case .some(true): try startCapture()
+            case .some(false): try post("/capture/off", .object([]))
+            case .none: break
+            }
             try show("/capture", CtlReport.capture)
+        case .captureStream: try streamCapture()
         case .policy(let command): try ask(command)
         case .tunnel, .doctor, .top: preconditionFailure("this is more than one question")
         }

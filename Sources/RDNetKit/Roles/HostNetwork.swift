@@ -22,6 +22,8 @@ final class HostNetwork: DatagramSender {
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let events = EventFeed()
     let capture: CaptureSwitch
+    /// The live captures, in the API.
+    private(set) lazy var streams = makeStreams()
     /// The namespace of the host sockets; read before the sandbox hides it.
     let namespace = Namespace.currentNetworkIdentity
     /// What guests may reach.
@@ -288,6 +290,7 @@ final class HostNetwork: DatagramSender {
         for server in servers { server.close() }
         engine.stop()
         capture.stop()
+        streams.close()
         events.close()
     }
 }

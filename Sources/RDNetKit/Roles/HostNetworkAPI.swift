@@ -62,6 +62,7 @@ extension HostNetwork {
                 statistics: { [unowned self] in statistics },
                 engine: engine,
                 capture: capture,
+                streams: streams,
                 health: { [unowned self] in health },
                 guestAddresses: { [unowned self] in guestAddresses }
             ),

@@ -180,7 +180,7 @@ struct TopTable {
     func row(_ flow: TopSample.Flow) -> String {
         line(
             [
-                flow.kind, flow.guest, flow.place, flow.state, Self.rate(flow.upRate),
+                flow.kind, flow.guest, place(flow), flow.state, Self.rate(flow.upRate),
                 Self.rate(flow.downRate), "\(OctetCount(flow.total))",
                 flow.roundTrip.map(Self.milliseconds) ?? "", Self.age(flow.age), flow.process,
             ]
@@ -198,14 +198,23 @@ struct TopTable {
         return parts.joined(separator: " ")
     }
 
+    /// The destination, of which the port is not cut.
+    private func place(_ flow: TopSample.Flow) -> String {
+        guard flow.place.count > placeWidth, !flow.name.isEmpty,
+            let port = Endpoint(flow.remote)?.port
+        else { return flow.place }
+        return cut(flow.name, placeWidth - "\(port)".count - 1) + ":\(port)"
+    }
+
     private static func rate(_ octets: UInt64) -> String {
         octets == 0 ? "" : "\(OctetCount(octets))"
     }
 
     private static func milliseconds(_ microseconds: UInt64) -> String {
-        microseconds < 10_000
+        if microseconds < 1_000 { return "\(microseconds) us" }
+        return microseconds < 10_000
             ? "\(microseconds / 1_000).\(microseconds % 1_000 / 100) ms"
-            : "\(min(microseconds / 1_000, 99_999)) ms"
+            : "\(min(microseconds / 1_000, 9_999)) ms"
     }
 
     private static func age(_ seconds: Double) -> String {

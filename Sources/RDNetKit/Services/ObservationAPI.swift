@@ -22,6 +22,7 @@ struct ObservationAPI {
     let statistics: () -> Statistics
     let engine: PacketEngine
     let capture: CaptureSwitch
+    let streams: CaptureStreams
     /// Called for each request: what only the network itself knows of its state.
     let health: () -> JSON
     /// Called for each request for details; without the gateway, in order of family and address.
@@ -52,13 +53,16 @@ struct ObservationAPI {
             },
             HTTPRoute("/flows/failed") { _, _ in .json(FailureReport(engine: engine).json) },
             HTTPRoute("/flows") { request, _ in flows(URLQuery(request.head.query ?? "")) },
+            streams.route,
             HTTPRoute("/capture") { _, _ in .json(captureState()) },
-            HTTPRoute(posting: "/capture/on") { _, _ in
+            HTTPRoute(posting: "/capture/on") { request, _ in
                 do {
-                    try capture.start()
+                    try startCapture(request.body)
                     return .empty
-                } catch {
+                } catch let error as SystemError {
                     return .error(500, "\(error)")
+                } catch {
+                    return .error(400, "\(error)")
                 }
             },
             HTTPRoute(posting: "/capture/off") { _, _ in
@@ -92,10 +96,22 @@ struct ObservationAPI {
         return .json(FlowReport(engine, skipping: Int(offset), withDetails: hasDetails).json)
     }
 
+    /// Starts the capture as the body describes it; without a description, it may already run.
+    private func startCapture(_ body: [UInt8]) throws {
+        let document = body.isEmpty ? .object([]) : try JSONParser.parse(body)
+        if document.members.isEmpty { return try capture.start() }
+        let wish = try CaptureWish { document.member($0)?.text }
+        try capture.start(document.member("file")?.text, wishing: wish)
+    }
+
     private func captureState() -> JSON {
-        .object([
+        var members = [
             JSON.Member("on", .bool(capture.isOn)), JSON.Member("file", .string(capture.path)),
-        ])
+            JSON.Member("frames", .integer(capture.written)),
+            JSON.Member("lostFrames", .integer(capture.counters.lostFrames)),
+        ]
+        if let fault = capture.fault { members.append(JSON.Member("fault", .string(fault))) }
+        return .object(members)
     }
 }
 

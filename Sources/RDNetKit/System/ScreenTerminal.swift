@@ -42,15 +42,16 @@ struct ScreenTerminal: ~Copyable {
         for signal in Self.watched where !SignalDisposition.isIgnored(signal) {
             sigaddset(&set, signal)
         }
-        var previous = sigset_t()
-        sigprocmask(SIG_BLOCK, &set, &previous)
-        signals = OwnedDescriptor(
+        var modes = termios()
+        try systemCall("tcgetattr") { tcgetattr(STDIN_FILENO, &modes) }
+        let descriptor = OwnedDescriptor(
             adopting: try systemCall("signalfd") {
                 signalfd(-1, &set, Int32(SFD_CLOEXEC) | Int32(SFD_NONBLOCK))
             }
         )
-        var modes = termios()
-        try systemCall("tcgetattr") { tcgetattr(STDIN_FILENO, &modes) }
+        var previous = sigset_t()
+        sigprocmask(SIG_BLOCK, &set, &previous)
+        signals = descriptor
         original = modes
         previousMask = previous
         enter()
