@@ -120,8 +120,10 @@ extension CtlSession {
     /// Writes frames to a descriptor as they pass, until its reader or the network ends.
     ///
     /// - Parameters:
+    ///   - capture: What to capture.
     ///   - client: The network's API.
     ///   - write: Writes bytes; returns false if nobody reads them.
+    /// - Throws: `APIFailure`.
     static func streamCapture(
         _ capture: CtlCaptureSettings,
         from client: APIClient,

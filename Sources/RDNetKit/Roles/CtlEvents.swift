@@ -9,6 +9,7 @@ extension CtlSession {
     /// - Parameters:
     ///   - kinds: Those to print; all of them if it is empty.
     ///   - asText: Whether people read them.
+    /// - Throws: `APIFailure`, also at the network's end.
     func follow(_ kinds: [EventKind], asText: Bool) throws(APIFailure) {
         let types = kinds.map(\.rawValue).joined(separator: ",")
         let query = types.isEmpty ? "" : "?type=\(types)"

@@ -27,6 +27,7 @@ extension CtlSession {
     ///   - number: The question's.
     ///   - isAllowed: The answer.
     ///   - isAlways: Whether it becomes a rule.
+    /// - Throws: `APIFailure`.
     func answer(_ number: Int, isAllowed: Bool, isAlways: Bool) throws(APIFailure) {
         try post(
             "/policy/answer",

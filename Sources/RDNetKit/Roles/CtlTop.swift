@@ -12,7 +12,7 @@ struct CtlTop: ~Copyable {
 
     /// Shows the network until somebody ends it.
     ///
-    /// - Throws: `RoleFailure` with status 2 if there is no terminal, or if the API does not answer.
+    /// - Throws: `RoleFailure` if the API does not answer, with status 2 if there is no terminal.
     static func run(_ session: CtlSession) throws(RoleFailure) -> ExitCode {
         guard ScreenTerminal.isAvailable else {
             throw RoleFailure(

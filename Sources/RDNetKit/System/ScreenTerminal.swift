@@ -3,10 +3,10 @@ internal import Glibc
 
 /// The terminal of a program that shows whole screens and reads single keys.
 ///
-/// How it works: the program draws on the terminal's second screen, with the cursor hidden and lines
-/// cut at the right edge, and reads keys without echo. The end of the object undoes that. Signals
-/// that would end the program are blocked and read from a descriptor, so the program ends by itself
-/// and leaves the terminal as it was. See termios(3), signalfd(2), console_codes(4).
+/// How it works: the program draws on the terminal's second screen, with the cursor hidden and
+/// lines cut at the right edge, and reads keys without echo. The end of the object undoes that.
+/// Signals that would end the program are blocked and read from a descriptor, so the program ends
+/// by itself and leaves the terminal as it was. See termios(3), signalfd(2), console_codes(4).
 struct ScreenTerminal: ~Copyable {
     /// What `wait` has met.
     enum Input: Equatable {
@@ -98,6 +98,8 @@ struct ScreenTerminal: ~Copyable {
     /// Waits for a key or a signal.
     ///
     /// - Parameter limit: The time to wait.
+    /// - Returns: What happened first.
+    /// - Throws: `SystemError`.
     func wait(atMost limit: Duration) throws(SystemError) -> Input {
         var requests = [
             pollfd(fd: signals.number, events: Int16(POLLIN), revents: 0),
