@@ -21,6 +21,9 @@ final class HostNetwork: DatagramSender {
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
     let events = EventFeed()
+    let processUse = ProcessUse()
+    /// The processes behind connections, where they can be found; nil elsewhere.
+    var processes: FlowProcesses?
     let capture: CaptureSwitch
     /// The live captures, in the API.
     private(set) lazy var streams = makeStreams()

@@ -18,6 +18,8 @@ final class CaptureStream: FrameTap, ReadinessObserver {
     private var watch: EventLoop.Watch?
     private var isBlocked = false
     private var queue: [UInt8] = []
+    /// The bytes at the front of the queue that the client has.
+    private var sent = 0
     private var lost: UInt64 = 0
     /// The interface of each link, by the link's number.
     private var interfaces: [Int: UInt32] = [:]
@@ -61,7 +63,7 @@ final class CaptureStream: FrameTap, ReadinessObserver {
         _ direction: CaptureBlocks.Direction
     ) {
         guard watch != nil, wish.wants(frame) else { return }
-        guard queue.count + frame.octets.count <= Self.maximumQueued else {
+        guard queue.count - sent + frame.octets.count <= Self.maximumQueued else {
             lost &+= 1
             counters.lostFrames &+= 1
             return
@@ -102,7 +104,7 @@ final class CaptureStream: FrameTap, ReadinessObserver {
 
     /// Adds the name of an address.
     func learned(_ address: IPAddress, _ name: String) {
-        guard watch != nil, queue.count < Self.maximumQueued else { return }
+        guard watch != nil, queue.count - sent < Self.maximumQueued else { return }
         queue += CaptureBlocks.names([(address, name)])
     }
 
@@ -116,13 +118,16 @@ final class CaptureStream: FrameTap, ReadinessObserver {
         }
         latest = nil
         do {
-            var sent = 0
             while sent < queue.count, let count = try Socket.send(stream, queue, from: sent) {
                 sent += count
             }
-            queue.removeFirst(sent)
         } catch {
             return close()
+        }
+        // Moving the rest costs little for each byte that was sent before it.
+        if sent >= queue.count - sent {
+            queue.removeFirst(sent)
+            sent = 0
         }
         if queue.isEmpty {
             if wish.isMet { close() }

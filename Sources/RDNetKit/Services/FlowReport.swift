@@ -5,7 +5,7 @@ struct FlowReport {
 
     private let engine: PacketEngine
     private let offset: Int
-    private let hasDetails: Bool
+    private let process: ((TCPFlow) -> String?)?
     private let now: Instant
 
     /// Creates a report.
@@ -14,10 +14,10 @@ struct FlowReport {
     ///   - engine: The owner of the flows.
     ///   - offset: The number of flows of each kind in earlier reports; new flows can appear at any
     ///     position.
-    ///   - hasDetails: Whether names and round-trip times are wanted.
-    init(_ engine: PacketEngine, skipping offset: Int, withDetails hasDetails: Bool) {
+    ///   - process: Finds processes; nil if neither they nor names and round-trip times are wanted.
+    init(_ engine: PacketEngine, skipping offset: Int, _ process: ((TCPFlow) -> String?)?) {
         self.engine = engine
-        self.hasDetails = hasDetails
+        self.process = process
         self.offset = offset
         now = engine.loop.now
     }
@@ -53,7 +53,7 @@ struct FlowReport {
                 + [
                     JSON.Member("windowOfGuest", .integer(UInt64(flow.sender.window))),
                     JSON.Member("windowForGuest", .integer(UInt64(flow.receiver.offered))),
-                ] + name(flow.server?.name, flow.key.remote.address) + roundTrip(flow)
+                ] + name(flow.server?.name, flow.key.remote.address) + details(flow)
         )
     }
 
@@ -78,16 +78,18 @@ struct FlowReport {
 
     /// Returns the name that a guest resolved to an address, if details are wanted.
     private func name(_ known: String?, _ address: IPAddress?) -> [JSON.Member] {
-        guard hasDetails, let name = known ?? address.flatMap(engine.failures.name) else {
+        guard process != nil, let name = known ?? address.flatMap(engine.failures.name) else {
             return []
         }
         return [JSON.Member("name", .string(name))]
     }
 
-    /// Returns the time to the host's peer and back, if details are wanted.
-    private func roundTrip(_ flow: TCPFlow) -> [JSON.Member] {
-        guard hasDetails, let time = flow.hostRoundTrip else { return [] }
-        return [JSON.Member("roundTripMicroseconds", .integer(time))]
+    /// Returns the process and the time to the host's peer and back, if details are wanted.
+    private func details(_ flow: TCPFlow) -> [JSON.Member] {
+        guard let process else { return [] }
+        let name = process(flow).map { JSON.Member("process", .string($0)) }
+        let time = flow.hostRoundTrip.map { JSON.Member("roundTripMicroseconds", .integer($0)) }
+        return [name, time].compactMap(\.self)
     }
 
     /// Returns a host's address as guests know it: 127.0.0.1 becomes the host alias.

@@ -21,12 +21,15 @@ struct ObservationAPI {
     /// Called for each request.
     let statistics: () -> Statistics
     let engine: PacketEngine
+    let processUse: ProcessUse
     let capture: CaptureSwitch
     let streams: CaptureStreams
     /// Called for each request: what only the network itself knows of its state.
     let health: () -> JSON
     /// Called for each request for details; without the gateway, in order of family and address.
     var guestAddresses: () -> [GuestAddress] = { [] }
+    /// Called for each connection in a request for details; nil for a process that is not known.
+    var process: (TCPFlow) -> String? = { _ in nil }
 
     /// The routes of gvproxy.
     var routes: [HTTPRoute] {
@@ -38,15 +41,20 @@ struct ObservationAPI {
         ]
     }
 
+    /// The counters in Prometheus' text format.
+    var metrics: HTTPRoute {
+        HTTPRoute("/metrics") { _, _ in
+            .content(
+                Array((statistics().metrics + processUse.metrics).utf8),
+                type: "text/plain; version=0.0.4; charset=utf-8"
+            )
+        }
+    }
+
     /// The routes that gvproxy does not have.
     var ownRoutes: [HTTPRoute] {
         [
-            HTTPRoute("/metrics") { _, _ in
-                .content(
-                    Array(statistics().metrics.utf8),
-                    type: "text/plain; version=0.0.4; charset=utf-8"
-                )
-            },
+            metrics,
             HTTPRoute("/health") { _, _ in .json(health()) },
             HTTPRoute("/links") { _, _ in
                 .json(LinkReport(engine, guestAddresses()).json)
@@ -93,7 +101,7 @@ struct ObservationAPI {
             return .error(400, "offset: expected the number of flows to pass over")
         }
         let hasDetails = query["details"] == "true"
-        return .json(FlowReport(engine, skipping: Int(offset), withDetails: hasDetails).json)
+        return .json(FlowReport(engine, skipping: Int(offset), hasDetails ? process : nil).json)
     }
 
     /// Starts the capture as the body describes it; without a description, it may already run.

@@ -78,10 +78,11 @@ struct LiveViewTests {
         let output = try run(
             """
             $R --install-extcap
-            $R up --deny 'udp host:9' --allow any -- sh -c 'until [ -e $D/go ]; do sleep 0.1; done
+            mkdir -m 700 -p $D/rdnet-api
+            $R up --deny 'udp host:9' --allow any --api unix://$D/rdnet-api/x.sock -- sh -c 'until [ -e $D/go ]; do sleep 0.1; done
                 while sleep 0.2; do echo x | nc -u -w 1 192.168.127.254 9; done' >/dev/null 2>&1 &
             until $R ctl flows >/dev/null 2>&1; do sleep 0.1; done
-            name=$(tshark -D 2>/dev/null | grep -o 'rdnet-up-[0-9]*' | head -1); echo "name $name"
+            name=$(tshark -D 2>/dev/null | grep -o 'rdnet-x' | head -1); echo "name $name"
             touch $D/go
             timeout 60 tshark -i $name -f 'udp and port 9' -a packets:2 -w $D/c.pcapng 2>&1
             tshark -r $D/c.pcapng -T fields -e frame.comment -e frame.interface_name
@@ -91,9 +92,39 @@ struct LiveViewTests {
             """
         )
         #expect(output.contains("/.config/wireshark/extcap/rdnet-extcap\n"))
-        #expect(output.contains("name rdnet-up-"))
+        #expect(output.contains("name rdnet-x"))
         #expect(output.contains("dropped by rdnet: policy"), "\(output)")
         #expect(output.contains("\"or\" is not valid; expected conditions"))
         #expect(output.hasSuffix("1\n"))
+    }
+
+    @Test func `details of a connection name its process, where up looks for processes`() throws {
+        let output = try run(
+            """
+            $R up --deny icmp --allow any --api unix://$D/api -- \
+            nc 192.168.127.254 7 </dev/zero >/dev/null 2>&1 &
+            nc -l -p 7 127.0.0.1 >/dev/null &
+            for try in $(seq 300); do
+                curl -s --unix-socket $D/api 'http://x/flows?details=true' > $D/flows
+                grep -o '"process":"nc ([0-9]*)"' $D/flows && break
+                sleep 0.1
+            done
+            """
+        )
+        #expect(output.hasPrefix(#""process":"nc ("#), "\(output)")
+    }
+
+    @Test func `--metrics serves the counters and nothing else`() throws {
+        let output = try run(
+            """
+            $R host-switch --link unix://$D/link --metrics tcp://127.0.0.1:9100 >/dev/null 2>&1 &
+            until curl -sf http://127.0.0.1:9100/metrics >$D/metrics; do sleep 0.1; done
+            grep -E '^(process_[a-z_]+|rdnet_api_connections) [0-9.]+$' $D/metrics | cut -d' ' -f1
+            curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9100/flows
+            """
+        )
+        let names = ["cpu_seconds_total", "open_fds", "max_fds", "resident_memory_bytes"]
+        for name in names { #expect(output.contains("process_\(name)\n")) }
+        #expect(output.hasSuffix("404"))
     }
 }
