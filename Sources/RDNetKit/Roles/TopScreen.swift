@@ -37,12 +37,17 @@ struct TopScreen {
 
     /// The flows to show, sorted.
     func flows(of sample: TopSample) -> [TopSample.Flow] {
-        let wanted = filter.lowercased()
+        let wanted = Array(filter.lowercased().utf8)
         return sample.flows.filter { flow in
             wanted.isEmpty
                 || [flow.kind, flow.guest, flow.remote, flow.name, flow.state, flow.process]
-                    .contains { $0.lowercased().contains(wanted) }
+                    .contains { has(wanted, in: $0) }
         }.sorted { isBefore($0, $1) }
+    }
+
+    private func has(_ part: [UInt8], in text: String) -> Bool {
+        let octets = Array(text.lowercased().utf8)
+        return octets.indices.contains { octets[$0...].starts(with: part) }
     }
 
     private func isBefore(_ left: TopSample.Flow, _ right: TopSample.Flow) -> Bool {
