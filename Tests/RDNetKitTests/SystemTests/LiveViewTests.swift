@@ -101,9 +101,10 @@ struct LiveViewTests {
     @Test func `details of a connection name its process, where up looks for processes`() throws {
         let output = try run(
             """
-            $R up --deny icmp --allow any --api unix://$D/api -- \
+            nc -l 127.0.0.1 7 >/dev/null &
+            until ss -Hltn | grep -q :7; do sleep 0.1; done
+            $R up --deny 'icmp any' --allow any --api unix://$D/api -- \
             nc 192.168.127.254 7 </dev/zero >/dev/null 2>&1 &
-            nc -l -p 7 127.0.0.1 >/dev/null &
             for try in $(seq 300); do
                 curl -s --unix-socket $D/api 'http://x/flows?details=true' > $D/flows
                 grep -o '"process":"nc ([0-9]*)"' $D/flows && break
