@@ -6,15 +6,17 @@ final class FlowProcesses {
     private static let capacity = 4_096
 
     /// What identifies a connection: a port can be used again.
-    struct Connection: Hashable {
+    struct Connection {
         var guest: Endpoint
         var remote: Endpoint
         var start: Instant
+
+        fileprivate var key: String { "\(guest) \(remote) \(start.nanoseconds)" }
     }
 
     private let finder: ProcessFinder
-    /// Nil for a process that was not found.
-    private var answers: [Connection: String?] = [:]
+    /// Empty for a process that was not found.
+    private var answers: [String: String] = [:]
 
     /// Creates the object without answers.
     init(_ finder: ProcessFinder) {
@@ -23,13 +25,14 @@ final class FlowProcesses {
 
     /// The process as people read it; nil while it is unknown.
     func process(of connection: Connection) -> String? {
-        if let answer = answers[connection] { return answer }
+        let key = connection.key
+        if let answer = answers[key] { return answer.isEmpty ? nil : answer }
         guard finder.hasRoom else { return nil }
         if answers.count >= Self.capacity { answers = [:] }
-        answers[connection] = .some(nil)
+        answers[key] = ""
         finder.find(connectingTo: connection.remote, from: connection.guest.port) {
             [weak self] process in
-            self?.answers[connection] = .some(process)
+            self?.answers[key] = process ?? ""
         }
         return nil
     }

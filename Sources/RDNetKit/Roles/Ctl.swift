@@ -16,6 +16,8 @@ struct CtlSettings: RoleSettings {
     var watches = false
     /// What `capture` records, and where.
     var capture = CtlCaptureSettings()
+    /// What Wireshark asks of the role `extcap`.
+    var extcap = ExtcapSettings()
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 

@@ -1,6 +1,8 @@
 /// The settings of `extcap`, with Wireshark's names.
-struct ExtcapSettings: RoleSettings {
-    var common = CommonSettings()
+///
+/// They are a part of the settings of `ctl`, because the code that reads options exists once for
+/// each type of settings.
+struct ExtcapSettings {
     var listsInterfaces = false
     var listsLinkTypes = false
     var listsArguments = false
@@ -14,17 +16,15 @@ struct ExtcapSettings: RoleSettings {
     /// Parsed by the role, because Wireshark also asks whether it is valid.
     var filter = ""
     var guest = ""
-
-    var conflict: SettingsConflict? { nil }
 }
 
-extension Option<ExtcapSettings> {
+extension Option<CtlSettings> {
     /// The options that Wireshark uses.
-    fileprivate static let extcap: [Option<ExtcapSettings>] =
+    fileprivate static let extcap: [Option<CtlSettings>] =
         [
             Option(
                 "extcap-interfaces",
-                \.listsInterfaces,
+                \.extcap.listsInterfaces,
                 .boolean,
                 reach: .commandLine,
                 help: "list the networks of this user that run",
@@ -35,7 +35,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "extcap-dlts",
-                \.listsLinkTypes,
+                \.extcap.listsLinkTypes,
                 .boolean,
                 reach: .commandLine,
                 help: "list the link types of a network: Ethernet",
@@ -43,7 +43,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "extcap-config",
-                \.listsArguments,
+                \.extcap.listsArguments,
                 .boolean,
                 reach: .commandLine,
                 help: "list the options that Wireshark shows to people",
@@ -51,7 +51,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "capture",
-                \.captures,
+                \.extcap.captures,
                 .boolean,
                 reach: .commandLine,
                 help: "write frames as they pass to --fifo",
@@ -62,7 +62,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "extcap-interface",
-                \.interface,
+                \.extcap.interface,
                 .optionalText("NAME"),
                 reach: .commandLine,
                 unset: "none",
@@ -71,7 +71,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "fifo",
-                \.pipe,
+                \.extcap.pipe,
                 .optionalPath,
                 reach: .commandLine,
                 unset: "none",
@@ -80,7 +80,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "extcap-capture-filter",
-                \.filter,
+                \.extcap.filter,
                 .optionalText("CONDITIONS"),
                 reach: .commandLine,
                 unset: "every frame",
@@ -89,7 +89,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "guest",
-                \.guest,
+                \.extcap.guest,
                 .optionalText("ADDRESS"),
                 reach: .commandLine,
                 unset: "every guest",
@@ -98,7 +98,7 @@ extension Option<ExtcapSettings> {
             ),
             Option(
                 "extcap-version",
-                \.version,
+                \.extcap.version,
                 .optionalText("VERSION"),
                 reach: .commandLine,
                 unset: "none",
@@ -121,9 +121,9 @@ private struct Extcap {
     private static let prefix = "rdnet-"
     private static let suffix = ".sock"
 
-    let start: RoleStart<ExtcapSettings>
+    let start: RoleStart<CtlSettings>
 
-    private var settings: ExtcapSettings { start.settings }
+    private var settings: ExtcapSettings { start.settings.extcap }
 
     func run() throws(RoleFailure) -> ExitCode {
         if settings.listsInterfaces {

@@ -75,15 +75,11 @@ extension [JSON.Member] {
 private final class EventTicker: TimerObserver {
     private static let interval: Duration = .seconds(1)
 
-    private struct Holder: Hashable {
-        let address: IPAddress
-        let mac: MACAddress
-    }
-
     private unowned let network: HostNetwork
     private var timer: TimerWheel.Token?
     private var drops = DropCounters()
-    private var holders: Set<Holder> = []
+    /// The names of those who have leases, by address and MAC address.
+    private var holders: [String: String] = [:]
 
     init(_ network: HostNetwork) {
         self.network = network
@@ -99,7 +95,7 @@ private final class EventTicker: TimerObserver {
                 return self.timer = nil
             }
             drops = network.engine.drops
-            holders = Set(leases.keys)
+            holders = leases
             arm()
         }
     }
@@ -126,27 +122,25 @@ private final class EventTicker: TimerObserver {
         drops = current
     }
 
-    private var leases: [Holder: String?] {
-        let pairs = network.guestAddresses.map {
-            (Holder(address: $0.address, mac: $0.mac), $0.name)
+    private var leases: [String: String] {
+        var leases: [String: String] = [:]
+        for guest in network.guestAddresses {
+            leases["\(guest.address) \(guest.mac)"] = guest.name ?? ""
         }
-        return Dictionary(pairs) { $1 }
+        return leases
     }
 
     private func reportLeases() {
         let current = leases
-        let keys = Set(current.keys)
-        for holder in keys.subtracting(holders) {
-            report("began", holder, current[holder] ?? nil)
-        }
-        for holder in holders.subtracting(keys) { report("ended", holder, nil) }
-        holders = keys
+        for (holder, name) in current where holders[holder] == nil { report("began", holder, name) }
+        for (holder, name) in holders where current[holder] == nil { report("ended", holder, name) }
+        holders = current
     }
 
-    private func report(_ what: String, _ holder: Holder, _ name: String?) {
-        let members =
-            [("address", "\(holder.address)"), ("mac", "\(holder.mac)")]
-            + (name.map { [("name", $0)] } ?? [])
-        network.events.tell(.observed(.lease, what, .texts(members)), .lease)
+    private func report(_ what: String, _ holder: String, _ name: String) {
+        let words = holder.split(separator: " ").map { String($0) } + [name]
+        let members = zip(["address", "mac", "name"], words).filter { !$0.1.isEmpty }
+        let fields = members.map { (key: $0.0, value: $0.1) }
+        network.events.tell(.observed(.lease, what, .texts(fields)), .lease)
     }
 }

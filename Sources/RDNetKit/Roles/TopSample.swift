@@ -103,9 +103,10 @@ struct TopSample {
         func rate(_ now: UInt64, _ before: UInt64) -> UInt64 {
             now > before ? UInt64(Double(now - before) / elapsed) : 0
         }
-        let old = Dictionary(previous.flows.map { ($0.key, $0) }) { $1 }
+        var old: [String: Int] = [:]
+        for (index, flow) in previous.flows.enumerated() { old[flow.key] = index }
         for index in flows.indices {
-            let before = old[flows[index].key]
+            let before = old[flows[index].key].map { previous.flows[$0] }
             // A new connection from the same port begins at 0 again.
             let isSame = before.map { $0.total <= flows[index].total } ?? false
             flows[index].upRate = rate(flows[index].up, isSame ? before?.up ?? 0 : 0)

@@ -38,11 +38,16 @@ struct TopScreen {
     /// The flows to show, sorted.
     func flows(of sample: TopSample) -> [TopSample.Flow] {
         let wanted = Array(filter.lowercased().utf8)
-        return sample.flows.filter { flow in
-            wanted.isEmpty
-                || [flow.kind, flow.guest, flow.remote, flow.name, flow.state, flow.process]
-                    .contains { has(wanted, in: $0) }
-        }.sorted { isBefore($0, $1) }
+        var keys: [String] = []
+        for (index, flow) in sample.flows.enumerated() {
+            let texts = [flow.kind, flow.guest, flow.remote, flow.name, flow.state, flow.process]
+            guard wanted.isEmpty || texts.contains(where: { has(wanted, in: $0) }) else { continue }
+            keys.append("\(key(of: flow)) \(flow.guest) \(index)")
+        }
+        // The keys of equal flows end with their guests; a sort of texts exists already.
+        return keys.sorted().compactMap { key in
+            key.split(separator: " ").last.flatMap { Int($0) }.map { sample.flows[$0] }
+        }
     }
 
     private func has(_ part: [UInt8], in text: String) -> Bool {
@@ -50,16 +55,22 @@ struct TopScreen {
         return octets.indices.contains { octets[$0...].starts(with: part) }
     }
 
-    private func isBefore(_ left: TopSample.Flow, _ right: TopSample.Flow) -> Bool {
+    /// A text that is the less, the earlier the flow is shown.
+    private func key(of flow: TopSample.Flow) -> String {
         switch order {
-        case .rate: (left.rate, left.total, right.guest) > (right.rate, right.total, left.guest)
-        case .total: (left.total, right.guest) > (right.total, left.guest)
-        case .age: (left.age, left.guest) < (right.age, right.guest)
-        case .delay:
-            (left.roundTrip ?? 0, left.total, right.guest)
-                > (right.roundTrip ?? 0, right.total, left.guest)
-        case .name: (left.place, left.guest) < (right.place, right.guest)
+        case .rate: "\(Self.descending(flow.rate)) \(Self.descending(flow.total))"
+        case .total: Self.descending(flow.total)
+        case .age: Self.digits(UInt64(max(flow.age, 0) * 1_000))
+        case .delay: "\(Self.descending(flow.roundTrip ?? 0)) \(Self.descending(flow.total))"
+        case .name: flow.place
         }
+    }
+
+    private static func descending(_ number: UInt64) -> String { digits(UInt64.max - number) }
+
+    private static func digits(_ number: UInt64) -> String {
+        let text = String(number)
+        return String(repeating: "0", count: 20 - text.utf8.count) + text
     }
 
     /// The lines of the screen.

@@ -14,10 +14,10 @@ struct EventAPI {
             Self.path,
             deciding: { request, _ in
                 let words = URLQuery(request.head.query ?? "")["type"] ?? ""
-                var kinds = Set(EventKind.allCases)
+                var kinds = EventKind.allCases
                 if !words.isEmpty {
                     let chosen = words.split(separator: ",").map { EventKind(rawValue: "\($0)") }
-                    kinds = Set(chosen.compactMap(\.self))
+                    kinds = chosen.compactMap(\.self)
                     guard !chosen.contains(nil) else {
                         let all = EventKind.allCases.map(\.rawValue).joined(separator: ", ")
                         return .response(.error(400, "type: expected some of \(all)"))

@@ -8,7 +8,7 @@ final class EventFeed {
 
     private var observers: [any EventObserver] = []
     /// The kinds that some observer watches.
-    private(set) var kinds: Set<EventKind> = []
+    private(set) var kinds: [EventKind] = []
     /// Called when `kinds` has changed.
     var changed: () -> Void = {}
 
@@ -45,7 +45,9 @@ final class EventFeed {
     }
 
     private func update() {
-        let watched = observers.reduce(into: Set<EventKind>()) { $0.formUnion($1.kinds) }
+        let watched = EventKind.allCases.filter { kind in
+            observers.contains { $0.kinds.contains(kind) }
+        }
         guard watched != kinds else { return }
         kinds = watched
         changed()
@@ -55,7 +57,7 @@ final class EventFeed {
 /// Receives the events of a network.
 protocol EventObserver: AnyObject {
     /// The kinds of events that it receives.
-    var kinds: Set<EventKind> { get }
+    var kinds: [EventKind] { get }
     /// Receives one event; it must not wait.
     func tell(_ event: NetworkEvent)
     /// Passes on what it has, and ends.

@@ -16,7 +16,7 @@ final class EventNotifier: TimerObserver, EventObserver {
         var deadline: Instant
     }
 
-    let kinds: Set<EventKind> = [.link]
+    let kinds: [EventKind] = [.link]
     private let path: String
     private let loop: EventLoop
     private let log: Logger

@@ -8,7 +8,7 @@ final class EventWatcher: EventObserver, ReadinessObserver, TimerObserver {
     static let maximumQueued = 256 << 10
     private static let octetsPerRead = 4_096
 
-    let kinds: Set<EventKind>
+    let kinds: [EventKind]
     private let stream: OwnedDescriptor
     private let feed: EventFeed
     private let loop: EventLoop
@@ -31,7 +31,7 @@ final class EventWatcher: EventObserver, ReadinessObserver, TimerObserver {
     @discardableResult
     init(
         _ stream: consuming OwnedDescriptor,
-        _ kinds: Set<EventKind>,
+        _ kinds: [EventKind],
         of feed: EventFeed,
         loop: EventLoop,
         wallTime: @escaping () -> WallTime

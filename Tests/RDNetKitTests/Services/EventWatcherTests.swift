@@ -13,16 +13,16 @@ struct EventWatcherTests {
         loop = try EventLoop { clock.now }
     }
 
-    private func watch(_ kinds: Set<EventKind>) throws -> HostPeer {
+    private func watch(_ kinds: [EventKind]) throws -> HostPeer {
         let pair = try Socket.pair()
         try EventWatcher(
-            pair.one,
+            try pair.one.duplicate(),
             kinds,
             of: feed,
             loop: loop,
             wallTime: { WallTime(seconds: 0, utcOffset: 0) }
         )
-        return HostPeer(pair.other)
+        return HostPeer(try pair.other.duplicate())
     }
 
     private func pass() throws {
@@ -43,7 +43,7 @@ struct EventWatcherTests {
         }
         tell(.flow)
         #expect(built == 0)
-        let (drops, all) = (try watch([.drop]), try watch(Set(EventKind.allCases)))
+        let (drops, all) = (try watch([.drop]), try watch(EventKind.allCases))
         #expect(feed.kinds.count == EventKind.allCases.count)
         tell(.flow)
         tell(.drop)
@@ -78,7 +78,7 @@ struct EventWatcherTests {
     @Test func `a watcher that has gone is forgotten`() throws {
         let pair = try Socket.pair()
         try EventWatcher(
-            pair.one,
+            try pair.one.duplicate(),
             [.flow],
             of: feed,
             loop: loop,

@@ -26,7 +26,7 @@ struct LiveViewTests {
             StartedRole.unblocking + [
                 "timeout", "100", "env", "R=\(BuiltProgram.rdnet)", "D=\(directory.path)",
                 "XDG_RUNTIME_DIR=\(directory.path)", "HOME=\(directory.path)", "TERM=xterm",
-                "bash", "-c", script,
+                "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n" + script,
             ],
             in: host,
             output: output
@@ -60,7 +60,8 @@ struct LiveViewTests {
             $R up -- sleep 100 >/dev/null 2>&1 &
             until $R ctl flows >/dev/null 2>&1; do sleep 0.1; done
             $R ctl top; echo "status $?"
-            (sleep 3; printf q) | script -qec 'stty -g; $R ctl top; echo "status $?"; stty -g' \
+            (until grep -q 'link 0' $D/typescript; do sleep 0.1; done; printf q) 2>/dev/null |
+            script -qfec 'stty -g; $R ctl top; echo "status $?"; stty -g' \
             $D/typescript >/dev/null
             cat -v $D/typescript
             """
