@@ -173,13 +173,13 @@ install: $(binary)
 	if [ up -ef rdnet ] || [ ctl -ef rdnet ]; then options=-a; fi; \
 	install -m 755 "$(CURDIR)/$(binary)" rdnet; \
 	"$(CURDIR)/$(binary)" --list | while read -r role; do \
-		case $$options/$$role in /ctl|/up) ;; *) ln -f rdnet "$$role" ;; esac; \
+		case $$options/$$role in /ctl|/up|/extcap) ;; *) ln -f rdnet "$$role" ;; esac; \
 	done
 	@$(call put,share/man/man5,man/*.5)
 	@$(call put,share/man/man7,man/*.7)
 	@$(call put,share/man/man8,man/*.8)
 	@cd "$(prefix)/share/man/man8"; "$(CURDIR)/$(binary)" --list | while read -r role; do \
-		case $$role in ctl|up) ;; *) echo ".so man8/rdnet-$$role.8" >"$$role.8" ;; esac; \
+		case $$role in ctl|up|extcap) ;; *) echo ".so man8/rdnet-$$role.8" >"$$role.8" ;; esac; \
 	done
 	@d="$(prefix)/share"; install -d "$$d/bash-completion/completions" "$$d/zsh/site-functions" "$$d/fish/vendor_completions.d"; \
 	"$(CURDIR)/$(binary)" --completion bash >"$$d/bash-completion/completions/rdnet"; \

@@ -11,11 +11,16 @@ enum ControlCommand: Equatable {
     case stats
     case flows
     case links
+    /// What happens from now on; every kind if none is named.
+    case events([EventKind])
+    case top
     case doctor
     /// Nil to query the level.
     case logLevel(LogLevel?)
     /// Nil to query the state.
     case capture(isOn: Bool?)
+    /// To the standard output.
+    case captureStream
     case tunnel(Endpoint)
     case policy(PolicyCommand)
 
@@ -55,10 +60,17 @@ enum ControlCommand: Equatable {
         bare("stats", .stats, help: "show the counters"),
         bare("flows", .flows, help: "list connections, UDP flows and pings of guests"),
         bare("links", .links, help: "list the links of guests with their counters"),
+        bare("top", .top, help: "watch connections, links, drops and questions on a terminal"),
+        Form(
+            word: "events",
+            operands: " [link|lease|forward|flow|drop|policy ...]",
+            help: "print what happens as JSON, one line for each event",
+            parse: events
+        ),
         Form(
             word: "capture",
-            operands: " [on|off]",
-            help: "show or switch the capture of frames to a file",
+            operands: " [on|off|-]",
+            help: "show or switch the capture of frames to a file, or write them to a pipe",
             parse: capture
         ),
         bare("doctor", .doctor, help: "look for what is wrong, and say what to do"),
@@ -111,6 +123,11 @@ enum ControlCommand: Equatable {
         self = command
     }
 
+    private static func events(_ words: [String]) -> ControlCommand? {
+        let kinds = words.compactMap { EventKind(rawValue: $0) }
+        return kinds.count == words.count ? .events(kinds) : nil
+    }
+
     private static func names(_ words: [String]) -> ControlCommand? {
         if words.isEmpty { return .names }
         guard words.count == 3, words[0] == "add",
@@ -133,6 +150,7 @@ enum ControlCommand: Equatable {
         case []: .capture(isOn: nil)
         case ["on"]: .capture(isOn: true)
         case ["off"]: .capture(isOn: false)
+        case ["-"]: .captureStream
         default: nil
         }
     }

@@ -218,7 +218,18 @@ extension Option<NetworkSettings> {
                     cannot reach the API's addresses. What guests can reach, on port 80 of the gateway, \
                     is set by --guest-api.
                     """
-            )
+            ),
+            Option(
+                "metrics",
+                repeating: \.metricsAddresses,
+                .stream,
+                unset: "none",
+                help: "serve only the counters, for Prometheus, at an address on the host",
+                reason: """
+                    It is the API's /metrics without a token: whoever can connect can read them, and \
+                    change nothing.
+                    """
+            ),
         ]
 
     private static let addressService = [

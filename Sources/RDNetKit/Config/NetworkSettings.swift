@@ -20,6 +20,8 @@ struct NetworkSettings: Sendable {
     /// Whether forwards can lead to the guest's own 127.0.0.1.
     var reachesGuestLoopback = false
     var apiAddresses: [StreamAddress] = []
+    /// Where anybody may read the counters.
+    var metricsAddresses: [StreamAddress] = []
     var access = APIAccess()
     var policy = PolicySettings()
     var limits = GuestLimits()

@@ -80,6 +80,7 @@ final class EchoFlows {
                 )
                 forget(victim.flow)
             }
+            if path.watchesFlows { changed(flow, to: request.host.address, isOver: false) }
             flow.send(message, request, options, now: now)
         } catch {
             path.drop(.hostError)
@@ -171,8 +172,20 @@ final class EchoFlows {
 
     private func forget(_ flow: EchoFlow) {
         flow.close()
+        if path.watchesFlows { changed(flow, to: flow.lastHost, isOver: true) }
         guard flows[flow.key] === flow else { return }
         flows[flow.key] = nil
         identifiers.remove(flow.identifier)
+    }
+
+    /// Reports the start or the end of a flow to those who watch.
+    private func changed(_ flow: EchoFlow, to host: IPAddress?, isOver: Bool) {
+        let record = FlowRecord(
+            transport: IPProtocol.icmp,
+            guest: Endpoint(address: flow.key.guest, port: 0),
+            remote: host.map { Endpoint(address: path.seenByGuests($0), port: 0) },
+            traffic: flow.traffic
+        )
+        path.changed(record, isOver: isOver)
     }
 }

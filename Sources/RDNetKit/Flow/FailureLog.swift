@@ -38,6 +38,9 @@ final class FailureLog {
     /// The name that guests know for an address; set by the network that has a DNS server.
     var name: (IPAddress) -> String? = { _ in nil }
 
+    /// Called for each failure that was recorded.
+    var recorded: (Entry) -> Void = { _ in }
+
     /// Creates an empty log.
     ///
     /// - Parameter log: Receives these lines, and each other failure at level debug.
@@ -53,6 +56,7 @@ final class FailureLog {
     func record(_ flow: FailedFlow, now: Instant) {
         counters.count(flow.reason)
         let entry = remember(flow, now: now)
+        recorded(entry)
         let isDue = warnings[flow.reason].map { now - $0.time >= Self.interval } ?? true
         guard isDue else {
             return log.log(.debug, Self.message(flow), fields: fields(entry))

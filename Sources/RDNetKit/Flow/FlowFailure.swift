@@ -129,16 +129,8 @@ struct FailedFlow: Equatable {
     var name: String?
 
     /// `tcp`, `udp` or `icmp`.
-    var protocolName: String {
-        switch transport {
-        case IPProtocol.tcp: "tcp"
-        case IPProtocol.udp: "udp"
-        default: "icmp"
-        }
-    }
+    var protocolName: String { IPProtocol.name(of: transport) }
 
     /// An end as people write it: a ping has no ports.
-    func text(of end: Endpoint) -> String {
-        end.port == 0 ? "\(end.address)" : "\(end)"
-    }
+    func text(of end: Endpoint) -> String { end.textOfEnd }
 }

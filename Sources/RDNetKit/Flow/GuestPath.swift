@@ -61,7 +61,11 @@ protocol GuestPath: AnyObject {
     /// Whether somebody keeps records of the flows that end.
     var recordsFlows: Bool { get }
     /// Records a flow that is over.
-    func ended(_ flow: EndedFlow)
+    func ended(_ flow: FlowRecord)
+    /// Whether somebody watches flows begin and end at the moment.
+    var watchesFlows: Bool { get }
+    /// Reports a flow that has begun or is over.
+    func changed(_ flow: FlowRecord, isOver: Bool)
     /// The address under which guests know an address of the host's network.
     func seenByGuests(_ host: IPAddress) -> IPAddress
     /// The address that a guest sees as the client of a forward.

@@ -27,6 +27,7 @@ extension TCPFlows {
         table.insert(flow, for: key)
         opened[flow.port] += 1
         flow.isCounted = true
+        if path.watchesFlows { began(flow, server) }
         if let oldest = handshakes.append(flow) {
             limits.reached(.tcpHandshakes, maximum: oldest.maximum)
             oldest.flow.abort(.guest, now: now)
@@ -39,6 +40,12 @@ extension TCPFlows {
         } catch {
             flow.hostRefused(errno: error.errno, now: now)
         }
+    }
+
+    private func began(_ flow: TCPFlow, _ server: ServerIdentity?) {
+        var record = flow.record
+        record.name = server?.name
+        path.changed(record, isOver: false)
     }
 
     /// Does what was decided about a flow that is connecting.
@@ -159,6 +166,7 @@ extension TCPFlows {
         counters.opened &+= 1
         table.insert(flow, for: key)
         flow.answered = answered
+        if path.watchesFlows { path.changed(flow.record, isOver: false) }
         flow.isWritable = true
         flow.sendSYN(now: now)
         if flow.route == nil { waitForRoute(flow) }

@@ -346,6 +346,7 @@ final class TCPFlows {
     /// A flow has entered TIME-WAIT.
     func enteredTimeWait(_ flow: TCPFlow) {
         forgetOpened(flow)
+        if path.watchesFlows { path.changed(flow.record, isOver: true) }
         if let oldest = timeWaits.append(flow) { oldest.flow.close() }
     }
 
@@ -358,23 +359,15 @@ final class TCPFlows {
 
     /// A flow is over.
     func closed(_ flow: TCPFlow) {
+        let hasEnded = flow.queue == .timeWaits
         table.remove(flow, for: flow.key)
         handshakes.remove(flow)
         timeWaits.remove(flow)
         forgetOpened(flow)
         grown -= flow.grantedWindow
         counters.closed &+= 1
-        if let server = flow.server, path.recordsFlows {
-            path.ended(
-                EndedFlow(
-                    transport: IPProtocol.tcp,
-                    guest: flow.key.guest,
-                    remote: flow.key.remote,
-                    name: server.name,
-                    traffic: flow.traffic
-                )
-            )
-        }
+        if flow.server != nil, path.recordsFlows { path.ended(flow.record) }
+        if !hasEnded, path.watchesFlows { path.changed(flow.record, isOver: true) }
         heap.memoryWasFreed()
     }
 }

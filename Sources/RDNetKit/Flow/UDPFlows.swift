@@ -101,6 +101,7 @@ final class UDPFlows {
                 )
                 forget(victim.flow)
             }
+            if path.watchesFlows { began(flow, to: sent.host) }
             return flow
         } catch {
             failed(guest, to: sent.host, FlowFailure(errno: error.errno), errno: error.errno)
@@ -288,6 +289,16 @@ final class UDPFlows {
         Endpoint(address: path.seenByGuests(host.address), port: host.port)
     }
 
+    private func began(_ flow: UDPFlow, to host: Endpoint) {
+        let record = FlowRecord(
+            transport: IPProtocol.udp,
+            guest: flow.guest,
+            remote: seenByGuest(host),
+            traffic: flow.traffic
+        )
+        path.changed(record, isOver: false)
+    }
+
     // MARK: The end
 
     /// Takes back a host's right to answer a guest's port.
@@ -304,11 +315,13 @@ final class UDPFlows {
 
     private func forget(_ flow: UDPFlow) {
         flow.close()
-        if path.recordsFlows {
-            path.ended(
-                EndedFlow(transport: IPProtocol.udp, guest: flow.guest, traffic: flow.traffic)
-            )
-        }
+        let record = FlowRecord(
+            transport: IPProtocol.udp,
+            guest: flow.guest,
+            traffic: flow.traffic
+        )
+        if path.recordsFlows { path.ended(record) }
+        if path.watchesFlows { path.changed(record, isOver: true) }
         for port in flow.externalPorts { hairpins.remove(port) }
         if flows[flow.guest] === flow { flows[flow.guest] = nil }
     }

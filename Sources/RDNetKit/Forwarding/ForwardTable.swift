@@ -63,6 +63,8 @@ final class ForwardTable: ForwardAccess {
     var unixRefusal: (_ path: String, _ needsSSH: Bool) -> String? = { _, _ in nil }
     /// Called when a client of the API has opened or closed forwards.
     var changed: () -> Void = {}
+    /// Called for each forward that was opened or closed.
+    var noted: (Entry, _ isOpen: Bool) -> Void = { _, _ in }
     private let maximumForwards: Int
     /// The next attempt to open the forwards that wait for their address.
     var retry: TimerWheel.Token?
@@ -178,6 +180,7 @@ final class ForwardTable: ForwardAccess {
             throw error
         }
         for (pair, forward) in zip(pairs, opened) {
+            noted(Entry(local: pair.local, remote: pair.remote, transport: transport), true)
             forwards[Key(local: pair.local, transport: transport)] = Forward(
                 remote: pair.remote,
                 host: forward,
@@ -274,9 +277,10 @@ final class ForwardTable: ForwardAccess {
 
     /// Closes and removes a forward; does nothing if there is none.
     func remove(_ key: Key) {
-        let forward = forwards.removeValue(forKey: key)
-        forward?.host.close()
-        forward?.removed?()
+        guard let forward = forwards.removeValue(forKey: key) else { return }
+        forward.host.close()
+        forward.removed?()
+        noted(Entry(local: key.local, remote: forward.remote, transport: key.transport), false)
     }
 
     /// Removes a forward of any owner.

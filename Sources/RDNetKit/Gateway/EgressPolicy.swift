@@ -28,7 +28,7 @@ final class EgressPolicy {
     /// Called for each decision.
     var decided: (PolicyRecord) -> Void = { _ in }
     /// Called for each flow to the host's network that is over; nil if nobody keeps records.
-    var ended: ((EndedFlow) -> Void)?
+    var ended: ((FlowRecord) -> Void)?
     /// Called after each change of the rules.
     var changed: () -> Void = {}
     private(set) var rules: PolicyRuleSet

@@ -6,6 +6,8 @@ final class GuestNetwork: GuestPath {
     let writer: PacketWriter
     /// What did not reach its destination.
     let failures: FailureLog
+    /// Called for each flow that begins or is over; nil while nobody watches.
+    var flowWatch: ((FlowRecord, _ isOver: Bool) -> Void)?
     private let loop: EventLoop
     private var errorLimit = ErrorLimit()
     private(set) var drops = DropCounters()
@@ -84,8 +86,14 @@ final class GuestNetwork: GuestPath {
 
     var recordsFlows: Bool { admission.policy?.ended != nil }
 
-    func ended(_ flow: EndedFlow) {
+    func ended(_ flow: FlowRecord) {
         admission.policy?.ended?(flow)
+    }
+
+    var watchesFlows: Bool { flowWatch != nil }
+
+    func changed(_ flow: FlowRecord, isOver: Bool) {
+        flowWatch?(flow, isOver)
     }
 
     func seenByGuests(_ host: IPAddress) -> IPAddress { plan.seenByGuests(host) }
@@ -200,6 +208,9 @@ final class GuestNetwork: GuestPath {
     /// Counts a packet that nothing here handles; a group is free to send what concerns only
     /// others.
     func drop(_ reason: DropReason) {
+        if !ethernet.taps.isEmpty, reasonToIgnore == nil {
+            for tap in ethernet.taps { tap.dropped(reason) }
+        }
         guard let reasonToIgnore, reason == .noRoute || reason == .unknownProtocol else {
             return drops.count(reason)
         }

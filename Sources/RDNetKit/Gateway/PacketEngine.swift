@@ -150,9 +150,14 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
             switch ethernet.forward(frame, header, from: link, now: now) {
             case .gateway: break
             case .elsewhere: return
-            case .dropped(let reason): return network.drop(reason)
+            case .dropped(let reason):
+                if !ethernet.taps.isEmpty { tap(frame, from: link) }
+                network.drop(reason)
+                return ethernet.finishTapping()
             }
             ethernet.capture?.record(ethernet.described(frame, from: link))
+            if !ethernet.taps.isEmpty { tap(frame, from: link) }
+            defer { if !ethernet.taps.isEmpty { ethernet.finishTapping() } }
             if header.destination.isGroup { network.reasonToIgnore = IgnoreReason(header) }
             defer { network.reasonToIgnore = nil }
             try receive(frame, header, from: link, now: now)
@@ -161,6 +166,10 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         } catch {
             network.drop(.malformed)
         }
+    }
+
+    private func tap(_ frame: Frame, from link: any FrameLink) {
+        ethernet.tap(ethernet.described(frame, from: link), on: link, .fromGuest)
     }
 
     @inline(__always)
@@ -255,6 +264,7 @@ final class PacketEngine: FrameReceiver, TurnParticipant, TimerObserver {
         ethernet.flush(now: now)
         // People watch captures live, so flush every turn instead of every 64 KiB.
         ethernet.capture?.flush()
+        for tap in ethernet.taps { tap.flush() }
         // Evaluated last, because a flushed link may have unblocked flows.
         return tcp.hasWork
     }

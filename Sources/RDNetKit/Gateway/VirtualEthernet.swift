@@ -33,6 +33,8 @@ final class VirtualEthernet {
     private var nextNumber = 0
     /// Records every frame that crosses the gateway's port; nil without a capture.
     var capture: FrameCapture?
+    /// Receive a copy of the same frames; empty without a live capture.
+    var taps: [any FrameTap] = []
     /// Called for each newly learned address.
     var addressLearned: (MACAddress) -> Void = { _ in }
     /// Called for each address on a closed link.

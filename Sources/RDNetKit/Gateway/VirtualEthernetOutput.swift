@@ -44,6 +44,9 @@ extension VirtualEthernet {
             let octets = UnsafeRawBufferPointer(rebasing: room[..<count])
             capture.record(Frame(octets, header))
         }
+        if !taps.isEmpty {
+            tap(Frame(UnsafeRawBufferPointer(rebasing: room[..<count]), header), on: link, .toGuest)
+        }
         link.commit(count, header)
     }
 }

@@ -24,18 +24,25 @@ final class ProcessFinder: ReadinessObserver {
         watch = try loop.watch(self.child.number, for: .readable, observer: self)
     }
 
-    /// Asks which process is connecting to an endpoint.
+    /// Whether another question can be asked at the moment.
+    var hasRoom: Bool { watch != nil && underWay.count < Self.maximumUnderWay }
+
+    /// Asks which process is connecting to an endpoint, or has a connection from a port to it.
     ///
     /// - Parameters:
     ///   - remote: As the namespace sees it.
+    ///   - port: The process's own; 0 for any that is connecting.
     ///   - take: Called once, with the process as people read it; nil if it is unknown, or too many
     ///     questions are open.
-    func find(connectingTo remote: Endpoint, _ take: @escaping (String?) -> Void) {
-        guard watch != nil, underWay.count < Self.maximumUnderWay else { return take(nil) }
+    func find(
+        connectingTo remote: Endpoint,
+        from port: UInt16 = 0,
+        _ take: @escaping (String?) -> Void
+    ) {
+        guard hasRoom else { return take(nil) }
         do {
-            guard try Socket.send(child, ProcessQuestion.octets(remote)) != nil else {
-                return take(nil)
-            }
+            let question = ProcessQuestion.octets(remote, from: port)
+            guard try Socket.send(child, question) != nil else { return take(nil) }
             underWay.append(take)
         } catch {
             take(nil)
@@ -123,7 +130,8 @@ final class ProcessFinderChild: ReadinessObserver {
             guard let remote = ProcessQuestion.remote(reading: octets.span.bytes) else {
                 return loop.stop()
             }
-            let reply = try process(connectingTo: remote).map {
+            let port = ProcessQuestion.port(reading: octets.span.bytes)
+            let reply = try process(connectingTo: remote, from: port).map {
                 ProcessQuestion.reply(process: $0.number, name: $0.name)
             }
             _ = try Socket.send(parent, reply ?? [0])
@@ -133,10 +141,11 @@ final class ProcessFinderChild: ReadinessObserver {
     }
 
     private func process(
-        connectingTo remote: Endpoint
+        connectingTo remote: Endpoint,
+        from port: UInt16?
     ) throws(SystemError) -> SocketOwner.Process? {
         for table in tables {
-            if let inode = try table.socket(connectingTo: remote) {
+            if let inode = try table.socket(connectingTo: remote, from: port) {
                 return SocketOwner.process(of: inode)
             }
         }

@@ -7,6 +7,8 @@ final class FrameCapture {
     private static let flushThreshold = 1 << 16
 
     private let write: ([UInt8], _ frames: Int) -> Void
+    /// Whether a frame is wanted; it is recorded then.
+    private let takes: (Frame) -> Bool
     private let wallClock: () -> Int64
     private var buffer: [UInt8] = []
     /// The number of frames in the buffer.
@@ -16,12 +18,15 @@ final class FrameCapture {
     ///
     /// - Parameters:
     /// - wallClock: Returns microseconds since 1970.
+    /// - takes: Called for each frame; returns whether to record it.
     /// - write: Receives the records of a number of frames.
     init(
         wallClock: @escaping () -> Int64,
+        taking takes: @escaping (Frame) -> Bool = { _ in true },
         write: @escaping ([UInt8], _ frames: Int) -> Void
     ) {
         self.wallClock = wallClock
+        self.takes = takes
         self.write = write
     }
 
@@ -31,16 +36,9 @@ final class FrameCapture {
 
     /// Records one frame.
     func record(_ frame: Frame) {
+        guard takes(frame) else { return }
         buffer += CaptureFile.recordHeader(microseconds: wallClock(), length: frame.octets.count)
-        let start = buffer.count
-        buffer += frame.octets
-        if frame.header.needsChecksum {
-            // Sound: only the bytes just appended are lent.
-            buffer.withUnsafeMutableBytes { octets in
-                let copy = UnsafeMutableRawBufferPointer(rebasing: octets[start...])
-                _ = FrameChecksum.complete(copy, frame.header)
-            }
-        }
+        frame.appendFinished(to: &buffer)
         frames += 1
         if buffer.count >= Self.flushThreshold { flush() }
     }
@@ -51,5 +49,19 @@ final class FrameCapture {
         write(buffer, frames)
         buffer.removeAll(keepingCapacity: true)
         frames = 0
+    }
+}
+
+extension Frame {
+    /// Appends the frame with its checksum completed.
+    func appendFinished(to buffer: inout [UInt8]) {
+        let start = buffer.count
+        buffer += octets
+        guard header.needsChecksum else { return }
+        // Sound: only the bytes just appended are lent.
+        buffer.withUnsafeMutableBytes { octets in
+            let copy = UnsafeMutableRawBufferPointer(rebasing: octets[start...])
+            _ = FrameChecksum.complete(copy, header)
+        }
     }
 }

@@ -12,6 +12,12 @@ struct CtlSettings: RoleSettings {
     var isAlways = false
     /// Whether `flows` shows the failed ones.
     var showsFailures = false
+    /// Whether `flows` stays and prints what happens to them.
+    var watches = false
+    /// What `capture` records, and where.
+    var capture = CtlCaptureSettings()
+    /// What Wireshark asks of the role `extcap`.
+    var extcap = ExtcapSettings()
     /// Nil to derive it from the form of `local`.
     var transport: ForwardProtocol?
 
@@ -79,6 +85,17 @@ extension Option<CtlSettings> {
                     """
             ),
             Option(
+                "watch",
+                \.watches,
+                .boolean,
+                reach: .commandLine,
+                help: "flows: print each that begins, fails or ends from now on",
+                reason: """
+                    ctl top shows those that exist, and how much they carry; with --json, each line \
+                    is an event as ctl events prints it.
+                    """
+            ),
+            Option(
                 "json",
                 \.printsJSON,
                 .boolean,
@@ -102,7 +119,7 @@ extension Option<CtlSettings> {
                     """
             ),
         ]
-        + Option.common
+        + Option.capture + Option.common
 }
 
 extension ValueSyntax where Value == ForwardProtocol {

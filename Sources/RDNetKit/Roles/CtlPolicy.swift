@@ -12,20 +12,31 @@ extension CtlSession {
         case .add(let rule): try post("/policy/add", Self.document(rule))
         case .remove(let rule): try post("/policy/remove", Self.document(rule))
         case .answer(let number, let isAllowed):
-            try post(
-                "/policy/answer",
-                .object([
-                    JSON.Member("number", .integer(UInt64(number))),
-                    JSON.Member("allow", .bool(isAllowed)),
-                    JSON.Member("always", .bool(settings.isAlways)),
-                ])
-            )
+            try answer(number, isAllowed: isAllowed, isAlways: settings.isAlways)
         case .reload: try post("/policy/reload", .object([]))
         case .log: try show("/policy/log", CtlPolicyReport.log)
         case .report: try show("/policy/report", CtlPolicyReport.report)
         case .pending: try show(Self.pendingPath, CtlPolicyReport.questions)
         case .watch: try watch()
         }
+    }
+
+    /// Answers an open question.
+    ///
+    /// - Parameters:
+    ///   - number: The question's.
+    ///   - isAllowed: The answer.
+    ///   - isAlways: Whether it becomes a rule.
+    /// - Throws: `APIFailure`.
+    func answer(_ number: Int, isAllowed: Bool, isAlways: Bool) throws(APIFailure) {
+        try post(
+            "/policy/answer",
+            .object([
+                JSON.Member("number", .integer(UInt64(number))),
+                JSON.Member("allow", .bool(isAllowed)),
+                JSON.Member("always", .bool(isAlways)),
+            ])
+        )
     }
 
     private static func document(_ rule: PolicyRule) -> JSON {

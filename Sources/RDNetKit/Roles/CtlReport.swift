@@ -139,12 +139,16 @@ enum CtlReport {
     /// Whether a capture is running, and its file.
     static func capture(_ document: JSON, cellWidth: Int? = nil) -> String {
         let state = document.member("on") == .bool(true) ? "on" : "off"
-        return "the capture is \(state); its file is \(document.text("file").printable)\n"
+        let fault = document.text("fault")
+        let lost = fault.isEmpty ? "" : "; it is losing frames: \(fault)"
+        return "the capture is \(state); its file is \(document.text("file"))\(lost)".printable
+            + "\n"
     }
 
     // MARK: Texts
 
-    private static func octets(_ digits: String) -> String {
+    /// Bytes in a human-friendly unit.
+    static func octets(_ digits: String) -> String {
         UInt64(digits).map { "\(OctetCount($0))" } ?? digits
     }
 
@@ -182,32 +186,5 @@ enum CtlReport {
             }
             return (left.port, left.text) < (right.port, right.text)
         }
-    }
-}
-
-/// Accessors for the API's documents.
-extension JSON {
-    /// An array's elements; empty for any other value.
-    var elements: [JSON] {
-        if case .array(let elements) = self { elements } else { [] }
-    }
-
-    /// An object's members; empty for any other value.
-    var members: [Member] {
-        if case .object(let members) = self { members } else { [] }
-    }
-
-    /// The text of a string, number or Boolean; empty for any other value.
-    var text: String {
-        switch self {
-        case .string(let text), .number(let text): text
-        case .bool(let value): "\(value)"
-        case .null, .array, .object: ""
-        }
-    }
-
-    /// Returns a member's text; empty if the member does not exist.
-    func text(_ name: String) -> String {
-        member(name)?.text ?? ""
     }
 }

@@ -50,6 +50,7 @@ struct CtlSession {
             return .success
         }
         if command == .doctor { return Doctor(session: self).run() }
+        if command == .top { return try CtlTop.run(self) }
         do {
             try ask()
             return .success
@@ -83,8 +84,10 @@ struct CtlSession {
         case .stats: try show("/stats", CtlReport.statistics)
         case .flows where settings.showsFailures:
             try show("/flows/failed", CtlReport.failures)
+        case .flows where settings.watches: try follow([.flow], asText: !settings.printsJSON)
         case .flows: try show("/flows", CtlReport.flows)
         case .links: try show("/links", CtlReport.links)
+        case .events(let kinds): try follow(kinds, asText: false)
         case .logLevel(let level):
             if let level {
                 let document = JSON.object([JSON.Member("level", .string(level.name))])
@@ -92,10 +95,15 @@ struct CtlSession {
             }
             try show("/log-level") { document, _ in document.text("level").printable + "\n" }
         case .capture(let isOn):
-            if let isOn { try post("/capture/\(isOn ? "on" : "off")", .object([])) }
+            switch isOn {
+            case .some(true): try startCapture()
+            case .some(false): try post("/capture/off", .object([]))
+            case .none: break
+            }
             try show("/capture", CtlReport.capture)
+        case .captureStream: try streamCapture()
         case .policy(let command): try ask(command)
-        case .tunnel, .doctor: preconditionFailure("this is more than one question")
+        case .tunnel, .doctor, .top: preconditionFailure("this is more than one question")
         }
     }
 

@@ -78,7 +78,7 @@ final class GVProxy {
         log.info("gvproxy version v\(RoleRegistry.version)")
         let signals = try watchSignals()
         try network.openState(for: sandbox.user)
-        tellOfMachines()
+        if let notifier { network.events.join(notifier) }
         let endpoints = try configuration.machineEndpoints
         try openNetwork()
         try open(endpoints)
@@ -89,7 +89,7 @@ final class GVProxy {
         let manager = ServiceNotification.connect(to: notificationSocket, log: log)
         let refused = try sandbox.enter(with: broker, loop: loop)
         if sandbox.isProbe { return try SandboxProbe.run(on: loop, printOutput) }
-        notifier?.tell(.ready)
+        network.events.tell(.ready, .link)
         log.info("waiting for clients...")
         manager?.announce(log: log)
         if configuration.logLevel == .debug { network.reportTraffic() }
@@ -135,7 +135,6 @@ final class GVProxy {
 
     private func stop() {
         network.stop()
-        notifier?.close()
         do {
             try pidFile?.remove()
         } catch {
@@ -223,7 +222,7 @@ final class GVProxy {
                     if endpoint.endsWithMachine { machines.append((link, endpoint.address)) }
                 }
             } catch {
-                notifier?.tell(.hypervisorError)
+                network.events.tell(.hypervisorError, .link)
                 throw RoleFailure("\(endpoint.name) listen error: \(error.sentence)")
             }
         }
@@ -240,18 +239,11 @@ final class GVProxy {
 
     // MARK: Machines
 
-    private func tellOfMachines() {
-        guard let notifier else { return }
-        let ethernet = network.engine.ethernet
-        ethernet.addressLearned = { notifier.tell(.connectionEstablished($0)) }
-        ethernet.addressForgotten = { notifier.tell(.connectionClosed($0)) }
-    }
-
     private func ended(_ link: any FrameLink, _ reason: String) {
         guard let index = machines.firstIndex(where: { $0.link === link }) else { return }
         // Nobody can reconnect the standard streams.
         if machines.remove(at: index).endpoint == .standardStreams {
-            notifier?.tell(.hypervisorError)
+            network.events.tell(.hypervisorError, .link)
         }
         if machines.isEmpty {
             end("cannot receive packets from \(link.name), disconnecting: \(reason)")

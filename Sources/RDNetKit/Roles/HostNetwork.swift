@@ -20,7 +20,13 @@ final class HostNetwork: DatagramSender {
     var linkListeners: [LinkListener] = []
     /// Called with each link that has ended, and the reason.
     var linkEnded: (any FrameLink, String) -> Void = { _, _ in }
+    let events = EventFeed()
+    let processUse = ProcessUse()
+    /// The processes behind connections, where they can be found; nil elsewhere.
+    var processes: FlowProcesses?
     let capture: CaptureSwitch
+    /// The live captures, in the API.
+    private(set) lazy var streams = makeStreams()
     /// The namespace of the host sockets; read before the sandbox hides it.
     let namespace = Namespace.currentNetworkIdentity
     /// What guests may reach.
@@ -87,11 +93,13 @@ final class HostNetwork: DatagramSender {
         connectLeases()
         engine.linkClosed = { [unowned self] link, reason in
             log.info("link closed", ["link": link.name, "reason": reason])
+            tell(of: link, "closed", reason)
             linkEnded(LimitedLink.inner(link), reason)
         }
         connectServices()
         connectFailures()
         reportConflicts()
+        connectEvents()
     }
 
     /// Opens the state directory, if the settings name one, and restores the leases in it.
@@ -285,5 +293,7 @@ final class HostNetwork: DatagramSender {
         for server in servers { server.close() }
         engine.stop()
         capture.stop()
+        streams.close()
+        events.close()
     }
 }

@@ -6,6 +6,7 @@ extension HostNetwork {
     func openAPI() throws(RoleFailure) {
         serveGuests()
         try serve(api.hostRoutes, at: settings.apiAddresses)
+        try serve([api.observation.metrics], at: settings.metricsAddresses, needsToken: false)
     }
 
     private func serveGuests() {
@@ -61,9 +62,19 @@ extension HostNetwork {
                 },
                 statistics: { [unowned self] in statistics },
                 engine: engine,
+                processUse: processUse,
                 capture: capture,
+                streams: streams,
                 health: { [unowned self] in health },
-                guestAddresses: { [unowned self] in guestAddresses }
+                guestAddresses: { [unowned self] in guestAddresses },
+                process: { [unowned self] flow in
+                    let connection = FlowProcesses.Connection(
+                        guest: flow.key.guest,
+                        remote: flow.key.remote,
+                        start: flow.traffic.start
+                    )
+                    return processes?.process(of: connection)
+                }
             ),
             access: GuestAccessAPI(
                 connector: engine,
@@ -88,7 +99,8 @@ extension HostNetwork {
                 },
                 now: { [unowned loop] in loop.now }
             ),
-            logLevel: LogLevelAPI(log: log)
+            logLevel: LogLevelAPI(log: log),
+            events: EventAPI(feed: events, loop: loop, wallTime: WallClock.now)
         )
     }
 
@@ -98,14 +110,22 @@ extension HostNetwork {
     ///   - routes: The routes to serve.
     ///   - addresses: The listening addresses; the clients of all of them share one server's
     ///     limits.
+    ///   - needsToken: Whether clients at TCP addresses need the API's token, if there is one.
     /// - Throws: `RoleFailure` with the address or the file that could not be opened.
-    func serve(_ routes: [HTTPRoute], at addresses: [StreamAddress]) throws(RoleFailure) {
+    func serve(
+        _ routes: [HTTPRoute],
+        at addresses: [StreamAddress],
+        needsToken: Bool = true
+    ) throws(RoleFailure) {
         guard !addresses.isEmpty else { return }
         let hostName = ProcessEnvironment.hostName.lowercased()
         let server = HTTPServer(
             loop: loop,
             routes: routes,
-            admitting: HTTPAdmission(isOwnName: { $0 == hostName }, token: try token()),
+            admitting: HTTPAdmission(
+                isOwnName: { $0 == hostName },
+                token: needsToken ? try token() : []
+            ),
             reporting: limits
         )
         servers.append(server)

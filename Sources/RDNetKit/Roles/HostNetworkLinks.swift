@@ -18,6 +18,7 @@ extension HostNetwork {
         loop.after(Self.silenceLimit) { [weak self, weak link] _ in
             if let link { self?.reportSilence(of: link) }
         }
+        tell(of: link, "attached")
         return limited ?? engine
     }
 

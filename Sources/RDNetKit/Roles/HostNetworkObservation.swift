@@ -12,6 +12,27 @@ extension HostNetwork {
         engine.failures.name = { [unowned dns] in dns.names.name(of: $0) }
     }
 
+    /// Creates the live captures, of which there are none yet.
+    func makeStreams() -> CaptureStreams {
+        let streams = CaptureStreams(
+            engine.ethernet,
+            counters: capture.counters,
+            loop: loop,
+            application: "rdnet \(RoleRegistry.version)"
+        ) { [unowned self] in knownNames }
+        dns.names.noted = { [weak streams] address, name in streams?.learned(address, name) }
+        return streams
+    }
+
+    /// The names of guests, of the gateway, and of what guests have looked up.
+    private var knownNames: [(address: IPAddress, name: String)] {
+        let guests = guestAddresses.compactMap { guest in
+            guest.name.map { (address: guest.address, name: $0) }
+        }
+        let own = [(settings.gateway, "gateway"), (settings.hostAlias, "host")]
+        return own.map { (address: $0, name: $1) } + guests + dns.names.all
+    }
+
     /// Starts or stops the capture while the program runs.
     func toggleCapture() {
         if capture.isOn { return capture.stop() }

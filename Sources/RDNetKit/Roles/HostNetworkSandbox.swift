@@ -13,7 +13,9 @@ extension Sandbox {
         grants.readable = [network.resolvConf, network.hosts]
         if network.policy.hasFile { grants.readable.append(network.policy.document) }
         for path in [logFile, network.captureFile, network.policy.audit.path] { write(in: path) }
-        for address in network.apiAddresses { listen(address, network.access) }
+        for address in network.apiAddresses + network.metricsAddresses {
+            listen(address, network.access)
+        }
         for case .stream(let address) in network.portFileAddresses { listen(address) }
     }
 

@@ -2,7 +2,7 @@
 enum Installation {
     /// Roles whose names are common words: only `-a` installs them, because `rdnet up` works as
     /// well.
-    static let namesOnRequest: Set<String> = ["ctl", "up"]
+    static let namesOnRequest: Set<String> = ["ctl", "up", "extcap"]
 
     private struct Request {
         var directory: String

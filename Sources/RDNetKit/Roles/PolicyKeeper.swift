@@ -19,6 +19,8 @@ final class PolicyKeeper: PolicyControl {
     private var added: [PolicyRule] = []
     /// Where decisions are recorded; nil for nowhere.
     private var audit: Logger?
+    /// Called for each decision, with its number if it is a question.
+    var noted: (PolicyRecord, _ question: Int?) -> Void = { _, _ in }
 
     /// Creates the policy that the settings name, without its file.
     init(
@@ -141,18 +143,21 @@ final class PolicyKeeper: PolicyControl {
 
     private func record(_ record: PolicyRecord) {
         policy.history.add(record)
+        var question: Int?
         if record.verdict == .ask {
-            let question = policy.questions.open.last?.number ?? 0
+            let number = policy.questions.open.last?.number ?? 0
+            question = number
             log.warning(
                 "connection waits for an answer",
-                ["guest": "\(record.guest)", "target": record.target, "question": "\(question)"]
+                ["guest": "\(record.guest)", "target": record.target, "question": "\(number)"]
             )
         }
+        noted(record, question)
         audit?.log(.info, "egress", fields: record.fields)
         log.log(.debug, "egress decision", fields: record.fields)
     }
 
-    private func record(_ flow: EndedFlow) {
+    private func record(_ flow: FlowRecord) {
         var fields = [
             ("guest", "\(flow.guest.address)"),
             ("protocol", flow.transport == IPProtocol.tcp ? "tcp" : "udp"),

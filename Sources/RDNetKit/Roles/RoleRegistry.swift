@@ -8,6 +8,7 @@ struct RoleRegistry: Sendable {
     static let standard = RoleRegistry(roles: [
         .hostSwitch, .vmSwitch, .networkSetup, .wslProxy, .up, .gvProxy,
         .gvForwarder, .portProxy, .portFS, .portForwarder, .slirp4netns, .pasta, .vpnkit, .ctl,
+        .extcap,
     ])
 
     /// Runs the role or command that the arguments select.
@@ -55,6 +56,8 @@ struct RoleRegistry: Sendable {
             surroundings.printOutput(Self.versionLine(surroundings))
         case "--install":
             return Installation.run(roles.map(\.name), rest, surroundings)
+        case "--install-extcap":
+            return ExtcapInstallation.run(rest, surroundings)
         case "--completion":
             return printCompletion(rest, surroundings)
         case "--check-config":
@@ -89,6 +92,7 @@ struct RoleRegistry: Sendable {
                    rdnet help [ROLE]
                    rdnet doctor         looks for what is wrong in a running network
                    rdnet --list | --version | --install [-a] [-s] DIRECTORY
+                   rdnet --install-extcap [DIRECTORY]    for Wireshark
                    rdnet --completion bash | zsh | fish
                    rdnet --check-config FILE
 
@@ -114,6 +118,11 @@ struct RoleRegistry: Sendable {
             text: "--install",
             placeholder: "DIRECTORY",
             help: "install links for the roles"
+        ),
+        Completion.Word(
+            text: "--install-extcap",
+            placeholder: nil,
+            help: "show running networks in Wireshark"
         ),
         Completion.Word(
             text: "--completion",

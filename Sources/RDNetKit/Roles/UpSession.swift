@@ -220,6 +220,7 @@ final class UpSession: ReadinessObserver {
         guard let questions = network.policy.current?.questions else { return }
         let finder = try ProcessFinder(child, loop: loop)
         processes = finder
+        network.processes = FlowProcesses(finder)
         questions.asked = { question in
             guard let remote = question.record.remote else { return }
             finder.find(connectingTo: remote) { [weak questions] process in

@@ -14,6 +14,7 @@ struct API {
     let access: GuestAccessAPI
     let policy: PolicyAPI
     let logLevel: LogLevelAPI
+    let events: EventAPI
 
     /// The routes for the host: all except `/connect`, as at gvproxy's `-services`.
     var serviceRoutes: [HTTPRoute] {
@@ -22,7 +23,7 @@ struct API {
         }
         return redirections + forwarding.routes + names.routes + observation.routes
             + observation.ownRoutes + names.ownRoutes + policy.routes + logLevel.routes + [
-                access.tunnel
+                access.tunnel, events.route,
             ]
     }
 

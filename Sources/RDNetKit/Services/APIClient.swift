@@ -38,6 +38,16 @@ struct HeldConnection: ~Copyable {
     consuming func release() -> OwnedDescriptor { stream.descriptor }
 }
 
+/// A response's body that lasts as long as its connection.
+struct EndlessBody: ~Copyable {
+    let stream: WaitingSocket
+    /// The part of the body that has arrived.
+    var start: [UInt8]
+
+    /// Gives up the part that has arrived.
+    consuming func release() -> WaitingSocket { stream }
+}
+
 /// A blocking client of the HTTP API, for a program that does nothing else meanwhile.
 struct APIClient {
     /// The time limit from the start of a request to the end of its answer.
@@ -114,35 +124,50 @@ struct APIClient {
         connectingWithin limit: Duration = patience
     ) throws(APIFailure) -> HeldConnection {
         let path = ForwardingAPI.holdPath
-        let start = clock()
-        let deadline = start + Self.patience
-        let socket = try connect(until: start + limit)
+        var body = try openBody(of: path, body: body, connectingWithin: limit)
+        let deadline = clock() + Self.patience
+        while body.start.last != 0x0a {
+            let octets = try receive(upTo: Self.octetsPerRead, from: body.stream, until: deadline)
+            guard !octets.isEmpty else { throw ended }
+            body.start += octets
+        }
+        let addresses = String(decoding: body.start, as: UTF8.self)
+            .split(separator: "\n").map { String($0) }
+        return HeldConnection(stream: body.release(), addresses: addresses)
+    }
+
+    /// Opens a response that has no end, such as a list of events.
+    ///
+    /// - Parameters:
+    ///   - path: The path with its query.
+    ///   - body: The body of a POST; nil for a GET.
+    ///   - limit: Time limit for the connection alone.
+    /// - Returns: The connection, from which the body can be read.
+    /// - Throws: `APIFailure`, also for a status that is not a success.
+    func openBody(
+        of path: String,
+        body: [UInt8]? = nil,
+        connectingWithin limit: Duration = patience
+    ) throws(APIFailure) -> EndlessBody {
+        let begin = clock()
+        let deadline = begin + Self.patience
+        let socket = try connect(until: begin + limit)
         try send(path, body: body, over: socket, until: deadline)
-        // The body never ends while the forward is open, so this is not an ordinary response.
-        var answer: [UInt8] = []
-        while answer.count < Self.holding.count || answer.starts(with: Self.holding) {
-            if let addresses = Self.heldAddresses(answer) {
-                return HeldConnection(stream: socket, addresses: addresses)
+        let success = Array("HTTP/1.1 200 ".utf8)
+        let end = Array("\r\n\r\n".utf8)
+        var start: [UInt8] = []
+        while start.count < success.count || start.starts(with: success) {
+            if let head = start.indices.first(where: { start[$0...].starts(with: end) }) {
+                return EndlessBody(stream: socket, start: Array(start[(head + end.count)...]))
             }
             let octets = try receive(upTo: Self.octetsPerRead, from: socket, until: deadline)
             guard !octets.isEmpty else { throw ended }
-            answer += octets
+            start += octets
         }
         var reader = HTTPResponseReader()
-        answer.withUnsafeBytes { reader.append($0) }
+        start.withUnsafeBytes { reader.append($0) }
         _ = try readAnswer(reader, to: path, from: socket, until: deadline)
-        throw .noAnswer(address, reason: "\(path) did not answer with a forward")
-    }
-
-    private static let holding = Array("HTTP/1.1 200 ".utf8)
-
-    /// Returns the lines after a response's head; nil if the first of them is not complete.
-    private static func heldAddresses(_ start: [UInt8]) -> [String]? {
-        let end = Array("\r\n\r\n".utf8)
-        let head = start.indices.first { start[$0...].starts(with: end) }
-        guard let head, start.last == 0x0a, start.count > head + end.count else { return nil }
-        return String(decoding: start[(head + end.count)...], as: UTF8.self)
-            .split(separator: "\n").map { String($0) }
+        throw .noAnswer(address, reason: "\(path) did not answer with a body of its own")
     }
 
     private var ended: APIFailure {

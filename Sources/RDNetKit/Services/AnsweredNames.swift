@@ -10,18 +10,27 @@ struct AnsweredNames {
     /// The addresses in the order of their first answer; those before `oldest` are forgotten.
     private var order: [IPAddress] = []
     private var oldest = 0
+    /// Called for each new name of an address.
+    var noted: (IPAddress, String) -> Void = { _, _ in }
 
     /// The name of an address; nil if no guest has resolved one to it.
     func name(of address: IPAddress) -> String? {
-        names[address].map { name in
-            let text = name.description
-            return text.hasSuffix(".") ? String(text.dropLast()) : text
-        }
+        names[address].map(Self.text)
+    }
+
+    /// Every address with its name.
+    var all: [(address: IPAddress, name: String)] { names.map { ($0, Self.text(of: $1)) } }
+
+    private static func text(of name: DNSName) -> String {
+        let text = name.description
+        return text.hasSuffix(".") ? String(text.dropLast()) : text
     }
 
     /// Remembers an answer.
     mutating func note(_ address: IPAddress, _ name: DNSName) {
-        if names.updateValue(name, forKey: address) != nil { return }
+        let previous = names.updateValue(name, forKey: address)
+        if previous != name { noted(address, Self.text(of: name)) }
+        if previous != nil { return }
         order.append(address)
         guard names.count > Self.capacity else { return }
         names[order[oldest]] = nil

@@ -29,6 +29,8 @@ final class CaptureWriter: ReadinessObserver {
     /// Frames lost since the last report.
     private var unreported = 0
     private var hasReported = false
+    /// Why frames are being lost; nil while they are written.
+    private(set) var fault: String?
 
     /// Opens the output.
     ///
@@ -186,6 +188,7 @@ final class CaptureWriter: ReadinessObserver {
 
     private func lose(_ frames: Int, _ cause: String) {
         guard frames > 0 else { return }
+        fault = cause
         counters.lostFrames &+= UInt64(frames)
         unreported += frames
         if loop.now >= nextReport { report(cause) }
@@ -202,6 +205,7 @@ final class CaptureWriter: ReadinessObserver {
     }
 
     private func reportEnd() {
+        fault = nil
         guard hasReported else { return }
         hasReported = false
         log.info("capture continues", ["file": path, "lostFrames": "\(counters.lostFrames)"])

@@ -95,7 +95,7 @@ final class DNSService {
     private var connections: [DNSConnection] = []
     private var counts = DNSCounters()
     /// The names that guests have resolved.
-    private(set) var names = AnsweredNames()
+    var names = AnsweredNames()
 
     init(
         loop: EventLoop,

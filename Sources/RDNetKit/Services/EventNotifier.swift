@@ -4,7 +4,7 @@
 /// the listener's backlog is full, the notifier retries after a pause; it drops an event that is
 /// too old by then. It also drops new events while `capacity` events wait, and any event for which
 /// no listener exists. No operation blocks.
-final class EventNotifier: TimerObserver {
+final class EventNotifier: TimerObserver, EventObserver {
     /// Limit on waiting events.
     static let capacity = 100
     /// The maximum age of an event.
@@ -12,10 +12,11 @@ final class EventNotifier: TimerObserver {
     private static let retryInterval: Duration = .milliseconds(20)
 
     private struct Waiting {
-        var event: NetworkEvent
+        var line: [UInt8]
         var deadline: Instant
     }
 
+    let kinds: [EventKind] = [.link]
     private let path: String
     private let loop: EventLoop
     private let log: Logger
@@ -36,12 +37,13 @@ final class EventNotifier: TimerObserver {
         self.log = log
     }
 
-    /// Queues an event.
+    /// Queues an event, if gvproxy has it.
     func tell(_ event: NetworkEvent) {
+        guard let line = event.notification else { return }
         guard queue.count < Self.capacity else {
             return lose("too many notifications wait: \(Self.capacity)")
         }
-        queue.append(Waiting(event: event, deadline: loop.now + Self.patience))
+        queue.append(Waiting(line: line, deadline: loop.now + Self.patience))
         if timer == nil { timer = loop.schedule(loop.now, observer: self) }
     }
 
@@ -63,7 +65,7 @@ final class EventNotifier: TimerObserver {
     private func deliver(now: Instant) {
         while let next = queue.first {
             do {
-                guard try Socket.deliver(next.event.line, to: path) else {
+                guard try Socket.deliver(next.line, to: path) else {
                     guard now >= next.deadline else { return }
                     lose("too many connections wait at \(path)")
                     queue.removeFirst()

@@ -15,21 +15,26 @@ struct FailureReport {
     }
 
     private func json(_ entry: FailureLog.Entry, now: Instant) -> JSON {
-        let flow = entry.flow
-        return .object(
-            [
-                JSON.Member("protocol", .string(flow.protocolName)),
-                JSON.Member("guest", .string(flow.text(of: flow.guest))),
-                JSON.Member("remote", .string(flow.text(of: flow.remote))),
-            ] + Self.name(entry.name) + [
-                JSON.Member("reason", .string(flow.reason.rawValue)),
-                JSON.Member("isForward", .bool(flow.reason.isOfForward)),
-            ] + Self.error(flow.errno) + [
+        .object(
+            Self.members(entry) + [
                 JSON.Member("count", .integer(entry.count)),
                 JSON.Member("age", .seconds(now - entry.time)),
-                JSON.Member("next", .string(flow.reason.nextStep)),
+                JSON.Member("next", .string(entry.flow.reason.nextStep)),
             ]
         )
+    }
+
+    /// What failed, and why.
+    static func members(_ entry: FailureLog.Entry) -> [JSON.Member] {
+        let flow = entry.flow
+        return [
+            JSON.Member("protocol", .string(flow.protocolName)),
+            JSON.Member("guest", .string(flow.text(of: flow.guest))),
+            JSON.Member("remote", .string(flow.text(of: flow.remote))),
+        ] + name(entry.name) + [
+            JSON.Member("reason", .string(flow.reason.rawValue)),
+            JSON.Member("isForward", .bool(flow.reason.isOfForward)),
+        ] + error(flow.errno)
     }
 
     private func waiting(now: Instant) -> [JSON] {

@@ -5,6 +5,7 @@ struct FlowReport {
 
     private let engine: PacketEngine
     private let offset: Int
+    private let process: ((TCPFlow) -> String?)?
     private let now: Instant
 
     /// Creates a report.
@@ -13,8 +14,10 @@ struct FlowReport {
     ///   - engine: The owner of the flows.
     ///   - offset: The number of flows of each kind in earlier reports; new flows can appear at any
     ///     position.
-    init(_ engine: PacketEngine, skipping offset: Int) {
+    ///   - process: Finds processes; nil if neither they nor names and round-trip times are wanted.
+    init(_ engine: PacketEngine, skipping offset: Int, _ process: ((TCPFlow) -> String?)?) {
         self.engine = engine
+        self.process = process
         self.offset = offset
         now = engine.loop.now
     }
@@ -50,7 +53,7 @@ struct FlowReport {
                 + [
                     JSON.Member("windowOfGuest", .integer(UInt64(flow.sender.window))),
                     JSON.Member("windowForGuest", .integer(UInt64(flow.receiver.offered))),
-                ]
+                ] + name(flow.server?.name, flow.key.remote.address) + details(flow)
         )
     }
 
@@ -59,7 +62,7 @@ struct FlowReport {
             [
                 JSON.Member("guest", .string("\(flow.guest)")),
                 JSON.Member("remote", remote(flow.lastHost)),
-            ] + numbers(flow.traffic, since: flow.lastUsed)
+            ] + numbers(flow.traffic, since: flow.lastUsed) + name(nil, flow.lastHost)
         )
     }
 
@@ -69,8 +72,24 @@ struct FlowReport {
                 JSON.Member("guest", .string("\(flow.key.guest)")),
                 JSON.Member("remote", remote(flow.lastHost)),
                 JSON.Member("identifier", .integer(UInt64(flow.key.identifier))),
-            ] + numbers(flow.traffic, since: flow.lastUsed)
+            ] + numbers(flow.traffic, since: flow.lastUsed) + name(nil, flow.lastHost)
         )
+    }
+
+    /// Returns the name that a guest resolved to an address, if details are wanted.
+    private func name(_ known: String?, _ address: IPAddress?) -> [JSON.Member] {
+        guard process != nil, let name = known ?? address.flatMap(engine.failures.name) else {
+            return []
+        }
+        return [JSON.Member("name", .string(name))]
+    }
+
+    /// Returns the process and the time to the host's peer and back, if details are wanted.
+    private func details(_ flow: TCPFlow) -> [JSON.Member] {
+        guard let process else { return [] }
+        let name = process(flow).map { JSON.Member("process", .string($0)) }
+        let time = flow.hostRoundTrip.map { JSON.Member("roundTripMicroseconds", .integer($0)) }
+        return [name, time].compactMap(\.self)
     }
 
     /// Returns a host's address as guests know it: 127.0.0.1 becomes the host alias.

@@ -21,11 +21,15 @@ struct ObservationAPI {
     /// Called for each request.
     let statistics: () -> Statistics
     let engine: PacketEngine
+    let processUse: ProcessUse
     let capture: CaptureSwitch
+    let streams: CaptureStreams
     /// Called for each request: what only the network itself knows of its state.
     let health: () -> JSON
     /// Called for each request for details; without the gateway, in order of family and address.
     var guestAddresses: () -> [GuestAddress] = { [] }
+    /// Called for each connection in a request for details; nil for a process that is not known.
+    var process: (TCPFlow) -> String? = { _ in nil }
 
     /// The routes of gvproxy.
     var routes: [HTTPRoute] {
@@ -37,28 +41,36 @@ struct ObservationAPI {
         ]
     }
 
+    /// The counters in Prometheus' text format.
+    var metrics: HTTPRoute {
+        HTTPRoute("/metrics") { _, _ in
+            .content(
+                Array((statistics().metrics + processUse.metrics).utf8),
+                type: "text/plain; version=0.0.4; charset=utf-8"
+            )
+        }
+    }
+
     /// The routes that gvproxy does not have.
     var ownRoutes: [HTTPRoute] {
         [
-            HTTPRoute("/metrics") { _, _ in
-                .content(
-                    Array(statistics().metrics.utf8),
-                    type: "text/plain; version=0.0.4; charset=utf-8"
-                )
-            },
+            metrics,
             HTTPRoute("/health") { _, _ in .json(health()) },
             HTTPRoute("/links") { _, _ in
                 .json(LinkReport(engine, guestAddresses()).json)
             },
             HTTPRoute("/flows/failed") { _, _ in .json(FailureReport(engine: engine).json) },
             HTTPRoute("/flows") { request, _ in flows(URLQuery(request.head.query ?? "")) },
+            streams.route,
             HTTPRoute("/capture") { _, _ in .json(captureState()) },
-            HTTPRoute(posting: "/capture/on") { _, _ in
+            HTTPRoute(posting: "/capture/on") { request, _ in
                 do {
-                    try capture.start()
+                    try startCapture(request.body)
                     return .empty
-                } catch {
+                } catch let error as SystemError {
                     return .error(500, "\(error)")
+                } catch {
+                    return .error(400, "\(error)")
                 }
             },
             HTTPRoute(posting: "/capture/off") { _, _ in
@@ -88,13 +100,26 @@ struct ObservationAPI {
         guard let offset = UInt32(query["offset"] ?? "0") else {
             return .error(400, "offset: expected the number of flows to pass over")
         }
-        return .json(FlowReport(engine, skipping: Int(offset)).json)
+        let hasDetails = query["details"] == "true"
+        return .json(FlowReport(engine, skipping: Int(offset), hasDetails ? process : nil).json)
+    }
+
+    /// Starts the capture as the body describes it; without a description, it may already run.
+    private func startCapture(_ body: [UInt8]) throws {
+        let document = body.isEmpty ? .object([]) : try JSONParser.parse(body)
+        if document.members.isEmpty { return try capture.start() }
+        let wish = try CaptureWish { document.member($0)?.text }
+        try capture.start(document.member("file")?.text, wishing: wish)
     }
 
     private func captureState() -> JSON {
-        .object([
+        var members = [
             JSON.Member("on", .bool(capture.isOn)), JSON.Member("file", .string(capture.path)),
-        ])
+            JSON.Member("frames", .integer(capture.written)),
+            JSON.Member("lostFrames", .integer(capture.counters.lostFrames)),
+        ]
+        if let fault = capture.fault { members.append(JSON.Member("fault", .string(fault))) }
+        return .object(members)
     }
 }
 

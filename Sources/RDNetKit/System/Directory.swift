@@ -1,8 +1,23 @@
 internal import CLinux
 internal import Glibc
 
-/// The names in a directory.
+/// A directory: its creation, and the names in it.
 enum Directory {
+    /// Creates a directory and those above it, unless they exist.
+    ///
+    /// See mkdir(2).
+    ///
+    /// - Parameter path: Absolute or relative.
+    /// - Throws: `SystemError` that names the directory that could not be created.
+    static func makeAll(_ path: String) throws(SystemError) {
+        var folder = path.hasPrefix("/") ? "" : "."
+        for name in path.split(separator: "/") {
+            folder += "/" + name
+            guard mkdir(folder, 0o755) != 0, errno != EEXIST else { continue }
+            throw SystemError(call: "mkdir \(folder)", errno: errno)
+        }
+    }
+
     /// Calls a closure with each name until it returns false; never if the directory cannot be
     /// read.
     ///

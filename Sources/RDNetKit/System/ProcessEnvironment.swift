@@ -75,6 +75,16 @@ enum ProcessEnvironment {
         String(cString: clinux_commit())
     }
 
+    /// A path that stays valid in any working directory.
+    ///
+    /// See getcwd(3).
+    static func absolutePath(_ path: String) -> String {
+        guard !path.hasPrefix("/"), let folder = getcwd(nil, 0) else { return path }
+        defer { free(folder) }
+        let text = String(cString: folder)
+        return text == "/" ? "/" + path : "\(text)/\(path)"
+    }
+
     /// The machine's host name.
     ///
     /// See uname(2).

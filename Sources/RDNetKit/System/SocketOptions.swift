@@ -47,6 +47,19 @@ extension Socket {
         }
     }
 
+    /// The estimated time to the peer and back, in microseconds; nil for a socket that is not TCP,
+    /// or without an estimate.
+    ///
+    /// See tcp(7), TCP_INFO.
+    static func roundTrip(_ descriptor: borrowing OwnedDescriptor) -> UInt64? {
+        var report = tcp_info()
+        var length = socklen_t(MemoryLayout<tcp_info>.size)
+        let protocolNumber = Int32(IPPROTO_TCP)
+        let status = getsockopt(descriptor.number, protocolNumber, TCP_INFO, &report, &length)
+        guard status == 0, report.tcpi_rtt > 0 else { return nil }
+        return UInt64(report.tcpi_rtt)
+    }
+
     /// Whether the peer has closed its end, even if some of its data is still unread.
     ///
     /// See poll(2), POLLRDHUP.

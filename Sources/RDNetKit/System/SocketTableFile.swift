@@ -50,11 +50,15 @@ final class SocketTableFile {
         try read().map { SocketTable.openPorts(reading: $0, isUDP: isUDP) }
     }
 
-    /// The inode of a socket that is connecting to an endpoint; nil if there is none, or there are
-    /// too many sockets.
-    func socket(connectingTo remote: Endpoint) throws(SystemError) -> UInt64? {
-        try read().flatMap {
-            SocketTable.connecting(to: remote, reading: $0, isIPv6: name.hasSuffix("6"))
+    /// The inode of a socket that is connecting to an endpoint, or has a connection from a port to
+    /// it; nil if there is none, or there are too many sockets.
+    func socket(
+        connectingTo remote: Endpoint,
+        from port: UInt16?
+    ) throws(SystemError) -> UInt64? {
+        let isIPv6 = name.hasSuffix("6")
+        return try read().flatMap {
+            SocketTable.connecting(to: remote, from: port, reading: $0, isIPv6: isIPv6)
         }
     }
 

@@ -28,19 +28,29 @@ enum StandardStream {
     ///
     /// For the output of a command, never for the data plane. See write(2).
     func print(_ text: String) {
-        var rest = Array(text.utf8)[...]
+        _ = write(Array(text.utf8))
+    }
+
+    /// Writes bytes, waiting for the reader if necessary.
+    ///
+    /// - Returns: False if the stream is broken.
+    func write(_ octets: [UInt8]) -> Bool {
+        var rest = octets[...]
         while !rest.isEmpty {
             // Sound: the pointer is used only during the call.
-            let written = rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            let written = rest.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress, $0.count)
+            }
             if written > 0 {
                 rest = rest.dropFirst(written)
             } else if errno == EAGAIN {
                 var request = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                guard poll(&request, 1, -1) == 1 else { return }
+                guard poll(&request, 1, -1) == 1 else { return false }
             } else if errno != EINTR {
-                return
+                return false
             }
         }
+        return true
     }
 
     /// Replaces the descriptors from 0 to 2 with /dev/null.

@@ -29,6 +29,9 @@ struct SystemError: Error, Equatable, CustomStringConvertible {
     /// Whether the process or the system has no more descriptors.
     var isOutOfDescriptors: Bool { errno == EMFILE || errno == ENFILE }
 
+    /// Whether the caller may not do this.
+    var isPermissionDenied: Bool { errno == EACCES || errno == EPERM }
+
     /// Whether the call timed out.
     var isTimeout: Bool { errno == ETIMEDOUT }
 

@@ -10,6 +10,15 @@ enum IPProtocol {
     /// The protocol that carries ICMP in the family of an address.
     @inline(__always)
     static func icmp(for address: IPAddress) -> UInt8 { address.isIPv4 ? icmp : icmpIPv6 }
+
+    /// `tcp`, `udp` or `icmp`, for people.
+    static func name(of transport: UInt8) -> String {
+        switch transport {
+        case tcp: "tcp"
+        case udp: "udp"
+        default: "icmp"
+        }
+    }
 }
 
 /// What the headers of an IP packet say, in the same words for both families (RFC 791, 3.1; RFC

@@ -6,7 +6,8 @@ enum SocketTable {
     /// States (include/net/tcp_states.h); an unconnected UDP socket has the second one.
     private static let listening = "0A"
     private static let unconnected = "07"
-    /// SYN-SENT.
+    /// ESTABLISHED and SYN-SENT.
+    private static let established = "01"
     private static let connecting = "02"
 
     /// The ports on which sockets wait for any client.
@@ -32,24 +33,29 @@ enum SocketTable {
         return ports
     }
 
-    /// A TCP socket that is connecting to an endpoint.
+    /// A TCP socket that is connecting to an endpoint, or has a connection from a port to it.
     ///
     /// - Parameters:
     ///   - remote: The endpoint.
+    ///   - port: The socket's own; nil for any socket that is connecting.
     ///   - octets: The table; a line that is cut short or malformed is skipped.
     ///   - isIPv6: Whether it is a table of IPv6 sockets, which also connect to IPv4 addresses.
     /// - Returns: The inode of the first such socket; nil if there is none.
     static func connecting(
         to remote: Endpoint,
+        from port: UInt16? = nil,
         reading octets: [UInt8],
         isIPv6: Bool
     ) -> UInt64? {
+        let own = port.map { ":\(hexadecimal($0.bigEndianOctets))" }
         let address = isIPv6 ? remote.address.ipv6Octets : remote.address.octets
         let place = Array("\(text(of: address)):\(hexadecimal(remote.port.bigEndianOctets))".utf8)
         for line in octets.split(separator: UInt8(ascii: "\n")).dropFirst() {
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 10)
             guard fields.count > 9, fields[2].elementsEqual(place),
                 fields[3].elementsEqual(connecting.utf8)
+                    || own != nil && fields[3].elementsEqual(established.utf8),
+                own.map({ fields[1].suffix($0.utf8.count).elementsEqual($0.utf8) }) ?? true
             else { continue }
             return UInt64(String(decoding: fields[9], as: UTF8.self))
         }

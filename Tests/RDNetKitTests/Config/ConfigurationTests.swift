@@ -296,7 +296,7 @@ struct ConfigurationTests {
             inputs: Machine().inputs(arguments)
         )
         let second = try Machine(file: first.printed).hostSwitch()
-        let unset = ["api", "guest-bind", "allow", "deny", "api-path", "port-fs"]
+        let unset = ["api", "guest-bind", "allow", "deny", "api-path", "port-fs", "metrics"]
         for option in Option.hostSwitch where option.reach != .commandLine {
             #expect(option.values(first.settings) == option.values(second.settings))
             #expect(!option.values(second.settings).isEmpty || unset.contains(option.name))

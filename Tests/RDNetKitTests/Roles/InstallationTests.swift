@@ -7,7 +7,7 @@ import Testing
 struct InstallationTests {
     private let recorded = RecordedSurroundings()
     private let names = RoleRegistry.standard.roles.map(\.name)
-    private var usualNames: [String] { names.filter { !["up", "ctl"].contains($0) } }
+    private var usualNames: [String] { names.filter { !["up", "ctl", "extcap"].contains($0) } }
 
     /// Calls `body` with an empty directory and a program next to it, the target of `--install`.
     private func withDirectory(_ body: (_ directory: String, _ program: String) throws -> Void)

@@ -52,11 +52,19 @@ final class APIFixture {
                     return Statistics([MetricSample(family: family, member: nil, value: 7)])
                 },
                 engine: guest.engine,
+                processUse: ProcessUse(),
                 capture: CaptureSwitch(
                     path,
                     ethernet: guest.engine.ethernet,
                     loop: guest.engine.loop,
                     log: .discarding()
+                ),
+                streams: CaptureStreams(
+                    guest.engine.ethernet,
+                    counters: CaptureCounters(),
+                    loop: guest.engine.loop,
+                    application: "rdnet",
+                    names: { [] }
                 ),
                 health: { .object([JSON.Member("version", .string("0"))]) }
             ),
@@ -74,7 +82,12 @@ final class APIFixture {
                 wallTime: { WallTime(seconds: $0.nanoseconds / 1_000_000_000, utcOffset: 0) },
                 now: { [guest] in guest.loop.now }
             ),
-            logLevel: LogLevelAPI(log: log)
+            logLevel: LogLevelAPI(log: log),
+            events: EventAPI(
+                feed: EventFeed(),
+                loop: guest.engine.loop,
+                wallTime: { WallTime(seconds: 0, utcOffset: 0) }
+            )
         )
     }
 

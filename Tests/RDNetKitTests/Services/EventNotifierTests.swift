@@ -74,7 +74,7 @@ struct EventNotifierTests {
         ]
     )
     func lines(event: NetworkEvent, expected: String) {
-        #expect(String(decoding: event.line, as: UTF8.self) == expected + "\n")
+        #expect(String(decoding: event.notification ?? [], as: UTF8.self) == expected + "\n")
     }
 
     @Test func `each event has a connection of its own, in order`() throws {
@@ -143,5 +143,5 @@ struct EventNotifierTests {
 }
 
 extension NetworkEvent {
-    fileprivate var text: String { String(decoding: line, as: UTF8.self) }
+    fileprivate var text: String { String(decoding: notification ?? [], as: UTF8.self) }
 }

@@ -45,7 +45,10 @@ struct ObservationAPITests {
     )
     func shows(path: String, body: String) {
         for method in ["GET", "POST", "DELETE"] {
-            #expect(fixture.text(method, path) == body + "\n")
+            let text = fixture.text(method, path)
+            // The rest of the metrics is about this process.
+            let shown = path == "/metrics" ? String(text.prefix(body.count + 1)) : text
+            #expect(shown == body + "\n")
         }
     }
 
@@ -176,17 +179,19 @@ struct ObservationAPITests {
     @Test func `the capture is switched by POST, goes on where it stopped, and says where`() throws
     {
         let path = fixture.directory.file("frames.pcap")
-        let state = { (isOn: Bool) in #"{"on":\#(isOn),"file":"\#(path)"}"# + "\n" }
-        #expect(fixture.text("GET", "/capture") == state(false))
+        func isShown(_ isOn: Bool) -> Bool {
+            fixture.text("GET", "/capture").hasPrefix(#"{"on":\#(isOn),"file":"\#(path)","#)
+        }
+        #expect(isShown(false))
         #expect(fixture.ask("GET", "/capture/on") == .error(400, "post only"))
         for _ in 0..<2 {
             // Repeating a command is no error.
             for _ in 0..<2 { #expect(fixture.ask("POST", "/capture/on") == .empty) }
-            #expect(fixture.text("GET", "/capture") == state(true))
+            #expect(isShown(true))
             #expect(try guest.ping(ScriptedGuest.gateway))
             #expect(fixture.ask("GET", "/capture/off") == .error(400, "post only"))
             for _ in 0..<2 { #expect(fixture.ask("POST", "/capture/off") == .empty) }
-            #expect(fixture.text("GET", "/capture") == state(false))
+            #expect(isShown(false))
         }
         let octets = try #require(FileManager.default.contents(atPath: path))
         // One file header, then two requests and their replies.

@@ -227,6 +227,9 @@ struct DocumentedTrial: Sendable {
             before: namedGuest
         ),
         .init(start: "rdnet ctl flows --json", before: namedGuest),
+        .init(start: "rdnet ctl events", manner: .none("it never exits; see LiveViewTests")),
+        .init(start: "rdnet ctl capture -", manner: .none("it never exits; see LiveViewTests")),
+        .init(start: "rdnet --install-extcap", manner: .none("LiveViewTests runs all of it")),
         .init(
             start: "ssh -o ProxyCommand",
             before: namedGuest + sshServer,

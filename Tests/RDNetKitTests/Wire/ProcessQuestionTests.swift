@@ -8,8 +8,12 @@ struct ProcessQuestionTests {
     func requests(text: String) throws {
         let remote = Endpoint(address: try #require(IPAddress(text)), port: 443)
         let octets = ProcessQuestion.octets(remote)
-        #expect(octets.count == 18 && octets.suffix(2) == [1, 187])
+        #expect(octets.count == 20 && octets.suffix(4) == [1, 187, 0, 0])
         #expect(ProcessQuestion.remote(reading: octets.span.bytes) == remote)
+        #expect(ProcessQuestion.port(reading: octets.span.bytes) == nil)
+        let other = ProcessQuestion.octets(remote, from: 515)
+        #expect(other.suffix(4) == [1, 187, 2, 3])
+        #expect(ProcessQuestion.port(reading: other.span.bytes) == 515)
         for wrong in [[], Array(octets.dropLast()), octets + [0]] {
             #expect(ProcessQuestion.remote(reading: wrong.span.bytes) == nil)
         }

@@ -65,6 +65,21 @@ struct SocketTableTests {
         #expect(SocketTable.connecting(to: local, reading: table, isIPv6: false) == nil)
     }
 
+    @Test func `or with a connection, if the own port is known`() throws {
+        let line = """
+            header
+               0: 027FA8C0:B2A0 09090909:0050 01 00000001:00000000 01:00000062 00000000     0        0 78 2 0
+               1: 027FA8C0:B2A1 09090909:0050 02 00000001:00000000 01:00000062 00000000     0        0 79 2 0
+
+            """
+        let remote = Endpoint(address: try #require(IPAddress("9.9.9.9")), port: 80)
+        let octets = Array(line.utf8)
+        let inodes = [0xb2a0, 0xb2a1, 0xb2a2].map { port in
+            SocketTable.connecting(to: remote, from: port, reading: octets, isIPv6: false)
+        }
+        #expect(inodes == [78, 79, nil])
+    }
+
     @Test(
         "a line that is cut short or malformed has none",
         arguments: [
