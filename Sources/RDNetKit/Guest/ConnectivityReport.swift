@@ -121,7 +121,7 @@ struct ConnectivityReport {
         checks += [
             Check(
                 name: "speed",
-                subject: "TCP to the host and back for a second",
+                subject: "TCP to the host for a second",
                 run: measureSpeed
             ),
             Check(

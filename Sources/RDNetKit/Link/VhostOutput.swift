@@ -73,7 +73,7 @@ struct VhostOutput: ~Copyable {
         var room = try room(for: count, keeping: spare, ring, memory)
         if room == .later {
             // A buffer that the guest provides before it reads the request brings no kick.
-            if try ring.awaitKick() > spare {
+            if try ring.awaitKick() > 0 {
                 room = try self.room(for: count, keeping: spare, ring, memory)
             }
             if room == .later { refusedRoom = true } else { ring.refuseKicks() }

@@ -89,7 +89,10 @@ final class VirtioOutput {
             return chains[usedChains].length >= count ? .ready : .never
         }
         while length < count {
-            guard try ring.countAvailable() > spare else { return .later }
+            let available = try ring.countAvailable()
+            mostBuffers = max(mostBuffers, available + chainCount - usedChains)
+            // As in `hasBuffers`: the guest may never provide more than it did.
+            guard available > min(spare, mostBuffers / 2) else { return .later }
             try take(from: memory)
             if !merges { return length >= count ? .ready : .never }
         }

@@ -190,7 +190,8 @@ final class UpSession: ReadinessObserver {
         loop = try EventLoop()
         network = HostNetwork(settings, loop: loop, log: start.logger)
         if isReport { echo = try EchoServers(loop: loop) }
-        if start.operands.isEmpty { introduce() }
+        // A program that reads the document expects nothing else.
+        if start.operands.isEmpty, !start.settings.printsJSON { introduce() }
     }
 
     /// Connects forwards to the namespace's own 127.0.0.1.
@@ -336,6 +337,7 @@ final class UpSession: ReadinessObserver {
         var targets = ConnectivityTargets(
             tcpEcho: echo.streamPort,
             udpEcho: echo.datagramPort,
+            discard: echo.discardPort,
             published: network.forwards.endpoint(of: local, .tcp)?.port ?? 0,
             guestPort: Self.reportPort
         )

@@ -1,4 +1,4 @@
-/// Echo servers on 127.0.0.1: the host's ends of a connectivity report.
+/// Servers on 127.0.0.1 that echo, and one that discards: the host's ends of a connectivity report.
 final class EchoServers: ReadinessObserver {
     private static let maximumStreams = 16
 
@@ -6,11 +6,14 @@ final class EchoServers: ReadinessObserver {
     private let datagrams: OwnedDescriptor
     private var watch: EventLoop.Watch?
     private var listener: StreamListener?
+    private var discarding: StreamListener?
     private var streams: [EchoStream] = []
     private let buffer: UnsafeMutableRawBufferPointer
     /// The UDP port, which the kernel chose.
     let datagramPort: UInt16
     var streamPort: UInt16 { listener?.endpoint?.port ?? 0 }
+    /// The port of the server that discards (RFC 863).
+    var discardPort: UInt16 { discarding?.endpoint?.port ?? 0 }
 
     /// Opens both servers.
     ///
@@ -24,7 +27,10 @@ final class EchoServers: ReadinessObserver {
         buffer = .allocate(byteCount: 1 << 16, alignment: 16)
         watch = try loop.watch(datagrams.number, for: .readable, observer: self)
         listener = try StreamListener(try ListeningSocket.tcp(anyPort), loop: loop) {
-            [unowned self] stream, _ in take(stream)
+            [unowned self] stream, _ in take(stream, echoes: true)
+        }
+        discarding = try StreamListener(try ListeningSocket.tcp(anyPort), loop: loop) {
+            [unowned self] stream, _ in take(stream, echoes: false)
         }
     }
 
@@ -32,10 +38,10 @@ final class EchoServers: ReadinessObserver {
         buffer.deallocate()
     }
 
-    private func take(_ stream: consuming OwnedDescriptor) {
+    private func take(_ stream: consuming OwnedDescriptor, echoes: Bool) {
         guard streams.count < Self.maximumStreams else { return }
         do {
-            streams.append(try EchoStream(stream, loop: loop))
+            streams.append(try EchoStream(stream, echoes: echoes, loop: loop))
         } catch {
             // Without a watch the connection closes, which the client notices.
         }
@@ -56,6 +62,7 @@ final class EchoServers: ReadinessObserver {
     /// Closes both servers and their connections.
     func close() {
         listener?.close()
+        discarding?.close()
         if let watch { loop.forget(watch) }
         watch = nil
         for stream in streams { stream.close() }
@@ -63,18 +70,25 @@ final class EchoServers: ReadinessObserver {
     }
 }
 
-/// One connection that echoes its bytes; it reads only after all earlier bytes are sent.
+/// One connection that discards its bytes, or echoes them; it then reads only after all earlier
+/// bytes are sent.
 private final class EchoStream: ReadinessObserver {
     private let loop: EventLoop
     private let descriptor: OwnedDescriptor
+    private let echoes: Bool
     private var watch: EventLoop.Watch?
     private var waiting = OctetQueue(SpareBuffers())
     private let buffer: UnsafeMutableRawBufferPointer
 
-    init(_ descriptor: consuming OwnedDescriptor, loop: EventLoop) throws(SystemError) {
+    init(
+        _ descriptor: consuming OwnedDescriptor,
+        echoes: Bool,
+        loop: EventLoop
+    ) throws(SystemError) {
         self.loop = loop
         self.descriptor = descriptor
-        buffer = .allocate(byteCount: 1 << 16, alignment: 16)
+        self.echoes = echoes
+        buffer = .allocate(byteCount: 1 << 18, alignment: 16)
         watch = try loop.watch(self.descriptor.number, for: .readable, observer: self)
     }
 
@@ -87,6 +101,7 @@ private final class EchoStream: ReadinessObserver {
             if waiting.isEmpty {
                 guard let count = try Socket.receive(descriptor, into: buffer) else { return }
                 if count == 0 { return close() }
+                guard echoes else { return }
                 waiting.append(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             }
             try waiting.drain { (octets) throws(SystemError) in

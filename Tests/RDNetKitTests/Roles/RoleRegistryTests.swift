@@ -116,7 +116,7 @@ struct RoleRegistryTests {
         #expect(run("rdnet", "--list") == .success)
         #expect(
             recorded.output
-                == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvproxy\ngvforwarder\nport-proxy\nport-fs\nport-forwarder\nslirp4netns\npasta\nvpnkit\nctl\n"
+                == "host-switch\nvm-switch\nnetwork-setup\nwsl-proxy\nup\ngvproxy\ngvforwarder\nport-proxy\nport-fs\nport-forwarder\nslirp4netns\npasta\nvpnkit\nctl\nextcap\n"
         )
     }
 

@@ -111,9 +111,10 @@ struct CtlTests {
 
         let links = try ctl("links").split(separator: "\n").map { $0.split(separator: " ") }
         try #require(links.count == 2)
-        #expect(links[0].joined(separator: " ").hasPrefix("ID NAME FORMAT FRAMES IN FRAMES OUT"))
+        #expect(links[0].joined(separator: " ").hasPrefix("ID NAME FORMAT AGE IDLE IN OUT QUEUED"))
         #expect(links[1][..<3] == ["0", "unix://\(world.directory.file("link"))", "extended"])
-        #expect(links[1].suffix(3) == ["0", "0", "5a:94:ef:e4:0c:ee"])
+        let guest = ["0", "0", "5a:94:ef:e4:0c:ee", "192.168.127.2", "fdc0:a87f::2"]
+        #expect(links[1].suffix(5).map { String($0) } == guest)
         #expect(try ctl("links", "--json").hasPrefix(#"[{"id":0,"name":"unix://"#))
 
         #expect(try ctl("capture") == "the capture is on; its file is /dev/null\n")
@@ -223,10 +224,11 @@ struct CtlTests {
                 == "rdnet ctl: unix:///nonexistent/api: No such file or directory; "
                 + "expected the API of a host-switch or gvproxy there\n"
         )
-        // The link of host-switch accepts frames, and answers no requests.
+        // The link of host-switch notices that this is no frame.
         let link = "unix://" + world.directory.file("link")
         #expect(
-            try failure("leases", "--api", link) == "rdnet ctl: \(link): no answer in time\n"
+            try failure("leases", "--api", link)
+                == "rdnet ctl: \(link): the connection ended before the answer\n"
         )
     }
 }

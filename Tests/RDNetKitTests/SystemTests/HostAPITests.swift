@@ -207,9 +207,11 @@ struct HostAPITests {
 
     @Test func `the capture is switched while frames go by`() throws {
         let world = try Guest(hostOptions: ["--capture", "/dev/null"])
-        #expect(try world.askAPI("/capture") == #"{"on":true,"file":"/dev/null"}"# + "\n")
+        #expect(try world.askAPI("/capture").hasPrefix(#"{"on":true,"file":"/dev/null","frames":"#))
         try world.askAPI("/capture/off", body: "")
-        #expect(try world.askAPI("/capture") == #"{"on":false,"file":"/dev/null"}"# + "\n")
+        #expect(
+            try world.askAPI("/capture").hasPrefix(#"{"on":false,"file":"/dev/null","frames":"#)
+        )
         try world.guest.run("ping", "-c", "1", "-W", "5", Guest.gateway)
         try world.askAPI("/capture/on", body: "")
         try world.guest.run("ping", "-c", "1", "-W", "5", Guest.gateway)

@@ -133,6 +133,8 @@ struct IPv6ServicesTests {
             in: world.guest
         )
         try world.waitForListener(7, in: world.guest, kind: "-uln")
+        // A datagram to an address that the guest does not have yet is lost.
+        try world.guest.run("ping", "-6", "-c", "1", "-W", "60", "fdc0:a87f::1")
         let peer = try world.host.run(
             "bash",
             "-c",

@@ -16,6 +16,8 @@ struct LiveViewTests {
     init() throws {
         host = try NetworkNamespace()
         try host.run("ip", "link", "set", "lo", "up")
+        // The gateway itself answers pings to the host alias.
+        try host.run("ip", "address", "add", "10.99.0.1/32", "dev", "lo")
         chmod(directory.path, 0o700)
     }
 
@@ -40,7 +42,7 @@ struct LiveViewTests {
         let output = try run(
             """
             $R up -- sh -c 'cat >/dev/null; nc -z -w 5 192.168.127.254 9; ping -c 1 -W 5 \
-            192.168.127.254' < <(until [ -s $D/events ]; do
+            10.99.0.1' < <(until [ -s $D/events ]; do
                 $R ctl unexpose 127.0.0.1:8099 2>/dev/null
                 $R ctl expose 127.0.0.1:8099 192.168.127.2:80; sleep 0.1; done) >/dev/null 2>&1 &
             until $R ctl flows >/dev/null 2>&1; do sleep 0.1; done

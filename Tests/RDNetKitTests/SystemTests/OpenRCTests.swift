@@ -13,7 +13,7 @@ struct OpenRCTests {
 
     /// Sources a service in a file system of its own, and becomes its program.
     private static let runner = """
-        mount -t tmpfs none /run && mount -t tmpfs none /var/log || exit 1
+        mount -t tmpfs -o mode=755 none /run && mount -t tmpfs -o mode=755 none /var/log || exit 1
         checkpath() {
             owner=root
             while [ $# -gt 1 ]; do

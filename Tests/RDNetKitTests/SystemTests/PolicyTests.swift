@@ -186,7 +186,7 @@ struct PolicyTests {
             return try scene.guest(script)
         }
         let wanted = """
-            for host in good.example rebind.example 10.72.0.2; do \(Self.curl) http://$host/; done
+            for host in 10.72.0.2 good.example rebind.example; do \(Self.curl) http://$host/; done
             for host in 192.168.127.254 host.docker.internal; do nc -z -w 5 $host 7; echo $?; done
             """
         let observed = try scene("--allow", "any")

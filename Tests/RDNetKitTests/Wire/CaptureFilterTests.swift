@@ -8,7 +8,7 @@ struct CaptureFilterTests {
     private static let datagram: [UInt8] =
         [0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xee, 2, 0, 0, 0, 0, 1, 0x08, 0x00]
         // Version and length, service, total length, identification, flags, TTL, UDP, checksum.
-        + [0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0xba, 0x18, 192, 168, 127, 2, 1, 2, 3, 4]
+        + [0x45, 0, 0, 28, 0, 0, 0x40, 0, 64, 17, 0xf7, 0x20, 192, 168, 127, 2, 1, 2, 3, 4]
         // Ports, length, no checksum.
         + [0x03, 0xe8, 0, 53, 0, 8, 0, 0]
     /// A broadcast ARP request of 192.168.127.2 for 192.168.127.1.
