@@ -3,7 +3,8 @@ enum LinkOpener {
     /// Listens at an address and passes on every connection.
     ///
     /// - Parameters:
-    /// - address: The address of a stream, of a packet socket or of vhost-user, or a descriptor that listens.
+    /// - address: The address of a stream, of a packet socket or of vhost-user, or a descriptor
+    ///   that listens.
     /// - access: Who may connect to a unix socket.
     /// - loop: The event loop that reports connections.
     /// - log: For a socket file that disappears.

@@ -18,7 +18,7 @@ struct VirtioRing: ~Copyable {
     let size: Int
     private let place: Place
     private let usesEventIndex: Bool
-    private let hasTables: Bool
+    private let hasIndirection: Bool
     /// The available entry to take next.
     private(set) var next: UInt16
     /// The available index as last loaded.
@@ -38,7 +38,7 @@ struct VirtioRing: ~Copyable {
         self.place = place
         size = place.size
         usesEventIndex = features.contains(.eventIndex)
-        hasTables = features.contains(.indirectDescriptors)
+        hasIndirection = features.contains(.indirectDescriptors)
         next = base
         available = base
         // The guest has counted what an earlier back end used.
@@ -76,7 +76,7 @@ struct VirtioRing: ~Copyable {
             table: place.descriptors,
             count: size,
             limit: size,
-            mayLeadToTable: hasTables
+            mayLeadToTable: hasIndirection
         )
     }
 

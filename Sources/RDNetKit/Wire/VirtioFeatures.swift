@@ -28,8 +28,8 @@ struct VirtioFeatures: OptionSet, Equatable, Sendable {
 
     /// What this end supports.
     ///
-    /// Without F_LOG_ALL, a front end does not migrate its guest live. F_MTU is missing, because not all front ends have the configuration that belongs to it;
-    /// guests learn the MTU by DHCP.
+    /// Without F_LOG_ALL, a front end does not migrate its guest live. F_MTU is missing, because
+    /// not all front ends have the configuration that belongs to it; guests learn the MTU by DHCP.
     static let offered: VirtioFeatures = [
         .checksum, .guestChecksum, .guestTCPIPv4, .guestTCPIPv6, .hostTCPIPv4, .hostTCPIPv6,
         .hostECN, .mergeableBuffers, .indirectDescriptors, .eventIndex, .protocolFeatures,

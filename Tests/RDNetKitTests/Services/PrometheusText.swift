@@ -77,7 +77,9 @@ struct PrometheusText {
         }
         var rest = line.dropFirst(family.name.count)
         let labels = rest.first == "{" ? try readLabels(&rest) : []
-        guard rest.popFirst() == " ", let value = Double(rest).map({ UInt64($0) }) else { throw fault("no value") }
+        guard rest.popFirst() == " ", let value = Double(rest).map({ UInt64($0) }) else {
+            throw fault("no value")
+        }
         let isNew = family.samples.allSatisfy { other in
             !other.labels.elementsEqual(labels) { $0 == $1 }
         }
