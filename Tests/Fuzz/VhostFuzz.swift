@@ -24,7 +24,7 @@ enum VhostFuzz {
         return Int32(number)
     }()
 
-    private static let memory: UnsafeMutableRawBufferPointer = {
+    nonisolated(unsafe) private static let memory: UnsafeMutableRawBufferPointer = {
         let start = mmap(nil, size + 2 * page, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)
         return UnsafeMutableRawBufferPointer(start: start, count: size + 2 * page)
     }()

@@ -77,7 +77,8 @@ struct PrometheusText {
         }
         var rest = line.dropFirst(family.name.count)
         let labels = rest.first == "{" ? try readLabels(&rest) : []
-        guard rest.popFirst() == " ", let value = Double(rest).map({ UInt64($0) }) else {
+        // Only the processor time has a fraction.
+        guard rest.popFirst() == " ", let value = UInt64(rest.prefix { $0 != "." }) else {
             throw fault("no value")
         }
         let isNew = family.samples.allSatisfy { other in
