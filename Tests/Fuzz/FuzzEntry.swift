@@ -13,7 +13,7 @@ public func fuzzOneInput(_ octets: UnsafePointer<UInt8>, _ count: Int) -> CInt {
 
 /// A group of parsers, or a machine of several parts, that reads outside bytes.
 private enum FuzzTarget: String {
-    case packets, messages, text, http, names, streams, multiplexer, vhost, engine
+    case packets, messages, text, http, names, streams, multiplexer, engine
 
     /// The target of this process.
     static let chosen: FuzzTarget = {
@@ -33,7 +33,6 @@ private enum FuzzTarget: String {
         case .names: NameFuzz.run(input)
         case .streams: StreamFuzz.run(input)
         case .multiplexer: MultiplexFuzz.run(input)
-        case .vhost: VhostFuzz.run(input)
         case .engine: EngineFuzz.run(input)
         }
     }

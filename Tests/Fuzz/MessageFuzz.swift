@@ -1,4 +1,4 @@
-/// DHCP, DNS and the kernel's messages.
+/// DHCP, DNS, the kernel's messages, and a vhost-user front end.
 enum MessageFuzz {
     static func run(_ input: FuzzInput) {
         runFuzzCase(
@@ -6,7 +6,7 @@ enum MessageFuzz {
             [
                 dhcpMessage, dhcpServer, dhcpClient, dnsQuery, dnsAnswer, dnsName, multicast,
                 searchList, netlink, socketRequest,
-            ] + IPv6Fuzz.cases
+            ] + IPv6Fuzz.cases + VhostFuzz.cases
         )
     }
 

@@ -10,9 +10,7 @@ enum VhostFuzz {
     private static let address: UInt64 = 0x10_0000
     private static let untouched: UInt8 = 0xa5
 
-    static func run(_ input: FuzzInput) {
-        runFuzzCase(input, [device, messages])
-    }
+    static var cases: [FuzzCase] { [device, messages] }
 
     // MARK: The file
 

@@ -16,7 +16,7 @@ duration=$SECONDS
 ((duration > 0)) || duration=60
 cd "$(dirname "$0")/../.."
 readonly self=Tests/Fuzz/fuzz.sh
-readonly targets=(engine packets messages text http names streams multiplexer vhost)
+readonly targets=(engine packets messages text http names streams multiplexer)
 readonly directory=.build/fuzz program=.build/fuzz/rdnet-fuzz
 mkdir -p "$directory"
 
