@@ -44,11 +44,13 @@ struct TCPForwardTests {
     }
 
     @Test func `unexpose stops listening, and connections live on`() throws {
-        try forwards.expose(local: "127.0.0.1:0", remote: "192.168.127.2:80")
-        let endpoint = try #require(forwards.endpoint(of: "127.0.0.1:0", .tcp))
+        // An address of its own: another test would take a port of 127.0.0.1 once it is free.
+        let local = "127.46.0.1:0"
+        try forwards.expose(local: local, remote: "192.168.127.2:80")
+        let endpoint = try #require(forwards.endpoint(of: local, .tcp))
         let client = StreamClient(try connect(to: endpoint))
         try loop.turn(until: { !connector.streams.isEmpty })
-        try forwards.unexpose(local: "127.0.0.1:0")
+        try forwards.unexpose(local: local)
         try loop.turn(waitingAtMost: .zero)
         #expect(throws: SystemError.self) { _ = try connect(to: endpoint) }
         try connector.streams[0].send("still here")
