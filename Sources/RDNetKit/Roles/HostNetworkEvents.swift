@@ -19,7 +19,8 @@ extension HostNetwork {
             feed.tell(Self.event(record, question), .policy)
         }
         let periodic = EventTicker(self)
-        feed.changed = { [unowned self] in
+        // The feed must not keep itself.
+        feed.changed = { [unowned self, unowned feed] in
             engine.network.flowWatch = feed.isWatched(.flow) ? flowEvent : nil
             periodic.isOn = feed.isWatched(.drop) || feed.isWatched(.lease)
         }
