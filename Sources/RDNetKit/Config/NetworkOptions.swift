@@ -226,7 +226,7 @@ extension Option<NetworkSettings> {
                 unset: "none",
                 help: "serve only the counters, for Prometheus, at an address on the host",
                 reason: """
-                    It is the API's /metrics without a token: whoever can connect can read them, and \
+                    It is the API's /metrics without a token: anyone who can connect can read them, and \
                     change nothing.
                     """
             ),

@@ -269,7 +269,7 @@ final class VhostLink: FrameLink, ReadinessObserver {
         Socket.shutDownBoth(connection.socket)
     }
 
-    /// Ends the link at the next flush: whoever makes a frame does not expect its link to close.
+    /// Ends the link at the next flush: code that sends a frame does not expect its link to close.
     private func failLater(_ fault: VhostFault) {
         if pendingFault == nil { pendingFault = fault }
     }

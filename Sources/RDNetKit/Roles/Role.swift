@@ -27,8 +27,8 @@ struct Role: Sendable {
     let networkKeys: [String]
     /// Returns the list of its options in the manual's markup.
     let manual: @Sendable () -> String
-    /// The environment variables that it reads.
-    let variables: [String]
+    /// Returns the environment variables that it reads.
+    let variables: @Sendable () -> [String]
     /// What a shell needs to complete its command line.
     let completion: Completion.Program
 
@@ -67,7 +67,7 @@ struct Role: Sendable {
         self.aliases = aliases
         self.summary = summary
         networkKeys = options.compactMap(\.networkKey)
-        variables = options.flatMap { $0.variables(of: name) }
+        variables = { options.flatMap { $0.variables(of: name) } }
         let usage: @Sendable () -> String = {
             Self.usage(name, summary, operands, commands, options)
         }

@@ -206,7 +206,7 @@ struct RoleRegistry: Sendable {
     func unknownVariables(_ surroundings: ProcessSurroundings) -> [UnknownVariable] {
         let names = surroundings.environmentNames().filter { $0.hasPrefix("RDNET_") }
         if names.isEmpty { return [] }
-        let known = Set(roles.flatMap(\.variables) + Self.internalVariables)
+        let known = Set(roles.flatMap { $0.variables() } + Self.internalVariables)
         return names.filter { !known.contains($0) }.prefix(Self.maximumUnknownVariables).map {
             UnknownVariable(
                 name: $0,

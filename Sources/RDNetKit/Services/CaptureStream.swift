@@ -8,7 +8,6 @@
 final class CaptureStream: FrameTap, ReadinessObserver {
     /// Limit on the bytes that wait for a slow client.
     static let maximumQueued = 4 << 20
-    private static let octetsPerRead = 4_096
 
     private let stream: OwnedDescriptor
     private var wish: CaptureWish
@@ -33,8 +32,8 @@ final class CaptureStream: FrameTap, ReadinessObserver {
     ///   - wish: What to capture.
     ///   - start: The first blocks.
     ///   - counters: Counts lost frames.
-    ///   - loop: Reports that the client has read, or has gone.
-    ///   - ended: Called once when the client has gone, or has what it wanted.
+    ///   - loop: Reports when the client reads or disconnects.
+    ///   - ended: Called once, when the client disconnects or has what it wanted.
     /// - Throws: `SystemError` if the loop cannot watch the connection.
     init(
         _ stream: consuming OwnedDescriptor,
@@ -138,13 +137,10 @@ final class CaptureStream: FrameTap, ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        if !readiness.isDisjoint(with: [.readable, .failed]) {
-            do {
-                let octets = try Socket.receive(stream, upTo: Self.octetsPerRead)
-                if octets?.isEmpty == true { return close() }
-            } catch {
-                return close()
-            }
+        if !readiness.isDisjoint(with: [.readable, .failed]),
+            Socket.hasEndedIgnoringInput(stream)
+        {
+            return close()
         }
         guard isBlocked, readiness.contains(.writable), let watch else { return }
         isBlocked = false

@@ -1,7 +1,7 @@
 /// Those who watch the events of a network at the moment.
 ///
-/// How it works: whoever knows of an event asks whether somebody watches events of its kind, and
-/// builds it only then. So nothing is counted, built or woken for events that nobody watches.
+/// How it works: `tell` builds an event only if somebody watches events of its kind. Nothing is
+/// counted, built or woken for events that nobody watches.
 final class EventFeed {
     /// Limit on the watchers that the API lets in.
     static let maximumWatchers = 16

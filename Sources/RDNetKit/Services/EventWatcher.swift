@@ -6,7 +6,6 @@
 final class EventWatcher: EventObserver, ReadinessObserver, TimerObserver {
     /// Limit on the bytes that wait for a slow client.
     static let maximumQueued = 256 << 10
-    private static let octetsPerRead = 4_096
 
     let kinds: [EventKind]
     private let stream: OwnedDescriptor
@@ -19,13 +18,13 @@ final class EventWatcher: EventObserver, ReadinessObserver, TimerObserver {
     private var queue: [UInt8] = []
     private var lost: UInt64 = 0
 
-    /// Starts to watch; the feed keeps the object alive until the client has gone.
+    /// Starts to watch; the feed keeps the object alive until the client disconnects.
     ///
     /// - Parameters:
     ///   - stream: The client's connection; what it sends is ignored.
     ///   - kinds: What it wants to know.
     ///   - feed: Where events come from.
-    ///   - loop: Reports that the client has read, or has gone.
+    ///   - loop: Reports when the client reads or disconnects.
     ///   - wallTime: The time of day.
     /// - Throws: `SystemError` if the loop cannot watch the connection.
     @discardableResult
@@ -58,13 +57,10 @@ final class EventWatcher: EventObserver, ReadinessObserver, TimerObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        if readiness.contains(.readable) || readiness.contains(.failed) {
-            do {
-                let octets = try Socket.receive(stream, upTo: Self.octetsPerRead)
-                if octets?.isEmpty == true { return leave() }
-            } catch {
-                return leave()
-            }
+        if !readiness.isDisjoint(with: [.readable, .failed]),
+            Socket.hasEndedIgnoringInput(stream)
+        {
+            return leave()
         }
         flush()
     }

@@ -1,7 +1,5 @@
 /// A client's connection that keeps a port of the host open.
 final class HeldForward: ReadinessObserver {
-    private static let octetsPerRead = 4_096
-
     private let stream: OwnedDescriptor
     private let ended: () -> Void
     private let loop: EventLoop
@@ -27,12 +25,7 @@ final class HeldForward: ReadinessObserver {
     }
 
     func descriptorReady(_ readiness: Readiness, now: Instant) {
-        do {
-            let octets = try Socket.receive(stream, upTo: Self.octetsPerRead)
-            guard octets?.isEmpty == true else { return }
-        } catch {
-            // A reset ends the connection, too.
-        }
+        guard Socket.hasEndedIgnoringInput(stream) else { return }
         ended()
         close()
     }

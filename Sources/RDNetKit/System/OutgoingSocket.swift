@@ -39,6 +39,17 @@ extension Socket {
         return descriptor
     }
 
+    /// Discards waiting bytes of a connection on which this end only sends.
+    ///
+    /// - Returns: Whether the other end has closed it, also by a reset.
+    static func hasEndedIgnoringInput(_ descriptor: borrowing OwnedDescriptor) -> Bool {
+        do {
+            return try receive(descriptor, upTo: 4_096)?.isEmpty == true
+        } catch {
+            return true
+        }
+    }
+
     /// Receives waiting bytes up to a limit; empty at the end of the stream, nil if none wait.
     ///
     /// See recv(2).

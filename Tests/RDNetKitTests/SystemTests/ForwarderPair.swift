@@ -52,7 +52,7 @@ final class ForwarderPair {
 
     private func start(_ words: [String], _ log: String) throws -> RunningProgram {
         try RunningProgram(
-            StartedRole.unblocking + [BuiltProgram.rdnet, "port-forwarder"] + words,
+            [BuiltProgram.rdnet, "port-forwarder"] + words,
             in: namespace,
             output: URL(fileURLWithPath: directory.file(log))
         )
@@ -68,8 +68,7 @@ final class ForwarderPair {
     /// Starts a server in the namespace; `@` stands for the directory.
     func serve(_ words: String..., until isReady: String) throws -> RunningProgram {
         let server = try RunningProgram(
-            StartedRole.unblocking
-                + words.map { $0.replacingOccurrences(of: "@", with: directory.path) },
+            words.map { $0.replacingOccurrences(of: "@", with: directory.path) },
             in: namespace,
             output: URL(fileURLWithPath: directory.file("servers"))
         )

@@ -34,7 +34,7 @@ struct HeldForwardTests {
 
     private func hold(_ local: String) throws -> RunningProgram {
         let program = try RunningProgram(
-            StartedRole.unblocking + [
+            [
                 BuiltProgram.rdnet, "ctl", "--api", "unix://\(directory.file("api"))", "expose",
                 "--hold", local, "192.168.127.2:80",
             ],

@@ -27,7 +27,7 @@ struct InitProcessTests {
         try AtomicFile.replace(directory.file("script"), with: Self.orphans)
         let namespace = try NetworkNamespace()
         let program = try RunningProgram(
-            StartedRole.unblocking + Self.first
+            Self.first
                 + [BuiltProgram.rdnet, "up", "--", "/bin/sh", directory.file("script")],
             in: namespace
         )
@@ -39,7 +39,7 @@ struct InitProcessTests {
     func status(command: String) throws {
         let namespace = try NetworkNamespace()
         let program = try RunningProgram(
-            StartedRole.unblocking + Self.first
+            Self.first
                 + [BuiltProgram.rdnet, "up", "--", "/bin/sh", "-c", command],
             in: namespace
         )
@@ -52,7 +52,7 @@ struct InitProcessTests {
         let directory = TemporaryDirectory()
         let host = try NetworkNamespace()
         let program = try RunningProgram(
-            StartedRole.unblocking + Self.first + [
+            Self.first + [
                 BuiltProgram.rdnet, "gvproxy", "-listen", "unix://\(directory.file("api"))",
                 "-log-file", directory.file("log"), "-pid-file", directory.file("pid"),
             ],

@@ -25,7 +25,7 @@ struct LiveViewTests {
     private func run(_ script: String) throws -> String {
         let output = URL(fileURLWithPath: directory.file("output"))
         let program = try RunningProgram(
-            StartedRole.unblocking + [
+            [
                 "timeout", "100", "env", "R=\(BuiltProgram.rdnet)", "D=\(directory.path)",
                 "XDG_RUNTIME_DIR=\(directory.path)", "HOME=\(directory.path)", "TERM=xterm",
                 "bash", "-c", "trap 'kill $(jobs -p) 2>/dev/null' EXIT\n" + script,

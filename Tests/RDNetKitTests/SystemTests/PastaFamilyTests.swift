@@ -10,7 +10,7 @@ extension PastaTests {
         let guest = try NetworkNamespace()
         try guest.run("ip", "link", "set", "lo", "up")
         let program = try RunningProgram(
-            StartedRole.unblocking + [directory.file("pasta"), "-f", "--config-net"] + arguments
+            [directory.file("pasta"), "-f", "--config-net"] + arguments
                 + ["--netns", guest.name],
             in: host,
             output: URL(fileURLWithPath: directory.file("log"))
@@ -29,7 +29,7 @@ extension PastaTests {
         // Without its children's signals, socat receives one datagram only.
         programs.append(
             try RunningProgram(
-                StartedRole.unblocking + [
+                [
                     "socat", "UDP\(family)-RECVFROM:7,bind=\(address),fork", "EXEC:cat",
                 ],
                 in: namespace
@@ -170,7 +170,7 @@ extension PastaTests {
             until [ -e \(user.home)/done ]; do sleep 0.1; done
             """
         let program = try RunningProgram(
-            StartedRole.unblocking + user.prefix + [
+            user.prefix + [
                 directory.file("pasta"), "--host-lo-to-ns-lo", "--config-net", "-t", "8080:7", "-u",
                 "none", "-T", "none", "-U", "none", "--", "bash", "-c", script,
             ],

@@ -95,7 +95,7 @@ final class PastaTests {
         as user: [String] = []
     ) throws -> (status: Int32?, output: String) {
         let program = try RunningProgram(
-            StartedRole.unblocking + user + [directory.file("pasta")] + arguments,
+            user + [directory.file("pasta")] + arguments,
             in: host,
             output: URL(fileURLWithPath: directory.file("log"))
         )
@@ -160,7 +160,7 @@ final class PastaTests {
     @Test func `what RootlessKit starts: a user's process, and its open ports`() throws {
         let user = try OrdinaryUser(directory)
         let sleeper = try RunningProgram(
-            StartedRole.unblocking + user.prefix
+            user.prefix
                 + [
                     "unshare", "--map-root-user", "--net", "bash", "-c",
                     "echo $$ >\(user.home)/sleeper; exec sleep 10000",

@@ -29,7 +29,7 @@ final class PortFSTests {
     private func start(_ words: [String]) throws {
         programs.append(
             try RunningProgram(
-                StartedRole.unblocking + words,
+                words,
                 in: host,
                 output: URL(fileURLWithPath: directory.file("log"))
             )

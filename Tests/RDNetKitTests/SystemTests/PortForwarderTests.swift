@@ -193,8 +193,7 @@ struct PortForwarderTests {
         defer { server.end(with: SIGKILL) }
         try pair.expose(8080, to: 9000)
         let client = try RunningProgram(
-            StartedRole.unblocking
-                + ["sh", "-c", "echo hello | socat -t60 - TCP:127.0.0.1:8080"],
+            ["sh", "-c", "echo hello | socat -t60 - TCP:127.0.0.1:8080"],
             in: pair.namespace,
             output: URL(fileURLWithPath: pair.directory.file("answer"))
         )

@@ -58,7 +58,7 @@ struct SignalTests {
         let server = try RunningProgram(["nc", "-l", "-U", path], output: nil)
         #expect(comesTrue { FileManager.default.fileExists(atPath: path) })
         let query = try RunningProgram(
-            StartedRole.unblocking + [
+            [
                 BuiltProgram.rdnet, "ctl", "--api", "unix://\(path)", "stats",
             ]
         )
@@ -117,7 +117,7 @@ struct SignalTests {
         -> RunningProgram
     {
         try RunningProgram(
-            StartedRole.unblocking + ["script", "-q", "-c", words, "/dev/null"],
+            ["script", "-q", "-c", words, "/dev/null"],
             in: host
         )
     }

@@ -40,7 +40,7 @@ final class Slirp4netnsTests {
                 --netns-type=path /run/netns/\(guest.name) tap0
             """
         let program = try RunningProgram(
-            StartedRole.unblocking + ["bash", "-c", script],
+            ["bash", "-c", script],
             in: host,
             output: URL(fileURLWithPath: directory.file("log"))
         )

@@ -14,11 +14,6 @@ final class StartedRole {
         "port-forwarder",
     ]
 
-    /// A prefix that starts a program without blocked signals; a test's threads block most signals.
-    static let unblocking = [
-        "perl", "-MPOSIX", "-e", "sigprocmask(SIG_SETMASK, POSIX::SigSet->new); exec @ARGV",
-    ]
-
     let directory = TemporaryDirectory()
     let namespace: NetworkNamespace
     private(set) var program: RunningProgram?
@@ -56,7 +51,7 @@ final class StartedRole {
             ]
             : ["sh", "-c", "\(preparation); exec \"$@\"", "sh"] + words
         let program = try RunningProgram(
-            Self.unblocking + command,
+            command,
             in: namespace,
             output: URL(fileURLWithPath: directory.file("output"))
         )

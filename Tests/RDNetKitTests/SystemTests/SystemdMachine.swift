@@ -21,7 +21,7 @@ final class SystemdMachine {
         let script = directory.file("boot")
         try AtomicFile.replace(script, with: Self.boot(directory.path, name))
         container = try RunningProgram(
-            StartedRole.unblocking + [
+            [
                 "unshare", "--mount", "--propagation", "private", "/bin/bash", "-e", script,
             ],
             output: URL(fileURLWithPath: directory.file("console"))

@@ -16,7 +16,7 @@ final class VPNKitRoleTests {
             withDestinationPath: BuiltProgram.rdnet
         )
         program = try RunningProgram(
-            StartedRole.unblocking + [
+            [
                 directory.file("vpnkit"), "--ethernet", directory.file("ethernet.sock"), "--mtu",
                 "1500",
             ],
